@@ -1,0 +1,30 @@
+"""What there is of an item, wherever it lies."""
+
+from typing import Annotated
+
+from crossdock_events._event import Code, Event, Identifier, OpenEnum, Topic, Value
+from crossdock_events.orders import Quantity
+
+
+class Level(Value):
+    """`on_hand` lies at the location; `reserved` of it is promised. Available = on_hand - reserved."""
+
+    location_id: Identifier
+    on_hand: Quantity
+    reserved: Quantity
+
+
+class StockEvent(Event, topic=Topic("crossdock.stock.v1", key="item_id", owner="inventory-service")):
+    """Sent by inventory-service only."""
+
+    item_id: Identifier
+
+
+class StockLevelChanged(StockEvent, type="crossdock.StockLevelChanged.v1", carries="state"):
+    """The item's levels at all locations after a change, and what changed them. The latest sequence overwrites."""
+
+    levels: tuple[Level, ...]
+    available: Quantity
+    causes: tuple[
+        Annotated[Code, OpenEnum("receipt", "adjustment", "transfer", "opening", "reservation", "release")], ...
+    ]
