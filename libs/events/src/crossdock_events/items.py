@@ -10,7 +10,7 @@ class ItemEvent(Event, topic=Topic("crossdock.items.v1", key="item_id", owner="i
 
     item_id: Identifier
     unit_of_measure: Annotated[Code, OpenEnum("each", "kg", "g", "l", "ml", "m", "case", "pallet")]
-    category: Identifier | None
+    category: Identifier | None = None
     status: Annotated[Code, OpenEnum("active", "discontinued")]
 
 

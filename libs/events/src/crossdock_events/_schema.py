@@ -1,0 +1,47 @@
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from crossdock_events._envelope import schema_uri
+from crossdock_events._event import Event
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Consumer(GenerateJsonSchema):
+    """What a reader may rely on: properties stay open, since later revisions add some, and what may be absent is left
+    out rather than null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        described = super().default_schema(schema)
+        if described.get("default", ...) is None:
+            del described["default"]
+        return described
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        described = super().model_schema(schema)
+        described.pop("additionalProperties", None)
+        return described
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def consumer_schema(contract: type[Event]) -> dict[str, Any]:
+    """JSON Schema 2020-12 of the data. `x-open-enum`: the values known so far, to which later revisions add; `enum`:
+    all there will be. The root's other `x-` keywords are promises of the type as a whole."""
+    shape = contract.model_json_schema(schema_generator=_Consumer)
+    return {
+        "$schema": DIALECT,
+        "$id": schema_uri(contract.ce_type),
+        **shape,
+        "title": contract.ce_type,
+        "x-topic": contract.topic.name,
+        "x-key": contract.topic.key,
+        "x-carries": contract.carries,
+        "x-stability": contract.stability,
+    }
