@@ -1,0 +1,151 @@
+"""The same two servers in containers, for tests on a machine with a Docker engine (a CI runner, mostly)."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from signal import SIGKILL, Signals
+from typing import Any
+
+import httpx
+from aiokafka.errors import KafkaError
+from docker.errors import NotFound
+from testcontainers.core.container import DockerContainer
+
+from crossdock_local.asynchronous import in_thread
+from crossdock_local.errors import Refused
+from crossdock_local.jars import KAFKA
+from crossdock_local.kafka import Topics
+from crossdock_local.layout import Home
+from crossdock_local.postgres import MAJOR, SUPERUSER, Databases, answers
+from crossdock_local.processes import wait_until
+
+
+def engine_answers() -> bool:
+    """A Docker engine is there and talks to this user."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    socket = address.removeprefix("unix://") if address.startswith("unix://") else None
+    if not socket:
+        address = address.replace("tcp://", "https://" if os.environ.get("DOCKER_TLS_VERIFY") else "http://", 1)
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=3) as client:
+            return client.get("http://docker/_ping" if socket else f"{address}/_ping").is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+
+
+class Container:
+    """A container with the handle of a process: killed by signal, brought back with its data and its port."""
+
+    def __init__(self, name: str, made: DockerContainer, ready: Callable[[], bool]) -> None:
+        self.name = name
+        self._made, self._ready = made, ready
+        self._running: Any = None
+
+    @property
+    def pid(self) -> int | None:
+        """In the engine's process space, so not one to signal directly."""
+        return int(self._state()["Pid"]) or None if self.alive else None
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._state().get("Running"))
+
+    @property
+    def memory(self) -> int:
+        if not self.alive:
+            return 0
+        return int(self._running.stats(stream=False)["memory_stats"].get("usage", 0))
+
+    def ready(self) -> bool:
+        return self.alive and self._ready()
+
+    def start(self) -> None:
+        if self._running is None:
+            self._made.start()
+            self._running = self._made.get_wrapped_container()
+        elif not self.alive:
+            self._running.start()
+
+    def wait_ready(self, seconds: float | None = None) -> None:
+        limit = 90 if seconds is None else seconds
+        if not wait_until(lambda: self._ready() or not self.alive, limit) or not self.alive:
+            log = self._running.logs(tail=15).decode(errors="replace") if self._running else ""
+            raise Refused(f"The container of {self.name} was not ready within {limit:.0f} s.", log)
+
+    def kill(self, signal: Signals = SIGKILL) -> None:
+        if self.alive:
+            self._running.kill(signal=signal.name)
+        if signal == SIGKILL:
+            wait_until(lambda: not self.alive, 10)
+
+    def stop(self) -> None:
+        if self._running is not None:
+            with suppress(NotFound):
+                self._made.stop()
+            self._running = None
+
+    def _state(self) -> dict[str, Any]:
+        if self._running is None:
+            return {}
+        try:
+            self._running.reload()
+        except NotFound:
+            return {}
+        return dict(self._running.attrs["State"])
+
+
+class _InContainer:
+    process: Container
+
+    def prepare(self) -> None:
+        """The engine pulls the image when the container starts."""
+
+    def start(self) -> None:
+        self.process.start()
+
+    def wait_ready(self) -> None:
+        self.process.wait_ready()
+
+
+class ContainerPostgres(_InContainer):
+    def __init__(self, home: Home, port: int) -> None:
+        password = home.secret("postgres-superuser")
+        made = DockerContainer(f"postgres:{MAJOR}").with_bind_ports(5432, port).with_env("POSTGRES_PASSWORD", password)
+        dsn = f"postgresql://{SUPERUSER}:{password}@{made.get_container_host_ip()}:{port}/postgres"
+        self.databases = Databases(dsn, home)
+        self.process = Container("postgres", made, ready=lambda: in_thread(lambda: answers(dsn)))
+
+
+class ContainerKafka(_InContainer):
+    def __init__(self, home: Home, port: int) -> None:
+        made = DockerContainer(f"apache/kafka:{KAFKA}").with_bind_ports(9092, port)
+        host = made.get_container_host_ip()
+        settings = {
+            "KAFKA_PROCESS_ROLES": "broker,controller",
+            "KAFKA_NODE_ID": "1",
+            "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+            "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{host}:{port}",
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+            "KAFKA_BROKER_SESSION_TIMEOUT_MS": "2000",
+            "KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": "500",
+            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+            "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "4",
+            "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        }
+        for name, value in settings.items():
+            made = made.with_env(name, value)
+        self.bootstrap = f"{host}:{port}"
+        self.topics = Topics(self.bootstrap)
+        self.process = Container("kafka", made, ready=self._ready)
+
+    def _ready(self) -> bool:
+        try:
+            self.topics.cluster_id()
+        except (KafkaError, OSError):
+            return False
+        return True

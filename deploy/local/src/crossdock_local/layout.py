@@ -1,0 +1,97 @@
+"""Where things lie. Everything a stack keeps is below one folder, so removing that folder forgets it."""
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from crossdock_local.errors import Refused
+
+
+def checkout() -> Path:
+    """The folder of the clone this package is installed from, else the working folder."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "deploy" / "local").is_dir() and (folder / "libs").is_dir():
+            return folder
+    return Path.cwd()
+
+
+def default_home() -> Path:
+    return Path(os.environ.get("CROSSDOCK_HOME") or checkout() / ".crossdock")
+
+
+def downloads() -> Path:
+    """Kafka's jars: fetched once for a clone, shared by its stack and its tests."""
+    return Path(os.environ.get("CROSSDOCK_DOWNLOADS") or checkout() / ".crossdock" / "kafka")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one stack."""
+
+    root: Path
+
+    @cached_property
+    def run(self) -> Path:
+        return self._made("run")
+
+    @cached_property
+    def logs(self) -> Path:
+        return self._made("logs")
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def broker(self) -> Path:
+        return self.root / "broker"
+
+    @property
+    def issuer(self) -> Path:
+        return self.root / "issuer"
+
+    @property
+    def replayed(self) -> Path:
+        """Exists once the trading day has been replayed into this stack's databases."""
+        return self.root / "replayed.json"
+
+    def secret(self, name: str) -> str:
+        """A password made once and kept readable for its owner only."""
+        file = self._made("secrets") / name
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return file.read_text()
+        with os.fdopen(descriptor, "w") as stream:
+            password = secrets.token_hex(16)
+            stream.write(password)
+        return password
+
+    def require_space(self, megabytes: int, what: str) -> None:
+        """Raises Refused when the disk cannot take what is about to be written."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.root).free // 1_000_000
+        if free < megabytes:
+            raise Refused(
+                f"{what} needs {megabytes} MB and the disk of {self.root} has {free} MB left: make room first."
+            )
+
+    def _made(self, name: str) -> Path:
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def size_of(folder: Path) -> int:
+    """Bytes that the files below really take on the disk (Kafka's index files are mostly holes)."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,0 +1,217 @@
+"""A process that outlives the command which started it, and is never mistaken for another."""
+
+import json
+import os
+import signal as signals
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from crossdock_local.errors import Refused
+from crossdock_local.layout import Home
+
+# The kernel counts start times from boot; a stepped clock moves what psutil derives from them.
+CLOCK_STEP_SECONDS = 2.0
+POLL_SECONDS = 0.05
+TAIL_LINES = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What to run. `user` is set when root must hand the process to someone else."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path | None = None
+    user: int | None = None
+    group: int | None = None
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """True as soon as the condition holds, False when it did not within the time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+class Process:
+    """One named process of a stack, started in a session of its own.
+
+    Its pid file holds the start time too: after a reboot or a wrap-around the pid may be anybody's, and then it counts
+    as not running and is never signalled.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        home: Home,
+        program: Callable[[], Program],
+        *,
+        ready: Callable[[], bool],
+        ready_seconds: float = 30,
+        stop_signal: signals.Signals = signals.SIGTERM,
+        stop_seconds: float = 30,
+        failed_because: Callable[[str], str | None] = lambda log: None,
+    ) -> None:
+        """`program` is asked at every start; `failed_because` may turn the log of a failed start into a sentence."""
+        self.name = name
+        self._program, self._ready, self._ready_seconds = program, ready, ready_seconds
+        self._stop_signal, self._stop_seconds = stop_signal, stop_seconds
+        self._failed_because = failed_because
+        self._pidfile = home.run / f"{name}.json"
+        self.log = home.logs / f"{name}.log"
+
+    @property
+    def pid(self) -> int | None:
+        """None when it does not run."""
+        found = self._find()
+        return found.pid if found else None
+
+    @property
+    def alive(self) -> bool:
+        return self._find() is not None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of RAM held by it and its children, shared pages counted once where the kernel tells."""
+        found = self._find()
+        if found is None:
+            return 0
+        return sum(_own_memory(each) for each in [found, *_children(found)])
+
+    @property
+    def started_at(self) -> float | None:
+        """Seconds since the epoch, None when it does not run."""
+        found = self._find()
+        return found.create_time() if found else None
+
+    def start(self) -> None:
+        """Starts it unless it runs; does not wait until it is ready."""
+        if self.alive:
+            return
+        program = self._program()
+        with self.log.open("ab") as log:
+            offset = log.tell()
+            child = subprocess.Popen(
+                program.argv,
+                env=dict(program.env),
+                cwd=program.cwd,
+                user=program.user,
+                group=program.group,
+                extra_groups=None if program.user is None else [],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        # It is meant to outlive this object and this interpreter: without this Popen warns when it is collected.
+        child.returncode = 0
+        try:
+            started = psutil.Process(child.pid).create_time()
+        except psutil.NoSuchProcess:
+            started = 0.0
+        record = {"pid": child.pid, "started": started, "log_offset": offset}
+        fresh = self._pidfile.with_suffix(".new")
+        fresh.write_text(json.dumps(record))
+        fresh.replace(self._pidfile)
+
+    def wait_ready(self, seconds: float | None = None) -> None:
+        """Raises Refused, with the end of its log, when it stops or is not ready in time."""
+        limit = self._ready_seconds if seconds is None else seconds
+        stopped = False
+
+        def settled() -> bool:
+            nonlocal stopped
+            if self._ready():
+                return True
+            stopped = not self.alive
+            return stopped
+
+        in_time = wait_until(settled, limit)
+        if in_time and not stopped:
+            return
+        log = self.log_since_start()
+        what = "stopped while starting" if stopped else f"was not ready within {limit:.0f} s"
+        raise Refused(
+            self._failed_because(log) or f"{self.name} {what}; its whole log is {self.log}.",
+            "\n".join(log.splitlines()[-TAIL_LINES:]),
+        )
+
+    def ready(self) -> bool:
+        return self.alive and self._ready()
+
+    def kill(self, signal: signals.Signals = signals.SIGKILL) -> None:
+        """Sends the signal to it alone, and after SIGKILL waits until it is gone. Does nothing when it does not run."""
+        found = self._find()
+        if found is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            found.send_signal(signal)
+        if signal == signals.SIGKILL:
+            wait_until(lambda: not self.alive, 10)
+
+    def stop(self) -> None:
+        """Asks it to finish, and after the grace period kills it and all it started."""
+        found = self._find()
+        if found is not None:
+            with suppress(psutil.NoSuchProcess):
+                found.send_signal(signals.SIGCONT)
+                found.send_signal(self._stop_signal)
+            if not wait_until(lambda: not self.alive, self._stop_seconds):
+                family = [found, *_children(found)]
+                for each in family:
+                    with suppress(psutil.NoSuchProcess):
+                        each.kill()
+                wait_until(lambda: not self.alive, 10)
+        self._pidfile.unlink(missing_ok=True)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+        self.wait_ready()
+
+    def log_since_start(self) -> str:
+        try:
+            offset = int(json.loads(self._pidfile.read_text())["log_offset"])
+            with self.log.open("rb") as stream:
+                stream.seek(offset)
+                return stream.read().decode(errors="replace")
+        except (FileNotFoundError, ValueError, KeyError):
+            return ""
+
+    def _find(self) -> psutil.Process | None:
+        try:
+            record = json.loads(self._pidfile.read_text())
+            found = psutil.Process(int(record["pid"]))
+            if abs(found.create_time() - float(record["started"])) > CLOCK_STEP_SECONDS:
+                return None
+            if found.status() != psutil.STATUS_ZOMBIE:
+                return found
+        except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
+            return None
+        with suppress(ChildProcessError):
+            os.waitpid(found.pid, os.WNOHANG)
+        return None
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _own_memory(process: psutil.Process) -> int:
+    with suppress(psutil.Error, AttributeError, OSError):
+        return int(process.memory_full_info().pss)
+    with suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
