@@ -1,0 +1,128 @@
+"""The whole replay, from an empty stack to its summary."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from datetime import time as time_of_day
+from decimal import Decimal
+from typing import Protocol
+from uuid import uuid4
+
+import httpx
+from rich.console import Console
+
+from crossdock_local.replay.after import status_of, what_waits
+from crossdock_local.replay.data import Day, load
+from crossdock_local.replay.orders import Cleaned, clean
+from crossdock_local.replay.posting import SENDERS, Failed, Pace, Posted, Sender, post_all
+from crossdock_local.replay.progress import bar
+from crossdock_local.replay.registering import register, wait_until_known
+from crossdock_local.replay.subscriber import OUTCOMES, TOPICS, Seen, listening
+from crossdock_local.replay.summary import Latency, Summary
+from crossdock_local.replay.waiting import Scarce
+
+PACED_SECONDS = 60.0
+DECIDED_SECONDS = 60.0
+MOST_PROBLEMS = 5
+OPERATOR = "crossdock-replay"
+OPERATOR_SCOPES = ("stock:read", "stock:write")
+STORE_SCOPES = ("orders:read", "orders:write")
+
+
+class Stack(Protocol):
+    """What the replay needs of a running stack."""
+
+    @property
+    def kafka(self) -> str: ...
+
+    def url(self, service: str) -> str: ...
+
+    def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> Mapping[str, str]: ...
+
+
+def replay(stack: Stack, *, fast: bool, console: Console) -> Summary:
+    """Replays the day into a stack that runs; a second time finds every order there and changes nothing.
+
+    Paced, the day takes a minute; `fast`, without a terminal or under CI, it takes what it takes. Raises Refused when
+    the data is missing or a service does not take what the day needs.
+    """
+    day = load()
+    cleaned = clean(day.baskets)
+    partners = sorted({order.partner for order in cleaned.orders})
+    tokens = stack.tokens(partners, STORE_SCOPES)
+    operator = stack.tokens([OPERATOR], OPERATOR_SCOPES)[OPERATOR]
+    paced = not fast and console.is_terminal and not os.environ.get("CI")
+    return asyncio.run(play(stack, day, cleaned, tokens, operator, PACED_SECONDS if paced else 0.0, console))
+
+
+async def play(
+    stack: Stack,
+    day: Day,
+    cleaned: Cleaned,
+    tokens: Mapping[str, str],
+    operator: str,
+    seconds: float,
+    console: Console,
+) -> Summary:
+    """`tokens` by store, and the `operator`'s for stock. The day takes so many `seconds`, with 0 what it takes."""
+    orders_url, stock_url = stack.url("order-service"), stack.url("inventory-service")
+    pace = Pace(datetime.combine(day.date, time_of_day()), seconds)
+    limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
+    async with httpx.AsyncClient(limits=limits, timeout=15.0) as client, listening(stack.kafka) as seen:
+        items = await register(client, stock_url, operator, day, cleaned.orders)
+        await wait_until_known(client, orders_url, tokens, cleaned.orders)
+        console.print(f"Opening stock for {items} items registered (synthetic, from the four weeks before).")
+        sender = Sender(client, orders_url, tokens, run=uuid4().hex)
+        started = time.perf_counter()
+        with bar(console, pace, len(cleaned.orders), seen) as answered:
+            answers = await post_all(sender, cleaned.orders, pace, answered)
+            posting_seconds = time.perf_counter() - started
+            posted = [answer for answer in answers if isinstance(answer, Posted)]
+            await seen.decided([each.order_id for each in posted if not each.existing], DECIDED_SECONDS)
+        statuses = {each.order_id: seen.latest.get(each.order_id, "undecided") for each in posted}
+        for each in posted:
+            if each.existing:
+                token = tokens[each.order.partner]
+                statuses[each.order_id] = await status_of(client, orders_url, token, each.order_id)
+        waiting, scarce = await what_waits(client, stock_url, operator)
+    failed = [answer for answer in answers if isinstance(answer, Failed)]
+    return Summary(
+        date=day.date,
+        baskets=len(day.baskets),
+        lines=day.lines,
+        stores=len(tokens),
+        value=sum((each.order.total for each in posted), Decimal(0)),
+        outcomes=_outcomes(statuses.values(), len(failed)),
+        existing=sum(each.existing for each in posted),
+        skipped={str(rule): count for rule, count in cleaned.skipped_baskets.items()},
+        skipped_lines={str(rule): count for rule, count in cleaned.skipped_lines.items()},
+        events={topic: seen.events[topic] for topic in TOPICS},
+        accepted_to_confirmed=Latency.of([max(0.0, at - each.accepted) for each, at in _confirmed(posted, seen)]),
+        posted_to_confirmed=Latency.of([at - each.sent for each, at in _confirmed(posted, seen)]),
+        posting_seconds=posting_seconds,
+        waiting=waiting,
+        scarcest=scarce,
+        scarcest_name=_name(day, scarce),
+        problems=tuple(f"{each.order.reference}: {each.problem}" for each in failed[:MOST_PROBLEMS]),
+    )
+
+
+def _outcomes(statuses: Iterable[str], failed: int) -> dict[str, int]:
+    """Each known outcome is named, also when nothing came to it."""
+    outcomes = dict.fromkeys([*OUTCOMES.values(), "undecided"], 0)
+    for status in statuses:
+        outcomes["undecided" if status == "placed" else status] += 1
+    return outcomes | {"failed": failed}
+
+
+def _confirmed(posted: Sequence[Posted], seen: Seen) -> list[tuple[Posted, float]]:
+    """Those that were confirmed at once, with the time at which that was seen. Who waited for goods is not counted."""
+    first = [(each, *seen.first[each.order_id]) for each in posted if each.order_id in seen.first]
+    return [(each, at) for each, outcome, at in first if outcome == "confirmed" and not each.existing]
+
+
+def _name(day: Day, scarce: Scarce | None) -> str:
+    product = day.products.get(int(scarce.item_id)) if scarce and scarce.item_id.isdigit() else None
+    return product.name if product else ""

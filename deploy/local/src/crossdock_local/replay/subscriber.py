@@ -1,0 +1,104 @@
+"""Somebody outside who listens: a consumer without a group over every topic, with a clock of its own.
+
+It reads headers and keys only, as a subscriber that merely counts would: types are what `ce_type` says.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer
+
+from crossdock_events import CATALOGUE
+from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderConfirmed, OrderRejected
+
+OUTCOMES = {
+    OrderConfirmed.ce_type: "confirmed",
+    OrderBackordered.ce_type: "backordered",
+    OrderRejected.ce_type: "rejected",
+    OrderCancelled.ce_type: "cancelled",
+}
+TOPICS = tuple(sorted(topic.name for topic in CATALOGUE.topics()))
+START_SECONDS = 30
+FETCH_MILLISECONDS = 200
+
+
+@dataclass(slots=True)
+class Seen:
+    """`events` by topic since the start; per order its first and latest outcome, and when the first one was seen
+    (`time.perf_counter`, seconds)."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    first: dict[str, tuple[str, float]] = field(default_factory=dict)
+    latest: dict[str, str] = field(default_factory=dict)
+    ids: set[bytes] = field(default_factory=set)
+    fresh: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def record(self, topic: str, key: bytes | None, headers: Collection[tuple[str, bytes]], now: float) -> None:
+        """An event delivered twice counts once, as every consumer must take it."""
+        attributes = dict(headers)
+        if (event_id := attributes.get("ce_id")) is not None:
+            if event_id in self.ids:
+                return
+            self.ids.add(event_id)
+        self.events[topic] += 1
+        outcome = OUTCOMES.get(attributes.get("ce_type", b"").decode())
+        if outcome is not None and key is not None:
+            order_id = key.decode()
+            self.first.setdefault(order_id, (outcome, now))
+            self.latest[order_id] = outcome
+
+    async def decided(self, orders: Collection[str], seconds: float) -> None:
+        """Returns once every one of the orders has an outcome, or after so many seconds."""
+        missing = set(orders) - self.latest.keys()
+        try:
+            async with asyncio.timeout(seconds):
+                while missing:
+                    self.fresh.clear()
+                    await self.fresh.wait()
+                    missing -= self.latest.keys()
+        except TimeoutError:
+            return
+
+
+@asynccontextmanager
+async def listening(kafka: str) -> AsyncIterator[Seen]:
+    """From the present end of every topic: when the block begins, nothing that happens from now on is missed.
+
+    Raises what the consumer died of, if it did, when the block ends.
+    """
+    seen = Seen()
+    consumer = AIOKafkaConsumer(
+        *TOPICS, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="latest"
+    )
+    async with asyncio.timeout(START_SECONDS):
+        await consumer.start()
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await consumer.seek_to_end()
+            for partition in consumer.assignment():
+                await consumer.position(partition)
+        listener = asyncio.create_task(_listen(consumer, seen))
+        try:
+            yield seen
+        finally:
+            listener.cancel()
+            await asyncio.wait([listener])
+        if not listener.cancelled() and (failure := listener.exception()) is not None:
+            raise failure
+    finally:
+        await consumer.stop()
+
+
+async def _listen(consumer: AIOKafkaConsumer, seen: Seen) -> None:
+    while True:
+        batches = await consumer.getmany(timeout_ms=FETCH_MILLISECONDS)
+        now = time.perf_counter()
+        for records in batches.values():
+            for record in records:
+                seen.record(record.topic, record.key, record.headers, now)
+        if batches:
+            seen.fresh.set()
