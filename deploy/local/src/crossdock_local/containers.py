@@ -1,12 +1,13 @@
 """The same two servers in containers, for tests on a machine with a Docker engine (a CI runner, mostly)."""
 
 import os
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from signal import SIGKILL, Signals
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 from aiokafka.errors import KafkaError
 from docker.errors import NotFound
 from testcontainers.core.container import DockerContainer
@@ -21,16 +22,23 @@ from crossdock_local.processes import wait_until
 
 
 def engine_answers() -> bool:
-    """A Docker engine is there and talks to this user."""
-    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    socket = address.removeprefix("unix://") if address.startswith("unix://") else None
-    if not socket:
-        address = address.replace("tcp://", "https://" if os.environ.get("DOCKER_TLS_VERIFY") else "http://", 1)
+    """A Docker engine is there and lets this user in (behind TLS: something listens)."""
+    address = urlsplit(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=3) as client:
-            return client.get("http://docker/_ping" if socket else f"{address}/_ping").is_success
-    except (httpx.HTTPError, httpx.InvalidURL):
+        if address.scheme == "unix":
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as engine:
+                engine.settimeout(3)
+                engine.connect(address.path)
+                return _pings(engine)
+        with socket.create_connection((address.hostname or "", address.port or 2375), timeout=3) as engine:
+            return bool(os.environ.get("DOCKER_TLS_VERIFY")) or _pings(engine)
+    except (OSError, ValueError):
         return False
+
+
+def _pings(engine: socket.socket) -> bool:
+    engine.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+    return b" 200 " in engine.recv(64)
 
 
 class Container:

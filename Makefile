@@ -1,0 +1,58 @@
+# Everything starts from a bare clone: `make up` to see it work, `make test` to prove it.
+.DEFAULT_GOAL := help
+.PHONY: help install up down status logs reset test test-unit test-integration lint types contracts bench lock
+
+# The first Python that is new enough; PYTHON=/path/to/python names another.
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$each"; exit; }; done; echo python3)
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+
+install:
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "Python 3.11 or newer is needed and none was found: install python3." >&2; exit 1; }
+	@"$(PYTHON)" deploy/local/bootstrap.py install
+
+up: install  ## start everything and replay a trading day (FAST=1: as fast as it goes)
+	@$(BIN)/crossdock up $(if $(FAST),--fast)
+
+down: install  ## stop everything; the data stays
+	@$(BIN)/crossdock down
+
+status: install  ## what runs, where, and the memory it takes
+	@$(BIN)/crossdock status
+
+logs: install  ## the ends of the logs (NAME=kafka: one of them)
+	@$(BIN)/crossdock logs $(NAME)
+
+reset: install  ## stop everything and forget its data (YES=1: without asking)
+	@$(BIN)/crossdock reset $(if $(YES),--yes)
+
+test: lint types contracts  ## the whole suite, on its own ports and folder
+	@$(RUN) pytest
+
+test-unit: install  ## what needs neither services nor each other
+	@$(RUN) pytest libs services deploy/local/tests
+
+test-integration: install  ## the whole stack: across services, and through crashes
+	@$(RUN) pytest tests
+
+lint: install  ## ruff
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: install  ## mypy, strict
+	@$(RUN) mypy
+
+contracts: install  ## event contracts, imports between packages, generated files
+	@$(RUN) crossdock_events check
+	@$(BIN)/lint-imports
+	@$(RUN) crossdock_local.checks
+
+bench: install  ## one run, one table
+	@$(RUN) bench
+
+lock: install  ## pin all requirements anew (UPGRADE=1: to the newest)
+	@"$(PYTHON)" deploy/local/bootstrap.py lock

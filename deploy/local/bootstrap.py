@@ -1,0 +1,196 @@
+"""Makes .venv from the hash-locked requirements, or does nothing when it is up to date. Standard library only.
+
+python3 bootstrap.py install | lock | check-lock
+
+It runs before anything is installed, so it parses on any Python 3 and refuses an old one in a sentence.
+"""
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+VENV = os.path.join(ROOT, os.environ.get("CROSSDOCK_VENV") or ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+STAMP = os.path.join(VENV, "crossdock-stamp")
+UV_LOCK, LOCK, WANTED = "requirements-uv.lock", "requirements.lock", "requirements.in"
+NEEDED = (3, 11)
+MEGABYTES = 1500
+FINGERPRINT = "# inputs: "
+
+
+class Refused(Exception):
+    """One sentence for the person at the terminal."""
+
+
+def main(command):
+    os.chdir(ROOT)
+    if sys.version_info < NEEDED:
+        raise Refused(
+            f"Python {_dotted(NEEDED)} or newer is needed and this is {_dotted(sys.version_info)}: "
+            "install one, or name one with PYTHON=."
+        )
+    {"install": install, "lock": lock, "check-lock": check_lock}[command]()
+
+
+def packages():
+    """The repository's own packages, found, so that a new service needs no entry anywhere."""
+    places = ("libs/*", "services/*", "deploy/local")
+    return sorted(os.path.dirname(file) for place in places for file in glob.glob(place + "/pyproject.toml"))
+
+
+def install():
+    fingerprint = _fingerprint([UV_LOCK, LOCK, *(package + "/pyproject.toml" for package in packages())])
+    stamp = f"{fingerprint} {os.path.realpath(sys.executable)} {ROOT}\n"
+    if _read(STAMP) == stamp and os.path.exists(PYTHON):
+        return
+    free = shutil.disk_usage(ROOT).free // 1000000
+    if free < MEGABYTES:
+        raise Refused(
+            f"The Python packages need {MEGABYTES} MB and the disk of {ROOT} has {free} MB left: make room first."
+        )
+    begun, received = time.time(), _received()
+    fresh = not os.path.exists(PYTHON)
+    try:
+        if fresh:
+            print("Making .venv and installing the locked Python packages …", flush=True)
+            _make()
+        else:
+            print("Updating .venv to the locked Python packages …", flush=True)
+            _forget_stamp()
+        _fill()
+    except BaseException:
+        if fresh:
+            shutil.rmtree(VENV, ignore_errors=True)
+        raise
+    with open(STAMP, "w") as stream:
+        stream.write(stamp)
+    downloaded = "" if received is None else f"{(_received() - received) / 1e6:.0f} MB downloaded, "
+    print(f"Python packages: {downloaded}{time.time() - begun:.0f} s", flush=True)
+
+
+def _make():
+    shutil.rmtree(VENV, ignore_errors=True)
+    incomplete = (
+        "Python's venv module is incomplete here (Debian and Ubuntu keep it in a package of its own): "
+        f"install python{_dotted(sys.version_info)}-venv and run the same command again."
+    )
+    try:
+        import ensurepip  # noqa: F401, PLC0415
+        import venv  # noqa: F401, PLC0415
+    except ImportError:
+        raise Refused(incomplete) from None
+    done = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout + done.stderr)
+        missing = "ensurepip" in done.stdout + done.stderr
+        raise Refused(incomplete if missing else "A virtual environment could not be made.")
+
+
+def _fill():
+    again = "is there a network? Nothing half-made was left; run the same command again."
+    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    _run([*pip, "install", "-q", "--require-hashes", "-r", UV_LOCK], f"The package installer is out of reach: {again}")
+    uv = [os.path.join(VENV, "bin", "uv"), "pip"]
+    where = ["-q", "--python", PYTHON]
+    _run([*uv, "sync", *where, "--require-hashes", LOCK], f"The Python packages are out of reach: {again}")
+    own = [word for package in packages() for word in ("-e", "./" + package)]
+    own = ["--no-deps", "--no-build-isolation", *own]
+    _run([*uv, "install", *where, *own], "Crossdock's own packages could not be installed.")
+
+
+def _run(command, failed):
+    done = subprocess.run(command, env=_environment(), stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.stderr.write("\n".join(done.stderr.splitlines()[-8:]) + "\n")
+        raise Refused(failed)
+
+
+def _environment():
+    """uv reads none of pip's settings; a mirror or a certificate set for pip holds for uv too."""
+    environment = dict(os.environ, UV_NO_PROGRESS="1", UV_PYTHON_DOWNLOADS="never")
+    environment.pop("VIRTUAL_ENV", None)
+    for theirs, ours in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
+        if theirs in os.environ:
+            environment.setdefault(ours, os.environ[theirs])
+    return environment
+
+
+def lock():
+    """Pins everything anew. Needs .venv, for its uv."""
+    uv = [os.path.join(VENV, "bin", "uv"), "pip", "compile", "-q", "--universal", "--generate-hashes"]
+    uv += ["--no-emit-index-url", "--no-annotate", "--python-version", _dotted(NEEDED)]
+    uv += ["--custom-compile-command", "make lock"]
+    upgrade = ["--upgrade"] if os.environ.get("UPGRADE") else []
+    own = [word for package in packages() for word in ("--no-emit-package", _name(package))]
+    projects = [package + "/pyproject.toml" for package in packages()]
+    inputs = [WANTED, *projects]
+    failed = "The requirements could not be locked."
+    _run([*uv, *upgrade, *own, "--all-extras", *inputs, "-o", LOCK], failed)
+    with open(LOCK) as stream:
+        pinned = stream.read()
+    version = next(line for line in pinned.splitlines() if line.startswith("uv==")).split()[0]
+    subprocess.run([*uv, "-", "-o", UV_LOCK], input=version, text=True, env=_environment(), check=True)
+    with open(LOCK, "w") as stream:
+        stream.write(FINGERPRINT + _fingerprint(inputs) + "\n" + pinned)
+
+
+def check_lock():
+    """The lock was made from the requirements as they stand, and names no address."""
+    inputs = [WANTED, *(package + "/pyproject.toml" for package in packages())]
+    if not (_read(LOCK) or "").startswith(FINGERPRINT + _fingerprint(inputs) + "\n"):
+        raise Refused("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
+    for file in (LOCK, UV_LOCK):
+        if "://" in (_read(file) or ""):
+            raise Refused(f"{file} names a download address.")
+
+
+def _dotted(version):
+    return ".".join(str(part) for part in version[:2])
+
+
+def _name(package):
+    import tomllib  # noqa: PLC0415  (not in the old Pythons that this file has to refuse politely)
+
+    with open(package + "/pyproject.toml", "rb") as stream:
+        return tomllib.load(stream)["project"]["name"]
+
+
+def _fingerprint(files):
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\n{_read(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _read(file):
+    try:
+        with open(file) as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def _forget_stamp():
+    if os.path.exists(STAMP):
+        os.unlink(STAMP)
+
+
+def _received():
+    """Bytes this machine received from elsewhere so far; None where the kernel does not tell."""
+    lines = (_read("/proc/net/dev") or "").splitlines()[2:]
+    counts = [int(line.split(":")[1].split()[0]) for line in lines if not line.strip().startswith("lo:")]
+    return sum(counts) if counts else None
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except Refused as refusal:
+        sys.exit(str(refusal))
+    except KeyboardInterrupt:
+        sys.exit("Stopped; nothing half-made was left.")
