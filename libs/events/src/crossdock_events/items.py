@@ -14,9 +14,9 @@ class ItemEvent(Event, topic=Topic("crossdock.items.v1", key="item_id", owner="i
     status: Annotated[Code, OpenEnum("active", "discontinued")]
 
 
-class ItemRegistered(ItemEvent, type="crossdock.ItemRegistered.v1", carries="state"):
+class ItemRegistered(ItemEvent, type="crossdock.ItemRegistered.v1", carries="state", stability="draft"):
     """The item exists from now on."""
 
 
-class ItemChanged(ItemEvent, type="crossdock.ItemChanged.v1", carries="state"):
+class ItemChanged(ItemEvent, type="crossdock.ItemChanged.v1", carries="state", stability="draft"):
     """The item as it now is. A discontinued one can no longer be ordered; what is reserved stays reserved."""

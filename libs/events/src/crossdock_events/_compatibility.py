@@ -1,0 +1,335 @@
+"""Whether two JSON Schemas of one event type may stand side by side. Pure: schemas in, findings out.
+
+FULL: code written for either schema reads what the other's producers write. So a constraint may neither tighten (what
+lies in the log would no longer be read) nor loosen (readers of the old schema would refuse what is written now). What
+remains: new optional properties, new values of an open enum, prose. A keyword that is not understood here counts as
+breaking when it changes, for a guard that guesses is none.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Schema: TypeAlias = Mapping[str, Any] | bool
+Kind = Literal[
+    "property-added",
+    "property-barred",
+    "property-removed",
+    "property-renamed",
+    "required-added",
+    "required-removed",
+    "type",
+    "format",
+    "pattern",
+    "bound",
+    "closed-enum",
+    "open-enum-grown",
+    "open-enum-shrunk",
+    "open-enum-mark",
+    "alternative",
+    "default",
+    "promise",
+    "keyword",
+]
+COMPATIBLE: frozenset[Kind] = frozenset({"property-added", "open-enum-grown"})
+
+_PROSE = frozenset(
+    {"$schema", "$id", "$defs", "$comment", "title", "description", "examples", "deprecated", "x-stability"}
+)
+_LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"}
+_UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"}
+_SUBSCHEMA = ("items", "additionalProperties")
+_ALTERNATIVES = ("anyOf", "oneOf")
+_UNREAD = "new code could not read what lies in the log"
+_REFUSED = "readers of the old schema would refuse what new code writes"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`pointer` is a JSON pointer into the schema that has the thing: the old one for what went, else the new one.
+    It walks through each `$ref` as if the definition stood in its place."""
+
+    pointer: str
+    kind: Kind
+    reason: str
+
+    @property
+    def breaking(self) -> bool:
+        return self.kind not in COMPATIBLE
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '/'}: {self.reason}"
+
+
+def changes(old: Schema, new: Schema) -> list[Change]:
+    """Everything that differs and is not prose. Empty: the same shape."""
+    return list(_Comparison(old, new).run())
+
+
+def breaking(old: Schema, new: Schema) -> list[Change]:
+    return [change for change in changes(old, new) if change.breaking]
+
+
+class _Comparison:
+    def __init__(self, old: Schema, new: Schema) -> None:
+        self._old, self._new = old, new
+        self._open: set[tuple[int, int]] = set()  # pairs under comparison: a recursive schema meets itself again
+
+    def run(self) -> Iterator[Change]:
+        yield from self._schemas("", self._old, self._new)
+
+    def _schemas(self, at: str, old: Schema, new: Schema) -> Iterator[Change]:
+        pair = (id(_target(self._old, old)), id(_target(self._new, new)))
+        if pair in self._open:
+            return
+        self._open.add(pair)
+        try:
+            yield from self._flat(at, _flatten(self._old, old), _flatten(self._new, new))
+        finally:
+            self._open.discard(pair)
+
+    def _flat(self, at: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        before, after = _types(old), _types(new)
+        if before and after:
+            yield from _sets(f"{at}/type", "type", "type", before, after)
+        elif before or after:
+            yield Change(f"{at}/type", "type", f"type {'came' if after else 'went'}: {_UNREAD if after else _REFUSED}")
+        understood = _PROSE | {"type", *_ALTERNATIVES, *_SUBSCHEMA}
+        for keywords, compare in _RULES:
+            understood |= keywords
+            for keyword in sorted(keywords & (old.keys() | new.keys())):
+                yield from compare(f"{at}/{keyword}", old.get(keyword), new.get(keyword))
+        yield from self._properties(at, old, new)
+        understood |= {"properties", "required", "patternProperties", "prefixItems"}
+        for keyword in _SUBSCHEMA:
+            if keyword in old or keyword in new:
+                yield from self._subschema(f"{at}/{keyword}", keyword, old, new)
+        yield from self._patterns(f"{at}/patternProperties", old, new)
+        yield from self._prefix(f"{at}/prefixItems", old.get("prefixItems", []), new.get("prefixItems", []))
+        for keyword in _ALTERNATIVES:
+            if keyword in old or keyword in new:
+                yield from self._alternatives(f"{at}/{keyword}", old.get(keyword, []), new.get(keyword, []))
+        for keyword in sorted((old.keys() | new.keys()) - understood):
+            if _inlined(self._old, old.get(keyword, ...)) != _inlined(self._new, new.get(keyword, ...)):
+                yield Change(f"{at}/{_escape(keyword)}", "keyword", f"{keyword} changed, and no rule here knows it")
+
+    def _properties(self, at: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        before, after = old.get("properties", {}), new.get("properties", {})
+        needed, needs = set(old.get("required", [])), set(new.get("required", []))
+        added = [name for name in after if name not in before]
+        renamed = dict(self._renames(before, after, added))
+        for name in before:
+            here = f"{at}/properties/{_escape(name)}"
+            if name in after:
+                yield from self._schemas(here, before[name], after[name])
+            elif name in renamed:
+                yield Change(here, "property-renamed", f"{name} went and {renamed[name]} came: readers look for {name}")
+            else:
+                yield Change(here, "property-removed", f"{name} went: readers of the old schema look for it")
+        for name in added:
+            here = f"{at}/properties/{_escape(name)}"
+            if _lets_in(old, name):
+                yield Change(here, "property-added", f"{name} came")
+            else:
+                yield Change(here, "property-barred", f"{name} came, and the old schema is closed: {_REFUSED}")
+        for name in sorted(needs - needed):
+            yield Change(f"{at}/required", "required-added", f"{name} must be there now: {_UNREAD}")
+        for name in sorted(needed - needs):
+            yield Change(f"{at}/required", "required-removed", f"{name} may be missing now: {_REFUSED}")
+
+    def _renames(
+        self, before: Mapping[str, Any], after: Mapping[str, Any], added: list[str]
+    ) -> Iterator[tuple[str, str]]:
+        free = list(added)
+        for name in before:
+            if name not in after:
+                twin = next((each for each in free if not any(self._schemas("", before[name], after[each]))), None)
+                if twin is not None:
+                    free.remove(twin)
+                    yield name, twin
+
+    def _subschema(self, at: str, keyword: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        before, after = old.get(keyword, True), new.get(keyword, True)
+        if isinstance(before, bool) or isinstance(after, bool):
+            if _flatten(self._old, before) != _flatten(self._new, after):
+                yield Change(at, "keyword", f"{keyword} changed from {_show(before)} to {_show(after)}")
+        else:
+            yield from self._schemas(at, before, after)
+
+    def _patterns(self, at: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        before, after = old.get("patternProperties", {}), new.get("patternProperties", {})
+        for name in sorted(before.keys() | after.keys()):
+            here = f"{at}/{_escape(name)}"
+            if name in before and name in after:
+                yield from self._schemas(here, before[name], after[name])
+            else:
+                yield Change(here, "keyword", f"{name} {'came' if name in after else 'went'}")
+
+    def _prefix(self, at: str, old: list[Schema], new: list[Schema]) -> Iterator[Change]:
+        if len(old) != len(new):
+            yield Change(at, "bound", f"the places of the tuple changed from {len(old)} to {len(new)}")
+        for place, (before, after) in enumerate(zip(old, new, strict=False)):
+            yield from self._schemas(f"{at}/{place}", before, after)
+
+    def _alternatives(self, at: str, old: list[Schema], new: list[Schema]) -> Iterator[Change]:
+        """Order means nothing: each old alternative is matched with a new one that breaks nothing."""
+        left = list(enumerate(new))
+        unmatched: list[int] = []
+        for place, before in enumerate(old):
+            match = next(((i, s) for i, s in left if not any(c.breaking for c in self._schemas("", before, s))), None)
+            if match is None:
+                unmatched.append(place)
+            else:
+                left.remove(match)
+                yield from self._schemas(f"{at}/{match[0]}", before, match[1])
+        if len(unmatched) == len(left) == 1:  # one changed: say what changed in it
+            yield from self._schemas(f"{at}/{left[0][0]}", old[unmatched[0]], left[0][1])
+            return
+        for place in unmatched:
+            yield Change(f"{at}/{place}", "alternative", f"an alternative went: {_UNREAD}")
+        for place, _ in left:
+            yield Change(f"{at}/{place}", "alternative", f"an alternative came: {_REFUSED}")
+
+
+def _bound(at: str, old: Any, new: Any) -> Iterator[Change]:
+    if old == new:
+        return
+    keyword = at.rpartition("/")[2]
+    tighter = old is None or (new is not None and (new > old if keyword in _LOWER else new < old))
+    yield Change(at, "bound", f"{keyword} {_from_to(old, new)}: {_UNREAD if tighter else _REFUSED}")
+
+
+def _closed_enum(at: str, old: Any, new: Any) -> Iterator[Change]:
+    if old is None or new is None:
+        if old != new:
+            yield Change(
+                at,
+                "closed-enum",
+                f"the enum {'closed' if old is None else 'opened'}: {_UNREAD if old is None else _REFUSED}",
+            )
+        return
+    yield from _sets(at, "closed-enum", "value", {_show(v) for v in old}, {_show(v) for v in new})
+
+
+def _open_enum(at: str, old: Any, new: Any) -> Iterator[Change]:
+    if (old is None) != (new is None):
+        yield Change(at, "open-enum-mark", "the mark of an open enum " + ("came" if old is None else "went"))
+        return
+    for value in new:
+        if value not in old:
+            yield Change(at, "open-enum-grown", f"{_show(value)} came")
+    for value in old:
+        if value not in new:
+            yield Change(at, "open-enum-shrunk", f"{_show(value)} is still in the log: it stays known")
+
+
+def _equal(kind: Kind, why: str) -> Callable[[str, Any, Any], Iterator[Change]]:
+    def compare(at: str, old: Any, new: Any) -> Iterator[Change]:
+        if old != new:
+            yield Change(at, kind, f"{at.rpartition('/')[2]} {_from_to(old, new)}: {why}")
+
+    return compare
+
+
+_RULES: tuple[tuple[frozenset[str], Callable[[str, Any, Any], Iterator[Change]]], ...] = (
+    (frozenset(_LOWER | _UPPER), _bound),
+    (frozenset({"multipleOf", "uniqueItems"}), _equal("bound", "one side refuses what the other writes")),
+    (frozenset({"format"}), _equal("format", "one side refuses what the other writes")),
+    (frozenset({"pattern"}), _equal("pattern", "whether one pattern contains the other is not decidable here")),
+    (frozenset({"enum"}), _closed_enum),
+    (frozenset({"x-open-enum"}), _open_enum),
+    (frozenset({"default"}), _equal("default", "an old event without the property would mean something else")),
+    (frozenset({"x-topic", "x-key", "x-carries"}), _equal("promise", "consumers are built on it")),
+)
+
+
+def _sets(at: str, kind: Kind, noun: str, old: set[str], new: set[str]) -> Iterator[Change]:
+    for value in sorted(old - new):
+        yield Change(at, kind, f"{noun} {value} went: {_UNREAD}")
+    for value in sorted(new - old):
+        yield Change(at, kind, f"{noun} {value} came: {_REFUSED}")
+
+
+def _target(root: Schema, schema: Schema) -> Schema:
+    """Follows `$ref`s that stand alone."""
+    seen: list[str] = []
+    while isinstance(schema, Mapping) and "$ref" in schema and not (schema.keys() - _PROSE - {"$ref"}):
+        if schema["$ref"] in seen:
+            raise ValueError(f"{schema['$ref']} refers to itself")
+        seen.append(schema["$ref"])
+        schema = _resolve(root, schema["$ref"])
+    return schema
+
+
+def _flatten(root: Schema, schema: Schema) -> Mapping[str, Any]:
+    """One mapping of constraints, with `$ref`, disjoint `allOf`, `const` and booleans resolved."""
+    schema = _target(root, schema)
+    if isinstance(schema, bool):
+        return {} if schema else {"not": {}}
+    flat = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "const")}
+    parts = [_resolve(root, schema["$ref"])] if "$ref" in schema else []
+    parts += schema.get("allOf", [])
+    for part in parts:
+        for key, value in _flatten(root, part).items():
+            if key in _PROSE:
+                continue
+            if flat.setdefault(key, value) != value:
+                flat[f"allOf:{key}"] = [flat[key], value]  # two constraints at once: compared as a whole
+    if "const" in schema:
+        flat["enum"] = [schema["const"]]
+    return flat
+
+
+def _resolve(root: Schema, reference: str) -> Schema:
+    if not reference.startswith("#"):
+        raise ValueError(f"{reference} points outside the document")
+    found: Any = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        found = found[step.replace("~1", "/").replace("~0", "~")]
+    schema: Schema = found
+    return schema
+
+
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    stated = schema.get("type")
+    if stated is None:
+        return set()
+    return {stated} if isinstance(stated, str) else set(stated)
+
+
+def _lets_in(schema: Mapping[str, Any], name: str) -> bool:
+    patterns = schema.get("patternProperties", {})
+    return schema.get("additionalProperties", True) in (True, {}) and not any(re.search(p, name) for p in patterns)
+
+
+def _inlined(root: Schema, value: Any, within: tuple[str, ...] = ()) -> Any:
+    """Without this a definition could change unseen behind a `$ref` under a keyword that no rule knows."""
+    if isinstance(value, Mapping):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            if reference in within:
+                raise ValueError(f"{reference} recurses under a keyword that no rule knows")
+            rest = {key: each for key, each in value.items() if key != "$ref"}
+            return [_inlined(root, rest, within), _inlined(root, _resolve(root, reference), (*within, reference))]
+        return {key: _inlined(root, each, within) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_inlined(root, each, within) for each in value]
+    return value
+
+
+def _from_to(old: Any, new: Any) -> str:
+    if old is None:
+        return f"{_show(new)} came"
+    if new is None:
+        return f"{_show(old)} went"
+    return f"changed from {_show(old)} to {_show(new)}"
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,267 @@
+"""A realistic message of each type, more where shapes differ: documentation, golden files and tests' raw material.
+
+`freeze` writes each to `examples/<type>.<label>.json`, where it stays for ever; change nothing here once that is
+committed, add another label instead. Together they tell of four orders: one served in full, one served in part, one
+refused and one withdrawn.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from crossdock_events._envelope import Cause, Envelope
+from crossdock_events._event import Event
+from crossdock_events.items import ItemChanged, ItemRegistered
+from crossdock_events.orders import (
+    Destination,
+    OrderBackordered,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    RefusedLine,
+    WaitingLine,
+)
+from crossdock_events.reservations import (
+    Allocation,
+    ReleasedLine,
+    ReservedLine,
+    StockBackordered,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from crossdock_events.stock import Level, StockLevelChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    label: str
+    envelope: Envelope[Event]
+
+
+_BEGIN = datetime(2026, 3, 2, 8, 30, 0, 125000, tzinfo=UTC)
+_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def _uuid7(at: datetime, number: int) -> UUID:
+    milliseconds = int(at.timestamp() * 1000)
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0x2 << 62) | (number * 0x9E3779B97F4A7C15 & (1 << 62) - 1))
+
+
+def _fact(number: int, sequence: int, event: Event, after: Envelope[Event] | None = None) -> Envelope[Event]:
+    """The `number`-th fact of the story, one each 40 ms; `after` is what it answers."""
+    at = _BEGIN + timedelta(milliseconds=40 * number)
+    id = _uuid7(at, number)
+    cause = after.as_cause() if after else Cause(_uuid7(at, 1000 + number), None, _TRACE)
+    return Envelope(event, id, event.topic.owner, at, sequence, cause)
+
+
+def _orders(story: int) -> UUID:
+    return _uuid7(_BEGIN, 2000 + story)
+
+
+_registered = _fact(
+    1, 1, ItemRegistered(item_id="SKU-20417", unit_of_measure="each", category="household", status="active")
+)
+_uncategorised = _fact(2, 1, ItemRegistered(item_id="SKU-88001", unit_of_measure="kg", status="active"))
+_discontinued = _fact(
+    3, 2, ItemChanged(item_id="SKU-30977", unit_of_measure="case", category="beverages", status="discontinued")
+)
+_opening = _fact(
+    4,
+    1,
+    StockLevelChanged(
+        item_id="SKU-20417",
+        levels=(
+            Level(location_id="WH-EAST", on_hand=40, reserved=0),
+            Level(location_id="WH-WEST", on_hand=12, reserved=0),
+        ),
+        available=52,
+        causes=("opening",),
+    ),
+)
+_gone = _fact(5, 7, StockLevelChanged(item_id="SKU-30977", levels=(), available=0, causes=("adjustment",)))
+
+_full = {"order_id": _orders(1), "partner": "acme-retail", "reference": "PO-2026-004711"}
+_placed = _fact(
+    10,
+    1,
+    OrderPlaced(
+        **_full,
+        channel="api",
+        customer_id="C-90210",
+        priority=7,
+        requested_date=date(2026, 3, 5),
+        partial=False,
+        ship_to=Destination(country="GB", region="Greater London", postcode_outward="SW1A"),
+        currency="GBP",
+        lines=(
+            OrderLine(
+                line_id="1", item_id="SKU-20417", quantity=45, unit_price=Decimal("3.495"), amount=Decimal("157.28")
+            ),
+            OrderLine(line_id="2", item_id="SKU-88001", quantity=2, amount=Decimal("11.00")),
+        ),
+        total=Decimal("172.23"),
+    ),
+)
+_reserved = _fact(
+    11,
+    1,
+    StockReserved(
+        order_id=_orders(1),
+        lines=(
+            ReservedLine(
+                line_id="1",
+                item_id="SKU-20417",
+                requested=45,
+                reserved=45,
+                backordered=0,
+                allocations=(
+                    Allocation(location_id="WH-EAST", quantity=40),
+                    Allocation(location_id="WH-WEST", quantity=5),
+                ),
+            ),
+            ReservedLine(
+                line_id="2",
+                item_id="SKU-88001",
+                requested=2,
+                reserved=2,
+                backordered=0,
+                allocations=(Allocation(location_id="WH-EAST", quantity=2),),
+            ),
+        ),
+    ),
+    _placed,
+)
+_level = _fact(
+    12,
+    2,
+    StockLevelChanged(
+        item_id="SKU-20417",
+        levels=(
+            Level(location_id="WH-EAST", on_hand=40, reserved=40),
+            Level(location_id="WH-WEST", on_hand=12, reserved=5),
+        ),
+        available=7,
+        causes=("reservation",),
+    ),
+    _placed,
+)
+_confirmed = _fact(13, 2, OrderConfirmed(**_full), _reserved)
+
+_part = {"order_id": _orders(2), "partner": "acme-retail", "reference": "PO-2026-004712"}
+_least = _fact(
+    20,
+    1,
+    OrderPlaced(
+        **_part,
+        channel="file",
+        priority=5,
+        partial=True,
+        currency="JPY",
+        lines=(OrderLine(line_id="A", item_id="SKU-20417", quantity=10, amount=Decimal(5000)),),
+        total=Decimal(5000),
+    ),
+)
+_short = _fact(
+    21,
+    1,
+    StockBackordered(
+        order_id=_orders(2),
+        lines=(
+            ReservedLine(line_id="A", item_id="SKU-20417", requested=10, reserved=0, backordered=10, allocations=()),
+        ),
+    ),
+    _least,
+)
+_waiting = _fact(
+    22,
+    2,
+    OrderBackordered(
+        **_part, lines=(WaitingLine(line_id="A", item_id="SKU-20417", requested=10, reserved=0, backordered=10),)
+    ),
+    _short,
+)
+_some = _fact(
+    23,
+    2,
+    StockReserved(
+        order_id=_orders(2),
+        lines=(
+            ReservedLine(
+                line_id="A",
+                item_id="SKU-20417",
+                requested=10,
+                reserved=7,
+                backordered=3,
+                allocations=(Allocation(location_id="WH-WEST", quantity=7),),
+            ),
+        ),
+    ),
+    _least,
+)
+_waiting_less = _fact(
+    24,
+    3,
+    OrderBackordered(
+        **_part, lines=(WaitingLine(line_id="A", item_id="SKU-20417", requested=10, reserved=7, backordered=3),)
+    ),
+    _some,
+)
+
+_refused_lines = (RefusedLine(line_id="1", item_id="SKU-30977", reason="discontinued_item"),)
+_hopeless = _fact(30, 1, StockRejected(order_id=_orders(3), reason="discontinued_item", lines=_refused_lines), None)
+_rejected = _fact(
+    31,
+    2,
+    OrderRejected(
+        order_id=_orders(3),
+        partner="globex",
+        reference="4500017",
+        reason="discontinued_item",
+        lines=_refused_lines,
+    ),
+    _hopeless,
+)
+
+_cancelled = _fact(
+    40,
+    3,
+    OrderCancelled(order_id=_orders(4), partner="globex", reference="4500018", reason="partner_request"),
+)
+_released = _fact(
+    41,
+    2,
+    StockReleased(
+        order_id=_orders(4),
+        reason="cancelled",
+        lines=(ReleasedLine(line_id="1", item_id="SKU-20417", location_id="WH-EAST", quantity=3),),
+    ),
+    _cancelled,
+)
+_barred = _fact(42, 1, StockReleased(order_id=_orders(5), reason="cancelled", lines=()), _cancelled)
+
+EXAMPLES = (
+    Example("complete", _placed),
+    Example("least", _least),
+    Example("first", _confirmed),
+    Example("nothing-there", _waiting),
+    Example("partly-served", _waiting_less),
+    Example("discontinued", _rejected),
+    Example("by-partner", _cancelled),
+    Example("in-full", _reserved),
+    Example("in-part", _some),
+    Example("nothing-there", _short),
+    Example("discontinued", _hopeless),
+    Example("after-cancel", _released),
+    Example("held-nothing", _barred),
+    Example("opening", _opening),
+    Example("reserved", _level),
+    Example("no-location", _gone),
+    Example("complete", _registered),
+    Example("least", _uncategorised),
+    Example("discontinued", _discontinued),
+)
