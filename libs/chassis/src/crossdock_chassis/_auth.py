@@ -1,15 +1,13 @@
-"""OAuth 2 bearer tokens: JWTs checked against the issuer's published keys, scopes per route."""
+"""Who calls, and whether they may: a scope per route. How a token is checked is in `_tokens`."""
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 
 from crossdock_chassis._problems import FORBIDDEN, UNAUTHENTICATED, Refusal
-from crossdock_chassis._request import Caller, RequestState, header, state_of
-
-REALM: Final = 'Bearer realm="crossdock"'
+from crossdock_chassis._request import REALM, Caller, RequestState, state_of
 
 
 class Guard(SecurityBase):
@@ -22,7 +20,7 @@ class Guard(SecurityBase):
 
     async def __call__(self, request: Request) -> Caller:
         state = state_of(request)
-        caller = state.caller or await authenticate(request, state)
+        caller = state.caller or await authenticate(state)
         if self.scope not in caller.scopes:
             raise Refusal(
                 FORBIDDEN,
@@ -43,12 +41,11 @@ def requires(scope: str) -> Any:
     return Security(Guard(scope), scopes=[scope])
 
 
-async def authenticate(request: Request, state: RequestState) -> Caller:
+async def authenticate(state: RequestState) -> Caller:
     """Raises Refusal 401, or 503 while the issuer's keys cannot be had. Asked once per request."""
-    text = header(request.scope, b"authorization")
-    if text is None:
+    authorization = state.headers.get(b"authorization")
+    if authorization is None:
         raise Refusal(UNAUTHENTICATED, "Send Authorization: Bearer <token>", headers={"WWW-Authenticate": REALM})
-    authorization = text.encode("latin-1")
     caller = state.verifier.known(authorization) or await state.verifier.verify(authorization)
     state.caller = caller
     return caller

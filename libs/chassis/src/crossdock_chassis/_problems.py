@@ -103,7 +103,7 @@ class Problems:
                 return known
         if isinstance(own := getattr(error, "problem", None), Problem):
             return own
-        if isinstance(error, (RequestValidationError, ValidationError)):
+        if isinstance(error, RequestValidationError):
             return MALFORMED_JSON if _is_syntax(error) else INVALID
         if isinstance(error, HTTPException):
             return _BY_STATUS.get(error.status_code) or Problem(error.status_code, "http-error", "Request refused")
@@ -142,35 +142,32 @@ def pointer(location: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
-def _is_syntax(error: RequestValidationError | ValidationError) -> bool:
-    if isinstance(error, ValidationError):
-        return error.error_count() == 1 and error.errors(include_url=False)[0]["type"] == "json_invalid"
+def invalid(error: ValidationError) -> RequestValidationError:
+    """A body that breaks its model. Only this way is a ValidationError the client's fault: one from within is ours."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found])
+
+
+def _is_syntax(error: RequestValidationError) -> bool:
     return any(each.get("type") == "json_invalid" for each in error.errors())
 
 
 def _field_errors(error: Exception) -> list[dict[str, str]]:
-    if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        return [_body_error(each["loc"], each["msg"], each["type"]) for each in found]
     if isinstance(error, RequestValidationError):
-        return [_request_error(each["loc"], each["msg"], each["type"]) for each in error.errors()]
+        return [_field_error(each["loc"], each["msg"], each["type"]) for each in error.errors()]
     own = getattr(error, "errors", None)
     return [dict(each) for each in own] if isinstance(own, (list, tuple)) else []
 
 
-def _body_error(location: Sequence[str | int], message: str, code: str) -> dict[str, str]:
-    return {"pointer": pointer(location), "detail": message, "code": code}
-
-
-def _request_error(location: Sequence[str | int], message: str, code: str) -> dict[str, str]:
+def _field_error(location: Sequence[str | int], message: str, code: str) -> dict[str, str]:
     where, rest = str(location[0]), location[1:]
     if where == "body":
-        return _body_error(() if code == "json_invalid" else rest, message, code)
+        return {"pointer": pointer(() if code == "json_invalid" else rest), "detail": message, "code": code}
     return {"in": where, "parameter": ".".join(map(str, rest)), "detail": message, "code": code}
 
 
 def _detail(error: Exception, errors: Sequence[Mapping[str, str]]) -> str:
-    if isinstance(error, (RequestValidationError, ValidationError)):
+    if isinstance(error, RequestValidationError):
         if len(errors) == 1:
             return errors[0]["detail"]
         shown = f", the first {MOST_ERRORS} are shown" if len(errors) > MOST_ERRORS else ""

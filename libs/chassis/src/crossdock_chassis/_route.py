@@ -9,13 +9,13 @@ from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from crossdock_chassis._problems import INVALID, MALFORMED_JSON, UNSUPPORTED_TYPE, Refusal, pointer
-from crossdock_chassis._request import header, state_of
+from crossdock_chassis._problems import INVALID, MALFORMED_JSON, UNSUPPORTED_TYPE, Refusal, invalid, pointer
+from crossdock_chassis._request import state_of
 
 M = TypeVar("M", bound=BaseModel)
 JSON: Final = "application/json"
@@ -52,7 +52,7 @@ def _nul(value: object, place: tuple[str | int, ...]) -> tuple[str | int, ...] |
 class JsonBody(Generic[M]):
     """Bytes to a model: what `HotRoute` does with a body and a batch with each of its lines.
 
-    Raises Refusal (400, or 422 for a NUL) and pydantic's ValidationError, which is shown as 422 with field paths.
+    Raises Refusal (400, or 422 for a NUL) and RequestValidationError (422 with field paths).
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -60,7 +60,10 @@ class JsonBody(Generic[M]):
 
     def parse(self, raw: bytes) -> M:
         strict_json(raw)
-        parsed: M = self._validate(raw)
+        try:
+            parsed: M = self._validate(raw)
+        except ValidationError as error:
+            raise invalid(error) from None
         return parsed
 
 
@@ -90,30 +93,35 @@ class HotRoute(APIRoute):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._body, model = _only_body(self)
+        (self.method,) = self.methods or {"POST"}
         self._parse = JsonBody(model).parse
         self._providers = [_provider(self, dependency) for dependency in self.dependant.dependencies]
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in (self.methods or ()):
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self.methods or ()))})
+        if scope["method"] != self.method:
+            raise HTTPException(405, headers={"Allow": self.method})
         request = Request(scope, receive, send)
-        state_of(request).checked = True
+        state = state_of(request)
+        state.checked = True
         values: dict[str, Any] = {}
         for name, provide in self._providers:
             value = await provide(request)
             if name is not None:
                 values[name] = value
-        content_type = header(scope, b"content-type")
-        if content_type != JSON and not _is_json(content_type):
+        if state.headers.get(b"content-type") != b"application/json" and not is_json(state.header(b"content-type")):
             raise Refusal(UNSUPPORTED_TYPE, f"Send {JSON}")
         values[self._body] = self._parse(await read_body(request))
         response: Response = await self.endpoint(**values)
         await response(scope, receive, send)
 
 
-def _is_json(content_type: str | None) -> bool:
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    return media_type == JSON or (media_type.startswith("application/") and media_type.endswith("+json"))
+def media_type(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def is_json(content_type: str | None) -> bool:
+    kind = media_type(content_type)
+    return kind == JSON or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _only_body(route: APIRoute) -> tuple[str, type[BaseModel]]:

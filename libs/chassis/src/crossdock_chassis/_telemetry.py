@@ -4,6 +4,8 @@ Seconds are seconds, counters end in `_total` by themselves. Labels are bounded:
 partitions and states, never keys. Tracing is in `_tracing`, logs in `_logging`.
 """
 
+from functools import cache
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -41,6 +43,17 @@ PARKED_KEYS = Gauge("crossdock_parked_keys", "Keys whose events are parked behin
 # the business, as far as every service has it
 WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Orders that wait, by what for", ["reason"])
 WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "Since when the oldest of them waits", ["reason"])
+
+
+@cache
+def requests(method: str, route: str, status: str) -> Counter:
+    """`labels()` costs a lock and three strings; the children are few and live for ever."""
+    return REQUESTS.labels(method, route, status)
+
+
+@cache
+def latency(method: str, route: str) -> Histogram:
+    return LATENCY.labels(method, route)
 
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> bytes:

@@ -1,0 +1,82 @@
+"""Structured logs: one JSON object a line on stderr, whoever wrote it. Never a token, a password or a body."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from crossdock_chassis import _tracing
+from crossdock_chassis._request import CURRENT
+
+_SECRET_NAMES: Final = frozenset(
+    {"authorization", "token", "access_token", "client_secret", "secret", "password", "cookie", "body", "dsn"}
+)
+_SECRETS: Final = (
+    (re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "[token]"),
+    (re.compile(r"(\w+://[^\s:/@]+):[^\s@/]+@"), r"\1:***@"),
+    (re.compile(r"input_value=.*?, input_type="), "input_value=[hidden], input_type="),
+    (re.compile(r"(?i)(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 [hidden]"),
+)
+Line = MutableMapping[str, Any]
+
+
+def configure(service: str, role: str, level: str = "info") -> None:
+    def whose(_logger: object, _method: str, line: Line) -> Line:
+        line["service"], line["role"] = service, role
+        if (request := CURRENT.get()) is not None:
+            line.setdefault("request_id", request.request_id)
+        if (trace_id := _tracing.trace_id(_tracing.current_traceparent())) is not None:
+            line.setdefault("trace_id", trace_id)
+        return line
+
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        whose,
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    rendered = structlog.processors.JSONRenderer(sort_keys=False, default=str)
+    numeric = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, rendered],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    foreign = [structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared]
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=foreign, processors=[strip, redact, rendered])
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(numeric)
+    for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "aiokafka", "httpx", "httpcore", "asyncio"):
+        logger = logging.getLogger(noisy)
+        logger.handlers.clear()
+        logger.propagate = noisy != "uvicorn.access"
+        logger.setLevel(max(numeric, logging.WARNING))
+
+
+def redact(_logger: object, _method: str, line: Line) -> Line:
+    for name, value in line.items():
+        line[name] = "[hidden]" if name.lower() in _SECRET_NAMES else _clean(value)
+    return line
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        for pattern, instead in _SECRETS:
+            value = pattern.sub(instead, value)
+        return value
+    if isinstance(value, dict):
+        return {k: "[hidden]" if str(k).lower() in _SECRET_NAMES else _clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(each) for each in value]
+    return value
