@@ -45,3 +45,22 @@ def consumer_schema(contract: type[Event]) -> dict[str, Any]:
         "x-carries": contract.carries,
         "x-stability": contract.stability,
     }
+
+
+def self_contained(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with every definition in its place, for documents in which `#/$defs` would lead nowhere."""
+    definitions = schema.get("$defs", {})
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, dict):
+            reference = value.get("$ref")
+            if isinstance(reference, str):
+                rest = {key: each for key, each in value.items() if key != "$ref"}
+                return inline(definitions[reference.removeprefix("#/$defs/")] | rest)
+            return {key: inline(each) for key, each in value.items() if key not in ("$defs", "$schema", "$id")}
+        if isinstance(value, list):
+            return [inline(each) for each in value]
+        return value
+
+    whole: dict[str, Any] = inline(schema)
+    return whole
