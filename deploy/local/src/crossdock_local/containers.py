@@ -19,6 +19,7 @@ from crossdock_local.kafka import Topics
 from crossdock_local.layout import Home
 from crossdock_local.postgres import MAJOR, SUPERUSER, Databases, answers
 from crossdock_local.processes import wait_until
+from crossdock_local.report import SILENT, Report
 
 
 def engine_answers() -> bool:
@@ -103,13 +104,12 @@ class Container:
 
 
 class _InContainer:
+    title: str
     process: Container
+    ports: tuple[int, ...]
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = SILENT) -> None:
         """The engine pulls the image when the container starts."""
-
-    def start(self) -> None:
-        self.process.start()
 
     def wait_ready(self) -> None:
         self.process.wait_ready()
@@ -117,6 +117,7 @@ class _InContainer:
 
 class ContainerPostgres(_InContainer):
     def __init__(self, home: Home, port: int) -> None:
+        self.title, self.ports = f"PostgreSQL {MAJOR} (container)", (port,)
         password = home.secret("postgres-superuser")
         made = DockerContainer(f"postgres:{MAJOR}").with_bind_ports(5432, port).with_env("POSTGRES_PASSWORD", password)
         dsn = f"postgresql://{SUPERUSER}:{password}@{made.get_container_host_ip()}:{port}/postgres"
@@ -126,6 +127,7 @@ class ContainerPostgres(_InContainer):
 
 class ContainerKafka(_InContainer):
     def __init__(self, home: Home, port: int) -> None:
+        self.title, self.ports = f"Kafka {KAFKA} (container)", (port,)
         made = DockerContainer(f"apache/kafka:{KAFKA}").with_bind_ports(9092, port)
         host = made.get_container_host_ip()
         settings = {

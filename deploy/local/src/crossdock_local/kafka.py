@@ -20,6 +20,7 @@ from crossdock_local.errors import Refused
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, is_open
 from crossdock_local.processes import Process, Program
+from crossdock_local.report import SILENT, Report, step
 
 TOPIC_EXISTS = 36
 HEAP_MEGABYTES = 320
@@ -149,6 +150,8 @@ async def _led(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
 class Kafka:
     """Our own broker below a home folder."""
 
+    title = f"Kafka {jars.KAFKA}"
+
     def __init__(self, home: Home, port: int, controller_port: int, downloads: Path) -> None:
         self._home, self.port, self.controller_port, self._downloads = home, port, controller_port, downloads
         self.bootstrap = f"{HOST}:{port}"
@@ -162,25 +165,34 @@ class Kafka:
             failed_because=self._explain,
         )
 
-    def prepare(self) -> None:
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, self.controller_port)
+
+    def prepare(self, report: Report = SILENT) -> None:
         """Downloads the jars and formats the data folder, whole or not at all."""
-        data = self._home.broker / "data"
-        if jars.fetched(self._downloads) and (data / "meta.properties").exists():
-            return
-        self._home.require_space(300, "Kafka")
-        classpath = jars.fetch(self._downloads)
-        if (data / "meta.properties").exists():
-            return
+        if not jars.fetched(self._downloads):
+            self._home.require_space(100, "Kafka's download")
+            report.begin(
+                f"Downloading Apache Kafka {jars.KAFKA}: {jars.megabytes():.0f} MB in {len(jars.locked())} jars"
+            )
+            with step(report, f"Apache Kafka {jars.KAFKA} downloaded and verified ({jars.megabytes():.0f} MB)"):
+                jars.fetch(self._downloads)
+        if not (self._home.broker / "data" / "meta.properties").exists():
+            self._home.require_space(300, "Kafka")
+            with step(report, "Kafka's data folder made"):
+                self._format()
+
+    def _format(self) -> None:
         shutil.rmtree(self._home.broker, ignore_errors=True)
         fresh = self._home.root / "broker.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
         # Formatting writes below log.dirs, so the properties it reads name the new folder.
+        (fresh / "data").mkdir(parents=True)
         settings = self._settings(fresh, fresh / "data")
-        (fresh / "data").mkdir()
         arguments = ["format", "-t", _cluster_id(), "-c", str(settings)]
         done = subprocess.run(
-            self._java(classpath, fresh, "kafka.tools.StorageTool", arguments, heap=128),
+            self._java(jars.folder(self._downloads), fresh, "kafka.tools.StorageTool", arguments, heap=128),
             env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -191,10 +203,6 @@ class Kafka:
             shutil.rmtree(fresh, ignore_errors=True)
             raise Refused("Kafka's data folder could not be formatted.", done.stdout + done.stderr)
         fresh.rename(self._home.broker)
-
-    def start(self) -> None:
-        self.prepare()
-        self.process.start()
 
     def wait_ready(self) -> None:
         """Until the broker takes requests, and it is certain that the one behind the port is this one."""

@@ -62,6 +62,10 @@ class Ports:
             self._drawn = {str(name): int(port) for name, port in json.loads(file.read_text()).items()}
         return self
 
+    @property
+    def are_fixed(self) -> bool:
+        return self._fixed is not None
+
     def of(self, name: str, default: int | None = None) -> int:
         if self._fixed is not None:
             port = self._fixed.get(name, default)

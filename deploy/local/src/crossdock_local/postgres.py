@@ -22,6 +22,7 @@ from crossdock_local.errors import Refused
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, is_open
 from crossdock_local.processes import Process, Program, wait_until
+from crossdock_local.report import SILENT, Report, step
 
 MAJOR = 18
 SUPERUSER = "postgres"
@@ -115,6 +116,8 @@ def database_in(dsn: str, name: str) -> str:
 class Postgres:
     """Our own server below a home folder."""
 
+    title = f"PostgreSQL {MAJOR}"
+
     def __init__(self, home: Home, port: int) -> None:
         self._home, self.port = home, port
         self._data = home.postgres
@@ -130,7 +133,11 @@ class Postgres:
             f"postgresql://{SUPERUSER}:{home.secret('postgres-superuser')}@{HOST}:{port}/postgres", home
         )
 
-    def prepare(self) -> None:
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port,)
+
+    def prepare(self, report: Report = SILENT) -> None:
         """Makes the data folder, whole or not at all."""
         if (self._data / "PG_VERSION").exists():
             version = (self._data / "PG_VERSION").read_text().strip()
@@ -140,6 +147,10 @@ class Postgres:
                 )
             return
         self._home.require_space(200, "PostgreSQL")
+        with step(report, "PostgreSQL's data folder made"):
+            self._initialise()
+
+    def _initialise(self) -> None:
         shutil.rmtree(self._data, ignore_errors=True)
         fresh = self._data.with_name("postgres.new")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -175,10 +186,6 @@ class Postgres:
             shutil.rmtree(fresh, ignore_errors=True)
             raise Refused("PostgreSQL's data folder could not be made.", done.stdout + done.stderr)
         fresh.rename(self._data)
-
-    def start(self) -> None:
-        self.prepare()
-        self.process.start()
 
     def wait_ready(self) -> None:
         """Until it accepts connections, and it is certain that the server behind the port is this one."""

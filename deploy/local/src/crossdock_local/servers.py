@@ -11,8 +11,9 @@ from typing import Literal, Protocol, Self
 from crossdock_local.errors import Refused
 from crossdock_local.kafka import Kafka, Topics
 from crossdock_local.layout import Home, downloads
-from crossdock_local.ports import FIXED, Ports, require_free
+from crossdock_local.ports import Ports, require_free
 from crossdock_local.postgres import Databases, Postgres
+from crossdock_local.report import SILENT, Report, step
 
 Engine = Literal["local", "containers"]
 
@@ -39,9 +40,12 @@ class Server(Protocol):
     """What `Servers` needs of PostgreSQL or Kafka, wherever it runs."""
 
     @property
+    def title(self) -> str: ...
+    @property
     def process(self) -> Handle: ...
-    def prepare(self) -> None: ...
-    def start(self) -> None: ...
+    @property
+    def ports(self) -> Sequence[int]: ...
+    def prepare(self, report: Report = SILENT) -> None: ...
     def wait_ready(self) -> None: ...
 
 
@@ -132,18 +136,23 @@ class Servers:
         self.databases.ensure([name])
         return self.databases.dsn(name)
 
-    def up(self, services: Sequence[str] = ()) -> None:
-        """Both, at the same time, each with `services`' databases; nothing of it stays running when one fails."""
+    def up(self, databases: Sequence[str] = (), report: Report = SILENT) -> None:
+        """Both at the same time, with these databases; what this call started is stopped again when something fails."""
         stopped = [server for server in self._ours() if not server.process.alive]
-        taken = [(name, self.ports.of(name)) for name in FIXED if any(name.startswith(s.process.name) for s in stopped)]
-        require_free(taken)
+        self.require_free_ports()
         try:
-            together([*(self._started(server) for server in self._ours())])
-            if services:
-                self.databases.ensure(services)
+            together([self._started(server, report) for server in self._ours()])
+            if databases:
+                self.databases.ensure(databases)
         except BaseException:
             together([server.process.stop for server in stopped])
             raise
+
+    def require_free_ports(self) -> None:
+        """Raises Refused when somebody else holds the port of a server that is not running yet."""
+        for server in self._ours():
+            if not server.process.alive:
+                require_free((server.process.name, port) for port in server.ports)
 
     def down(self) -> None:
         together([handle.stop for handle in self.handles])
@@ -159,10 +168,14 @@ class Servers:
         return [server for server in (self._postgres, self._kafka) if server is not None]
 
     @staticmethod
-    def _started(server: Server) -> Callable[[], None]:
+    def _started(server: Server, report: Report) -> Callable[[], None]:
         def start() -> None:
-            server.start()
-            server.wait_ready()
+            server.prepare(report)
+            if server.process.ready():
+                return
+            with step(report, f"{server.title} started"):
+                server.process.start()
+                server.wait_ready()
 
         return start
 

@@ -1,0 +1,324 @@
+"""Everything at once on one machine: servers, issuer, services. `make up`, tests, benches and chaos runs use it."""
+
+import fcntl
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from crossdock_events import CATALOGUE
+from crossdock_local import services
+from crossdock_local.clients import Clients
+from crossdock_local.errors import Refused
+from crossdock_local.kafka import TopicSpec
+from crossdock_local.layout import Home
+from crossdock_local.ports import HOST, Ports, require_free
+from crossdock_local.processes import Process, Program
+from crossdock_local.report import SILENT, Report, step
+from crossdock_local.servers import Engine, Handle, Servers, together
+
+AUDIENCE = "crossdock"
+DAY_MILLISECONDS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One process, as `status` shows it."""
+
+    name: str
+    state: str
+    pid: int | None
+    memory: int
+    url: str
+
+
+class Stack:
+    """A whole Crossdock below one folder. Its processes outlive this object; another over the same folder finds them.
+
+    >>> with Stack(Path("/somewhere/short"), Ports.free()) as stack:
+    ...     token = stack.token("acme", ["orders:write"])
+    ...     httpx.post(stack.url("order-service") + "/v1/orders", headers={"Authorization": f"Bearer {token}"}, json=…)
+    ...     stack.process("order-service.worker").kill()
+
+    `environment` reaches every service process (a shorter deadline for a test, say).
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        ports: Ports,
+        *,
+        engine: Engine = "local",
+        own_postgres: str | None = None,
+        own_kafka: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.servers = Servers(home, ports, engine=engine, own_postgres=own_postgres, own_kafka=own_kafka)
+        self.home: Home = self.servers.home
+        self.ports = ports
+        self._environment = dict(environment or {})
+        self._extra: dict[str, Process] = {}
+
+    @classmethod
+    def from_environment(cls, home: Path, ports: Ports) -> Self:
+        """With the person's own PostgreSQL and Kafka where CROSSDOCK_POSTGRES and CROSSDOCK_KAFKA name them."""
+        return cls(
+            home,
+            ports,
+            own_postgres=os.environ.get("CROSSDOCK_POSTGRES") or None,
+            own_kafka=os.environ.get("CROSSDOCK_KAFKA") or None,
+        )
+
+    # Where things are
+
+    @property
+    def kafka(self) -> str:
+        """Bootstrap servers."""
+        assert self.servers.bootstrap is not None
+        return self.servers.bootstrap
+
+    @property
+    def issuer_url(self) -> str:
+        return f"http://{HOST}:{self.ports.of('issuer')}"
+
+    def url(self, service: str) -> str:
+        """Of its HTTP API, without a slash at the end."""
+        return f"http://{HOST}:{services.port_of(self.ports, self._installed(service))}"
+
+    def ops_url(self, process: str) -> str:
+        """Of /livez, /readyz and /metrics of `order-service.api` or `order-service.worker`."""
+        service, _, role = process.partition(".")
+        role, _, number = role.partition("-")
+        port = services.port_of(self.ports, self._installed(service), role, int(number or 1))
+        return f"http://{HOST}:{port}"
+
+    def dsn(self, service: str) -> str:
+        """Of the service's own database, as its own role."""
+        return self.servers.databases.dsn(self._installed(service).package)
+
+    def process(self, name: str) -> Handle:
+        """`postgres`, `kafka`, `issuer`, `order-service.api`, `order-service.worker`, `order-service.worker-2` …"""
+        if name == "postgres":
+            return self.servers.postgres
+        if name == "kafka":
+            return self.servers.kafka
+        own: dict[str, Process] = {each.name: each for each in [self._issuer, *self._service_processes(), *self.extra]}
+        if name not in own:
+            raise Refused(f"There is no process {name!r}; there is: postgres, kafka, {', '.join(own)}.")
+        return own[name]
+
+    @property
+    def extra(self) -> list[Process]:
+        """Workers beyond the first that this object started."""
+        return list(self._extra.values())
+
+    def handles(self) -> list[Handle]:
+        """All processes of this stack, those that stand on others last."""
+        return [*self.servers.handles, self._issuer, *self._service_processes(), *self.extra]
+
+    @property
+    def running(self) -> bool:
+        """Every process of it is there and ready."""
+        return all(handle.ready() for handle in self.handles())
+
+    def status(self) -> list[State]:
+        return [
+            State(
+                handle.name,
+                "ready" if handle.ready() else "running, not ready" if handle.alive else "stopped",
+                handle.pid,
+                handle.memory,
+                self._address(handle.name),
+            )
+            for handle in self.handles()
+        ]
+
+    # Who may talk to it
+
+    def token(self, partner: str, scopes: Sequence[str]) -> str:
+        """A bearer token of that partner, from the stack's issuer; the partner is made known to it if need be."""
+        return self.tokens([partner], scopes)[partner]
+
+    def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> dict[str, str]:
+        return self._clients.tokens(partners, scopes)
+
+    # Up and down
+
+    def up(self, names: list[str] | None = None, report: Report = SILENT) -> None:
+        """Starts what is not running (all services for None, no service for []), each step as early as it can.
+
+        Raises Refused in one sentence; whatever this call started is stopped again then.
+        """
+        with self._alone():
+            before = {handle.name for handle in self.handles() if handle.alive}
+            wanted = services.chosen(names)
+            self._require_free_ports(wanted, before)
+            try:
+                self._start(wanted, report)
+            except BaseException:
+                self._stop([handle for handle in self.handles() if handle.name not in before])
+                raise
+
+    def down(self) -> None:
+        """Stops everything; the data stays."""
+        with self._alone():
+            self._stop(self.handles())
+
+    def extra_worker(self, service: str) -> Process:
+        """One more worker of the service, started and ready; `down` stops it too."""
+        installed = self._installed(service)
+        number = 2 + sum(name.startswith(f"{service}.worker-") for name in self._extra)
+        worker = services.process_of(
+            self.home, self.ports, installed, "worker", self._environment_of(installed), number
+        )
+        self._extra[worker.name] = worker
+        worker.start()
+        worker.wait_ready()
+        return worker
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.down()
+
+    # How
+
+    def _start(self, wanted: list[services.Installed], report: Report) -> None:
+        built: list[TopicSpec] = []
+
+        def servers() -> None:
+            self.servers.up([service.package for service in wanted], report)
+
+        def issuer() -> None:
+            if wanted and not self._issuer.ready():
+                with step(report, "issuer started"):
+                    self._issuer.start()
+                    self._issuer.wait_ready()
+
+        def topics() -> None:
+            for service in wanted:
+                built.extend(services.dead_letter_topics(service.build(self._environment_of(service))))
+
+        together([servers, issuer, topics])
+        together([lambda: self._create_topics(built, report), *(self._migration(each, report) for each in wanted)])
+        together([self._started(process, report) for process in self._processes_of(wanted)])
+
+    def _create_topics(self, dead_letters: list[TopicSpec], report: Report) -> None:
+        own = [
+            TopicSpec(
+                topic.name,
+                topic.partitions,
+                {"retention.ms": str(-1 if topic.retention_days is None else topic.retention_days * DAY_MILLISECONDS)},
+            )
+            for topic in sorted(CATALOGUE.topics(), key=lambda each: each.name)
+        ]
+        with step(report, f"{len(own)} topics, {len(dead_letters)} for dead letters"):
+            self.servers.topics.ensure([*own, *dead_letters])
+
+    def _migration(self, service: services.Installed, report: Report) -> Callable[[], None]:
+        def migrate() -> None:
+            if all(process.ready() for process in self._processes_of([service])):
+                return
+            with step(report, f"{service.name}: database migrated"):
+                services.migrate(self.home, service, self._environment_of(service))
+
+        return migrate
+
+    def _started(self, process: Process, report: Report) -> Callable[[], None]:
+        def start() -> None:
+            if process.ready():
+                return
+            with step(report, f"{process.name} started"):
+                process.start()
+                process.wait_ready()
+
+        return start
+
+    def _stop(self, handles: list[Handle]) -> None:
+        """Services first, then what they stand on."""
+        servers = {handle.name for handle in self.servers.handles}
+        together([handle.stop for handle in handles if handle.name not in servers])
+        together([handle.stop for handle in handles if handle.name in servers])
+
+    def _require_free_ports(self, wanted: list[services.Installed], running: set[str]) -> None:
+        self.servers.require_free_ports()
+        ports: list[tuple[str, int]] = []
+        if wanted and "issuer" not in running:
+            ports.append(("issuer", self.ports.of("issuer")))
+        for service in wanted:
+            if f"{service.name}.api" not in running:
+                ports.append((f"{service.name}.api", services.port_of(self.ports, service)))
+            for role in services.ROLES:
+                if f"{service.name}.{role}" not in running:
+                    ports.append((f"{service.name}.{role}", services.port_of(self.ports, service, role)))
+        require_free(ports)
+
+    def _environment_of(self, service: services.Installed) -> dict[str, str]:
+        return self._environment | {
+            "CROSSDOCK_POSTGRES": self.servers.databases.dsn(service.package),
+            "CROSSDOCK_KAFKA": self.kafka,
+            "CROSSDOCK_ISSUER": self.issuer_url,
+            "CROSSDOCK_AUDIENCE": AUDIENCE,
+            "CROSSDOCK_HOST": HOST,
+        }
+
+    def _processes_of(self, wanted: list[services.Installed]) -> list[Process]:
+        return [
+            services.process_of(self.home, self.ports, service, role, self._environment_of(service))
+            for service in wanted
+            for role in services.ROLES
+        ]
+
+    def _service_processes(self) -> list[Process]:
+        return self._processes_of(services.installed())
+
+    @cached_property
+    def _issuer(self) -> Process:
+        port = self.ports.of("issuer")
+        environment = dict(os.environ) | {
+            "CROSSDOCK_ISSUER_HOME": str(self.home.issuer),
+            "CROSSDOCK_ISSUER_PORT": str(port),
+            "CROSSDOCK_ISSUER": self.issuer_url,
+            "CROSSDOCK_AUDIENCE": AUDIENCE,
+        }
+        return Process(
+            "issuer",
+            self.home,
+            lambda: Program(argv=[sys.executable, "-m", "crossdock_local.issuer"], env=environment, cwd=self.home.root),
+            ready=lambda: services.answers_ok(port, "/.well-known/openid-configuration"),
+        )
+
+    @cached_property
+    def _clients(self) -> Clients:
+        return Clients(self.home, self.issuer_url, importlib.import_module("crossdock_local.issuer").add_partner)
+
+    def _installed(self, name: str) -> services.Installed:
+        return services.chosen([name])[0]
+
+    def _address(self, name: str) -> str:
+        if name == "postgres":
+            return f"{HOST}:{self.ports.of('postgres')}"
+        if name == "kafka":
+            return self.kafka
+        if name == "issuer":
+            return self.issuer_url
+        service, _, role = name.partition(".")
+        return self.url(service) if role == "api" else self.ops_url(name)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One command at a time changes a stack."""
+        with (self.home.run / "lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused(f"Another crossdock command is starting or stopping {self.home.root}.") from None
+            yield
