@@ -1,0 +1,341 @@
+"""An OAuth 2 issuer for one machine: `python -m crossdock_local.issuer`.
+
+It gives partners of a development stack tokens for client credentials, as any OpenID provider would, so that services
+check real signatures against real published keys. It is not for anything that others can reach: it listens on loopback
+and nowhere else, and where an identity provider exists `CROSSDOCK_ISSUER` names that instead.
+
+CROSSDOCK_ISSUER_HOME   folder of the signing key and the clients, readable for its owner only
+CROSSDOCK_ISSUER_PORT   default 8400
+CROSSDOCK_ISSUER_HOST   another loopback address than 127.0.0.1
+CROSSDOCK_AUDIENCE      default crossdock
+"""
+
+import asyncio
+import base64
+import binascii
+import fcntl
+import hashlib
+import hmac
+import ipaddress
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote_plus
+from uuid import uuid4
+
+import uvicorn
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+SCOPES: Final = ("orders:read", "orders:write", "stock:read", "stock:write", "ops")
+ALGORITHM: Final = "RS256"
+LIFETIME: Final = 3600  # seconds
+LARGEST_FORM: Final = 16 * 1024
+_SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    id: str
+    partner: str
+    scopes: tuple[str, ...]
+    salt: str
+    hash: str
+
+    def has(self, secret: str) -> bool:
+        return hmac.compare_digest(_hash(secret, self.salt), self.hash)
+
+
+def add_partner(home: Path, name: str, scopes: Iterable[str] = SCOPES) -> tuple[str, str]:
+    """A new client of that partner: its id, and its secret, which is shown this once and kept nowhere.
+
+    A running issuer knows it at once. Raises ValueError for a name or a scope that cannot be.
+    """
+    wanted = tuple(scopes)
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a partner: use 1 to 64 of a-z, 0-9, dot, hyphen and underscore")
+    if unknown := set(wanted) - set(SCOPES):
+        raise ValueError(f"no such scope: {', '.join(sorted(unknown))} (there are {', '.join(SCOPES)})")
+    secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
+    client = Client(f"{name}-{secrets.token_hex(4)}", name, wanted, salt, _hash(secret, salt))
+    with _locked(home):
+        _write(_clients_file(home), json.dumps([asdict(each) for each in [*_read_clients(home), client]], indent=1))
+    return client.id, secret
+
+
+def partners(home: Path) -> list[Client]:
+    return _read_clients(home)
+
+
+def signing_key(home: Path) -> RSAKey:
+    """The issuer's own key, made the first time it is asked for. With it tests sign what the endpoint would refuse."""
+    with _locked(home):
+        file = home / "key.json"
+        if not file.exists():
+            _write(file, json.dumps(RSAKey.generate_key(2048, auto_kid=True).as_dict(private=True)))
+        return RSAKey.import_key(json.loads(file.read_text()))
+
+
+class Clients:
+    """The clients on file, read again when the file is another, and the secrets that proved right before.
+
+    scrypt costs 50 ms on purpose; a partner that asks for a token a second time is recognised by a digest under a key
+    that lives as long as this process.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home, self._stamp, self._by_id = home, (0, 0, 0), dict[str, Client]()
+        self._pepper = secrets.token_bytes(32)
+        self._proven: dict[str, tuple[str, bytes]] = {}
+
+    async def authenticate(self, client_id: str, secret: str) -> Client | None:
+        self._reload()
+        client = self._by_id.get(client_id)
+        digest = hmac.digest(self._pepper, secret.encode(), "sha256")
+        if client is not None:
+            of_hash, of_secret = self._proven.get(client_id, ("", b""))
+            if of_hash == client.hash and hmac.compare_digest(of_secret, digest):
+                return client
+        # An unknown id takes as long as a wrong secret, so the answer's time says nothing.
+        right = await asyncio.to_thread((client or _NOBODY).has, secret)
+        if client is None or not right:
+            return None
+        self._proven[client_id] = client.hash, digest
+        return client
+
+    def _reload(self) -> None:
+        try:
+            found = os.stat(_clients_file(self._home))
+        except FileNotFoundError:
+            self._by_id = {}
+            return
+        stamp = found.st_mtime_ns, found.st_size, found.st_ino
+        if stamp != self._stamp:
+            self._by_id = {client.id: client for client in _read_clients(self._home)}
+            self._stamp = stamp
+
+
+class Refused(Exception):
+    """RFC 6749, section 5.2."""
+
+    def __init__(self, error: str, description: str, status: int = 400, *, basic: bool = False) -> None:
+        super().__init__(description)
+        self.error, self.status, self.basic = error, status, basic
+
+
+def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
+    key, clients = signing_key(home), Clients(home)
+    published = {"keys": [{**key.as_dict(private=False), "use": "sig", "alg": ALGORITHM}]}
+
+    async def configuration(_: Request) -> JSONResponse:
+        return JSONResponse(
+            {
+                "issuer": issuer,
+                "jwks_uri": f"{issuer}/jwks.json",
+                "token_endpoint": f"{issuer}/oauth/token",
+                "grant_types_supported": ["client_credentials"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+                "scopes_supported": list(SCOPES),
+                "response_types_supported": [],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": [ALGORITHM],
+            }
+        )
+
+    async def keys(_: Request) -> JSONResponse:
+        return JSONResponse(published, headers={"Cache-Control": "public, max-age=300"})
+
+    async def token(request: Request) -> JSONResponse:
+        form = await _form(request)
+        if (grant := form.get("grant_type")) != "client_credentials":
+            if grant is None:
+                raise Refused("invalid_request", "grant_type is missing")
+            raise Refused("unsupported_grant_type", "only client_credentials")
+        client_id, secret, basic = _credentials(request, form)
+        client = await clients.authenticate(client_id, secret)
+        if client is None:
+            raise Refused("invalid_client", "unknown client or wrong secret", 401, basic=basic)
+        scopes = tuple(dict.fromkeys(form["scope"].split())) if form.get("scope") else client.scopes
+        if beyond := [scope for scope in scopes if scope not in client.scopes]:
+            raise Refused("invalid_scope", f"not granted to this client: {' '.join(beyond)[:200]}")
+        now = int(time.time())
+        claims = {
+            "iss": issuer,
+            "aud": audience,
+            "sub": client.id,
+            "client_id": client.id,
+            "partner": client.partner,
+            "scope": " ".join(scopes),
+            "iat": now,
+            "exp": now + LIFETIME,
+            "jti": str(uuid4()),
+        }
+        header = {"alg": ALGORITHM, "kid": key.kid}
+        access = jwt.encode(header, claims, key, algorithms=[ALGORITHM], default_type="at+jwt")
+        answer = {"access_token": access, "token_type": "Bearer", "expires_in": LIFETIME, "scope": " ".join(scopes)}
+        return JSONResponse(answer, headers=_NO_STORE)
+
+    async def live(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(
+        routes=[
+            Route("/.well-known/openid-configuration", configuration),
+            Route("/jwks.json", keys),
+            Route("/oauth/token", token, methods=["POST"]),
+            Route("/livez", live),
+        ],
+        # A page in a browser must not reach it under a name of its own that resolves to this machine.
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "::1", "[::1]"])],
+        exception_handlers={Refused: _refused},
+    )
+
+
+_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    headers = dict(_NO_STORE)
+    if error.basic:
+        headers["WWW-Authenticate"] = 'Basic realm="crossdock"'
+    return JSONResponse({"error": error.error, "error_description": str(error)}, error.status, headers)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise Refused("invalid_request", "send application/x-www-form-urlencoded")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_FORM:
+            raise Refused("invalid_request", "the form is too large", 413)
+    try:
+        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20, errors="strict")
+    except (ValueError, UnicodeDecodeError):
+        raise Refused("invalid_request", "the form cannot be read") from None
+    form = dict(fields)
+    if len(form) != len(fields):
+        raise Refused("invalid_request", "a parameter was sent twice")
+    return form
+
+
+def _credentials(request: Request, form: Mapping[str, str]) -> tuple[str, str, bool]:
+    """Client id, secret, and whether they came by HTTP Basic."""
+    header = request.headers.get("authorization")
+    if header is None:
+        if not form.get("client_id") or not form.get("client_secret"):
+            raise Refused("invalid_client", "send client_id and client_secret", 401, basic=True)
+        return form["client_id"], form["client_secret"], False
+    if "client_secret" in form:
+        raise Refused("invalid_request", "authenticate once: in the header or in the form")
+    scheme, _, encoded = header.partition(" ")
+    try:
+        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        colon = ""
+    if scheme.lower() != "basic" or not colon:
+        raise Refused("invalid_client", "the Authorization header is not HTTP Basic", 401, basic=True)
+    return unquote_plus(client_id), unquote_plus(secret), True
+
+
+def _hash(secret: str, salt: str) -> str:
+    return hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), **_SCRYPT).hex()
+
+
+_NOBODY: Final = Client("", "", (), "00" * 16, "")
+
+
+def _clients_file(home: Path) -> Path:
+    return home / "clients.json"
+
+
+def _read_clients(home: Path) -> list[Client]:
+    file = _clients_file(home)
+    if not file.exists():
+        return []
+    return [Client(**{**each, "scopes": tuple(each["scopes"])}) for each in json.loads(file.read_text())]
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Two commands at once must not lose one another's partner, nor make two keys."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole or not at all, and never readable for others."""
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises SystemExit with a sentence for an address beyond this machine, and for a port that is taken."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        raise SystemExit(
+            f"The development issuer serves loopback only, not {host}; beyond it, CROSSDOCK_ISSUER names a real one."
+        )
+    bound = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((str(address), port))
+    except OSError as error:
+        bound.close()
+        raise SystemExit(f"CROSSDOCK_ISSUER_PORT: cannot listen on {address}:{port}: {error.strerror}.") from None
+    return bound
+
+
+def main(environment: Mapping[str, str] = os.environ) -> None:
+    home = environment.get("CROSSDOCK_ISSUER_HOME")
+    if not home:
+        raise SystemExit("CROSSDOCK_ISSUER_HOME is not set.")
+    port = environment.get("CROSSDOCK_ISSUER_PORT", "8400")
+    if not port.isdecimal() or int(port) > 65535:
+        raise SystemExit("CROSSDOCK_ISSUER_PORT is not usable: it must be a number up to 65535.")
+    host = environment.get("CROSSDOCK_ISSUER_HOST", "127.0.0.1")
+    bound = listen(host, int(port))
+    issuer = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+    application = app(Path(home), issuer, environment.get("CROSSDOCK_AUDIENCE", "crossdock"))
+    print(json.dumps({"event": "listening", "service": "issuer", "issuer": issuer}), file=sys.stderr, flush=True)
+    config: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False, "lifespan": "off"}
+    uvicorn.Server(uvicorn.Config(application, **config)).run(sockets=[bound])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The development issuer, as a client of any OpenID provider would use it."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from crossdock_local import issuer
+
+URL = "http://127.0.0.1:8400"
+Credentials = tuple[str, str]
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(issuer.app(tmp_path, URL))
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+        yield client
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Credentials:
+    return issuer.add_partner(tmp_path, "acme", ["orders:read", "orders:write"])
+
+
+def form(credentials: Credentials, **more: str) -> dict[str, str]:
+    return {
+        "grant_type": "client_credentials",
+        "client_id": credentials[0],
+        "client_secret": credentials[1],
+    } | more
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()).decode()}
+
+
+async def test_a_token_is_signed_by_a_published_key_and_says_who_calls(
+    client: httpx.AsyncClient, acme: Credentials
+) -> None:
+    discovered = (await client.get("/.well-known/openid-configuration")).json()
+    assert discovered["issuer"] == URL
+    answer = await client.post(discovered["token_endpoint"], data=form(acme))
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert (body["token_type"], body["expires_in"], body["scope"]) == ("Bearer", 3600, "orders:read orders:write")
+
+    published = (await client.get(discovered["jwks_uri"])).json()
+    assert all("d" not in key and "p" not in key for key in published["keys"])
+    claims = jwt.decode(body["access_token"], KeySet.import_key_set(published), algorithms=["RS256"]).claims
+    assert (claims["iss"], claims["aud"], claims["sub"], claims["partner"]) == (URL, "crossdock", acme[0], "acme")
+    assert claims["exp"] - claims["iat"] == 3600
+
+
+async def test_basic_authentication_and_fewer_scopes(client: httpx.AsyncClient, acme: Credentials) -> None:
+    answer = await client.post(
+        "/oauth/token", data={"grant_type": "client_credentials", "scope": "orders:read"}, headers=basic(*acme)
+    )
+    assert answer.json()["scope"] == "orders:read"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "error"),
+    [
+        ({"client_secret": "wrong"}, 401, "invalid_client"),
+        ({"client_id": "nobody"}, 401, "invalid_client"),
+        ({"client_secret": ""}, 401, "invalid_client"),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+        ({"grant_type": None}, 400, "invalid_request"),
+        ({"scope": "orders:read ops"}, 400, "invalid_scope"),
+        ({"scope": "x" * 20_000}, 413, "invalid_request"),
+    ],
+)
+async def test_refusals_speak_rfc_6749(
+    client: httpx.AsyncClient, acme: Credentials, change: dict[str, str | None], status: int, error: str
+) -> None:
+    data = {name: value for name, value in (form(acme) | change).items() if value is not None}
+    answer = await client.post("/oauth/token", data=data)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert "access_token" not in answer.text
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic " + b64encode(b"no colon").decode(), "Bearer abc"])
+async def test_a_header_that_is_not_basic(client: httpx.AsyncClient, header: str) -> None:
+    answer = await client.post(
+        "/oauth/token", data={"grant_type": "client_credentials"}, headers={"Authorization": header}
+    )
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+async def test_a_parameter_sent_twice_json_and_nonsense(client: httpx.AsyncClient, acme: Credentials) -> None:
+    urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
+    twice = "grant_type=client_credentials&grant_type=client_credentials"
+    assert (await client.post("/oauth/token", content=twice, headers=urlencoded)).json()["error"] == "invalid_request"
+    assert (await client.post("/oauth/token", content=b"\xff=\xff", headers=urlencoded)).status_code == 400
+    assert (await client.post("/oauth/token", json=form(acme))).json()["error"] == "invalid_request"
+    assert (await client.get("/oauth/token")).status_code == 405
+
+
+async def test_a_partner_added_meanwhile_is_known_and_an_old_one_stays(
+    client: httpx.AsyncClient, acme: Credentials, tmp_path: Path
+) -> None:
+    assert (await client.post("/oauth/token", data=form(acme))).status_code == 200
+    late = issuer.add_partner(tmp_path, "late")
+    assert (await client.post("/oauth/token", data=form(late))).json()["scope"] == " ".join(issuer.SCOPES)
+    assert (await client.post("/oauth/token", data=form(acme))).status_code == 200
+
+
+async def test_a_secret_proven_once_is_not_hashed_slowly_again_and_a_wrong_one_still_fails(
+    client: httpx.AsyncClient, acme: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await client.post("/oauth/token", data=form(acme))).status_code == 200
+    slow: list[str] = []
+    monkeypatch.setattr(issuer.Client, "has", lambda self, secret: bool(slow.append(secret)))
+    assert (await client.post("/oauth/token", data=form(acme))).status_code == 200
+    assert slow == []
+    assert (await client.post("/oauth/token", data=form((acme[0], "guess")))).status_code == 401
+    assert slow == ["guess"]
+
+
+async def test_a_browser_cannot_reach_it_under_another_name(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/jwks.json", headers={"Host": "evil.example"})).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["", "Acme", "a b", "../acme", "a" * 65, "-a", 'a"b'])
+def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a partner"):
+        issuer.add_partner(tmp_path, name)
+    assert issuer.partners(tmp_path) == []
+
+
+def test_an_unknown_scope(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such scope: everything"):
+        issuer.add_partner(tmp_path, "acme", ["everything"])
+
+
+def test_key_and_clients_are_the_owners_alone_and_hold_no_secret(tmp_path: Path, acme: Credentials) -> None:
+    issuer.signing_key(tmp_path)
+    for name in ("key.json", "clients.json"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    assert acme[1] not in (tmp_path / "clients.json").read_text()
+
+
+def test_the_key_is_made_once(tmp_path: Path) -> None:
+    assert issuer.signing_key(tmp_path).kid == issuer.signing_key(tmp_path).kid
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "example.com", ""])
+def test_it_refuses_to_serve_beyond_loopback(host: str) -> None:
+    with pytest.raises(SystemExit, match="serves loopback only"):
+        issuer.listen(host, 0)
+
+
+def test_a_taken_port_is_one_sentence() -> None:
+    with issuer.listen("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(SystemExit, match="CROSSDOCK_ISSUER_PORT: cannot listen"):
+            issuer.listen("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({}, "CROSSDOCK_ISSUER_HOME is not set."),
+        ({"CROSSDOCK_ISSUER_HOME": "x", "CROSSDOCK_ISSUER_PORT": "many"}, "CROSSDOCK_ISSUER_PORT is not usable"),
+    ],
+)
+def test_settings_that_are_missing_or_wrong(environment: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SystemExit, match=sentence):
+        issuer.main(environment)
+
+
+def test_the_process_serves_and_stops(tmp_path: Path) -> None:
+    """It may bind any free port, and says which."""
+    environment = {**os.environ, "CROSSDOCK_ISSUER_HOME": str(tmp_path), "CROSSDOCK_ISSUER_PORT": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crossdock_local.issuer"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        url = json.loads(process.stderr.readline())["issuer"]
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                assert httpx.get(f"{url}/livez", trust_env=False).json() == {"status": "ok"}
+                break
+            except httpx.ConnectError:
+                assert time.monotonic() < deadline
+        assert httpx.get(f"{url}/.well-known/openid-configuration", trust_env=False).json()["issuer"] == url
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
