@@ -49,29 +49,23 @@ def replay(stack: Stack, *, fast: bool, console: Console) -> Summary:
     the data is missing or a service does not take what the day needs.
     """
     day = load()
-    cleaned = clean(day.baskets)
-    partners = sorted({order.partner for order in cleaned.orders})
-    tokens = stack.tokens(partners, STORE_SCOPES)
-    operator = stack.tokens([OPERATOR], OPERATOR_SCOPES)[OPERATOR]
     paced = not fast and console.is_terminal and not os.environ.get("CI")
-    return asyncio.run(play(stack, day, cleaned, tokens, operator, PACED_SECONDS if paced else 0.0, console))
+    return asyncio.run(play(stack, day, clean(day.baskets), PACED_SECONDS if paced else 0.0, console))
 
 
-async def play(
-    stack: Stack,
-    day: Day,
-    cleaned: Cleaned,
-    tokens: Mapping[str, str],
-    operator: str,
-    seconds: float,
-    console: Console,
-) -> Summary:
-    """`tokens` by store, and the `operator`'s for stock. The day takes so many `seconds`, with 0 what it takes."""
+async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console: Console) -> Summary:
+    """The day takes so many `seconds`, with 0 what it takes."""
     orders_url, stock_url = stack.url("order-service"), stack.url("inventory-service")
+    partners = sorted({order.partner for order in cleaned.orders})
     pace = Pace(datetime.combine(day.date, time_of_day()), seconds)
     limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
     async with httpx.AsyncClient(limits=limits, timeout=15.0) as client, listening(stack.kafka) as seen:
-        items = await register(client, stock_url, operator, day, cleaned.orders)
+        operator = (await asyncio.to_thread(stack.tokens, [OPERATOR], OPERATOR_SCOPES))[OPERATOR]
+        # A hundred new partners take the issuer a while, and importing does not wait for them.
+        tokens, items = await asyncio.gather(
+            asyncio.to_thread(stack.tokens, partners, STORE_SCOPES),
+            register(client, stock_url, operator, day, cleaned.orders),
+        )
         await wait_until_known(client, orders_url, tokens, cleaned.orders)
         console.print(f"Opening stock for {items} items registered (synthetic, from the four weeks before).")
         sender = Sender(client, orders_url, tokens, run=uuid4().hex)
