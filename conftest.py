@@ -1,0 +1,32 @@
+"""Real servers for every test that asks: containers where a Docker engine answers, else our own on loopback."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crossdock_local.ports import Ports
+from crossdock_local.servers import Servers, test_engine
+
+pytest_plugins = ["crossdock_chassis.testing"]
+
+
+@pytest.fixture(scope="session")
+def postgres_admin() -> Iterator[str]:
+    """The administrator's DSN of a PostgreSQL of this test run."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
+        Servers(Path(home), Ports.free(), kafka=False, engine=test_engine()) as servers,
+    ):
+        yield servers.databases.admin_dsn
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """PostgreSQL and Kafka of this test run, for tests that kill one of them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
+        Servers(Path(home), Ports.free(), engine=test_engine()) as servers,
+    ):
+        yield servers

@@ -1,0 +1,338 @@
+"""Facts in: records become one transaction with their position, and nobody else's clock or offset is believed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
+from aiokafka.structs import TopicPartition
+
+from crossdock_chassis import _kafka, _telemetry
+from crossdock_chassis._intake import Intake, Record
+from crossdock_chassis._reactions import Subscription
+from crossdock_chassis._unit import Database, is_transient
+from crossdock_events import Message
+
+log = logging.getLogger(__name__)
+
+BATCH_LIMIT = 500
+REPORT_SECONDS = 1.0
+STUCK_SECONDS = 30.0
+BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+POSITIONS = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
+
+REMEMBER = """
+    INSERT INTO consumer_position (consumer_group, topic, partition, next)
+    SELECT $1, topic, partition, next FROM unnest($2::text[], $3::int[], $4::bigint[]) AS new (topic, partition, next)
+    ORDER BY topic, partition ON CONFLICT DO NOTHING
+"""
+
+LOCK = """
+    SELECT topic, partition, next FROM consumer_position
+    WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
+    ORDER BY topic, partition FOR UPDATE
+"""
+
+ADVANCE = """
+    UPDATE consumer_position AS position SET next = new.next
+    FROM unnest($2::text[], $3::int[], $4::bigint[]) AS new (topic, partition, next)
+    WHERE (position.consumer_group, position.topic, position.partition) = ($1, new.topic, new.partition)
+"""
+
+
+class PositionMoved(Exception):
+    """Somebody else has handled these records: this member is no longer the one, and drops its batch."""
+
+
+class PositionUnknown(Exception):
+    """A group that has positions has none for a partition: it must not guess where to begin."""
+
+
+class RecordsLost(Exception):
+    """Kafka no longer has the records at the group's position."""
+
+
+class Stuck(Exception):
+    """Records are there and do not arrive: the client is replaced."""
+
+
+class Consumer:
+    """One member of one group. Fetch, then in one transaction: positions, parked keys, inbox, reactions, outbox.
+
+    The batch is whatever was fetched, over all partitions: fewer, larger transactions. The position in the
+    database is the only one that counts; Kafka's committed offsets are written for lag displays.
+    """
+
+    def __init__(self, database: Database, kafka: str, subscription: Subscription) -> None:
+        self._database, self._kafka, self.subscription = database, kafka, subscription
+        self._intake = Intake(subscription)
+        self._next: dict[TopicPartition, int] = {}
+        self._stopped: dict[TopicPartition, str] = {}
+        self._gaps: dict[TopicPartition, int] = {}
+        self._last_time: dict[TopicPartition, float] = {}
+        self._busy = asyncio.Lock()
+        self._limit = BATCH_LIMIT
+        self.progressed = time.monotonic()
+        self.ready = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        failures = 0
+        while not stopping.is_set():
+            client: AIOKafkaConsumer | None = None
+            started = time.monotonic()
+            try:
+                client = await self._start()
+                await self._consume(client, stopping)
+            except Exception as error:
+                if not isinstance(error, (*_kafka.KAFKA_TROUBLE, Stuck)) and not is_transient(error):
+                    raise
+                log.warning("%s interrupted: %s: %s", self.subscription.group, type(error).__name__, error)
+                failures = 0 if time.monotonic() - started > 30 else failures + 1
+                await _pause(stopping, BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
+            finally:
+                self.ready = False
+                self._next.clear()
+                self.progressed = time.monotonic()
+                if client is not None:
+                    await _kafka.discard(client)
+
+    async def _start(self) -> AIOKafkaConsumer:
+        subscription = self.subscription
+        await self._ensure_positions()
+        return await _kafka.start_consumer(
+            self._kafka,
+            subscription.group,
+            client_id=subscription.group,
+            topics=subscription.topics,
+            listener=_Listener(self),
+        )
+
+    async def _ensure_positions(self) -> None:
+        """A topic new to the group begins at its beginning. Half of a topic's positions is nobody's guess to make."""
+        group = self.subscription.group
+        client = await _kafka.start_consumer(self._kafka, None, client_id=f"{group}-positions")
+        try:
+            partitions = {
+                topic: sorted(await _kafka.partitions_of(client, topic)) for topic in sorted(self.subscription.topics)
+            }
+            everything = [TopicPartition(topic, p) for topic, ps in partitions.items() for p in ps]
+            beginnings = await asyncio.wait_for(client.beginning_offsets(everything), 10)
+        finally:
+            await _kafka.discard(client)
+        async with self._database.unit() as unit:
+            await unit.sql.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", group)
+            rows = await unit.sql.fetch(POSITIONS, group)
+            known = {TopicPartition(row["topic"], row["partition"]) for row in rows}
+            fresh = [tp for tp in everything if tp.topic not in {k.topic for k in known}]
+            if fresh:
+                await unit.sql.execute(
+                    REMEMBER,
+                    group,
+                    [t.topic for t in fresh],
+                    [t.partition for t in fresh],
+                    [beginnings[t] for t in fresh],
+                )
+        if missing := [tp for tp in everything if tp not in known and tp not in fresh]:
+            raise PositionUnknown(
+                f"{group} has positions on {missing[0].topic}, but none for partition {missing[0].partition}: "
+                "were partitions added? Drain and set them before starting again"
+            )
+
+    async def _consume(self, client: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
+        reporting = asyncio.create_task(self._report(client))
+        failures = 0
+        try:
+            while not stopping.is_set():
+                if reporting.done():
+                    reporting.result()
+                fetched = await client.getmany(timeout_ms=200, max_records=self._limit)
+                self.progressed = time.monotonic()
+                if client.assignment() - self._next.keys() - self._stopped.keys():
+                    await self._reposition(client)  # the database was away when they were assigned
+                    continue
+                async with self._busy:
+                    batch = self._expected(client, fetched)
+                    if not batch:
+                        continue
+                    try:
+                        await self._handle(client, batch)
+                        failures, self._limit = 0, BATCH_LIMIT
+                        continue
+                    except PositionMoved as error:
+                        log.info("%s: %s", self.subscription.group, error)
+                        await self._reposition(client)
+                        continue
+                    except Exception as error:
+                        if not is_transient(error):
+                            raise
+                        log.warning("%s retries: %s: %s", self.subscription.group, type(error).__name__, error)
+                        self._rewind(client, batch)
+                failures += 1
+                self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller
+                await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
+                await self._reposition(client)
+        finally:
+            reporting.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await reporting
+
+    def _expected(
+        self, client: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
+    ) -> dict[TopicPartition, list[Record]]:
+        """What lies at our positions. The client may have fetched from elsewhere before it was told where to."""
+        batch: dict[TopicPartition, list[Record]] = {}
+        for tp, found in fetched.items():
+            expected = self._next.get(tp)
+            if expected is None or tp in self._stopped:
+                continue
+            if found[0].offset > expected:
+                if self._gaps.get(tp) == expected:
+                    self._stop(
+                        client, tp, str(RecordsLost(f"{expected} was next, the log goes on at {found[0].offset}"))
+                    )
+                else:  # perhaps fetched before the client was told where to: ask for it once more
+                    self._gaps[tp] = expected
+                    client.seek(tp, expected)
+                continue
+            records = [_record(each) for each in found if each.offset >= expected]
+            for position, record in enumerate(records):
+                if refusal := self._intake.refuses(record):
+                    self._stop(client, tp, f"offset {record.offset}: {refusal}")
+                    records = records[:position]
+                    break
+            if records:
+                batch[tp] = records
+        return batch
+
+    async def _handle(self, client: AIOKafkaConsumer, batch: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        try:
+            await self._in_one_unit(batch, careful=False)
+        except PositionMoved:
+            raise
+        except Exception as error:
+            if is_transient(error):
+                raise
+            log.warning("%s looks for poison: %s: %s", self.subscription.group, type(error).__name__, error)
+            await self._in_one_unit(batch, careful=True)
+        for tp, records in batch.items():
+            self._next[tp] = records[-1].offset + 1
+            self._last_time[tp] = records[-1].time
+            _telemetry.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
+
+    async def _in_one_unit(self, batch: Mapping[TopicPartition, Sequence[Record]], *, careful: bool) -> None:
+        group = self.subscription.group
+        tps = sorted(batch)
+        async with self._database.unit() as unit:
+            topics, partitions = [tp.topic for tp in tps], [tp.partition for tp in tps]
+            rows = await unit.sql.fetch(LOCK, group, topics, partitions)
+            held = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
+            if moved := [tp for tp in tps if held.get(tp) != self._next[tp]]:
+                raise PositionMoved(f"{len(moved)} of {len(tps)} partitions have moved on without us")
+            await unit.sql.execute(ADVANCE, group, topics, partitions, [batch[tp][-1].offset + 1 for tp in tps])
+            await self._intake.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
+
+    async def positioned(self, client: AIOKafkaConsumer, assigned: Iterable[TopicPartition]) -> None:
+        """Seek each partition to where the database says, if the log still reaches from there to its end."""
+        assigned = list(assigned)
+        async with self._database.unit() as unit:
+            rows = await unit.sql.fetch(POSITIONS, self.subscription.group)
+        stored = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
+        beginnings = await asyncio.wait_for(client.beginning_offsets(assigned), 10)
+        ends = await asyncio.wait_for(client.end_offsets(assigned), 10)
+        for tp in assigned:
+            if tp not in client.assignment():
+                continue  # a newer rebalance took it meanwhile
+            if tp not in stored:
+                self._stop(client, tp, str(PositionUnknown(f"{tp.topic}/{tp.partition} has no position")))
+            elif not beginnings[tp] <= stored[tp] <= ends[tp]:
+                span = f"the log reaches from {beginnings[tp]} to {ends[tp]}"
+                self._stop(client, tp, str(RecordsLost(f"{stored[tp]} is next, {span}")))
+            else:
+                self._next[tp] = stored[tp]
+                client.seek(tp, stored[tp])
+        self.ready = True
+
+    async def _reposition(self, client: AIOKafkaConsumer) -> None:
+        async with self._busy:
+            await self.positioned(client, [tp for tp in client.assignment() if tp not in self._stopped])
+
+    def _rewind(self, client: AIOKafkaConsumer, batch: Iterable[TopicPartition]) -> None:
+        for tp in batch:
+            if tp in client.assignment():
+                client.seek(tp, self._next[tp])
+
+    def _stop(self, client: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
+        """Until a person or a deployment comes: this partition waits, the others go on."""
+        log.error("%s stopped on %s/%s: %s", self.subscription.group, tp.topic, tp.partition, why)
+        self._stopped[tp] = why
+        self._next.pop(tp, None)
+        client.pause(tp)
+        _telemetry.STOPPED.labels(self.subscription.group, tp.topic).set(
+            sum(1 for other in self._stopped if other.topic == tp.topic)
+        )
+
+    async def released(self, partitions: Iterable[TopicPartition]) -> None:
+        """Called before a rebalance takes them: the batch in flight ends first."""
+        async with self._busy:
+            for tp in partitions:
+                self._next.pop(tp, None)
+                self._stopped.pop(tp, None)
+
+    async def _report(self, client: AIOKafkaConsumer) -> None:
+        """Lag for people and other services. Raises Stuck when records are there and none arrive."""
+        group = self.subscription.group
+        behind_since: dict[TopicPartition, tuple[int, float]] = {}
+        reported: dict[TopicPartition, int] = {}
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            now = time.monotonic()
+            positions = dict(self._next)
+            for tp, position in positions.items():
+                end = client.highwater(tp)
+                lag = max(0, end - position) if end is not None else 0
+                age = time.time() - self._last_time.get(tp, time.time()) if lag else 0.0
+                _telemetry.LAG_MESSAGES.labels(group, tp.topic, tp.partition).set(lag)
+                _telemetry.LAG_SECONDS.labels(group, tp.topic, tp.partition).set(age)
+                if not lag:
+                    behind_since.pop(tp, None)
+                elif behind_since.setdefault(tp, (position, now))[0] != position:
+                    behind_since[tp] = position, now
+                elif now - behind_since[tp][1] > STUCK_SECONDS:
+                    raise Stuck(f"{tp.topic}/{tp.partition} has not moved from {position} for {STUCK_SECONDS} s")
+            changed = {tp: at for tp, at in positions.items() if reported.get(tp) != at and tp in client.assignment()}
+            if changed:
+                with suppress(*_kafka.KAFKA_TROUBLE):
+                    await asyncio.wait_for(client.commit(changed), 5)
+                    reported.update(changed)
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.client: AIOKafkaConsumer | None = None
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._consumer.released(revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        if self.client is not None:
+            await self._consumer.positioned(self.client, assigned)
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+
+
+def _record(record: "ConsumerRecord[Any, Any]") -> Record:
+    headers = {name: value if value is not None else b"" for name, value in record.headers}
+    return Record(
+        Message(record.topic, record.key, record.value if record.value is not None else b"", headers),
+        record.partition,
+        record.offset,
+        record.timestamp / 1000,
+    )

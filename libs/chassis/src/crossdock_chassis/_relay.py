@@ -1,0 +1,193 @@
+"""Facts out: committed outbox rows become Kafka records, in order, at least once, by one process at a time."""
+
+import asyncio
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from crossdock_chassis import _kafka, _outbox, _telemetry
+from crossdock_chassis._unit import CONNECTION_LOST, SERVER_STOPPING
+
+log = logging.getLogger(__name__)
+
+READ_LIMIT = 2_000
+POLL_SECONDS = 1.0
+RESCAN_SECONDS = 5.0
+LEASE_SECONDS = 2.0
+SEND_SECONDS = 10.0
+RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
+
+LEASE = "SELECT pg_try_advisory_lock(hashtextextended('crossdock.relay', 0))"
+
+UNPUBLISHED = """
+    SELECT id, topic, key, value, headers, created_at FROM outbox
+    WHERE published_at IS NULL AND id > $1 ORDER BY id LIMIT $2
+"""
+
+MARK = "UPDATE outbox SET published_at = now() WHERE published_at IS NULL AND id = ANY($1::bigint[])"
+
+
+class LeaseLost(Exception):
+    """Another relay may be sending by now."""
+
+
+class SendFailed(Exception):
+    """The producer can no longer be trusted to keep the order; it is replaced."""
+
+
+@dataclass(slots=True)
+class _LowWater:
+    """Where to read from. Dead index entries below it would cost tens of milliseconds a poll while an old snapshot is
+    open elsewhere; rows that commit late below it are found by the full rescan.
+    """
+
+    id: int = 0
+    _seen: list[tuple[float, int]] = field(default_factory=list)
+    _rescanned: float = 0.0
+
+    def start(self, now: float) -> int:
+        if now - self._rescanned >= RESCAN_SECONDS:
+            self._rescanned = now
+            return 0
+        return self.id
+
+    def advance(self, now: float, published: int) -> None:
+        """Trails by two seconds: a transaction that drew a lower id may commit a moment later."""
+        self._seen.append((now, published))
+        while self._seen and now - self._seen[0][0] > 2.0:
+            self.id = max(self.id, self._seen.pop(0)[1])
+
+
+class Relay:
+    """One per database, whichever worker holds the lease. The connection that holds it also reads and marks."""
+
+    def __init__(self, dsn: str, kafka: str, name: str) -> None:
+        self._dsn, self._kafka, self._name = dsn, kafka, name
+        self.progressed = time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        failures = 0
+        while not stopping.is_set():
+            try:
+                await self._lead(stopping)
+                failures = 0
+            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, LeaseLost, SendFailed) as error:
+                log.warning("relay interrupted: %s: %s", type(error).__name__, error)
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                self.progressed = time.monotonic()  # alive and trying; readiness and depth tell the rest
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), pause)
+
+    async def _lead(self, stopping: asyncio.Event) -> None:
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=5,
+            command_timeout=10,
+            server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"},
+        )
+        task = asyncio.current_task()
+        assert task is not None
+        lost = False
+
+        def on_loss(_: Any) -> None:
+            nonlocal lost
+            lost = True
+            task.cancel()
+
+        producer: AIOKafkaProducer | None = None
+        try:
+            while not await connection.fetchval(LEASE):
+                self.progressed = time.monotonic()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
+                if stopping.is_set():
+                    return
+            wake = asyncio.Event()
+            await connection.add_listener(_outbox.CHANNEL, lambda *_: wake.set())
+            connection.add_termination_listener(on_loss)
+            producer = await _kafka.start_producer(self._kafka, f"{self._name}-relay")
+            await self._publish(connection, producer, wake, stopping)
+        except asyncio.CancelledError:
+            if lost:
+                task.uncancel()
+                raise LeaseLost("the connection that holds the lease is gone") from None
+            raise
+        finally:
+            connection.remove_termination_listener(on_loss)
+            if producer is not None:
+                await _kafka.discard(producer)
+            with suppress(Exception):
+                await connection.close(timeout=2)
+
+    async def _publish(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, wake: asyncio.Event, stopping: asyncio.Event
+    ) -> None:
+        low = _LowWater()
+        while True:
+            wake.clear()
+            verified = time.monotonic()
+            start = low.start(verified)
+            rows = await connection.fetch(UNPUBLISHED, start, READ_LIMIT)
+            self.progressed = time.monotonic()
+            if not rows:
+                if stopping.is_set():
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+                continue
+            if time.monotonic() - verified > LEASE_SECONDS:
+                continue  # stalled since the read: ask again before sending anything
+            sent, failure = await _send(producer, rows)
+            if sent:
+                await connection.execute(MARK, sent)
+                _telemetry.RELAY_SENT.inc(len(sent))
+                low.advance(verified, max(sent))
+            if failure is not None:
+                raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
+
+
+async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
+    """The ids that Kafka has acknowledged, a prefix for each partition and so for each key, and what went wrong."""
+    lanes: dict[tuple[str, int], list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        partitions = sorted(await asyncio.wait_for(producer.partitions_for(row["topic"]), SEND_SECONDS))
+        lanes[row["topic"], producer._partitioner(row["key"], partitions, partitions)].append(row)
+    outcomes = await asyncio.gather(
+        *(_send_lane(producer, topic, partition, lane) for (topic, partition), lane in lanes.items())
+    )
+    acknowledged = [id for ids, _ in outcomes for id in ids]
+    return acknowledged, next((failure for _, failure in outcomes if failure is not None), None)
+
+
+async def _send_lane(
+    producer: AIOKafkaProducer, topic: str, partition: int, lane: Sequence[asyncpg.Record]
+) -> tuple[list[int], BaseException | None]:
+    acknowledged: list[int] = []
+    position = 0
+    while position < len(lane):
+        batch, ids = producer.create_batch(), []
+        while position < len(lane):
+            row = lane[position]
+            headers = [(name, value.encode()) for name, value in json.loads(row["headers"]).items()]
+            if batch.append(key=row["key"], value=row["value"], timestamp=None, headers=headers) is None:
+                break
+            ids.append(row["id"])
+            position += 1
+        batch.close()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await (await producer.send_batch(batch, topic, partition=partition))
+        except (KafkaError, TimeoutError) as error:
+            return acknowledged, error
+        acknowledged += ids
+    return acknowledged, None

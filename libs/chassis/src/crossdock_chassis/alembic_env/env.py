@@ -1,0 +1,11 @@
+"""Run by alembic for each history; `_migrations` has opened the transaction and holds the lock."""
+
+from alembic import context
+
+config = context.config
+context.configure(
+    connection=config.attributes["connection"],
+    version_table=config.attributes["version_table"],
+    transactional_ddl=True,
+)
+context.run_migrations()

@@ -1,0 +1,1 @@
+"""The tables that every service's database has. A service's own revisions lie in its package."""
