@@ -1,0 +1,80 @@
+"""What an item is and what may become of it. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import Field
+
+from crossdock_events.items import ItemChanged, ItemRegistered
+
+Status: TypeAlias = Literal["active", "discontinued"]
+
+ItemId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~+-]{0,63}$", examples=["SKU-1"])]
+"""Safe in a path, a CSV and a URL without quoting."""
+Unit: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", examples=["each"])]
+Category: TypeAlias = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$", examples=["GROCERY"])]
+Description: TypeAlias = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,500}$")]
+
+DEFAULT_UNIT: Final = "each"
+
+
+class ItemError(Exception):
+    """A rule of the item was broken.
+
+    - NoSuchItem
+    - DuplicateItem
+    """
+
+    def __init__(self, item_id: str, message: str) -> None:
+        super().__init__(message)
+        self.item_id = item_id
+
+
+class NoSuchItem(ItemError):
+    def __init__(self, item_id: str) -> None:
+        super().__init__(item_id, "No item has this id")
+
+
+class DuplicateItem(ItemError):
+    def __init__(self, item_id: str) -> None:
+        super().__init__(item_id, "An item with this id exists and is another one")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What can be said of an item. The description is for people and stays in this service."""
+
+    unit_of_measure: str = DEFAULT_UNIT
+    category: str | None = None
+    status: Status = "active"
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """`sequence` counts its events."""
+
+    item_id: str
+    traits: Traits
+    sequence: int = 1
+
+    def registered(self) -> ItemRegistered:
+        return ItemRegistered(
+            item_id=self.item_id,
+            unit_of_measure=self.traits.unit_of_measure,
+            category=self.traits.category,
+            status=self.traits.status,
+        )
+
+    def become(self, traits: Traits) -> tuple["Item", ItemChanged] | None:
+        """The item with other traits and what to tell of it; None when it has them already."""
+        if traits == self.traits:
+            return None
+        changed = replace(self, traits=traits, sequence=self.sequence + 1)
+        event = ItemChanged(
+            item_id=self.item_id,
+            unit_of_measure=traits.unit_of_measure,
+            category=traits.category,
+            status=traits.status,
+        )
+        return changed, event

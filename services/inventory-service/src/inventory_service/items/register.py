@@ -1,0 +1,36 @@
+"""Items come into being."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossdock_chassis import Unit
+from crossdock_events import Cause
+from inventory_service.items import store
+from inventory_service.items.model import DuplicateItem, Item, Traits
+from inventory_service.items.views import ItemView, Registered
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterItem:
+    item_id: str
+    traits: Traits
+    cause: Cause
+
+
+async def register_items(unit: Unit, batch: Sequence[RegisterItem]) -> list[Registered | Exception]:
+    """One that exists just so is answered as it is; DuplicateItem when it is another."""
+    first = {command.item_id: command for command in reversed(batch)}
+    new = await store.insert(unit, [Item(command.item_id, command.traits) for command in first.values()])
+    for item_id in sorted(new):
+        item = Item(item_id, first[item_id].traits)
+        unit.publish(item.registered(), sequence=item.sequence, cause=first[item_id].cause)
+    present = await store.read(unit, first)
+    answers: list[Registered | Exception] = []
+    for command in batch:
+        item = present[command.item_id]
+        if item.traits != command.traits:
+            answers.append(DuplicateItem(command.item_id))
+        else:
+            created = command.item_id in new and first[command.item_id] is command
+            answers.append(Registered(item=ItemView.of(item), created=created))
+    return answers

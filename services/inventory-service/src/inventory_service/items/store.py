@@ -1,0 +1,86 @@
+"""Items in and out of their table, many at a time. An item is registered together with its stock head."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from crossdock_chassis import Unit
+from inventory_service.items.model import Item, Traits
+from inventory_service.stock import store as stock
+
+INSERT = """
+    INSERT INTO items
+        (item_id, unit_of_measure, category, status, description, sequence, registered_at, changed_at)
+    SELECT item_id, unit_of_measure, category, status, description, 1, $6, $6
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+         AS new (item_id, unit_of_measure, category, status, description)
+    ORDER BY item_id
+    ON CONFLICT DO NOTHING
+    RETURNING item_id
+"""
+
+INSERT_HEADS = "INSERT INTO stock_heads (item_id) SELECT unnest($1::text[])"
+
+READ = """
+    SELECT item_id, unit_of_measure, category, status, description, sequence FROM items WHERE item_id = ANY($1::text[])
+"""
+
+UPDATE = """
+    UPDATE items SET unit_of_measure = new.unit_of_measure, category = new.category, status = new.status,
+                     description = new.description, sequence = new.sequence, changed_at = $7
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+         AS new (item_id, unit_of_measure, category, status, description, sequence)
+    WHERE items.item_id = new.item_id
+"""
+
+# An order that waits for such an item also waits for others, and may have set them aside.
+QUEUE_WHAT_THEIR_ORDERS_WANT = """
+    INSERT INTO release_queue (item_id, queued_at)
+    SELECT DISTINCT other.item_id, $2::timestamptz
+    FROM reservation_lines AS line JOIN reservation_lines AS other USING (order_id)
+    WHERE line.item_id = ANY($1::text[]) AND line.waiting > 0 AND other.waiting > 0
+"""
+
+
+async def insert(unit: Unit, items: Sequence[Item]) -> set[str]:
+    """The ids that are new; the others exist already, as they were."""
+    rows = await unit.sql.fetch(INSERT, *_columns(items)[:5], unit.now)
+    new = {row["item_id"] for row in rows}
+    await unit.sql.execute(INSERT_HEADS, sorted(new))
+    return new
+
+
+async def lock(unit: Unit, ids: Collection[str]) -> dict[str, Item]:
+    """Those that exist. Held by their stock heads: nobody reserves them while they change."""
+    return await read(unit, await stock.lock(unit, ids))
+
+
+async def read(unit: Unit, ids: Iterable[str]) -> dict[str, Item]:
+    rows = await unit.sql.fetch(READ, list(ids))
+    return {
+        row["item_id"]: Item(
+            row["item_id"],
+            Traits(row["unit_of_measure"], row["category"], row["status"], row["description"]),
+            row["sequence"],
+        )
+        for row in rows
+    }
+
+
+async def update(unit: Unit, items: Sequence[Item]) -> None:
+    await unit.sql.execute(UPDATE, *_columns(items), unit.now)
+
+
+async def queue_what_their_orders_want(unit: Unit, ids: Sequence[str]) -> None:
+    await unit.sql.execute(QUEUE_WHAT_THEIR_ORDERS_WANT, ids, unit.now)
+
+
+def _columns(
+    items: Sequence[Item],
+) -> tuple[list[str], list[str], list[str | None], list[str], list[str | None], list[int]]:
+    return (
+        [item.item_id for item in items],
+        [item.traits.unit_of_measure for item in items],
+        [item.traits.category for item in items],
+        [item.traits.status for item in items],
+        [item.traits.description for item in items],
+        [item.sequence for item in items],
+    )

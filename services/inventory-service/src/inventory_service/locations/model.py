@@ -1,0 +1,45 @@
+"""Where stock lies. Pure."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeAlias
+
+from pydantic import Field
+
+LocationId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~+-]{0,63}$", examples=["dc-north"])]
+Rank: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
+"""The lower one is asked first when stock is sourced; equal ranks by id."""
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+Country: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["US"])]
+
+DEFAULT_RANK: Final = 100
+
+
+class LocationError(Exception):
+    """A rule of the location was broken.
+
+    - NoSuchLocation
+    - DuplicateLocation
+    """
+
+    def __init__(self, location_id: str, message: str) -> None:
+        super().__init__(message)
+        self.location_id = location_id
+
+
+class NoSuchLocation(LocationError):
+    def __init__(self, location_id: str) -> None:
+        super().__init__(location_id, "No location has this id")
+
+
+class DuplicateLocation(LocationError):
+    def __init__(self, location_id: str) -> None:
+        super().__init__(location_id, "A location with this id exists and is another one")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    location_id: str
+    rank: int
+    name: str
+    country: str | None
+    version: int = 1

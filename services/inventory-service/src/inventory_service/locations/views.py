@@ -1,0 +1,52 @@
+"""Locations to look at."""
+
+from pydantic import BaseModel
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crossdock_chassis import Cursor, Page
+from inventory_service.locations.model import Location, NoSuchLocation
+from inventory_service.tables import LocationRow
+
+LOCATIONS: Cursor[tuple[int, str]] = Cursor("locations", tuple[int, str])
+
+
+class LocationView(BaseModel):
+    location_id: str
+    rank: int
+    name: str
+    country: str | None
+    version: int
+
+    @classmethod
+    def of(cls, location: Location | LocationRow) -> "LocationView":
+        return cls(
+            location_id=location.location_id,
+            rank=location.rank,
+            name=location.name,
+            country=location.country,
+            version=location.version,
+        )
+
+
+class Registered(BaseModel):
+    location: LocationView
+    created: bool
+
+
+async def get(session: AsyncSession, location_id: str) -> LocationView:
+    """Raises NoSuchLocation."""
+    row = await session.get(LocationRow, location_id)
+    if row is None:
+        raise NoSuchLocation(location_id)
+    return LocationView.of(row)
+
+
+async def page(session: AsyncSession, after: tuple[int, str] | None, limit: int) -> Page[LocationView]:
+    """In sourcing order."""
+    query = select(LocationRow).order_by(LocationRow.rank, LocationRow.location_id).limit(limit + 1)
+    if after is not None:
+        query = query.where(tuple_(LocationRow.rank, LocationRow.location_id) > after)
+    rows = (await session.scalars(query)).all()
+    more = LOCATIONS.encode((rows[limit - 1].rank, rows[limit - 1].location_id)) if len(rows) > limit else None
+    return Page(items=[LocationView.of(row) for row in rows[:limit]], next=more)

@@ -1,0 +1,103 @@
+"""Levels, their ledger and their heads, many items at a time.
+
+`lock` first, then `read`: two statements, because what a statement sees was fixed before it waited for a lock.
+"""
+
+from collections.abc import Collection, Sequence
+
+from crossdock_chassis import Unit
+from inventory_service.stock.model import Stock
+
+# Sorted, so that two batches never wait for each other in a circle.
+LOCK = "SELECT item_id, sequence FROM stock_heads WHERE item_id = ANY($1::text[]) ORDER BY item_id FOR UPDATE"
+
+READ = "SELECT item_id, location_id, on_hand, reserved FROM levels WHERE item_id = ANY($1::text[])"
+
+LOCATIONS = "SELECT location_id FROM locations ORDER BY rank, location_id"
+
+WRITE_LEVELS = """
+    INSERT INTO levels (item_id, location_id, on_hand, reserved)
+    SELECT item_id, location_id, 0, 0
+    FROM unnest($1::text[], $2::text[]) AS new (item_id, location_id)
+    ON CONFLICT DO NOTHING
+"""
+
+MOVE_LEVELS = """
+    UPDATE levels SET on_hand = levels.on_hand + moved.on_hand, reserved = levels.reserved + moved.reserved
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS moved (item_id, location_id, on_hand, reserved)
+    WHERE levels.item_id = moved.item_id AND levels.location_id = moved.location_id
+"""
+
+APPEND = """
+    INSERT INTO movements
+        (item_id, location_id, on_hand, reserved, kind, reference, line_id, reason, cause, at)
+    SELECT item_id, location_id, on_hand, reserved, kind, reference, line_id, reason, cause, $10
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::uuid[]) WITH ORDINALITY
+         AS new (item_id, location_id, on_hand, reserved, kind, reference, line_id, reason, cause, position)
+    ORDER BY position
+"""
+
+COUNT_HEADS = "UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($1::text[])"
+
+# Nobody can begin to wait for an item whose head this unit holds, so looking for those who do is no race.
+QUEUE = """
+    INSERT INTO release_queue (item_id, queued_at)
+    SELECT raised.item_id, $2 FROM unnest($1::text[]) AS raised (item_id)
+    WHERE EXISTS (SELECT FROM reservation_lines AS line WHERE line.item_id = raised.item_id AND line.waiting > 0)
+"""
+
+
+async def lock(unit: Unit, items: Collection[str]) -> dict[str, int]:
+    """The heads of those items that exist, with the sequence of each one's last event. Held until the unit ends."""
+    rows = await unit.sql.fetch(LOCK, sorted(items))
+    return {row["item_id"]: row["sequence"] for row in rows}
+
+
+async def read(unit: Unit, sequences: dict[str, int]) -> Stock:
+    """What the heads that `lock` answered stand for."""
+    levels: dict[str, dict[str, list[int]]] = {item: {} for item in sequences}
+    for item, location, on_hand, reserved in await unit.sql.fetch(READ, list(sequences)):
+        levels[item][location] = [on_hand, reserved]
+    return Stock(sequences, levels)
+
+
+async def locations(unit: Unit) -> list[str]:
+    """In sourcing order."""
+    return [row["location_id"] for row in await unit.sql.fetch(LOCATIONS)]
+
+
+async def write(unit: Unit, stock: Stock) -> None:
+    """The movements, the levels that follow from them, one event for each item, and the queue of those that rose."""
+    if not stock.movements:
+        return
+    moved: dict[tuple[str, str], list[int]] = {}
+    entering = False
+    for movement in stock.movements:
+        item, location, on_hand, reserved, *_ = movement
+        total = moved.setdefault((item, location), [0, 0])
+        total[0] += on_hand
+        total[1] += reserved
+        entering = entering or on_hand > 0
+    changed = sorted(stock.changes)
+    places = sorted(moved)
+    if entering:  # only then can there be a level that was not there before
+        await unit.sql.execute(WRITE_LEVELS, [place[0] for place in places], [place[1] for place in places])
+    await unit.sql.execute(
+        MOVE_LEVELS,
+        [place[0] for place in places],
+        [place[1] for place in places],
+        [moved[place][0] for place in places],
+        [moved[place][1] for place in places],
+    )
+    await unit.sql.execute(APPEND, *(list(column) for column in zip(*stock.movements, strict=True)), unit.now)
+    await unit.sql.execute(COUNT_HEADS, changed)
+    for event, sequence, cause in stock.facts():
+        unit.publish(event, sequence=sequence, cause=cause)
+    if raised := stock.raised():
+        await queue(unit, raised)
+
+
+async def queue(unit: Unit, items: Sequence[str]) -> None:
+    """Whoever waits for these is looked at again. The unit holds the heads of all of them."""
+    await unit.sql.execute(QUEUE, items, unit.now)

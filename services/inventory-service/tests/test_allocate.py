@@ -1,0 +1,233 @@
+"""Who gets what: the rules as examples, then as properties over thousands of made-up days."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_service.reservations.model import (
+    Allocation,
+    Demand,
+    Free,
+    Line,
+    Outcome,
+    Reservation,
+    Status,
+    Want,
+    allocate,
+    servable,
+)
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+PLACES = ("north", "south", "west")
+
+
+def demand(
+    n: int, *lines: tuple[str, int], priority: int = 5, minute: int = 0, partial: bool = False, keeps: bool = False
+) -> Demand:
+    wants = [Want(str(i), item, quantity) for i, (item, quantity) in enumerate(lines, 1)]
+    return Demand(UUID(int=n), priority, NOON + timedelta(minutes=minute), partial, wants, keeps)
+
+
+def served(outcome: Outcome) -> list[int]:
+    return [order.int for order in outcome.granted]
+
+
+def test_priority_wins_and_a_refused_order_holds_nobody_up() -> None:
+    free = {"a": {"north": 5}}
+    outcome = allocate(
+        free, [demand(1, ("a", 3), priority=1), demand(2, ("a", 4), ("b", 1), priority=9), demand(3, ("a", 2))], PLACES
+    )
+    assert served(outcome) == [3, 1]
+
+
+def test_among_equals_the_earlier_then_the_smaller_id() -> None:
+    free = {"a": {"north": 2}}
+    orders = [demand(3, ("a", 1), minute=1), demand(2, ("a", 1), minute=1), demand(1, ("a", 1), minute=2)]
+    assert served(allocate(free, orders, PLACES)) == [2, 3]
+
+
+def test_lines_of_one_item_are_summed() -> None:
+    assert not allocate({"a": {"north": 3}}, [demand(1, ("a", 2), ("a", 2))], PLACES).granted
+    assert allocate({"a": {"north": 4}}, [demand(1, ("a", 2), ("a", 2))], PLACES).granted
+
+
+def test_one_location_for_the_whole_order_then_for_a_line_then_a_split() -> None:
+    order = demand(1, ("a", 2), ("b", 2))
+    whole = {"a": {"north": 2, "south": 2}, "b": {"north": 1, "south": 2}}
+    assert allocate(whole, [order], PLACES).granted[order.order_id] == [
+        Allocation("1", "a", "south", 2),
+        Allocation("2", "b", "south", 2),
+    ]
+    lines = {"a": {"north": 2}, "b": {"north": 1, "south": 2}}
+    assert allocate(lines, [order], PLACES).granted[order.order_id] == [
+        Allocation("1", "a", "north", 2),
+        Allocation("2", "b", "south", 2),
+    ]
+    split = {"a": {"north": 2}, "b": {"west": 1, "south": 1}}
+    assert allocate(split, [order], PLACES).granted[order.order_id] == [
+        Allocation("1", "a", "north", 2),
+        Allocation("2", "b", "south", 1),
+        Allocation("2", "b", "west", 1),
+    ]
+
+
+def test_a_partial_order_takes_what_there_is_line_by_line() -> None:
+    order = demand(1, ("a", 2), ("b", 5), ("b", 5), ("c", 1), partial=True)
+    granted = allocate({"a": {"north": 9}, "b": {"north": 4, "south": 3}}, [order], PLACES).granted[order.order_id]
+    assert [(each.line_id, each.quantity) for each in granted] == [("1", 2), ("2", 4), ("2", 1), ("3", 2)]
+
+
+def test_a_new_order_takes_only_what_is_beyond_the_backorders_of_its_priority_or_higher() -> None:
+    free = {"a": {"north": 10}}
+    ahead = {"a": [0, 0, 0, 2, 0, 3, 0, 4, 0, 0]}
+    for priority, most in ((9, 10), (7, 6), (6, 6), (5, 3), (3, 1)):
+        fits = allocate(free, [demand(1, ("a", most), priority=priority)], PLACES, ahead)
+        assert served(fits) == [1] and not fits.behind
+        over = allocate(free, [demand(1, ("a", most + 1), priority=priority)], PLACES, ahead)
+        assert not over.granted and over.behind == ({UUID(int=1)} if most < 10 else set())
+
+
+def test_a_new_order_that_waits_its_turn_keeps_it_against_the_new_ones_after_it() -> None:
+    ahead = {"a": [0, 0, 0, 0, 0, 6, 0, 0, 0, 0]}
+    orders = [demand(1, ("a", 5)), demand(2, ("a", 4), minute=1), demand(3, ("a", 1), minute=2, partial=True)]
+    outcome = allocate({"a": {"north": 10}}, orders, PLACES, ahead)
+    assert not outcome.granted and outcome.behind == {UUID(int=n) for n in (1, 2, 3)}
+
+
+def test_an_order_that_waited_long_enough_sets_aside_what_it_can_use() -> None:
+    free = {"a": {"north": 8}, "c": {"north": 1}}
+    large, small = demand(1, ("a", 20)), demand(2, ("a", 1), minute=1)
+    assert served(allocate(free, [large, small], PLACES)) == [2]
+    assert served(allocate(free, [large._replace(keeps=True), small], PLACES)) == []
+    lacks_another = demand(1, ("a", 5), ("b", 1), keeps=True)
+    after = [demand(2, ("a", 4), minute=1), demand(3, ("a", 3), minute=2), demand(4, ("c", 1), minute=3)]
+    assert served(allocate(free, [lacks_another, *after], PLACES)) == [3, 4]
+    urgent = demand(9, ("a", 8), priority=6)
+    assert served(allocate(free, [lacks_another, urgent], PLACES)) == [9]
+
+
+def test_what_an_order_holds_adds_up_over_several_grants() -> None:
+    subject = Reservation(UUID(int=1), 5, NOON, True, [Line("1", "a", 5), Line("2", "b", 1)])
+    assert subject.answer().lines[0].backordered == 5
+    subject.grant([Allocation("1", "a", "north", 2)])
+    subject.grant([Allocation("1", "a", "north", 1), Allocation("1", "a", "south", 2)])
+    assert subject.status is Status.WAITING and [want.line_id for want in subject.demand().lines] == ["2"]
+    answer = subject.answer()
+    assert [(line.requested, line.reserved, line.backordered) for line in answer.lines] == [(5, 5, 0), (1, 0, 1)]
+    assert [(each.location_id, each.quantity) for each in answer.lines[0].allocations] == [("north", 3), ("south", 2)]
+    subject.grant([Allocation("2", "b", "north", 1)])
+    assert subject.status is Status.OPEN
+
+
+items = st.sampled_from("abcd")
+shelves = st.dictionaries(items, st.dictionaries(st.sampled_from(PLACES), st.integers(1, 12), max_size=3), max_size=4)
+orders = st.lists(
+    st.builds(
+        demand,
+        st.integers(1, 10_000),
+        st.tuples(items, st.integers(1, 8)),
+        priority=st.integers(0, 9),
+        minute=st.integers(0, 3),
+        partial=st.booleans(),
+        keeps=st.booleans(),
+    )
+    | st.builds(
+        lambda n, lines, priority, keeps, partial: demand(n, *lines, priority=priority, keeps=keeps, partial=partial),
+        st.integers(1, 10_000),
+        st.lists(st.tuples(items, st.integers(1, 8)), min_size=1, max_size=5),
+        st.integers(0, 9),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=14,
+    unique_by=lambda each: each.order_id,
+)
+queues = st.none() | st.dictionaries(items, st.lists(st.integers(0, 4), min_size=10, max_size=10), max_size=4)
+
+
+def remaining(free: Free, outcome: Outcome) -> dict[str, dict[str, int]]:
+    left = {item: dict(places) for item, places in free.items()}
+    for allocations in outcome.granted.values():
+        for _, item, location, quantity in allocations:
+            left[item][location] -= quantity
+    return left
+
+
+def still_wanted(demands: Sequence[Demand], outcome: Outcome) -> list[Demand]:
+    rest = []
+    for each in demands:
+        got: Counter[str] = Counter()
+        for line, _, _, quantity in outcome.granted.get(each.order_id, ()):
+            got[line] += quantity
+        lines = [want._replace(quantity=want.quantity - got[want.line_id]) for want in each.lines]
+        rest.append(each._replace(lines=[want for want in lines if want.quantity]))
+    return [each for each in rest if each.lines]
+
+
+@given(shelves, orders, queues)
+def test_nothing_is_sold_twice_or_made_up(
+    free: Free, demands: list[Demand], ahead: dict[str, list[int]] | None
+) -> None:
+    before = {item: dict(places) for item, places in free.items()}
+    outcome = allocate(free, demands, PLACES, ahead)
+    assert free == before
+    assert all(quantity >= 0 for places in remaining(free, outcome).values() for quantity in places.values())
+    by_id = {each.order_id: each for each in demands}
+    for order, allocations in outcome.granted.items():
+        wanted = {want.line_id: want for want in by_id[order].lines}
+        got: Counter[str] = Counter()
+        for line, item, _, quantity in allocations:
+            assert item == wanted[line].item_id and quantity > 0
+            got[line] += quantity
+        assert all(quantity <= wanted[line].quantity for line, quantity in got.items())
+        if not by_id[order].partial:
+            assert got == {line: want.quantity for line, want in wanted.items()}
+        assert len({(line, location) for line, _, location, _ in allocations}) == len(allocations)
+
+
+@given(shelves, orders, queues, st.randoms())
+def test_the_same_whatever_order_they_come_in(free: Free, demands: list[Demand], ahead: None, random: object) -> None:
+    shuffled = list(demands)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert allocate(free, shuffled, PLACES, ahead) == allocate(free, demands, PLACES, ahead)
+
+
+@given(shelves, orders)
+def test_nobody_waits_for_what_is_left(free: Free, demands: list[Demand]) -> None:
+    outcome = allocate(free, demands, PLACES)
+    assert servable(remaining(free, outcome), still_wanted(demands, outcome), PLACES) == []
+
+
+@given(shelves, orders)
+def test_who_comes_later_changes_nothing_for_who_was_before(free: Free, demands: list[Demand]) -> None:
+    ordered = sorted(demands, key=lambda each: each.turn)
+    everyone = allocate(free, ordered, PLACES)
+    for count in range(len(ordered)):
+        first = allocate(free, ordered[:count], PLACES)
+        assert first.granted == {order: everyone.granted[order] for order in first.granted}
+        assert not {each.order_id for each in ordered[:count]} & (everyone.granted.keys() - first.granted.keys())
+
+
+@given(shelves, orders, st.integers(0, 13))
+def test_a_higher_priority_never_gets_an_order_less(free: Free, demands: list[Demand], which: int) -> None:
+    if which >= len(demands):
+        return
+    chosen = demands[which]
+    raised = [each._replace(priority=9, placed_at=NOON - timedelta(1)) if each is chosen else each for each in demands]
+    before = allocate(free, demands, PLACES).granted.get(chosen.order_id, [])
+    after = allocate(free, raised, PLACES).granted.get(chosen.order_id, [])
+    assert sum(each.quantity for each in after) >= sum(each.quantity for each in before)
+
+
+@given(shelves, orders, queues)
+def test_behind_are_only_those_whom_the_shelves_could_have_served(
+    free: Free, demands: list[Demand], ahead: dict[str, list[int]] | None
+) -> None:
+    outcome = allocate(free, demands, PLACES, ahead or {})
+    unserved = [each for each in still_wanted(demands, outcome) if each.order_id not in outcome.behind]
+    fresh = [each._replace(keeps=False) for each in unserved]
+    assert servable(remaining(free, outcome), fresh, PLACES) == []
