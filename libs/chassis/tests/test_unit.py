@@ -78,7 +78,7 @@ async def test_a_swallowed_error_is_never_taken_for_a_commit(service: Service) -
 
 async def test_a_connection_lost_before_commit_leaves_nothing_and_the_pool_recovers(service: Service) -> None:
     for _ in range(service.settings.pool_size + 1):
-        with pytest.raises(Exception) as failure:  # noqa: PT011  (which one depends on when the farewell arrives)
+        with pytest.raises(Exception) as failure:
             async with service.database.unit() as unit:
                 await write_both_ways(unit)
                 await kill(service.database, await unit.sql.fetchval("SELECT pg_backend_pid()"))

@@ -12,6 +12,7 @@ from crossdock_chassis._middleware import Front
 from crossdock_chassis._problems import MEDIA_TYPE, Problem, Problems
 from crossdock_chassis._request import Verifier
 from crossdock_chassis._route import HotRoute
+from crossdock_chassis._unit import is_transient
 
 
 class Api(FastAPI):
@@ -30,7 +31,8 @@ class Api(FastAPI):
         super().__init__(
             title=name, version="1", description=description, redoc_url=None, redirect_slashes=False, telemetry=_OFF
         )
-        self._problems, self._verifier, self._body_limit = Problems(problems), verifier, max_body_bytes
+        self._problems = Problems(problems, passing=is_transient)
+        self._verifier, self._body_limit = verifier, max_body_bytes
         own = self.router.routes[:]
         self.router.routes.clear()
         for router in routers:

@@ -27,6 +27,7 @@ from crossdock_chassis._problems import (
     INTERNAL,
     MALFORMED_REQUEST,
     TOO_LARGE,
+    UNAVAILABLE,
     UNSUPPORTED_TYPE,
     Problems,
     Refusal,
@@ -98,8 +99,9 @@ class Front:
         except ClientDisconnect:
             status = status or 499  # nobody is there to be told
         except Exception as error:
-            if self._problems.of(error) is INTERNAL:
-                log.error("unhandled", method=scope["method"], route=route_template(scope), exc_info=error)
+            if (problem := self._problems.of(error)) is INTERNAL or problem is UNAVAILABLE:
+                what = {"event": problem.type, "method": scope["method"], "route": route_template(scope)}
+                log.error(**what, exc_info=error) if problem is INTERNAL else log.warning(**what, reason=repr(error))
             if status:
                 raise  # half an answer is out: the connection must break, so that it is not taken for a whole one
             rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])

@@ -68,7 +68,9 @@ UNSUPPORTED_TYPE: Final = Problem(415, "unsupported-media-type", "This resource 
 INVALID: Final = Problem(422, "invalid", "The request breaks the rules of this resource")
 PRECONDITION_REQUIRED: Final = Problem(428, "precondition-required", "Say which version you mean with If-Match")
 INTERNAL: Final = Problem(500, "internal", "Something broke on our side")
-UNAVAILABLE: Final = Problem(503, "unavailable", "Not possible at the moment")
+UNAVAILABLE: Final = Problem(
+    503, "unavailable", "Not possible at the moment; ask again", headers=lambda _: {"Retry-After": "1"}
+)
 
 _BY_STATUS: Final = {
     problem.status: problem
@@ -94,8 +96,15 @@ class Problems:
     `internal`, and nothing of it reaches the client.
     """
 
-    def __init__(self, table: Mapping[type[Exception], Problem] | None = None) -> None:
+    def __init__(
+        self,
+        table: Mapping[type[Exception], Problem] | None = None,
+        *,
+        passing: Callable[[Exception], bool] | None = None,
+    ) -> None:
+        """`passing` knows trouble that goes away by itself, like a database that restarts: 503, not 500."""
         self._table = dict(table or {})
+        self._passing = passing or (lambda _: False)
 
     def of(self, error: Exception) -> Problem:
         for kind in type(error).__mro__:
@@ -107,21 +116,21 @@ class Problems:
             return MALFORMED_JSON if _is_syntax(error) else INVALID
         if isinstance(error, HTTPException):
             return _BY_STATUS.get(error.status_code) or Problem(error.status_code, "http-error", "Request refused")
-        return INTERNAL
+        return UNAVAILABLE if self._passing(error) else INTERNAL
 
     def document(self, error: Exception, *, request_id: str, instance: str = "") -> dict[str, object]:
         """The problem as JSON-ready members: also what one line of a batch answers."""
         problem = self.of(error)
         document: dict[str, object] = {"type": PREFIX + problem.type, "title": problem.title, "status": problem.status}
         errors = _field_errors(error)
-        if problem is not INTERNAL:
+        if problem not in _SILENT:
             document.update({str(k): v for k, v in (getattr(error, "extra", None) or {}).items() if k not in _RESERVED})
             if detail := _detail(error, errors):
                 document["detail"] = detail
         if instance:
             document["instance"] = instance
         document["request_id"] = request_id
-        if errors and problem is not INTERNAL:
+        if errors and problem not in _SILENT:
             document["errors"] = errors[:MOST_ERRORS]
         return document
 
@@ -134,6 +143,7 @@ class Problems:
         return Response(body, problem.status, headers, MEDIA_TYPE)
 
 
+_SILENT: Final = (INTERNAL, UNAVAILABLE)  # what went wrong inside is for the log, not for the client
 _RESERVED: Final = frozenset({"type", "title", "status", "detail", "instance", "request_id", "errors"})
 
 

@@ -1,0 +1,101 @@
+"""Redrive, discard, resend: through the HTTP that a person uses."""
+
+import json
+from dataclasses import replace
+
+import httpx
+import pytest
+import toy
+from examples import cancelled, placed
+from test_intake import letters, records, take
+
+from crossdock_chassis import Service
+from crossdock_chassis.testing import Clients, Fresh, envelope_of, published
+from crossdock_events.orders import OrderPlaced
+
+
+@pytest.fixture
+async def poisoned(service: Service) -> tuple[Service, OrderPlaced]:
+    """One poison event with two parked behind it."""
+    poison = placed("poison-1")
+    batch = records(
+        envelope_of(poison), envelope_of(cancelled(poison), sequence=2), envelope_of(placed("poison-1b", poison.order_id))
+    )
+    await take(service, batch, careful=True)
+    return service, poison
+
+
+def ops(clients: Clients, service: Service) -> httpx.AsyncClient:
+    return clients(service, "ops", ["ops"])
+
+
+async def mended(service: Service, fresh: Fresh) -> Service:
+    """The same database under a build in which the bug is gone."""
+    again = toy.build(service.settings.model_copy(update={"poison": "nothing is poison"}))
+    return replace(again, database=service.database)
+
+
+async def test_a_dead_letter_shows_its_reason_and_its_bytes(
+    poisoned: tuple[Service, OrderPlaced], clients: Clients
+) -> None:
+    service, poison = poisoned
+    page = (await ops(clients, service).get("/v1/dead-letters?state=poison&limit=1")).json()
+    (letter,) = page["items"]
+    assert letter["parked_behind"] == 2 and letter["reason"] == "Poisonous: poison-1"
+    assert json.loads(letter["value"])["order_id"] == str(poison.order_id)
+    assert (await clients(service, "acme", ["orders:read"]).get("/v1/dead-letters")).status_code == 403
+
+
+async def test_redriven_after_the_fix_it_goes_through_with_all_that_waited(
+    poisoned: tuple[Service, OrderPlaced], clients: Clients, fresh: Fresh
+) -> None:
+    service, poison = poisoned
+    client = ops(clients, await mended(service, fresh))
+    dry = (await client.post("/v1/dead-letters/1:redrive?dry_run=true", json={"reason": "try"})).json()
+    assert dry["applied"] == 3 and await toy.marks(service) == {} and len(await letters(service)) == 3
+    done = await client.post("/v1/dead-letters/1:redrive", json={"reason": "bug 12 is fixed"})
+    assert done.json() == {**dry, "dry_run": False}
+    assert await toy.marks(service) == {"poison-1": 1, "cancelled poison-1": 1, "poison-1b": 1}
+    assert [state for _, state in await letters(service)] == ["redriven"] * 3
+    await take(service, [r for r in records(envelope_of(placed("PO-9", poison.order_id), sequence=4))])
+    assert (await toy.marks(service))["PO-9"] == 1  # the key is free again
+    assert (await client.post("/v1/dead-letters/1:redrive", json={"reason": "again"})).status_code == 409
+
+
+async def test_redriven_without_a_fix_nothing_changes(
+    poisoned: tuple[Service, OrderPlaced], clients: Clients
+) -> None:
+    service, _ = poisoned
+    before = len(await published(service))
+    answer = await ops(clients, service).post("/v1/dead-letters/1:redrive", json={"reason": "hope"})
+    assert answer.status_code == 409 and answer.json()["type"].endswith("still-poison")
+    assert [state for _, state in await letters(service)] == ["poison", "parked", "parked"]
+    assert len(await published(service)) == before
+
+
+async def test_discarded_the_next_failure_takes_its_place(
+    poisoned: tuple[Service, OrderPlaced], clients: Clients
+) -> None:
+    service, _ = poisoned
+    done = (await ops(clients, service).post("/v1/dead-letters/1:discard", json={"reason": "a test order"})).json()
+    assert (done["applied"], done["left"]) == (1, 1) and done["failure"].startswith("Poisonous")
+    assert await toy.marks(service) == {"cancelled poison-1": 1}
+    assert [state for _, state in await letters(service)] == ["discarded", "redriven", "poison"]
+
+
+async def test_resent_with_mended_data(poisoned: tuple[Service, OrderPlaced], clients: Clients) -> None:
+    service, poison = poisoned
+    value = poison.model_copy(update={"reference": "PO-mended"}).model_dump_json()
+    done = await ops(clients, service).post("/v1/dead-letters/1:resend", json={"reason": "typo", "value": value})
+    assert done.status_code == 200 and (await toy.marks(service))["PO-mended"] == 1
+    broken = await ops(clients, service).post("/v1/dead-letters/3:resend", json={"reason": "typo", "value": "{"})
+    assert broken.status_code == 409 and "still-poison" in broken.text
+
+
+@pytest.mark.parametrize("path", ["/v1/dead-letters/99", "/v1/dead-letters/99:redrive"])
+async def test_no_such_dead_letter(service: Service, clients: Clients, path: str) -> None:
+    client = ops(clients, service)
+    answer = await (client.post(path, json={"reason": "r"}) if ":" in path else client.get(path))
+    assert answer.status_code == 404
+    assert (await client.get("/v1/dead-letters")).json() == {"items": [], "next": None}
+    assert (await client.post("/v1/dead-letters/1:redrive", json={})).status_code == 422
