@@ -99,9 +99,11 @@ class Front:
         except ClientDisconnect:
             status = status or 499  # nobody is there to be told
         except Exception as error:
-            if (problem := self._problems.of(error)) is INTERNAL or problem is UNAVAILABLE:
-                what = {"event": problem.type, "method": scope["method"], "route": route_template(scope)}
-                log.error(**what, exc_info=error) if problem is INTERNAL else log.warning(**what, reason=repr(error))
+            problem, where = self._problems.of(error), {"method": scope["method"], "route": route_template(scope)}
+            if problem is INTERNAL:
+                log.error("unhandled", **where, exc_info=error)
+            elif problem is UNAVAILABLE:
+                log.warning("unavailable", **where, reason=repr(error))
             if status:
                 raise  # half an answer is out: the connection must break, so that it is not taken for a whole one
             rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])
