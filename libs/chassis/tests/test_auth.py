@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -147,9 +149,6 @@ async def test_another_partner_written_into_a_good_token(call: Callable[..., Any
 
 def hmac_with_the_public_key() -> str:
     """The classic confusion: the published key taken for a shared secret."""
-    import hashlib
-    import hmac
-
     head = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": RSA_ISSUER.kid}).encode()).rstrip(b"=")
     signed = head + b"." + RSA_ISSUER.token("acme", ["orders:read"]).split(".")[1].encode()
     mac = hmac.digest(RSA_ISSUER.key.as_pem(private=False), signed, hashlib.sha256)
@@ -369,7 +368,8 @@ def test_keys_that_are_not_understood_are_passed_over() -> None:
     good = ISSUER.jwks()["keys"][0]
     weak_curve = ECKey.generate_key("P-521").as_dict(private=False)
     encryption = RSAKey.generate_key(2048).as_dict(private=False, use="enc")
-    strange: list[Any] = [{"kty": "ML-DSA"}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "RSA"}, weak_curve, encryption]
+    strange: list[Any] = [5, "key", None, {}, {"kty": "ML-DSA"}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "RSA"}]
+    strange += [weak_curve, encryption, {**good, "alg": "ES512"}]
     assert [kid for kid, _ in usable({"keys": [*strange, good]})] == [ISSUER.kid]
 
 

@@ -75,4 +75,5 @@ class Signer:
     def unsigned(self, partner: str) -> str:
         """`alg: none`, which must never be believed."""
         payload = self.token(partner).split(".")[1]
-        return f"{urlsafe_b64encode(b'{"alg":"none"}').decode()}.{payload}."
+        header = urlsafe_b64encode(b'{"alg":"none"}').decode()
+        return f"{header}.{payload}."

@@ -162,8 +162,12 @@ def usable(jwks: Mapping[str, Any]) -> list[tuple[str | None, Key]]:
             key = JWKRegistry.import_key({name: entry[name] for name in _PUBLIC if name in entry})
         except (JoseError, ValueError, TypeError, KeyError):
             continue
-        if entry.get("use", "sig") == "sig" and (algorithm := _algorithm_of(key)) == entry.get("alg", algorithm):
-            assert isinstance(key, (RSAKey, ECKey))
+        algorithm = _algorithm_of(key)
+        if (
+            isinstance(key, (RSAKey, ECKey))
+            and algorithm
+            and (entry.get("use", "sig") == "sig" and entry.get("alg", algorithm) == algorithm)
+        ):
             found.append((entry.get("kid"), key))
     return found
 
