@@ -276,7 +276,7 @@ def _flatten(root: Schema, schema: Schema) -> Mapping[str, Any]:
             if key in _PROSE:
                 continue
             if flat.setdefault(key, value) != value:
-                flat[f"allOf:{key}"] = [flat[key], value]  # two constraints at once: compared as a whole
+                flat.setdefault(f"allOf:{key}", []).append(value)  # several constraints at once: compared as they are
     if "const" in schema:
         flat["enum"] = [schema["const"]]
     return flat

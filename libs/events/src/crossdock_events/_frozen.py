@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from crossdock_events._catalogue import Catalogue
 from crossdock_events._compatibility import breaking, changes
 from crossdock_events._event import Event
@@ -105,6 +107,12 @@ def golden_of(example: Example) -> dict[str, Any]:
     return document
 
 
+def rewritten(contract: type[Event], data: Any) -> Any:
+    """What the class writes after it has read `data`. Raises ValidationError."""
+    event = contract.model_validate_json(json.dumps(data), strict=True, extra="ignore")
+    return json.loads(event.to_json())
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What `freeze` would write, unless something is refused: then it writes nothing."""
@@ -177,11 +185,19 @@ def _goldens(contract: type[Event], examples: list[Example], library: Library) -
         golden = there.get(example.label)
         if golden is None or (golden.document != document and library.name(path) not in hashes):
             yield path, render(document)
-        elif golden.document != document:
+        elif _as_read(contract, golden.document) != document:
             yield Violation(
                 f"{ce_type}, example {example.label!r}",
                 "differs from its golden file",
                 "restore it in examples.py and add the changed one under another label",
             )
-    if not examples and not there:
+    if not examples and not there:  # later on the golden ones are enough
         yield Violation(ce_type, "has no example", "add one to EXAMPLES in crossdock_events/examples.py")
+
+
+def _as_read(contract: type[Event], document: dict[str, Any]) -> dict[str, Any] | None:
+    """With the defaults of properties that came later; None when it cannot be read."""
+    try:
+        return {**document, "data": rewritten(contract, document["data"])}
+    except (KeyError, ValidationError):
+        return None

@@ -1,0 +1,282 @@
+"""Each kind of change, and what the classifier says of it."""
+
+from typing import Any
+
+import pytest
+
+from crossdock_events._compatibility import Change, Kind, breaking, changes
+
+
+def thing(**properties: Any) -> dict[str, Any]:
+    required = [name for name, schema in properties.items() if not (isinstance(schema, dict) and "optional" in schema)]
+    bare = {name: _without_mark(schema) for name, schema in properties.items()}
+    return {"type": "object", "properties": bare, "required": required}
+
+
+def _without_mark(schema: Any) -> Any:
+    return {key: value for key, value in schema.items() if key != "optional"} if isinstance(schema, dict) else schema
+
+
+TEXT: dict[str, Any] = {"type": "string", "maxLength": 8}
+OPEN: dict[str, Any] = {"type": "string", "pattern": "^[a-z]+$", "x-open-enum": ["red", "blue"]}
+CLOSED: dict[str, Any] = {"type": "string", "enum": ["red", "blue"]}
+COUNT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 9}
+LIST: dict[str, Any] = {"type": "array", "items": COUNT, "minItems": 1, "maxItems": 5}
+
+
+def optional(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "optional": True}
+
+
+def referring(definition: Any, **schema: Any) -> dict[str, Any]:
+    return {"$defs": {"Part": definition}, **(schema or thing(part={"$ref": "#/$defs/Part"}))}
+
+
+BREAKING: list[tuple[str, Kind, Any, Any, str]] = [
+    ("a property goes", "property-removed", thing(a=TEXT, b=COUNT), thing(a=TEXT), "/properties/b"),
+    ("an optional property goes", "property-removed", thing(b=optional(COUNT)), thing(), "/properties/b"),
+    ("a property is renamed", "property-renamed", thing(b=COUNT), thing(c=COUNT), "/properties/b"),
+    ("a required property comes", "required-added", thing(a=TEXT), thing(a=TEXT, b=COUNT), "/required"),
+    ("an optional one becomes required", "required-added", thing(a=optional(TEXT)), thing(a=TEXT), "/required"),
+    ("a required one becomes optional", "required-removed", thing(a=TEXT), thing(a=optional(TEXT)), "/required"),
+    ("another type", "type", thing(a={"type": "integer"}), thing(a={"type": "string"}), "/properties/a/type"),
+    ("a wider type", "type", thing(a={"type": "integer"}), thing(a={"type": "number"}), "/properties/a/type"),
+    ("a narrower type", "type", thing(a={"type": "number"}), thing(a={"type": "integer"}), "/properties/a/type"),
+    ("a type comes", "type", thing(a={}), thing(a={"type": "string"}), "/properties/a/type"),
+    ("a type goes", "type", thing(a={"type": "string"}), thing(a={}), "/properties/a/type"),
+    ("null in the list of types comes", "type", {"type": "string"}, {"type": ["string", "null"]}, "/type"),
+    ("null goes", "alternative", {"anyOf": [TEXT, {"type": "null"}]}, {"anyOf": [TEXT]}, "/anyOf/1"),
+    ("null comes", "alternative", {"anyOf": [TEXT]}, {"anyOf": [TEXT, {"type": "null"}]}, "/anyOf/1"),
+    (
+        "an alternative changes within",
+        "bound",
+        {"anyOf": [TEXT, COUNT]},
+        {"anyOf": [TEXT, {**COUNT, "maximum": 8}]},
+        "/anyOf/1/maximum",
+    ),
+    ("oneOf gains one", "alternative", {"oneOf": [TEXT]}, {"oneOf": [COUNT, TEXT]}, "/oneOf/0"),
+    ("a format comes", "format", {"type": "string"}, {"type": "string", "format": "uuid"}, "/format"),
+    ("a format goes", "format", {"type": "string", "format": "uuid"}, {"type": "string"}, "/format"),
+    ("another format", "format", {"format": "date"}, {"format": "date-time"}, "/format"),
+    ("a minimum rises", "bound", COUNT, {**COUNT, "minimum": 2}, "/minimum"),
+    ("a minimum falls", "bound", COUNT, {**COUNT, "minimum": 0}, "/minimum"),
+    ("a maximum falls", "bound", COUNT, {**COUNT, "maximum": 8}, "/maximum"),
+    ("a maximum rises", "bound", COUNT, {**COUNT, "maximum": 10}, "/maximum"),
+    ("a maximum goes", "bound", COUNT, {"type": "integer", "minimum": 1}, "/maximum"),
+    ("an exclusive minimum comes", "bound", COUNT, {**COUNT, "exclusiveMinimum": 1}, "/exclusiveMinimum"),
+    ("an exclusive maximum comes", "bound", COUNT, {**COUNT, "exclusiveMaximum": 9}, "/exclusiveMaximum"),
+    ("multipleOf comes", "bound", COUNT, {**COUNT, "multipleOf": 3}, "/multipleOf"),
+    ("a text may be longer", "bound", TEXT, {**TEXT, "maxLength": 9}, "/maxLength"),
+    ("a text must be shorter", "bound", TEXT, {**TEXT, "maxLength": 7}, "/maxLength"),
+    ("a text must be longer", "bound", TEXT, {**TEXT, "minLength": 1}, "/minLength"),
+    ("a list needs more", "bound", LIST, {**LIST, "minItems": 2}, "/minItems"),
+    ("a list needs fewer", "bound", LIST, {**LIST, "minItems": 0}, "/minItems"),
+    ("a list may be longer", "bound", LIST, {**LIST, "maxItems": 6}, "/maxItems"),
+    ("a list becomes a set", "bound", LIST, {**LIST, "uniqueItems": True}, "/uniqueItems"),
+    ("an element changes", "bound", LIST, {**LIST, "items": {**COUNT, "minimum": 0}}, "/items/minimum"),
+    ("elements are no longer described", "keyword", LIST, {"type": "array", "minItems": 1, "maxItems": 5}, "/items"),
+    ("a tuple grows", "bound", {"prefixItems": [TEXT]}, {"prefixItems": [TEXT, COUNT]}, "/prefixItems"),
+    (
+        "a place of a tuple changes",
+        "bound",
+        {"prefixItems": [TEXT]},
+        {"prefixItems": [{**TEXT, "maxLength": 1}]},
+        "/prefixItems/0/maxLength",
+    ),
+    ("a pattern comes", "pattern", TEXT, {**TEXT, "pattern": "^x"}, "/pattern"),
+    ("a pattern changes", "pattern", OPEN, {**OPEN, "pattern": "^[a-z]*$"}, "/pattern"),
+    (
+        "a closed enum gains a value",
+        "closed-enum",
+        CLOSED,
+        {"type": "string", "enum": ["red", "blue", "green"]},
+        "/enum",
+    ),
+    ("a closed enum loses a value", "closed-enum", CLOSED, {"type": "string", "enum": ["red"]}, "/enum"),
+    ("an enum is opened", "closed-enum", CLOSED, {"type": "string"}, "/enum"),
+    ("an enum is closed", "closed-enum", {"type": "string"}, CLOSED, "/enum"),
+    ("a constant changes", "closed-enum", {"const": "v1"}, {"const": "v2"}, "/enum"),
+    ("a constant becomes an enum", "closed-enum", {"const": "v1"}, {"enum": ["v1", "v2"]}, "/enum"),
+    ("an open enum loses a value", "open-enum-shrunk", OPEN, {**OPEN, "x-open-enum": ["red"]}, "/x-open-enum"),
+    ("an open enum loses its mark", "open-enum-mark", OPEN, {"type": "string", "pattern": "^[a-z]+$"}, "/x-open-enum"),
+    ("a default changes", "default", {"default": 1}, {"default": 2}, "/default"),
+    ("a default goes", "default", {"default": 1}, {}, "/default"),
+    ("the key changes", "promise", {"x-key": "order_id"}, {"x-key": "item_id"}, "/x-key"),
+    ("the topic changes", "promise", {"x-topic": "a"}, {"x-topic": "b"}, "/x-topic"),
+    ("a state becomes a change", "promise", {"x-carries": "state"}, {"x-carries": "change"}, "/x-carries"),
+    ("objects are closed", "keyword", thing(), {**thing(), "additionalProperties": False}, "/additionalProperties"),
+    ("objects are opened", "keyword", {**thing(), "additionalProperties": False}, thing(), "/additionalProperties"),
+    (
+        "a map's values change",
+        "bound",
+        {"additionalProperties": COUNT},
+        {"additionalProperties": {**COUNT, "minimum": 0}},
+        "/additionalProperties/minimum",
+    ),
+    (
+        "a closed object gains a property",
+        "property-barred",
+        {**thing(), "additionalProperties": False},
+        {**thing(a=optional(TEXT)), "additionalProperties": False},
+        "/properties/a",
+    ),
+    (
+        "a map gains a property of its own",
+        "property-barred",
+        {"additionalProperties": COUNT},
+        {"additionalProperties": COUNT, "properties": {"a": TEXT}},
+        "/properties/a",
+    ),
+    (
+        "a pattern's property gains a schema",
+        "property-barred",
+        {"patternProperties": {"^a": COUNT}},
+        {"patternProperties": {"^a": COUNT}, "properties": {"ab": TEXT}},
+        "/properties/ab",
+    ),
+    ("properties by pattern come", "keyword", {}, {"patternProperties": {"^a": COUNT}}, "/patternProperties/^a"),
+    (
+        "properties by pattern change",
+        "bound",
+        {"patternProperties": {"a/b": COUNT}},
+        {"patternProperties": {"a/b": {**COUNT, "minimum": 0}}},
+        "/patternProperties/a~1b/minimum",
+    ),
+    (
+        "a definition changes behind its reference",
+        "bound",
+        referring(thing(a=TEXT)),
+        referring(thing(a={**TEXT, "maxLength": 9})),
+        "/properties/part/properties/a/maxLength",
+    ),
+    ("another definition is referred to", "type", referring(TEXT), referring(COUNT), "/properties/part/type"),
+    (
+        "a required property comes, deep down",
+        "required-added",
+        thing(a={"type": "array", "items": thing(b=TEXT)}),
+        thing(a={"type": "array", "items": thing(b=TEXT, c=TEXT)}),
+        "/properties/a/items/required",
+    ),
+    ("allOf gains a constraint", "keyword", {"allOf": [COUNT]}, {"allOf": [COUNT, {"minimum": 3}]}, "/allOf:minimum"),
+    (
+        "one of three constraints changes",
+        "keyword",
+        {"allOf": [COUNT, {"minimum": 2}, {"minimum": 3}]},
+        {"allOf": [COUNT, {"minimum": 4}, {"minimum": 3}]},
+        "/allOf:minimum",
+    ),
+    ("an unknown keyword comes", "keyword", {}, {"contentEncoding": "base64"}, "/contentEncoding"),
+    ("not, which turns everything round", "keyword", {"not": TEXT}, {"not": {**TEXT, "maxLength": 9}}, "/not"),
+    (
+        "a definition behind an unknown keyword",
+        "keyword",
+        referring(TEXT, **{"not": {"$ref": "#/$defs/Part"}}),
+        referring(COUNT, **{"not": {"$ref": "#/$defs/Part"}}),
+        "/not",
+    ),
+    ("nothing is allowed any more", "keyword", thing(a={}), thing(a=False), "/properties/a/not"),
+]
+
+COMPATIBLE: list[tuple[str, list[Kind], Any, Any]] = [
+    ("an optional property comes", ["property-added"], thing(a=TEXT), thing(a=TEXT, b=optional(COUNT))),
+    ("one with a default comes", ["property-added"], thing(), thing(b={**COUNT, "default": 1, "optional": True})),
+    ("an optional object comes", ["property-added"], thing(), thing(b=optional(thing(c=TEXT, d=TEXT)))),
+    (
+        "an optional property comes, deep down",
+        ["property-added"],
+        thing(a={"type": "array", "items": thing()}),
+        thing(a={"type": "array", "items": thing(b=optional(TEXT))}),
+    ),
+    ("an open enum grows", ["open-enum-grown"], OPEN, {**OPEN, "x-open-enum": ["red", "green", "blue"]}),
+    (
+        "an optional property comes in an alternative",
+        ["property-added"],
+        {"anyOf": [thing(a=TEXT), COUNT]},
+        {"anyOf": [COUNT, thing(a=TEXT, b=optional(TEXT))]},
+    ),
+    ("nothing", [], thing(a=TEXT, b=LIST), thing(a=TEXT, b=LIST)),
+    (
+        "prose",
+        [],
+        {**TEXT, "title": "A", "description": "B"},
+        {**TEXT, "title": "C", "examples": ["d"], "deprecated": True},
+    ),
+    ("the order of properties", [], thing(a=TEXT, b=COUNT), thing(b=COUNT, a=TEXT)),
+    ("the order of a closed enum", [], {"enum": [1, 2]}, {"enum": [2, 1]}),
+    ("the order of an open enum", [], OPEN, {**OPEN, "x-open-enum": ["blue", "red"]}),
+    ("the order of alternatives", [], {"anyOf": [TEXT, COUNT]}, {"anyOf": [COUNT, TEXT]}),
+    ("the order of types", [], {"type": ["string", "null"]}, {"type": ["null", "string"]}),
+    ("a part moves into a definition", [], thing(part=thing(a=TEXT)), referring(thing(a=TEXT))),
+    ("a definition is renamed", [], referring(TEXT), {"$defs": {"Bit": TEXT}, **thing(part={"$ref": "#/$defs/Bit"})}),
+    (
+        "a reference gets a description",
+        [],
+        referring(TEXT),
+        referring(TEXT, **thing(part={"$ref": "#/$defs/Part", "description": "x"})),
+    ),
+    ("allOf of one", [], TEXT, {"allOf": [TEXT]}),
+    ("allOf of disjoint constraints", [], COUNT, {"type": "integer", "allOf": [{"minimum": 1}, {"maximum": 9}]}),
+    ("a constant is an enum of one", [], {"const": 1}, {"enum": [1]}),
+    ("openness said aloud", [], thing(), {**thing(), "additionalProperties": True}),
+    ("a schema that allows all", [], thing(a={}), thing(a=True)),
+    ("a draft becomes stable", [], {"x-stability": "draft"}, {"x-stability": "stable"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "pointer"), [each[1:] for each in BREAKING], ids=[b[0] for b in BREAKING]
+)
+def test_a_breaking_change_is_refused(kind: Kind, old: Any, new: Any, pointer: str) -> None:
+    found = breaking(old, new)
+    assert (kind, pointer) in [(change.kind, change.pointer) for change in found]
+    assert all(change.reason for change in found)
+
+
+@pytest.mark.parametrize(("kinds", "old", "new"), [each[1:] for each in COMPATIBLE], ids=[c[0] for c in COMPATIBLE])
+def test_a_compatible_change_is_accepted(kinds: list[Kind], old: Any, new: Any) -> None:
+    assert breaking(old, new) == []
+    assert [change.kind for change in changes(old, new)] == kinds
+
+
+def test_the_direction_is_told() -> None:
+    (tighter,) = breaking(COUNT, {**COUNT, "maximum": 8})
+    (looser,) = breaking(COUNT, {**COUNT, "maximum": 10})
+    assert "could not read" in tighter.reason and "would refuse" in looser.reason
+
+
+def test_several_breaks_are_all_told() -> None:
+    found = breaking(thing(a=TEXT, b=COUNT, c=LIST), thing(a=COUNT, b={**COUNT, "minimum": 0}, d=TEXT))
+    assert {change.kind for change in found} >= {"type", "bound", "property-removed", "required-added"}
+
+
+def test_a_rename_is_told_from_going_and_coming() -> None:
+    (renamed, *_) = breaking(thing(a=TEXT, b=COUNT), thing(a=TEXT, c=COUNT))
+    assert renamed.kind == "property-renamed" and "c came" in renamed.reason
+    assert "property-removed" in {change.kind for change in breaking(thing(b=COUNT), thing(c=TEXT))}
+
+
+def tree(leaf: dict[str, Any]) -> dict[str, Any]:
+    node = thing(value=leaf, children={"type": "array", "items": {"$ref": "#/$defs/Node"}})
+    return {"$defs": {"Node": node}, "$ref": "#/$defs/Node"}
+
+
+def test_recursive_schemas_end() -> None:
+    assert changes(tree(TEXT), tree(TEXT)) == []
+    assert "/properties/value/type" in {change.pointer for change in breaking(tree(TEXT), tree(COUNT))}
+
+
+def test_references_that_lead_nowhere_are_errors() -> None:
+    with pytest.raises(ValueError, match="outside"):
+        changes({"$ref": "other.json"}, {})
+    with pytest.raises(ValueError, match="refers to itself"):
+        changes({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}, {})
+    recursive = {"not": {"$ref": "#/$defs/A"}, "$defs": {"A": {"items": {"$ref": "#/$defs/A"}}}}
+    with pytest.raises(ValueError, match="recurses"):
+        changes(recursive, recursive)
+
+
+def test_a_finding_reads_well() -> None:
+    assert str(Change("", "type", "why")) == "/: why"
+    assert str(breaking(thing(a=COUNT), thing(a={**COUNT, "maximum": 8}))[0]) == (
+        "/properties/a/maximum: maximum changed from 9 to 8: new code could not read what lies in the log"
+    )
