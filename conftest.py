@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crossdock_local.ports import Ports
-from crossdock_local.servers import Servers, test_engine
+from crossdock_local.servers import Servers, engine_for_tests
 
 pytest_plugins = ["crossdock_chassis.testing"]
 
@@ -17,7 +17,7 @@ def postgres_admin() -> Iterator[str]:
     """The administrator's DSN of a PostgreSQL of this test run."""
     with (
         tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
-        Servers(Path(home), Ports.free(), kafka=False, engine=test_engine()) as servers,
+        Servers(Path(home), Ports.free(), kafka=False, engine=engine_for_tests()) as servers,
     ):
         yield servers.databases.admin_dsn
 
@@ -27,6 +27,6 @@ def servers() -> Iterator[Servers]:
     """PostgreSQL and Kafka of this test run, for tests that kill one of them."""
     with (
         tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
-        Servers(Path(home), Ports.free(), engine=test_engine()) as servers,
+        Servers(Path(home), Ports.free(), engine=engine_for_tests()) as servers,
     ):
         yield servers

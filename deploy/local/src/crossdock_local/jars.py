@@ -120,13 +120,12 @@ def _by_maven(maven: str, jars: Sequence[Jar], into: Path) -> bool:
 def _by_jgo(jars: Sequence[Jar], into: Path) -> None:
     from jgo.maven import MavenContext  # noqa: PLC0415  (seldom needed)
 
-    context = MavenContext(timeout=60)
-
     def one(jar: Jar) -> None:
         group, artifact, version = jar.coordinates.split(":")
         shutil.copyfile(context.project(group, artifact).at_version(version).artifact().resolve(), into / jar.file)
 
     try:
+        context = MavenContext(timeout=60)
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
             list(pool.map(one, jars))
     except Exception as error:

@@ -89,6 +89,17 @@ class Topics:
 
         return in_thread(names)
 
+    def partitions(self, name: str) -> int:
+        async def count() -> int:
+            admin = await self._admin()
+            try:
+                (topic,) = await admin.describe_topics([name])
+                return len(topic["partitions"])
+            finally:
+                await admin.close()
+
+        return in_thread(count)
+
     def cluster_id(self) -> str:
         """Raises KafkaError or OSError when no broker that can work answers."""
 

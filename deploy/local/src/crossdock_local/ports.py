@@ -3,7 +3,7 @@
 import json
 import random
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from crossdock_local.errors import Refused
@@ -39,11 +39,14 @@ def free_ports() -> Iterator[int]:
 
 
 class Ports:
-    """Port by name. Fixed ones are the documented defaults; free ones are drawn once for a home and then kept."""
+    """Port by name. Fixed ones are the documented defaults; free ones are drawn once for a home.
+
+    Both kinds are kept in the home: a service tells its default only when it is imported, which takes seconds.
+    """
 
     def __init__(self, fixed: dict[str, int] | None) -> None:
         self._fixed = fixed
-        self._drawn: dict[str, int] = {}
+        self._kept: dict[str, int] = {}
         self._file: Path | None = None
 
     @classmethod
@@ -58,27 +61,31 @@ class Ports:
     def kept_in(self, file: Path) -> "Ports":
         """The same ports again for the next command over this home."""
         self._file = file
-        if self._fixed is None and file.exists():
-            self._drawn = {str(name): int(port) for name, port in json.loads(file.read_text()).items()}
+        if file.exists():
+            self._kept = {str(name): int(port) for name, port in json.loads(file.read_text()).items()}
         return self
 
-    @property
-    def are_fixed(self) -> bool:
-        return self._fixed is not None
-
-    def of(self, name: str, default: int | None = None) -> int:
+    def forget(self) -> None:
+        """Asks for the defaults anew: a newer version may have others. Drawn ports stay what they are."""
         if self._fixed is not None:
-            port = self._fixed.get(name, default)
-            if port is None:
+            self._kept = {}
+
+    def of(self, name: str, default: Callable[[], int] | None = None) -> int:
+        """Raises Refused for a name that nothing is known of."""
+        if self._fixed is not None and name in self._fixed:
+            return self._fixed[name]
+        if name not in self._kept:
+            if self._fixed is None:
+                taken = set(self._kept.values())
+                self._kept[name] = next(port for port in free_ports() if port not in taken)
+            elif default is not None:
+                self._kept[name] = default()
+            else:
                 raise Refused(f"No port is known for {name}.")
-            return port
-        if name not in self._drawn:
-            taken = set(self._drawn.values())
-            self._drawn[name] = next(port for port in free_ports() if port not in taken)
             if self._file is not None:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._file.write_text(json.dumps(self._drawn))
-        return self._drawn[name]
+                self._file.write_text(json.dumps(self._kept, indent=1))
+        return self._kept[name]
 
 
 def require_free(ports: Iterable[tuple[str, int]]) -> None:

@@ -27,6 +27,13 @@ from crossdock_local.report import SILENT, Report, step
 MAJOR = 18
 SUPERUSER = "postgres"
 UNPRIVILEGED = "pgserver"
+OPTIONS = (
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)
 # No socket files: a socket's path is limited to 107 bytes, and TCP on loopback is not.
 SETTINGS = {
     "listen_addresses": HOST,
@@ -160,16 +167,7 @@ class Postgres:
             os.chown(fresh, account.pw_uid, account.pw_gid)
             _let_in(account, fresh, binaries)
         with _password_file(self._home, account) as password:
-            command = [
-                binaries / "initdb",
-                "-D",
-                fresh,
-                "-U",
-                SUPERUSER,
-                "--auth=scram-sha-256",
-                f"--pwfile={password}",
-            ]
-            command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+            command = [binaries / "initdb", "-D", fresh, "-U", SUPERUSER, f"--pwfile={password}", *OPTIONS]
             done = subprocess.run(
                 [str(word) for word in command],
                 env=_environment(),
@@ -190,7 +188,7 @@ class Postgres:
     def wait_ready(self) -> None:
         """Until it accepts connections, and it is certain that the server behind the port is this one."""
         self.process.wait_ready()
-        in_thread(self._is_ours)
+        in_thread(self.require_ours)
 
     def _program(self) -> Program:
         if not wait_until(lambda: not self._leftovers(), 10):
@@ -230,7 +228,7 @@ class Postgres:
             and is_open(self.port)
         )
 
-    async def _is_ours(self) -> None:
+    async def require_ours(self) -> None:
         """Raises Refused before anything is created on a server that only happens to listen there."""
         with (self._data / "global" / "pg_control").open("rb") as control:
             (expected,) = struct.unpack("=Q", control.read(8))

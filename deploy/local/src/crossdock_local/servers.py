@@ -202,7 +202,7 @@ def together(work: Sequence[Callable[[], None]]) -> None:
         each.result()
 
 
-def test_engine() -> Engine:
+def engine_for_tests() -> Engine:
     """CROSSDOCK_TEST_SERVERS=local|containers; unset: containers where a Docker engine answers, else local."""
     chosen = os.environ.get("CROSSDOCK_TEST_SERVERS")
     if chosen in ("local", "containers"):

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, cast
 
-from crossdock_chassis import Service
 from crossdock_local.errors import Refused
 from crossdock_local.kafka import TopicSpec
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.processes import Process, Program
+
+if TYPE_CHECKING:  # the chassis takes seconds to import, and most commands only look at processes
+    from crossdock_chassis import Service
 
 GROUP = "crossdock.services"
 ROLES = ("api", "worker")
@@ -31,14 +34,13 @@ class Installed:
     package: str
     module: str
 
-    def build(self, environment: Mapping[str, str]) -> Service:
+    def build(self, environment: Mapping[str, str]) -> "Service":
         """The service as its own processes build it; nothing is connected or started."""
         module = importlib.import_module(self.module)
         fields = module.Settings.model_fields
         values = {name: environment[f"CROSSDOCK_{name.upper()}"] for name in ("postgres", "kafka", "issuer")}
-        service = module.build(module.Settings(**{name: value for name, value in values.items() if name in fields}))
-        assert isinstance(service, Service)
-        return service
+        settings = module.Settings(**{name: value for name, value in values.items() if name in fields})
+        return cast("Service", module.build(settings))
 
     @property
     def default_port(self) -> int:
@@ -64,7 +66,7 @@ def port_of(ports: Ports, service: Installed, role: str | None = None, number: i
     """The API's port, or the ops port of a role's process (`number` counts workers beyond the first)."""
     name = service.name if role is None else f"{service.name}.{role}-ops" + ("" if number == 1 else f"-{number}")
     offset = 0 if role is None else OPS_PORT_AFTER[role] + (0 if number == 1 else 1 + number)
-    return ports.of(name, None if not ports.are_fixed else service.default_port + offset)
+    return ports.of(name, lambda: service.default_port + offset)
 
 
 def process_of(
@@ -109,7 +111,7 @@ def migrate(home: Home, service: Installed, environment: Mapping[str, str]) -> N
         raise Refused(f"The database of {service.name} could not be migrated; the whole log is {log}.", tail)
 
 
-def dead_letter_topics(service: Service) -> list[TopicSpec]:
+def dead_letter_topics(service: "Service") -> list[TopicSpec]:
     """A mirror, for people, of what the service's database holds: nothing is lost here, and one partition will do."""
     return [TopicSpec(topic, 1, {"retention.ms": "-1"}) for topic in service.dead_letter_topics()]
 

@@ -1,7 +1,6 @@
 """Everything at once on one machine: servers, issuer, services. `make up`, tests, benches and chaos runs use it."""
 
 import fcntl
-import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,6 @@ from typing import Self
 
 from crossdock_events import CATALOGUE
 from crossdock_local import services
-from crossdock_local.clients import Clients
 from crossdock_local.errors import Refused
 from crossdock_local.kafka import TopicSpec
 from crossdock_local.layout import Home
@@ -127,6 +125,12 @@ class Stack:
         """Every process of it is there and ready."""
         return all(handle.ready() for handle in self.handles())
 
+    @property
+    def started_at(self) -> float | None:
+        """When the oldest of its own processes was started, in seconds since the epoch."""
+        started = [each.started_at for each in [self._issuer, *self._service_processes()]]
+        return min((at for at in started if at is not None), default=None)
+
     def status(self) -> list[State]:
         return [
             State(
@@ -142,11 +146,21 @@ class Stack:
     # Who may talk to it
 
     def token(self, partner: str, scopes: Sequence[str]) -> str:
-        """A bearer token of that partner, from the stack's issuer; the partner is made known to it if need be."""
+        """A bearer token of that partner, as the stack's issuer gives them."""
         return self.tokens([partner], scopes)[partner]
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> dict[str, str]:
-        return self._clients.tokens(partners, scopes)
+        """Signed with the issuer's own key, because asking it a few hundred times takes a while (`partner add` and
+        `POST /oauth/token` are the way for everybody else). Raises Refused for a scope that does not exist."""
+        from crossdock_local import issuer  # noqa: PLC0415  (takes seconds to import, and few commands need it)
+
+        if unknown := set(scopes) - set(issuer.SCOPES):
+            raise Refused(f"No such scope: {', '.join(sorted(unknown))}; there are {', '.join(issuer.SCOPES)}.")
+        key = issuer.signing_key(self.home.issuer)
+        return {
+            partner: issuer.access_token(key, self.issuer_url, AUDIENCE, f"{partner}-local", partner, scopes)
+            for partner in partners
+        }
 
     # Up and down
 
@@ -157,6 +171,8 @@ class Stack:
         """
         with self._alone():
             before = {handle.name for handle in self.handles() if handle.alive}
+            if not before:
+                self.ports.forget()
             wanted = services.chosen(names)
             self._require_free_ports(wanted, before)
             try:
@@ -295,10 +311,6 @@ class Stack:
             lambda: Program(argv=[sys.executable, "-m", "crossdock_local.issuer"], env=environment, cwd=self.home.root),
             ready=lambda: services.answers_ok(port, "/.well-known/openid-configuration"),
         )
-
-    @cached_property
-    def _clients(self) -> Clients:
-        return Clients(self.home, self.issuer_url, importlib.import_module("crossdock_local.issuer").add_partner)
 
     def _installed(self, name: str) -> services.Installed:
         return services.chosen([name])[0]
