@@ -96,9 +96,10 @@ class Front:
                 await hot.handle(scope, self._bounded(scope, receive, state), numbered)
             else:
                 await self._app(scope, self._bounded(scope, receive, state), numbered)
-        except ClientDisconnect:
-            status = status or 499  # nobody is there to be told
         except Exception as error:
+            if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
+                status = status or 499  # nobody is there to be told; FastAPI wraps it
+                return
             problem, where = self._problems.of(error), {"method": scope["method"], "route": route_template(scope)}
             if problem is INTERNAL:
                 log.error("unhandled", **where, exc_info=error)

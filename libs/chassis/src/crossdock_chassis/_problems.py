@@ -164,9 +164,18 @@ def _is_syntax(error: RequestValidationError) -> bool:
 
 def _field_errors(error: Exception) -> list[dict[str, str]]:
     if isinstance(error, RequestValidationError):
-        return [_field_error(each["loc"], each["msg"], each["type"]) for each in error.errors()]
+        return [_field_error(each["loc"], each["msg"], each["type"]) for each in _own_faults(error.errors())]
     own = getattr(error, "errors", None)
     return [dict(each) for each in own] if isinstance(own, (list, tuple)) else []
+
+
+def _own_faults(errors: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without pydantic's echo: a tuple whose item is wrong is also called too short, for the item does not count."""
+    short = [error for error in errors if error["type"] == "too_short"]
+    if not short or len(short) == len(errors):
+        return list(errors)
+    above = {tuple(each["loc"][:depth]) for each in errors for depth in range(len(each["loc"]))}
+    return [each for each in errors if each["type"] != "too_short" or tuple(each["loc"]) not in above]
 
 
 def _field_error(location: Sequence[str | int], message: str, code: str) -> dict[str, str]:
