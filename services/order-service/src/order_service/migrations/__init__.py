@@ -1,0 +1,1 @@
+"""This service's tables, forward only. The chassis's own tables have a history of their own."""

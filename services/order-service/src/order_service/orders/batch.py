@@ -1,0 +1,289 @@
+"""Many orders in one request: a line in, a line out, in order, while the rest is still being read.
+
+What is being read is placed in groups as it arrives; while one group is placed the next is read and parsed, and the
+answers are sent by a task of their own. So a client that sends everything before it reads anything does not block
+itself, and memory is bounded by one chunk, two groups and `BACKLOG_BYTES` of answers that wait for such a client.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from pydantic_core import from_json
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from crossdock_chassis import Coalescer, JsonBody, Overloaded, Refusal
+from crossdock_events import Cause
+from order_service.orders.draft import Draft, settle
+from order_service.orders.model import DuplicateReference, OrderError
+from order_service.orders.place import Placed, PlaceOrder
+
+MEDIA_TYPE: Final = "application/x-ndjson"
+MOST_LINES: Final = 100_000
+MOST_BYTES: Final = 64 << 20
+LONGEST_LINE: Final = 1 << 20
+BACKLOG_BYTES: Final = 16 << 20
+MOST_ERRORS: Final = 10
+
+
+class LineTooLong(OrderError):
+    def __init__(self) -> None:
+        super().__init__(f"A line has at most {LONGEST_LINE} bytes")
+
+
+class TooManyLines(OrderError):
+    def __init__(self) -> None:
+        super().__init__(f"A batch has at most {MOST_LINES} lines; this one and those after it were not looked at")
+
+
+class AnswersUnread(OrderError):
+    def __init__(self) -> None:
+        super().__init__("Read the answers while sending: this line and those after it were not looked at")
+
+
+class BatchLine(BaseModel):
+    """The answer to the input line of that number (from 1; blank lines are counted and not answered)."""
+
+    line: int
+    reference: str | None = None
+    outcome: Literal["created", "existing", "conflict", "invalid", "failed"] = Field(
+        description="`failed`: not our or the order's fault is known; send the line again"
+    )
+    id: UUID | None = None
+    problem: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    number: int
+    reference: str | None
+    content: Draft | Exception
+
+
+@dataclass(slots=True)
+class _Splitter:
+    """Chunks to lines. Of a line that is too long no more is kept than shows that it is."""
+
+    number: int = 0
+    lines: int = 0
+    _rest: list[bytes] = field(default_factory=list)
+    _length: int = 0
+
+    def feed(self, chunk: bytes) -> list[tuple[int, bytes | None]]:
+        """(number, bytes) of each line that ends in the chunk and is not blank; None for the bytes of one too long."""
+        first, *others = chunk.split(b"\n")
+        if not others:
+            self._keep(first)
+            return []
+        found = [self._take(first), *((self.number + i, each) for i, each in enumerate(others[:-1], start=2))]
+        self.number += len(others)
+        self._keep(others[-1])
+        return [self._sized(*each) for each in found if each[1].strip()]
+
+    def end(self) -> list[tuple[int, bytes | None]]:
+        """The last line needs no newline."""
+        last = self._take(b"")
+        self.number += 1
+        return [self._sized(*last)] if last[1].strip() else []
+
+    def _keep(self, part: bytes) -> None:
+        if self._length <= LONGEST_LINE and part:
+            self._rest.append(part)
+        self._length += len(part)
+
+    def _take(self, part: bytes) -> tuple[int, bytes]:
+        self._keep(part)
+        whole = b"".join(self._rest)
+        self._rest.clear()
+        self._length = 0
+        return self.number + 1, whole
+
+    def _sized(self, number: int, raw: bytes) -> tuple[int, bytes | None]:
+        return number, raw if len(raw) <= LONGEST_LINE else None
+
+
+class _Backlog:
+    """Answers on their way out. `put` never waits for the client."""
+
+    def __init__(self, send: Send) -> None:
+        self.size = 0
+        self._send = send
+        self._pieces: deque[bytes] = deque()
+        self._more = asyncio.Event()
+        self._ended = False
+
+    def put(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.size += len(piece)
+        self._more.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._more.set()
+
+    async def drain(self) -> None:
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            while self._pieces:
+                piece = self._pieces.popleft()
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+                self.size -= len(piece)
+            if self._ended:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+
+
+class BatchAnswer(Response):
+    """The status goes out after the first chunk came in: what is refused before that is a problem of its own."""
+
+    def __init__(
+        self,
+        body: AsyncIterator[bytes],
+        place: Coalescer[PlaceOrder, Placed],
+        partner: str,
+        cause: Cause,
+        describe: Callable[[Exception], dict[str, Any]],
+        *,
+        backlog_bytes: int = BACKLOG_BYTES,
+    ) -> None:
+        self._body, self._place, self._describe = body, place, describe
+        self._partner, self._cause, self._backlog_bytes = partner, cause, backlog_bytes
+        self._parse = JsonBody(Draft).parse
+        self._last = 0
+        self.status_code, self.media_type, self.background = 200, MEDIA_TYPE, None
+        self.init_headers(None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        groups = self._groups()
+        first = await anext(groups, None)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        backlog = _Backlog(send)
+        sending = asyncio.create_task(backlog.drain())
+        try:
+            if first is not None:
+                await self._answer_all(first, groups, backlog)
+            backlog.end()
+            await sending
+        finally:
+            sending.cancel()
+            await groups.aclose()
+
+    async def _answer_all(
+        self, group: Sequence[Line] | None, groups: AsyncIterator[Sequence[Line]], backlog: _Backlog
+    ) -> None:
+        while group is not None:
+            upcoming = asyncio.create_task(_next(groups))
+            try:
+                answers = await self._answers(group)
+                backlog.put(b"".join(each.model_dump_json(exclude_none=True).encode() + b"\n" for each in answers))
+                group = await upcoming
+            finally:
+                if not upcoming.done():
+                    upcoming.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await upcoming
+            if group and backlog.size > self._backlog_bytes:
+                refused = Line(group[0].number, group[0].reference, AnswersUnread())
+                backlog.put(self._refused(refused).model_dump_json(exclude_none=True).encode() + b"\n")
+                await self._discard()
+                return
+
+    async def _groups(self) -> AsyncGenerator[Sequence[Line], None]:
+        """The lines of each chunk, parsed; what ends the batch early is its last line."""
+        splitter = _Splitter()
+        try:
+            async for chunk in self._body:
+                found = splitter.feed(chunk)
+                splitter.lines += len(found)
+                if (excess := splitter.lines - MOST_LINES) > 0:
+                    yield [*map(self._line, found[:-excess]), Line(found[-excess][0], None, TooManyLines())]
+                    await self._discard()
+                    return
+                if found:
+                    yield [self._line(each) for each in found]
+        except Refusal as error:
+            if splitter.number == splitter.lines == 0 and splitter._length == 0:
+                raise
+            yield [Line(splitter.number + 1, None, error)]
+            return
+        if found := splitter.end():
+            yield [self._line(each) for each in found]
+
+    async def _discard(self) -> None:
+        """Reads to the end, so that a client which sends everything first comes to reading why nothing was done."""
+        with suppress(Refusal):
+            async for _ in self._body:
+                pass
+
+    def _line(self, found: tuple[int, bytes | None]) -> Line:
+        number, raw = found
+        if raw is None:
+            return Line(number, None, LineTooLong())
+        try:
+            draft = self._parse(raw)
+        except (Refusal, RequestValidationError) as error:
+            return Line(number, _reference_in(raw), error)
+        try:
+            return Line(number, draft.reference, settle(draft))
+        except OrderError as error:
+            return Line(number, draft.reference, error)
+
+    async def _answers(self, group: Sequence[Line]) -> list[BatchLine]:
+        drafts = [line.content for line in group if isinstance(line.content, Draft)]
+        commands = [PlaceOrder(self._partner, draft, self._cause) for draft in drafts]
+        try:
+            placed = iter(await self._place.many(commands) if commands else [])
+        except Overloaded as error:
+            placed = iter([error] * len(commands))
+        return [
+            self._answered(line, next(placed)) if isinstance(line.content, Draft) else self._refused(line)
+            for line in group
+        ]
+
+    def _answered(self, line: Line, answer: Placed | Exception) -> BatchLine:
+        if isinstance(answer, Exception):
+            return self._refused(Line(line.number, line.reference, answer))
+        return BatchLine(
+            line=line.number,
+            reference=line.reference,
+            outcome="created" if answer.created else "existing",
+            id=answer.order_id,
+        )
+
+    def _refused(self, line: Line) -> BatchLine:
+        error = line.content
+        assert isinstance(error, Exception)
+        problem = self._describe(error)
+        if isinstance(errors := problem.get("errors"), list):
+            problem["errors"] = errors[:MOST_ERRORS]
+        status = problem["status"]
+        if isinstance(error, DuplicateReference):
+            return BatchLine(
+                line=line.number, reference=line.reference, outcome="conflict", id=error.order_id, problem=problem
+            )
+        ours = isinstance(status, int) and (status >= 500 or status == 409)
+        return BatchLine(
+            line=line.number, reference=line.reference, outcome="failed" if ours else "invalid", problem=problem
+        )
+
+
+async def _next(groups: AsyncIterator[Sequence[Line]]) -> Sequence[Line] | None:
+    return await anext(groups, None)
+
+
+def _reference_in(raw: bytes) -> str | None:
+    """Of a line that is no order, when it has something like one."""
+    try:
+        document = from_json(raw)
+    except ValueError:
+        return None
+    reference = document.get("reference") if isinstance(document, dict) else None
+    return reference if isinstance(reference, str) and len(reference) <= 64 else None

@@ -1,0 +1,185 @@
+"""An order as a partner sends it: one body of `POST /v1/orders`, one line of a batch, one body to validate."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from order_service.orders.codes import COUNTRIES, EXPONENTS
+from order_service.orders.model import InvalidOrder
+from order_service.orders.money import QUANTA, amount_of, exact, total_of
+
+
+@dataclass(frozen=True, slots=True)
+class _DecimalText:
+    """A decimal as a JSON string without sign or exponent; a JSON number would have passed through a binary float."""
+
+    digits: int
+    example: str
+
+    @property
+    def pattern(self) -> str:
+        return rf"^[0-9]{{1,{self.digits}}}(\.[0-9]{{1,6}})?$"
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.chain_schema(
+            [
+                core_schema.str_schema(strict=True, pattern=self.pattern),
+                core_schema.no_info_plain_validator_function(Decimal),
+            ],
+            serialization=core_schema.to_string_ser_schema(when_used="json"),
+        )
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "pattern": self.pattern, "examples": [self.example]}
+
+
+UnitPrice = Annotated[Decimal, _DecimalText(9, "9.99")]
+Amount = Annotated[Decimal, _DecimalText(15, "29.97")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
+
+
+class _Part(BaseModel):
+    """Nothing is coerced: `"3"` is no quantity, `1` is no flag. Members nobody declared are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class DraftLine(_Part):
+    line_id: Annotated[str, Field(min_length=1, max_length=36, pattern=PRINTABLE)]
+    item_id: Identifier
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+    unit_price: Annotated[UnitPrice | None, Field(description="At most 6 places; this or `amount` or both")] = None
+    amount: Annotated[Amount | None, Field(description="quantity * unit_price, rounded half-up")] = None
+
+
+class Address(_Part):
+    """Stays in this service; what leaves it is country, region and outward postcode."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    street: Annotated[str, Field(min_length=1, max_length=400)]
+    city: Annotated[str, Field(min_length=1, max_length=100)]
+    region: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    postcode: Annotated[str, Field(min_length=1, max_length=16)] | None = None
+    country: Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+
+
+class Discount(_Part):
+    code: Identifier
+    amount: Amount
+
+
+class Draft(_Part):
+    """Absent and null are the same request, and so is a field that did not exist when the order was first sent: a new
+    field here is `X | None = None`, for nulls are left out of the document that replays are compared with."""
+
+    model_config = ConfigDict(
+        title="Order",
+        json_schema_extra={
+            "examples": [
+                {
+                    "reference": "PO-1",
+                    "currency": "USD",
+                    "lines": [{"line_id": "1", "item_id": "SKU-1", "quantity": 3, "unit_price": "9.99"}],
+                    "total": "29.97",
+                }
+            ]
+        },
+    )
+
+    reference: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="The partner's own, unique")]
+    customer_id: Annotated[Identifier | None, Field(description="Opaque: no name, no address")] = None
+    priority: Annotated[int, Field(ge=0, le=9, description="9 is most urgent")] = 5
+    requested_date: date | None = None
+    partial: Annotated[bool, Field(description="Whether it may be served in parts while the rest waits")] = False
+    ship_to: Address | None = None
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")]
+    lines: Annotated[list[DraftLine], Field(min_length=1, max_length=500)]
+    discounts: Annotated[list[Discount], Field(max_length=50)] = []
+    shipping: Amount = Decimal(0)
+    tax: Amount = Decimal(0)
+    total: Annotated[Amount, Field(description="Σ line amounts - Σ discounts + shipping + tax, exactly")]
+    payment_reference: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    notes: Annotated[str, Field(max_length=2000)] | None = None
+    metadata: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=500)]],
+        Field(max_length=20),
+    ] = {}
+
+
+def settle(draft: Draft) -> Draft:
+    """The draft with every line's amount filled in and every amount at the currency's places.
+
+    Raises InvalidOrder with all that is wrong and, when the sum could be made, what the total would have been.
+    """
+    exponent = EXPONENTS.get(draft.currency)
+    if exponent is None:
+        raise InvalidOrder([_error("/currency", "unknown_currency", "not a currency of ISO 4217")])
+    quantum = QUANTA[exponent]
+    errors = [*_line_errors(draft, quantum), *_charge_errors(draft, quantum)]
+    if draft.ship_to is not None and draft.ship_to.country not in COUNTRIES:
+        errors.append(_error("/ship_to/country", "unknown_country", "not a country of ISO 3166-1"))
+    if errors:
+        raise InvalidOrder(errors)
+    total = total_of(
+        [line.amount for line in draft.lines if line.amount is not None],
+        [discount.amount for discount in draft.discounts],
+        draft.shipping,
+        draft.tax,
+    )
+    if total != draft.total:
+        error = _error("/total", "wrong_total", f"the parts add up to {total}")
+        raise InvalidOrder([error], extra={"computed_total": str(total)})
+    if total < 0:
+        raise InvalidOrder([_error("/discounts", "negative_total", "the discounts are more than the rest")])
+    draft.total = total
+    return draft
+
+
+def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
+    seen: set[str] = set()
+    for i, line in enumerate(draft.lines):
+        if line.line_id in seen:
+            yield _error(f"/lines/{i}/line_id", "repeated_line_id", "another line has this line_id")
+        seen.add(line.line_id)
+        if line.unit_price is not None:
+            amount = amount_of(line.quantity, line.unit_price, quantum)
+            if line.amount is not None and line.amount != amount:
+                detail = f"quantity * unit_price rounds to {amount}"
+                yield _error(f"/lines/{i}/amount", "amount_disagrees", detail)
+            line.amount = amount
+        elif line.amount is None:
+            yield _error(f"/lines/{i}", "no_price", "a line has a unit_price or an amount")
+        elif (amount_as_sent := exact(line.amount, quantum)) is None:
+            yield _too_fine(f"/lines/{i}/amount", draft.currency)
+        else:
+            line.amount = amount_as_sent
+
+
+def _charge_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
+    for i, discount in enumerate(draft.discounts):
+        if (amount := exact(discount.amount, quantum)) is None:
+            yield _too_fine(f"/discounts/{i}/amount", draft.currency)
+        else:
+            discount.amount = amount
+    if (shipping := exact(draft.shipping, quantum)) is None:
+        yield _too_fine("/shipping", draft.currency)
+    else:
+        draft.shipping = shipping
+    if (tax := exact(draft.tax, quantum)) is None:
+        yield _too_fine("/tax", draft.currency)
+    else:
+        draft.tax = tax
+
+
+def _too_fine(pointer: str, currency: str) -> dict[str, str]:
+    return _error(pointer, "too_many_places", f"{currency} amounts have {EXPONENTS[currency]} places")
+
+
+def _error(pointer: str, code: str, detail: str) -> dict[str, str]:
+    return {"pointer": pointer, "detail": detail, "code": code}

@@ -1,0 +1,26 @@
+"""The stated rule: line amount = quantity * unit price, rounded half-up to the currency's ISO 4217 exponent;
+total = Σ line amounts - Σ discounts + shipping + tax, exactly.
+
+`Decimal` throughout. The limits of an order keep every result below 24 digits, within the default context's 28.
+"""
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+QUANTA: Final = tuple(Decimal(1).scaleb(-exponent) for exponent in range(5))
+"""The smallest amount of a currency, by its exponent."""
+
+
+def amount_of(quantity: int, unit_price: Decimal, quantum: Decimal) -> Decimal:
+    return (quantity * unit_price).quantize(quantum, ROUND_HALF_UP)
+
+
+def total_of(amounts: Iterable[Decimal], discounts: Iterable[Decimal], shipping: Decimal, tax: Decimal) -> Decimal:
+    return sum(amounts, shipping + tax) - sum(discounts)
+
+
+def exact(value: Decimal, quantum: Decimal) -> Decimal | None:
+    """`value` with the currency's places, or None when that would change it."""
+    rounded = value.quantize(quantum, ROUND_HALF_UP)
+    return rounded if rounded == value else None
