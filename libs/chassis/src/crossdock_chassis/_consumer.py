@@ -162,15 +162,10 @@ class Consumer:
                         await self._handle(client, batch)
                         failures, self._limit = 0, BATCH_LIMIT
                         continue
-                    except PositionMoved as error:
-                        log.info("%s: %s", self.subscription.group, error)
-                        await self._reposition(client)
-                        continue
                     except Exception as error:
-                        if not is_transient(error):
+                        if not isinstance(error, PositionMoved) and not is_transient(error):
                             raise
                         log.warning("%s retries: %s: %s", self.subscription.group, type(error).__name__, error)
-                        self._rewind(client, batch)
                 failures += 1
                 self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
@@ -260,11 +255,6 @@ class Consumer:
         async with self._busy:
             await self.positioned(client, [tp for tp in client.assignment() if tp not in self._stopped])
 
-    def _rewind(self, client: AIOKafkaConsumer, batch: Iterable[TopicPartition]) -> None:
-        for tp in batch:
-            if tp in client.assignment():
-                client.seek(tp, self._next[tp])
-
     def _stop(self, client: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
         """Until a person or a deployment comes: this partition waits, the others go on."""
         log.error("%s stopped on %s/%s: %s", self.subscription.group, tp.topic, tp.partition, why)
@@ -329,9 +319,8 @@ async def _pause(stopping: asyncio.Event, seconds: float) -> None:
 
 
 def _record(record: "ConsumerRecord[Any, Any]") -> Record:
-    headers = {name: value if value is not None else b"" for name, value in record.headers}
     return Record(
-        Message(record.topic, record.key, record.value if record.value is not None else b"", headers),
+        Message.from_record(record.topic, record.key, record.value, record.headers),
         record.partition,
         record.offset,
         record.timestamp / 1000,
