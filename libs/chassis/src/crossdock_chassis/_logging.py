@@ -24,6 +24,8 @@ Line = MutableMapping[str, Any]
 
 
 def configure(service: str, role: str, level: str = "info") -> None:
+    """Of the standard library's logging, which everything else speaks too: `log.info("sent", extra={"count": 3})`."""
+
     def whose(_logger: object, _method: str, line: Line) -> Line:
         line["service"], line["role"] = service, role
         if (request := CURRENT.get()) is not None:
@@ -32,28 +34,24 @@ def configure(service: str, role: str, level: str = "info") -> None:
             line.setdefault("trace_id", trace_id)
         return line
 
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        whose,
-        structlog.processors.format_exc_info,
-        redact,
-    ]
-    rendered = structlog.processors.JSONRenderer(sort_keys=False, default=str)
-    numeric = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[*shared, rendered],
-        wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=False,
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            whose,
+            structlog.processors.format_exc_info,
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            redact,
+            structlog.processors.JSONRenderer(default=str),
+        ],
     )
     handler = logging.StreamHandler(sys.stderr)
-    foreign = [structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared]
-    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=foreign, processors=[strip, redact, rendered])
-    )
+    handler.setFormatter(formatter)
+    numeric = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(numeric)

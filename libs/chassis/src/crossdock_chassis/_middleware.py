@@ -4,6 +4,7 @@ It names the request, gives it a trace, counts it, bounds its body, keeps nonsen
 and turns whatever is raised into a problem. Routes and their dependencies never do any of this.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-import structlog
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
@@ -37,7 +37,7 @@ from crossdock_chassis._route import JSON, HotRoute, is_json, strict_json
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
-log = structlog.get_logger("crossdock.http")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class Front:
                 return
             problem, where = self._problems.of(error), {"method": scope["method"], "route": route_template(scope)}
             if problem is INTERNAL:
-                log.error("unhandled", **where, exc_info=error)
+                log.error("unhandled", extra=where, exc_info=error)
             elif problem is UNAVAILABLE:
-                log.warning("unavailable", **where, reason=repr(error))
+                log.warning("unavailable", extra={**where, "reason": repr(error)})
             if status:
                 raise  # half an answer is out: the connection must break, so that it is not taken for a whole one
             rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])

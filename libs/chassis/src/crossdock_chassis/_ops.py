@@ -7,13 +7,13 @@
 
 import asyncio
 import json
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,7 +26,7 @@ Check = Callable[[], Awaitable[str | None]]
 
 PATIENCE: Final = 2.0  # seconds; a check that takes longer is an answer
 
-log = structlog.get_logger("crossdock.ops")
+log = logging.getLogger(__name__)
 
 
 async def well() -> str | None:
@@ -150,13 +150,13 @@ async def serve(api: ASGIApp | None, ops: Ops, settings: Settings, stop: asyncio
     """
     async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT") as ops_port:
         if api is None:
-            log.info("listening", ops_port=ops_port)
+            log.info("listening", extra={"ops_port": ops_port})
             await stop.wait()
             ops.draining = True
             return
         async with listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT") as http_port:
-            log.info("listening", host=settings.host, http_port=http_port, ops_port=ops_port)
+            log.info("listening", extra={"host": settings.host, "http_port": http_port, "ops_port": ops_port})
             await stop.wait()
             ops.draining = True
-            log.info("draining", seconds=settings.drain_seconds)
+            log.info("draining", extra={"seconds": settings.drain_seconds})
             await asyncio.sleep(settings.unready_seconds)

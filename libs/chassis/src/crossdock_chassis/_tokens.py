@@ -9,6 +9,7 @@ so a key withdrawn by the issuer stops working soon after.
 
 import asyncio
 import json
+import logging
 import math
 import time
 from collections import OrderedDict
@@ -17,7 +18,6 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import httpx
-import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
@@ -33,7 +33,7 @@ LARGEST_TOKEN: Final = 8 * 1024
 LARGEST_DOCUMENT: Final = 256 * 1024
 Key = RSAKey | ECKey
 
-log = structlog.get_logger("crossdock.tokens")
+log = logging.getLogger(__name__)
 
 
 class KeysUnavailable(Exception):
@@ -119,7 +119,7 @@ class IssuerKeys:
                 self._keys = usable(await self._jwks())
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, RecursionError, TimeoutError) as error:
             self._failure = f"{type(error).__name__}: {error}"
-            log.warning("issuer keys unavailable", issuer=self._issuer, reason=self._failure)
+            log.warning("issuer keys unavailable: %s", self._failure, extra={"issuer": self._issuer})
             return False
         self._had_at = started
         return True

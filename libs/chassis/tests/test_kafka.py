@@ -1,0 +1,243 @@
+"""Facts out and facts in through a real broker."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+import toy
+from aiokafka import AIOKafkaConsumer
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import TopicPartition
+from examples import cancelled, placed
+
+from crossdock_chassis import Service
+from crossdock_chassis._consumer import Consumer, PositionUnknown
+from crossdock_chassis._kafka import TopicsMissing, check_topics, lag
+from crossdock_chassis._relay import Relay
+from crossdock_chassis.testing import Fresh, envelope_of
+from crossdock_events import CATALOGUE, Envelope, Event, Message
+from crossdock_events.orders import OrderEvent
+from crossdock_local.kafka import TopicSpec
+from crossdock_local.servers import Servers
+
+PATIENCE = 40.0
+ORDERS = OrderEvent.topic.name
+
+
+@pytest.fixture
+async def service(fresh: Fresh, servers: Servers) -> Service:
+    """A toy service with a group of its own: other tests' events are on the same topics."""
+    assert servers.bootstrap is not None
+    made = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap)
+    made = replace(made, name=f"toy-{uuid4().hex[:8]}", projections=())
+    servers.topics.ensure([TopicSpec(topic, 4) for topic in made.topics()])
+    return made
+
+
+@asynccontextmanager
+async def running(*parts: Relay | Consumer) -> AsyncIterator[None]:
+    stopping = asyncio.Event()
+    tasks = [asyncio.create_task(part.run(stopping)) for part in parts]
+    try:
+        yield
+        assert all(not task.done() or task.exception() is None for task in tasks)
+    finally:
+        stopping.set()
+        await asyncio.wait(tasks, timeout=PATIENCE)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+def relay(service: Service) -> Relay:
+    return Relay(service.database.dsn, service.settings.kafka, service.name)
+
+
+async def publish(service: Service, *events: tuple[Event, int]) -> None:
+    async with service.database.unit() as unit:
+        for event, sequence in events:
+            unit.publish(event, sequence=sequence, cause=None)
+
+
+async def all_published(service: Service) -> bool:
+    async with service.database.unit() as unit:
+        return not await unit.sql.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+
+
+async def log_of(service: Service, orders: set[UUID]) -> list[Envelope[OrderEvent]]:
+    """All that lies on the orders topic about these orders, by partition and offset."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=service.settings.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        await consumer._client.add_topic(ORDERS)
+        partitions = [TopicPartition(ORDERS, p) for p in consumer.partitions_for_topic(ORDERS) or ()]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[Envelope[OrderEvent]] = []
+        for tp in partitions:
+            while await consumer.position(tp) < ends[tp]:
+                for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, ()):
+                    decoded = CATALOGUE.decode(Message(record.topic, record.key, record.value, dict(record.headers)))
+                    if isinstance(decoded, Envelope) and decoded.event.order_id in orders:
+                        found.append(decoded)
+        return found
+    finally:
+        await consumer.stop()
+
+
+def firsts(log: list[Envelope[OrderEvent]]) -> dict[UUID, list[int]]:
+    """Sequences by order, once repeated ids are dropped."""
+    seen: set[UUID] = set()
+    by_order: dict[UUID, list[int]] = defaultdict(list)
+    for envelope in log:
+        if envelope.id not in seen:
+            seen.add(envelope.id)
+            by_order[envelope.event.order_id].append(envelope.sequence)
+    return by_order
+
+
+async def test_the_relay_sends_each_key_in_order(service: Service) -> None:
+    orders = [placed(f"PO-{n}") for n in range(200)]
+    async with running(relay(service)):
+        for sequence in range(1, 6):
+            await publish(service, *((order, sequence) for order in orders))
+        await eventually(lambda: all_published(service))
+    log = await log_of(service, {order.order_id for order in orders})
+    assert len(log) == 1000
+    assert all(sequences == [1, 2, 3, 4, 5] for sequences in firsts(log).values())
+
+
+async def test_a_second_relay_waits_and_takes_over_when_the_first_loses_its_lease(service: Service) -> None:
+    order = placed()
+    admin = await asyncpg.connect(service.database.dsn)
+    async with running(relay(service), relay(service)):
+        for sequence in range(1, 30):
+            await publish(service, (order, sequence))
+            if sequence % 10 == 0:
+                await eventually(lambda: all_published(service))
+                held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+                holders = await admin.fetch(f"{held} AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+                assert len(holders) == 1
+                await admin.execute("SELECT pg_terminate_backend($1)", holders[0]["pid"])
+        await eventually(lambda: all_published(service))
+    await admin.close()
+    log = await log_of(service, {order.order_id})
+    assert firsts(log)[order.order_id] == list(range(1, 30))
+
+
+async def test_killing_the_broker_under_load_loses_and_reorders_nothing(service: Service, servers: Servers) -> None:
+    orders = [placed(f"PO-{n}") for n in range(50)]
+    async with running(relay(service)):
+        for sequence in range(1, 31):
+            await publish(service, *((order, sequence) for order in orders))
+            if sequence == 10:
+                servers.kafka.kill()
+            if sequence == 20:
+                await asyncio.to_thread(servers.kafka.start)
+                await asyncio.to_thread(servers.kafka.wait_ready)
+        await eventually(lambda: all_published(service))
+    log = await log_of(service, {order.order_id for order in orders})
+    assert firsts(log) == {order.order_id: list(range(1, 31)) for order in orders}
+
+
+async def mine(service: Service, prefix: str) -> dict[str, int]:
+    return {name: times for name, times in (await toy.marks(service)).items() if prefix in name}
+
+
+async def test_each_event_has_its_effect_once_while_members_come_and_go(service: Service) -> None:
+    tag = uuid4().hex[:8]
+    orders = [placed(f"{tag}-{n}") for n in range(600)]
+
+    async def handled(count: int) -> bool:
+        return len(await mine(service, tag)) >= count
+
+    first, second, third = service.consumers() + service.consumers() + service.consumers()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(relay(service), first))
+        for position, order in enumerate(orders):
+            await publish(service, (order, 1))
+            if position == 100:
+                await stack.enter_async_context(running(second))
+            if position == 300:
+                async with running(third):  # comes, and leaves in mid-stream
+                    await publish(service, *((cancelled(each), 2) for each in orders[:300]))
+                    await eventually(lambda: handled(310))
+        await eventually(lambda: handled(900))
+    assert set((await mine(service, tag)).values()) == {1}
+    assert await lag(service.settings.kafka, service.name, ORDERS) >= 0
+
+
+async def test_a_member_whose_position_moved_drops_its_batch(service: Service) -> None:
+    """The zombie: paused while another member handled the record that it still holds."""
+    tag = uuid4().hex[:8]
+    (consumer,) = service.consumers()
+    order = placed(f"{tag}-handled-elsewhere")
+    partition = DefaultPartitioner()(str(order.order_id).encode(), list(range(4)), list(range(4)))
+    async with running(relay(service), consumer):
+        await eventually(lambda: _ready(consumer))
+        await eventually(lambda: _at_end(service, consumer))
+        async with service.database.unit() as unit:
+            await unit.sql.execute("UPDATE consumer_position SET next = next + 1 WHERE partition = $1", partition)
+        await publish(service, (order, 1))
+        await eventually(lambda: all_published(service))
+        await publish(service, (placed(f"{tag}-next", order.order_id), 2))
+        await eventually(lambda: _has(service, tag, 1))
+    assert await mine(service, tag) == {f"{tag}-next": 1}
+
+
+async def test_a_newer_version_stops_its_partition_and_no_other(service: Service) -> None:
+    tag = uuid4().hex[:8]
+    orders = [placed(f"{tag}-{n}") for n in range(40)]
+    blocked = orders[0]
+    newer = envelope_of(blocked).encode()
+    (consumer,) = service.consumers()
+    async with service.database.unit() as unit:
+        unit.mirror(Message(newer.topic, newer.key, newer.value, {**newer.headers, "ce_type": b"crossdock.OrderPlaced.v9"}))
+    async with running(relay(service), consumer):
+        await eventually(lambda: all_published(service))
+        await publish(service, *((order, 2) for order in orders))
+        await eventually(lambda: _has(service, tag, 1))
+        await eventually(lambda: _stopped(consumer))
+        await eventually(lambda: all_published(service))
+        on_blocked = {e.event.order_id for e in await log_of(service, {o.order_id for o in orders})} - {blocked.order_id}
+        await eventually(lambda: _has(service, tag, len(on_blocked) // 2))
+    assert f"{tag}-0" not in await mine(service, tag)
+
+
+async def test_a_group_with_half_its_positions_stops_and_says_so(service: Service) -> None:
+    (consumer,) = service.consumers()
+    async with running(consumer):
+        await eventually(lambda: _ready(consumer))
+    async with service.database.unit() as unit:
+        await unit.sql.execute("DELETE FROM consumer_position WHERE partition = 2")
+    with pytest.raises(PositionUnknown, match="partition 2"):
+        await service.consumers()[0].run(asyncio.Event())
+
+
+async def test_a_missing_topic_is_named_at_start(service: Service) -> None:
+    with pytest.raises(TopicsMissing, match=r"crossdock\.nowhere\.v1"):
+        await check_topics(service.settings.kafka, [ORDERS, "crossdock.nowhere.v1"])
+
+
+async def _ready(consumer: Consumer) -> bool:
+    return consumer.ready
+
+
+async def _at_end(service: Service, consumer: Consumer) -> bool:
+    return bool(consumer._next) and await lag(service.settings.kafka, service.name, ORDERS) == 0
+
+
+async def _stopped(consumer: Consumer) -> bool:
+    return bool(consumer._stopped)
+
+
+async def _has(service: Service, tag: str, count: int) -> bool:
+    return len(await mine(service, tag)) >= count
