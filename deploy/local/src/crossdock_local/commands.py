@@ -128,7 +128,7 @@ def order(stack: Stack, console: Console, file: Path | None, partner: str) -> No
 
         def settled() -> bool:
             decided.update(_asked(client.get(f"{base}/v1/orders/{receipt['id']}")))
-            return decided["status"] != "placed"
+            return str(decided["status"]) != "placed"
 
         wait_until(settled, DECIDED_SECONDS)
     console.print_json(json.dumps(decided))

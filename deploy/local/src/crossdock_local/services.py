@@ -5,9 +5,11 @@ import importlib
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from crossdock_local.errors import Refused
@@ -35,8 +37,8 @@ class Installed:
     module: str
 
     def build(self, environment: Mapping[str, str]) -> "Service":
-        """The service as its own processes build it; nothing is connected or started."""
-        module = importlib.import_module(self.module)
+        """As its own processes build it; nothing is connected or started. Raises Refused when it cannot be."""
+        module = self._imported()
         fields = module.Settings.model_fields
         values = {name: environment[f"CROSSDOCK_{name.upper()}"] for name in ("postgres", "kafka", "issuer")}
         settings = module.Settings(**{name: value for name, value in values.items() if name in fields})
@@ -44,8 +46,13 @@ class Installed:
 
     @property
     def default_port(self) -> int:
-        port = importlib.import_module(self.module).Settings.model_fields["http_port"].default
-        return int(port)
+        return int(self._imported().Settings.model_fields["http_port"].default)
+
+    def _imported(self) -> ModuleType:
+        try:
+            return importlib.import_module(self.module)
+        except Exception as error:
+            raise Refused(f"{self.name} cannot be loaded: {error}.", traceback.format_exc(limit=-3)) from error
 
 
 def installed() -> list[Installed]:

@@ -1,0 +1,209 @@
+"""The stack's own behaviour, on real PostgreSQL and Kafka, with a toy in place of the services."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crossdock_local import services
+from crossdock_local.errors import Refused
+from crossdock_local.ports import HOST, Ports
+from crossdock_local.services import Installed
+from crossdock_local.stack import Stack
+
+SERVICE = """
+    import types
+
+    class Settings:
+        model_fields = dict.fromkeys(["postgres", "kafka", "issuer"])
+        model_fields["http_port"] = types.SimpleNamespace(default=8410)
+
+        def __init__(self, **values):
+            assert set(values) == {"postgres", "kafka", "issuer"}
+
+    def build(settings):
+        return types.SimpleNamespace(dead_letter_topics=lambda: ["crossdock.orders.v1.toy-service.dlq"])
+"""
+MAIN = """
+    import asyncio, http.server, os, pathlib, signal, sys
+    import asyncpg
+
+    role = sys.argv[1]
+    if (pathlib.Path.cwd() / f"break-{role}").exists():
+        sys.exit(f"{role} cannot go on")
+
+    async def table(statement):
+        connection = await asyncpg.connect(os.environ["CROSSDOCK_POSTGRES"])
+        await connection.execute(statement)
+        await connection.close()
+
+    if role == "migrate":
+        asyncio.run(table("CREATE TABLE IF NOT EXISTS migrated (id int)"))
+        sys.exit()
+    asyncio.run(table("SELECT * FROM migrated"))
+
+    class Ok(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(os.environ.get("CROSSDOCK_GREETING", "").encode())
+
+        def log_message(self, *_):
+            pass
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    http.server.HTTPServer(("127.0.0.1", int(os.environ["CROSSDOCK_OPS_PORT"])), Ok).serve_forever()
+"""
+
+
+@pytest.fixture
+def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    package = home / "code" / "toy_service"
+    package.mkdir(parents=True)
+    for name, text in (("__init__", ""), ("service", SERVICE), ("__main__", MAIN)):
+        (package / f"{name}.py").write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setattr(services, "installed", lambda: [Installed("toy-service", "toy_service", "toy_service.service")])
+    yield
+    for name in ("toy_service", "toy_service.service"):
+        sys.modules.pop(name, None)
+
+
+def test_everything_comes_up_is_found_again_dies_comes_back_and_goes_down(toy: None, home: Path) -> None:
+    with Stack(home / "s", Ports.free(), environment={"CROSSDOCK_GREETING": "hello"}) as stack:
+        assert stack.running
+        names = ["postgres", "kafka", "issuer", "toy-service.api", "toy-service.worker"]
+        assert [each.name for each in stack.status()] == names
+        assert {each.state for each in stack.status()} == {"ready"}
+        assert all(each.memory > 1_000_000 for each in stack.status())
+        assert stack.dsn("toy-service").endswith("/toy_service")
+        topics = stack.servers.topics.names()
+        assert topics >= {"crossdock.orders.v1", "crossdock.stock.v1", "crossdock.orders.v1.toy-service.dlq"}
+        assert stack.servers.topics.partitions("crossdock.orders.v1") == 12
+        with urllib.request.urlopen(stack.ops_url("toy-service.api")) as answer:
+            assert answer.read() == b"hello"
+
+        pids = [each.pid for each in stack.status()]
+        again = Stack(home / "s", Ports.free())
+        again.up()
+        assert [each.pid for each in again.status()] == pids
+
+        worker = again.process("toy-service.worker")
+        worker.kill(signal.SIGKILL)
+        assert not stack.running
+        again.up()
+        assert worker.pid not in pids
+        assert [again.process(name).pid for name in names[:4]] == pids[:4]
+
+        second = stack.extra_worker("toy-service")
+        assert second.name == "toy-service.worker-2"
+        assert stack.process("toy-service.worker-2").ready()
+        assert second.pid != worker.pid
+    assert not any(handle.alive for handle in stack.handles())
+    assert not second.alive
+
+
+def test_tokens_are_the_issuer_s_and_unknown_scopes_are_refused(toy: None, home: Path) -> None:
+    stack = Stack(home / "s", Ports.free())
+    token = stack.token("acme", ["orders:write", "orders:read"])
+    assert token.count(".") == 2
+    assert set(stack.tokens(["a", "b"], ["ops"])) == {"a", "b"}
+    with pytest.raises(Refused, match="No such scope: orders:eat"):
+        stack.token("acme", ["orders:eat"])
+
+
+@pytest.mark.parametrize(
+    ("role", "sentence"),
+    [
+        ("migrate", r"^The database of toy-service could not be migrated; the whole log is "),
+        ("worker", r"^toy-service\.worker stopped while starting; its whole log is "),
+    ],
+)
+def test_a_service_that_fails_leaves_nothing_running(toy: None, home: Path, role: str, sentence: str) -> None:
+    stack = Stack(home / "s", Ports.free())
+    stack.home.root.joinpath(f"break-{role}").touch()
+    with pytest.raises(Refused, match=sentence) as refused:
+        stack.up()
+    assert refused.value.details == f"{role} cannot go on"
+    assert not any(handle.alive for handle in stack.handles())
+
+
+def test_what_ran_before_a_failed_start_keeps_running(toy: None, home: Path) -> None:
+    with Stack(home / "s", Ports.free()) as stack:
+        stack.process("toy-service.api").stop()
+        stack.home.root.joinpath("break-api").touch()
+        with pytest.raises(Refused, match=r"toy-service\.api stopped while starting"):
+            stack.up()
+        alive = {handle.name for handle in stack.handles() if handle.alive}
+        assert alive == {"postgres", "kafka", "issuer", "toy-service.worker"}
+
+
+def test_a_service_that_cannot_be_built_is_named(toy: None, home: Path) -> None:
+    (home / "code" / "toy_service" / "service.py").write_text("import no_such_module\n")
+    stack = Stack(home / "s", Ports.free())
+    with pytest.raises(Refused, match=r"^toy-service cannot be loaded: No module named 'no_such_module'"):
+        stack.up()
+    assert not any(handle.alive for handle in stack.handles())
+
+
+@pytest.mark.parametrize("name", ["issuer", "toy-service", "toy-service.worker-ops", "kafka-controller"])
+def test_any_taken_port_is_told_before_anything_is_made(toy: None, home: Path, name: str) -> None:
+    stack = Stack(home / "s", Ports.free())
+    with socket.create_server((HOST, stack.ports.of(name))):
+        with pytest.raises(
+            Refused, match=rf"^Port {stack.ports.of(name)}, needed for \S+, is taken by another program"
+        ):
+            stack.up()
+    assert not (home / "s" / "postgres").exists()
+    assert not (home / "s" / "broker").exists()
+
+
+def test_the_servers_alone_are_enough_for_some(toy: None, home: Path) -> None:
+    stack = Stack(home / "s", Ports.free())
+    try:
+        stack.up([])
+        assert [each.name for each in stack.status() if each.state == "ready"] == ["postgres", "kafka"]
+    finally:
+        stack.down()
+
+
+def test_two_commands_at_once_do_not_mix(toy: None, home: Path) -> None:
+    stack = Stack(home / "s", Ports.free())
+    with stack._alone(), pytest.raises(Refused, match="Another crossdock command"):
+        Stack(home / "s", Ports.free()).up()
+
+
+def test_names_that_do_not_exist_are_refused_with_those_that_do(toy: None, home: Path) -> None:
+    stack = Stack(home / "s", Ports.free())
+    with pytest.raises(Refused, match=r"toy-service\.worker"):
+        stack.process("toy-service.wroker")
+    with pytest.raises(Refused, match="there is: toy-service"):
+        stack.url("order-service")
+
+
+def test_default_ports_are_those_of_the_plan(toy: None, home: Path) -> None:
+    stack = Stack(home / "s", Ports.fixed())
+    assert stack.issuer_url == "http://127.0.0.1:8400"
+    assert stack.url("toy-service") == "http://127.0.0.1:8410"
+    assert stack.ops_url("toy-service.api") == "http://127.0.0.1:8411"
+    assert stack.ops_url("toy-service.worker") == "http://127.0.0.1:8412"
+    assert stack.kafka == "127.0.0.1:8492"
+    assert json.loads((home / "s" / "ports.json").read_text())["toy-service"] == 8410
+
+
+def test_one_s_own_servers_come_from_the_environment(toy: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSDOCK_KAFKA", "10.1.1.1:9092")
+    monkeypatch.setenv("CROSSDOCK_POSTGRES", "postgresql://admin:pw@10.1.1.2:5432/postgres")
+    stack = Stack.from_environment(home / "s", Ports.free())
+    assert stack.kafka == "10.1.1.1:9092"
+    assert stack.dsn("toy-service").rpartition("@")[2] == "10.1.1.2:5432/toy_service"
+    assert [handle.name for handle in stack.handles()] == ["issuer", "toy-service.api", "toy-service.worker"]
+    assert "CROSSDOCK_KAFKA" in os.environ
