@@ -17,8 +17,8 @@ from rich.console import Console
 
 from crossdock_events.orders import OrderBackordered, OrderConfirmed, OrderPlaced
 from crossdock_local.errors import Refused
-from crossdock_local.replay import posting, registering
-from crossdock_local.replay.after import what_waits
+from crossdock_local.replay import after, posting, registering
+from crossdock_local.replay.after import Stock
 from crossdock_local.replay.data import THE_DAY, Basket, Sale
 from crossdock_local.replay.orders import Order, order_of
 from crossdock_local.replay.posting import Failed, Pace, Posted, Sender, post_all
@@ -39,7 +39,7 @@ def an_order(number: int = 1, hour: int = 9) -> Order:
 
 
 def created(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(201, json={"id": f"id-of-{json.loads(request.content)['reference']}"})
+    return httpx.Response(201, json={"id": f"id-of-{json.loads(request.content)['reference']}", "status": "placed"})
 
 
 async def post(order: Order, answer: Answer) -> Posted | Failed:
@@ -82,9 +82,9 @@ async def test_an_unseen_answer_is_asked_for_again_under_the_same_key() -> None:
 
 
 async def test_another_run_finds_the_order_there() -> None:
-    posted = await post(an_order(), lambda _: httpx.Response(200, json={"id": "id-of-1"}))
+    posted = await post(an_order(), lambda _: httpx.Response(200, json={"id": "id-of-1", "status": "backordered"}))
     assert isinstance(posted, Posted)
-    assert posted.existing
+    assert (posted.existing, posted.status) == (True, "backordered")
 
 
 @pytest.mark.parametrize("status", [409, 422, 401, 500])
@@ -155,29 +155,30 @@ def headers(ce_type: str, event_id: str) -> tuple[tuple[str, bytes], ...]:
     return (("ce_type", ce_type.encode()), ("ce_id", event_id.encode()))
 
 
-async def test_the_subscriber_counts_an_event_once_and_keeps_the_first_decision() -> None:
+async def test_the_subscriber_counts_an_event_once_and_keeps_the_latest_outcome() -> None:
     seen = Seen()
     seen.record("crossdock.orders.v1", b"o-1", headers(OrderPlaced.ce_type, "1"), 1.0)
     seen.record("crossdock.orders.v1", b"o-1", headers(OrderBackordered.ce_type, "2"), 2.0)
-    seen.record("crossdock.orders.v1", b"o-1", headers(OrderBackordered.ce_type, "2"), 2.5)
+    assert seen.orders("backordered") == {"o-1"}
     seen.record("crossdock.orders.v1", b"o-1", headers(OrderConfirmed.ce_type, "3"), 3.0)
+    seen.record("crossdock.orders.v1", b"o-1", headers(OrderConfirmed.ce_type, "3"), 3.5)
     assert seen.events == {"crossdock.orders.v1": 3}
-    assert seen.first == {"o-1": ("backordered", 2.0)}
     assert seen.latest == {"o-1": "confirmed"}
+    assert seen.confirmed == {"o-1": 3.0}
+    assert seen.orders("backordered") == set()
 
 
-async def test_waiting_for_decisions_ends_with_the_last_one_or_the_deadline() -> None:
+async def test_waiting_for_events_ends_with_the_one_it_is_about_or_the_deadline() -> None:
     seen = Seen()
 
     async def decide() -> None:
         for order_id in ("o-1", "o-2"):
             await asyncio.sleep(0)
             seen.record("crossdock.orders.v1", order_id.encode(), headers(OrderConfirmed.ce_type, order_id), 1.0)
-            seen.fresh.set()
 
-    await asyncio.gather(seen.decided(["o-1", "o-2"], 30), decide())
-    assert set(seen.latest) == {"o-1", "o-2"}
-    await seen.decided(["o-1", "never"], 0.05)
+    both, _ = await asyncio.gather(seen.until(lambda: len(seen.latest) == 2, 30), decide())
+    assert both
+    assert not await seen.until(lambda: len(seen.latest) == 3, 0.05)
 
 
 def test_the_scarcest_item_is_the_one_whose_receipt_releases_most() -> None:
@@ -217,18 +218,42 @@ def test_the_receipt_releases_what_it_says_however_the_queue_is_served(
     assert released >= scarce.released
 
 
-async def test_what_waits_is_read_page_by_page() -> None:
+async def test_backorders_are_read_page_by_page_and_a_line_each() -> None:
     def service(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"] == "Bearer token"
         if request.url.path == "/v1/availability":
             assert request.url.params.get_list("item_id") == ["7", "8"]
-            return httpx.Response(200, json={"items": [{"item_id": "7", "available": 1}]})
+            return httpx.Response(200, json={"items": [{"item_id": "7", "available": 1}], "next": None})
         if "cursor" in request.url.params:
-            return httpx.Response(200, json={"items": [{"order_id": "b", "item_id": "8", "quantity": 2}]})
-        first = [{"order_id": "a", "item_id": "7", "quantity": 2}]
-        return httpx.Response(200, json={"items": first, "next_cursor": "more"})
+            rows = [{"order_id": "b", "item_id": "8", "quantity": 2}]
+            return httpx.Response(200, json={"items": rows, "next": None})
+        rows = [{"order_id": "a", "item_id": "7", "quantity": 2}, {"order_id": "a", "item_id": "7", "quantity": 1}]
+        return httpx.Response(200, json={"items": rows, "next": "more"})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as client:
-        assert await what_waits(client, "http://stock.test", "token") == (2, Scarce("7", 1, 1, 1))
+        stock = Stock(client, "http://stock.test", "token")
+        assert await stock.backorders() == [Backorder("a", {"7": 3}), Backorder("b", {"8": 2})]
+        assert await stock.available(["7", "8"]) == {"7": 1}
+
+
+async def test_the_day_is_settled_when_nobody_waits_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(after, "POLL_SECONDS", 0)
+    queued, overdue, settled = (
+        {"queued_items": 2, "orders": []},
+        {"queued_items": 0, "orders": ["a"]},
+        {"queued_items": 0, "orders": []},
+    )
+    bodies = iter((queued, overdue, settled))
+    service, requests = in_turn(*[lambda _: httpx.Response(200, json=next(bodies))] * 3)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as client:
+        await Stock(client, "http://stock.test", "token").settled()
+    assert len(requests) == 3
+
+
+async def test_what_inventory_service_refuses_is_said() -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(403, text="no"))) as client:
+        with pytest.raises(Refused, match="refused /v1/backorders/orders: 403 no"):
+            await Stock(client, "http://stock.test", "token").backorders()
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=200))

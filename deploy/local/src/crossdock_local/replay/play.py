@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from datetime import time as time_of_day
@@ -13,7 +14,7 @@ from uuid import uuid4
 import httpx
 from rich.console import Console
 
-from crossdock_local.replay.after import status_of, what_waits
+from crossdock_local.replay.after import Stock
 from crossdock_local.replay.data import Day, load
 from crossdock_local.replay.orders import Cleaned, clean
 from crossdock_local.replay.posting import SENDERS, Failed, Pace, Posted, Sender, post_all
@@ -21,10 +22,11 @@ from crossdock_local.replay.progress import bar
 from crossdock_local.replay.registering import register, wait_until_known
 from crossdock_local.replay.subscriber import OUTCOMES, TOPICS, Seen, listening
 from crossdock_local.replay.summary import Latency, Summary
-from crossdock_local.replay.waiting import Scarce
+from crossdock_local.replay.waiting import Scarce, scarcest
 
 PACED_SECONDS = 60.0
 DECIDED_SECONDS = 60.0
+TOLD_SECONDS = 20.0
 MOST_PROBLEMS = 5
 OPERATOR = "crossdock-replay"
 OPERATOR_SCOPES = ("stock:read", "stock:write")
@@ -74,13 +76,14 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
             answers = await post_all(sender, cleaned.orders, pace, answered)
             posting_seconds = time.perf_counter() - started
             posted = [answer for answer in answers if isinstance(answer, Posted)]
-            await seen.decided([each.order_id for each in posted if not each.existing], DECIDED_SECONDS)
-        statuses = {each.order_id: seen.latest.get(each.order_id, "undecided") for each in posted}
-        for each in posted:
-            if each.existing:
-                token = tokens[each.order.partner]
-                statuses[each.order_id] = await status_of(client, orders_url, token, each.order_id)
-        waiting, scarce = await what_waits(client, stock_url, operator)
+            # One that existed tells its own status; if that is not final either, its event is still to come.
+            outcomes = {each.order_id: each.status for each in posted if each.status != "placed"}
+            undecided = {each.order_id for each in posted} - outcomes.keys()
+            await seen.until(lambda: undecided <= seen.latest.keys(), DECIDED_SECONDS)
+        waiting, scarce = await _what_waits(Stock(client, stock_url, operator), seen)
+        outcomes |= {order_id: seen.latest.get(order_id, "undecided") for order_id in undecided}
+    new = [each for each in posted if not each.existing]
+    confirmed = [(each, seen.confirmed[each.order_id]) for each in new if each.order_id in seen.confirmed]
     failed = [answer for answer in answers if isinstance(answer, Failed)]
     return Summary(
         date=day.date,
@@ -88,13 +91,13 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
         lines=day.lines,
         stores=len(tokens),
         value=sum((each.order.total for each in posted), Decimal(0)),
-        outcomes=_outcomes(statuses.values(), len(failed)),
-        existing=sum(each.existing for each in posted),
+        outcomes=_counted(outcomes.values(), len(failed)),
+        existing=len(posted) - len(new),
         skipped={str(rule): count for rule, count in cleaned.skipped_baskets.items()},
         skipped_lines={str(rule): count for rule, count in cleaned.skipped_lines.items()},
         events={topic: seen.events[topic] for topic in TOPICS},
-        accepted_to_confirmed=Latency.of([max(0.0, at - each.accepted) for each, at in _confirmed(posted, seen)]),
-        posted_to_confirmed=Latency.of([at - each.sent for each, at in _confirmed(posted, seen)]),
+        accepted_to_confirmed=Latency.of([max(0.0, at - each.accepted) for each, at in confirmed]),
+        posted_to_confirmed=Latency.of([at - each.sent for each, at in confirmed]),
         posting_seconds=posting_seconds,
         waiting=waiting,
         scarcest=scarce,
@@ -103,18 +106,20 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
     )
 
 
-def _outcomes(statuses: Iterable[str], failed: int) -> dict[str, int]:
+async def _what_waits(stock: Stock, seen: Seen) -> tuple[int, Scarce | None]:
+    """How many orders wait, once those who only waited their turn are served, and the receipt that helps most."""
+    await stock.settled()
+    backorders = await stock.backorders()
+    waiting = {each.order_id for each in backorders}
+    await seen.until(lambda: seen.orders("backordered") <= waiting, TOLD_SECONDS)
+    items = sorted({item for backorder in backorders for item in backorder.needs})
+    return len(backorders), scarcest(backorders, await stock.available(items))
+
+
+def _counted(statuses: Iterable[str], failed: int) -> dict[str, int]:
     """Each known outcome is named, also when nothing came to it."""
-    outcomes = dict.fromkeys([*OUTCOMES.values(), "undecided"], 0)
-    for status in statuses:
-        outcomes["undecided" if status == "placed" else status] += 1
-    return outcomes | {"failed": failed}
-
-
-def _confirmed(posted: Sequence[Posted], seen: Seen) -> list[tuple[Posted, float]]:
-    """Those that were confirmed at once, with the time at which that was seen. Who waited for goods is not counted."""
-    first = [(each, *seen.first[each.order_id]) for each in posted if each.order_id in seen.first]
-    return [(each, at) for each, outcome, at in first if outcome == "confirmed" and not each.existing]
+    counted = Counter(statuses)
+    return {outcome: counted[outcome] for outcome in (*OUTCOMES.values(), "undecided")} | {"failed": failed}
 
 
 def _name(day: Day, scarce: Scarce | None) -> str:

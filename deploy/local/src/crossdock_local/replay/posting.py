@@ -24,11 +24,12 @@ AGAIN = frozenset({409, 425, 429, 502, 503, 504})
 @dataclass(frozen=True, slots=True)
 class Posted:
     """`sent` and `accepted`: just before the request that was answered, and when its answer had arrived
-    (`time.perf_counter`, seconds). `existing`: an earlier replay had posted it."""
+    (`time.perf_counter`, seconds). `existing`: an earlier replay had posted it, and `status` is what it is now."""
 
     order: Order
     order_id: str
     existing: bool
+    status: str
     sent: float
     accepted: float
 
@@ -76,8 +77,9 @@ class Sender:
                 trouble, wait = f"{type(error).__name__} {error}".strip(), None
             else:
                 if answer.is_success:
+                    accepted, taken = time.perf_counter(), answer.json()
                     existing = answer.status_code == httpx.codes.OK
-                    return Posted(order, str(answer.json()["id"]), existing, sent, time.perf_counter())
+                    return Posted(order, taken["id"], existing, taken["status"], sent, accepted)
                 trouble, wait = problem_of(answer), answer.headers.get("Retry-After")
                 if answer.status_code not in AGAIN or (answer.status_code == httpx.codes.CONFLICT and wait is None):
                     return Failed(order, trouble)

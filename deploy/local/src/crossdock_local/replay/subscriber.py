@@ -6,7 +6,7 @@ It reads headers and keys only, as a subscriber that merely counts would: types 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -28,40 +28,45 @@ FETCH_MILLISECONDS = 200
 
 @dataclass(slots=True)
 class Seen:
-    """`events` by topic since the start; per order its first and latest outcome, and when the first one was seen
+    """`events` by topic since the start; the latest outcome of each order, and when its confirmation was seen
     (`time.perf_counter`, seconds)."""
 
     events: Counter[str] = field(default_factory=Counter)
-    first: dict[str, tuple[str, float]] = field(default_factory=dict)
     latest: dict[str, str] = field(default_factory=dict)
-    ids: set[bytes] = field(default_factory=set)
-    fresh: asyncio.Event = field(default_factory=asyncio.Event)
+    confirmed: dict[str, float] = field(default_factory=dict)
+    _ids: set[bytes] = field(default_factory=set)
+    _fresh: asyncio.Event = field(default_factory=asyncio.Event)
 
     def record(self, topic: str, key: bytes | None, headers: Collection[tuple[str, bytes]], now: float) -> None:
         """An event delivered twice counts once, as every consumer must take it."""
         attributes = dict(headers)
         if (event_id := attributes.get("ce_id")) is not None:
-            if event_id in self.ids:
+            if event_id in self._ids:
                 return
-            self.ids.add(event_id)
+            self._ids.add(event_id)
         self.events[topic] += 1
         outcome = OUTCOMES.get(attributes.get("ce_type", b"").decode())
         if outcome is not None and key is not None:
             order_id = key.decode()
-            self.first.setdefault(order_id, (outcome, now))
             self.latest[order_id] = outcome
+            if outcome == "confirmed":
+                self.confirmed.setdefault(order_id, now)
+        self._fresh.set()
 
-    async def decided(self, orders: Collection[str], seconds: float) -> None:
-        """Returns once every one of the orders has an outcome, or after so many seconds."""
-        missing = set(orders) - self.latest.keys()
+    def orders(self, outcome: str) -> set[str]:
+        """Those whose latest outcome it is."""
+        return {order_id for order_id, latest in self.latest.items() if latest == outcome}
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """True as soon as the condition holds, asked again after every event; False after so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                while missing:
-                    self.fresh.clear()
-                    await self.fresh.wait()
-                    missing -= self.latest.keys()
+                while not condition():
+                    self._fresh.clear()
+                    await self._fresh.wait()
         except TimeoutError:
-            return
+            return False
+        return True
 
 
 @asynccontextmanager
@@ -100,5 +105,3 @@ async def _listen(consumer: AIOKafkaConsumer, seen: Seen) -> None:
         for records in batches.values():
             for record in records:
                 seen.record(record.topic, record.key, record.headers, now)
-        if batches:
-            seen.fresh.set()
