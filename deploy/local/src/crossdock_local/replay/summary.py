@@ -66,7 +66,8 @@ class Summary:
         return self.accounted_for and not self.outcomes.get("undecided") and not self.outcomes.get("failed")
 
 
-def show(summary: Summary, console: Console) -> None:
+def show(summary: Summary, console: Console, *, command: str = "crossdock") -> None:
+    """`command`: how the command line is called where this is read."""
     console.print(_outcomes(summary))
     console.print(_events(summary))
     for name, latency in (
@@ -82,7 +83,7 @@ def show(summary: Summary, console: Console) -> None:
         )
     for problem in summary.problems:
         console.print(f"[red]refused or failed:[/red] {problem}", highlight=False)
-    _needs_a_person(summary, console)
+    _needs_a_person(summary, console, command)
 
 
 def _outcomes(summary: Summary) -> Table:
@@ -117,7 +118,7 @@ def _events(summary: Summary) -> Table:
     return table
 
 
-def _needs_a_person(summary: Summary, console: Console) -> None:
+def _needs_a_person(summary: Summary, console: Console, command: str) -> None:
     if not summary.waiting:
         console.print("Needs a person: nothing, no order waits for stock.")
         return
@@ -129,5 +130,5 @@ def _needs_a_person(summary: Summary, console: Console) -> None:
     which = "them" if scarce.released == scarce.waiting else f"{scarce.released} of them"
     console.print(f"  Scarcest: item {scarce.item_id}{name}, {scarce.waiting} orders wait for it.", highlight=False)
     console.print(
-        f"  [bold]crossdock receive {scarce.item_id} {scarce.quantity}[/bold] releases {which}.", highlight=False
+        f"  [bold]{command} receive {scarce.item_id} {scarce.quantity}[/bold] releases {which}.", highlight=False
     )
