@@ -4,6 +4,7 @@ It names the request, gives it a trace, counts it, bounds its body, keeps nonsen
 and turns whatever is raised into a problem. Routes and their dependencies never do any of this.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -96,6 +97,11 @@ class Front:
                 await hot.handle(scope, self._bounded(scope, receive, state), numbered)
             else:
                 await self._app(scope, self._bounded(scope, receive, state), numbered)
+        except asyncio.CancelledError:
+            if not status:  # cut off because the process ends: the caller asks again, and another one answers
+                gone = self._problems.render(Refusal(UNAVAILABLE), request_id=request_id, instance=scope["path"])
+                await gone(scope, receive, numbered)
+            raise
         except Exception as error:
             if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
                 status = status or 499  # nobody is there to be told; FastAPI wraps it

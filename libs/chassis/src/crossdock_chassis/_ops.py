@@ -113,6 +113,7 @@ async def listening(app: ASGIApp, settings: Settings, port: int, variable: str) 
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         backlog=2048,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )

@@ -217,8 +217,7 @@ class TokenVerifier:
 
     async def verify(self, authorization: bytes) -> Caller:
         scheme, _, token = authorization.partition(b" ")
-        token = token.strip()
-        if scheme.lower() != b"bearer" or not token:
+        if scheme.lower() != b"bearer" or not token or b" " in token:
             raise Refusal(UNAUTHENTICATED, "Send Authorization: Bearer <token>", headers={"WWW-Authenticate": REALM})
         claims = await self._claims(token)
         expires = self._check(claims)
