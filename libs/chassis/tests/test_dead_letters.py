@@ -19,7 +19,9 @@ async def poisoned(service: Service) -> tuple[Service, OrderPlaced]:
     """One poison event with two parked behind it."""
     poison = placed("poison-1")
     batch = records(
-        envelope_of(poison), envelope_of(cancelled(poison), sequence=2), envelope_of(placed("poison-1b", poison.order_id))
+        envelope_of(poison),
+        envelope_of(cancelled(poison), sequence=2),
+        envelope_of(placed("poison-1b", poison.order_id)),
     )
     await take(service, batch, careful=True)
     return service, poison
@@ -62,9 +64,7 @@ async def test_redriven_after_the_fix_it_goes_through_with_all_that_waited(
     assert (await client.post("/v1/dead-letters/1:redrive", json={"reason": "again"})).status_code == 409
 
 
-async def test_redriven_without_a_fix_nothing_changes(
-    poisoned: tuple[Service, OrderPlaced], clients: Clients
-) -> None:
+async def test_redriven_without_a_fix_nothing_changes(poisoned: tuple[Service, OrderPlaced], clients: Clients) -> None:
     service, _ = poisoned
     before = len(await published(service))
     answer = await ops(clients, service).post("/v1/dead-letters/1:redrive", json={"reason": "hope"})

@@ -60,9 +60,7 @@ async def test_a_poison_event_spares_its_neighbours_and_parks_what_follows_on_it
 async def test_what_came_before_the_poison_on_its_key_stands(service: Service) -> None:
     order = placed("PO-1")
     again = placed("poison-late", order.order_id)
-    batch = records(
-        envelope_of(order), envelope_of(again, sequence=2), envelope_of(cancelled(order), sequence=3)
-    )
+    batch = records(envelope_of(order), envelope_of(again, sequence=2), envelope_of(cancelled(order), sequence=3))
     await take(service, batch, careful=True)
     assert await toy.marks(service) == {"PO-1": 1}
     assert await letters(service) == [(1, "poison"), (2, "parked")]
@@ -93,7 +91,9 @@ async def test_types_that_nobody_here_subscribes_to_are_skipped(service: Service
 async def test_a_newer_version_of_a_subscribed_type_is_never_skipped(service: Service) -> None:
     intake = Intake(service.subscriptions()[0])
     message = envelope_of(placed()).encode()
-    newer = Message(message.topic, message.key, message.value, {**message.headers, "ce_type": b"crossdock.OrderPlaced.v9"})
+    newer = Message(
+        message.topic, message.key, message.value, {**message.headers, "ce_type": b"crossdock.OrderPlaced.v9"}
+    )
     assert isinstance(intake.refuses(Record(newer, 0, 0, 0.0)), VersionUnknown)
     assert intake.refuses(Record(message, 0, 0, 0.0)) is None
 

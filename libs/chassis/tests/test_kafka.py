@@ -124,7 +124,9 @@ async def test_a_second_relay_waits_and_takes_over_when_the_first_loses_its_leas
             if sequence % 10 == 0:
                 await eventually(lambda: all_published(service))
                 held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-                holders = await admin.fetch(f"{held} AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+                holders = await admin.fetch(
+                    f"{held} AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                )
                 assert len(holders) == 1
                 await admin.execute("SELECT pg_terminate_backend($1)", holders[0]["pid"])
         await eventually(lambda: all_published(service))
@@ -200,14 +202,18 @@ async def test_a_newer_version_stops_its_partition_and_no_other(service: Service
     newer = envelope_of(blocked).encode()
     (consumer,) = service.consumers()
     async with service.database.unit() as unit:
-        unit.mirror(Message(newer.topic, newer.key, newer.value, {**newer.headers, "ce_type": b"crossdock.OrderPlaced.v9"}))
+        unit.mirror(
+            Message(newer.topic, newer.key, newer.value, {**newer.headers, "ce_type": b"crossdock.OrderPlaced.v9"})
+        )
     async with running(relay(service), consumer):
         await eventually(lambda: all_published(service))
         await publish(service, *((order, 2) for order in orders))
         await eventually(lambda: _has(service, tag, 1))
         await eventually(lambda: _stopped(consumer))
         await eventually(lambda: all_published(service))
-        on_blocked = {e.event.order_id for e in await log_of(service, {o.order_id for o in orders})} - {blocked.order_id}
+        on_blocked = {e.event.order_id for e in await log_of(service, {o.order_id for o in orders})} - {
+            blocked.order_id
+        }
         await eventually(lambda: _has(service, tag, len(on_blocked) // 2))
     assert f"{tag}-0" not in await mine(service, tag)
 

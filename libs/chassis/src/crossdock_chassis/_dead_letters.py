@@ -16,8 +16,10 @@ from crossdock_events import Malformed, Message
 
 State = Literal["poison", "parked", "redriven", "discarded"]
 
-COLUMNS = '''id, consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state, reason, fingerprint,
-    created_at'''
+COLUMNS = """
+    id, consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state, reason, fingerprint,
+    created_at
+"""
 
 
 class NoSuchDeadLetter(Exception):

@@ -1,4 +1,4 @@
-"""What one consumer group does with records, inside a unit: fed from Kafka by the consumer, from a table by a redrive."""
+"""What one consumer group does with records, inside a unit: from Kafka, or from a table when redriven."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from crossdock_chassis import _telemetry
+from crossdock_chassis import _telemetry, _tracing
 from crossdock_chassis._reactions import Subscription, react_in_order
 from crossdock_chassis._unit import Unit, is_transient
 from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
@@ -226,7 +226,10 @@ class Intake:
 
     async def _react(self, unit: Unit, items: Sequence[_Item]) -> None:
         for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
-            await reaction.do(unit, batch)
+            name = f"{self.subscription.group} {type(batch[0].event).__name__}"
+            parents = [envelope.cause.traceparent for envelope in batch]
+            with _tracing.span(name, parents=parents, attributes={"batch": len(batch)}):
+                await reaction.do(unit, batch)
 
     async def _halve(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
         try:

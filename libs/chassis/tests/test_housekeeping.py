@@ -1,0 +1,122 @@
+import asyncio
+
+import toy
+from examples import placed
+
+from crossdock_chassis import Service, Unit, every
+from crossdock_chassis._housekeeping import keep_house, look_at_dead_letters, look_at_outbox
+from crossdock_chassis._jobs import Jobs
+from crossdock_chassis._relay import _LowWater
+from crossdock_chassis._telemetry import exposition
+from crossdock_chassis.testing import published
+
+
+async def partitions(service: Service) -> set[str]:
+    async with service.database.unit() as unit:
+        rows = await unit.sql.fetch(
+            "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'outbox'::regclass"
+        )
+    return {row["name"] for row in rows}
+
+
+async def test_old_outbox_days_go_whole_but_never_with_something_unpublished(service: Service) -> None:
+    async with service.database.unit() as unit:
+        for day, published_at in (("2020-01-01", "now()"), ("2020-01-02", "NULL")):
+            name = f"outbox_{day.replace('-', '')}"
+            await unit.sql.execute(
+                f"CREATE TABLE {name} PARTITION OF outbox FOR VALUES FROM ('{day}') TO (date '{day}' + 1)"
+            )
+            await unit.sql.execute(
+                "INSERT INTO outbox (created_at, event_id, topic, value, headers, published_at) "
+                f"VALUES ('{day} 12:00', gen_random_uuid(), 't', '', '{{}}', {published_at})"
+            )
+    async with service.database.unit() as unit:
+        await keep_house(unit)
+    left = await partitions(service)
+    assert "outbox_20200101" not in left and "outbox_20200102" in left
+    assert len([name for name in left if name.startswith("outbox_20") and name > "outbox_2025"]) == 4
+
+
+async def test_an_event_finds_a_place_also_when_no_partition_was_made(service: Service) -> None:
+    async with service.database.unit() as unit:
+        for name in await partitions(service):
+            if name != "outbox_rest":
+                await unit.sql.execute(f"DROP TABLE {name}")
+    async with service.database.unit() as unit:
+        unit.publish(placed(), sequence=1, cause=None)
+    async with service.database.unit() as unit:
+        await keep_house(unit)  # today's rows lie in the rest: no partition may be made over them
+    assert len(await published(service)) == 1
+    assert "outbox_rest" in await partitions(service)
+
+
+async def test_keys_and_inbox_are_kept_for_days_and_then_forgotten(service: Service) -> None:
+    async with service.database.unit() as unit:
+        for age in (1, 200):
+            await unit.sql.execute(
+                "INSERT INTO inbox VALUES (gen_random_uuid(), now() - make_interval(hours => $1))", age
+            )
+            await unit.sql.execute(
+                "INSERT INTO idempotency_key (partner, route, key, fingerprint, created_at) "
+                "VALUES ('a', 'r', $1::int::text, '', now() - make_interval(hours => $1))",
+                age,
+            )
+    async with service.database.unit() as unit:
+        await keep_house(unit)
+    async with service.database.unit() as unit:
+        assert await unit.sql.fetchval("SELECT count(*) FROM inbox") == 1
+        assert await unit.sql.fetchval("SELECT array_agg(key) FROM idempotency_key") == ["1"]
+
+
+async def test_the_gauges_say_what_the_tables_hold(service: Service) -> None:
+    async with service.database.unit() as unit:
+        for n in range(3):
+            unit.publish(placed(f"PO-{n}"), sequence=1, cause=None)
+    await look_at_outbox(service.database)
+    assert service.database.pressure.outbox_depth == 3
+    async with service.database.unit() as unit:
+        await unit.sql.execute(
+            'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", value, headers, state, reason, '
+            "fingerprint) VALUES ('toy-gauge', 't', 0, 0, '', '{}', 'poison', 'r', 'f')"
+        )
+        await look_at_dead_letters(unit)
+    text = exposition().decode()
+    assert "crossdock_outbox_depth 3.0" in text
+    assert 'crossdock_dead_letters{group="toy-gauge",state="poison"} 1.0' in text
+
+
+async def test_a_job_runs_in_one_worker_at_a_time_and_survives_its_failures(service: Service) -> None:
+    at_once, most, calls = 0, 0, 0
+
+    async def work(unit: Unit) -> None:
+        nonlocal at_once, most, calls
+        at_once, calls = at_once + 1, calls + 1
+        most = max(most, at_once)
+        try:
+            await unit.sql.execute(toy.MARK, ["job"])
+            await unit.sql.execute("SELECT pg_sleep(0.01)")
+            if calls == 2:
+                raise RuntimeError("once")
+        finally:
+            at_once -= 1
+
+    stopping = asyncio.Event()
+    workers = [Jobs(service.database, [every(0.01, work)]) for _ in range(3)]
+    tasks = [asyncio.create_task(worker.run(stopping)) for worker in workers]
+    async with asyncio.timeout(20):
+        while calls < 10:
+            await asyncio.sleep(0.01)
+    stopping.set()
+    await asyncio.gather(*tasks)
+    assert most == 1
+    assert (await toy.marks(service))["job"] == calls - 1  # the one that failed left nothing
+
+
+def test_the_low_water_mark_trails_and_is_ignored_now_and_then() -> None:
+    low = _LowWater()
+    assert low.start(100.0) == 0
+    low.advance(100.0, 50)
+    assert low.start(101.0) == 0, "a transaction that drew a lower id may commit a moment later"
+    low.advance(103.0, 60)
+    assert low.start(103.0) == 50
+    assert low.start(105.5) == 0, "rows that committed very late are found by the full look"
