@@ -116,12 +116,10 @@ def routes(
         "/{item_id}:discontinue",
         response_model=ItemView,
         summary="Discontinue an item",
-        description="It can no longer be ordered. What is reserved stays reserved; orders that wait for it go on waiting.",
+        description="It can no longer be ordered. What is reserved stays so; orders that wait for it go on waiting.",
         responses=_MISSING,
     )
-    async def post_discontinue(
-        item_id: str, caller: Writer, why: Why, match: IfMatch, key: IdempotencyKey
-    ) -> Response:
+    async def post_discontinue(item_id: str, caller: Writer, why: Why, match: IfMatch, key: IdempotencyKey) -> Response:
         command = ChangeItem(item_id, {"status": "discontinued"}, match.check, why)
         done = await change(command, key.of(None))
         return answer(done.result, replayed=done.replayed, etag=etag(done.result.version))

@@ -1,0 +1,60 @@
+"""CSV from a stream, without ever holding all of it."""
+
+import codecs
+import csv
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from inventory_service.imports.model import Sheet, TooManyRows
+
+LONGEST_RECORD: Final = 20_000
+"""Characters. A quote that is never closed would otherwise make one record of the whole file."""
+
+
+async def read(chunks: AsyncIterator[bytes], sheet: Sheet, *, most_rows: int) -> None:
+    """UTF-8 with or without a byte order mark, comma separated, quoted as in RFC 4180. Raises TooManyRows."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    rest = ""
+    try:
+        async for chunk in chunks:
+            rest = _take_whole_records(rest + decoder.decode(chunk), sheet, most_rows)
+            if len(rest) > LONGEST_RECORD:
+                sheet.broken("the record is too long: is a quote not closed?")
+                return
+        rest += decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        sheet.broken("from here on the file is not UTF-8")
+        return
+    if _take_whole_records(rest + "\n" if rest else rest, sheet, most_rows):
+        sheet.broken("a quote is not closed")
+
+
+def _take_whole_records(text: str, sheet: Sheet, most_rows: int) -> str:
+    """What is left over: the beginning of a record whose end has not come yet."""
+    records, rest = _split(text)
+    for record in records:
+        if len(record) > LONGEST_RECORD:
+            sheet.broken("the record is too long: is a quote not closed?")
+            continue
+        try:
+            for cells in csv.reader([record], strict=True):
+                sheet.take(cells)
+        except csv.Error as error:
+            sheet.broken(f"is not CSV: {error}")
+        if len(sheet) > most_rows:
+            raise TooManyRows(most_rows)
+    return rest
+
+
+def _split(text: str) -> tuple[Iterator[str], str]:
+    """At newlines outside of quotes: where the number of quotes before is even."""
+    lines = text.split("\n")
+    rest, records, open_record = lines.pop(), list[str](), ""
+    for line in lines:
+        record = f"{open_record}\n{line}" if open_record else line
+        if record.count('"') % 2:
+            open_record = record
+        else:
+            records.append(record.removesuffix("\r"))
+            open_record = ""
+    return iter(records), f"{open_record}\n{rest}" if open_record else rest

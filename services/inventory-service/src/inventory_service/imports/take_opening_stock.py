@@ -1,0 +1,86 @@
+"""Opening stock from a file: what lies where when Crossdock begins to count. A row counts once under its reference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from crossdock_chassis import Unit
+from crossdock_events import Cause
+from inventory_service.imports.model import ImportRefused, Row, RowError
+from inventory_service.imports.views import ImportResult
+from inventory_service.stock import store as stocks
+from inventory_service.stock.model import Movement
+
+Place: TypeAlias = tuple[str, str, str]
+"""Reference, item, location."""
+
+# What is answered is counted now; the rest was counted before.
+CLAIM = """
+    INSERT INTO opening_stock (reference, item_id, location_id, quantity, recorded_at)
+    SELECT reference, item_id, location_id, quantity, $5
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS new (reference, item_id, location_id, quantity)
+    ORDER BY reference, item_id, location_id
+    ON CONFLICT DO NOTHING
+    RETURNING reference, item_id, location_id
+"""
+
+COUNTED = """
+    SELECT reference, item_id, location_id, quantity FROM opening_stock
+    JOIN unnest($1::text[], $2::text[], $3::text[]) AS row (reference, item_id, location_id)
+         USING (reference, item_id, location_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOpeningStock:
+    rows: Sequence[Row]
+    cause: Cause
+
+
+async def take_opening_stock(unit: Unit, command: TakeOpeningStock) -> ImportResult:
+    """Raises ImportRefused for an unknown item or location, and for a row that was counted with another quantity."""
+    rows: dict[Place, Row] = {
+        (row.cells["reference"], row.cells["item_id"], row.cells["location_id"]): row for row in command.rows
+    }
+    places = sorted(rows)
+    columns = [[place[i] for place in places] for i in range(3)]
+    quantities = [rows[place].cells["quantity"] for place in places]
+    new = {tuple(row) for row in await unit.sql.fetch(CLAIM, *columns, quantities, unit.now)}
+    errors: list[RowError] = []
+    if len(new) < len(rows):
+        for *place, quantity in await unit.sql.fetch(COUNTED, *columns):
+            row = rows[place[0], place[1], place[2]]
+            if row.cells["quantity"] != quantity:
+                detail = f"{row.cells['reference']} counted {quantity} before: adjust it, or use another reference"
+                errors.append(RowError(row.number, "quantity", detail))
+
+    counted = [(place, rows[place]) for place in places if place in new]
+    heads = await stocks.lock(unit, {item for (_, item, _), _ in counted})
+    stock = await stocks.read(unit, heads)
+    errors += _unknown(counted, heads, set(await stocks.locations(unit)))
+    if errors:
+        raise ImportRefused(sorted(errors, key=lambda error: (error.row, error.column or "")), len(rows))
+    why = command.cause.correlation_id
+    for (reference, item, location), row in counted:
+        if quantity := row.cells["quantity"]:
+            stock.move(Movement(item, location, quantity, 0, "opening", reference, None, None, why), command.cause)
+    stock.check()
+    await stocks.write(unit, stock)
+    return ImportResult(
+        kind="opening-stock",
+        dry_run=False,
+        rows=len(rows),
+        created=len(new),
+        changed=0,
+        unchanged=len(rows) - len(new),
+    )
+
+
+def _unknown(counted: Sequence[tuple[Place, Row]], items: Mapping[str, int], locations: set[str]) -> list[RowError]:
+    errors = []
+    for (_, item, location), row in counted:
+        if item not in items:
+            errors.append(RowError(row.number, "item_id", "no item has this id"))
+        if location not in locations:
+            errors.append(RowError(row.number, "location_id", "no location has this id"))
+    return errors

@@ -1,0 +1,84 @@
+"""Orders that wait are served from what became free. Its own batch: nobody who raises stock waits for this.
+
+The plan is made without locks, from everything that waits and could be served. What it grants, as much as one unit
+takes, is locked (reservations, then heads) and planned again from what the locks hold still; so a plan that was
+overtaken promises nothing twice and overtakes nobody.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from crossdock_chassis import Unit
+from crossdock_events import Cause
+from inventory_service.reservations import store
+from inventory_service.reservations.model import Allocation, Demand, Reservation, allocate
+from inventory_service.reservations.reserve import take
+from inventory_service.stock import store as stocks
+
+LOOK_AT = 2_000
+
+
+def serving(earmark_after: timedelta, most: int) -> Callable[[Unit], Awaitable[None]]:
+    """A job: serves up to `most` orders a unit. Whole orders that have waited for `earmark_after` set stock aside."""
+
+    async def serve_backorders(unit: Unit) -> None:
+        await serve(unit, unit.now - earmark_after, most)
+
+    return serve_backorders
+
+
+async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
+    """How many orders got something. An entry leaves the queue when nothing more can come of it."""
+    entries, items = await store.queued(unit)
+    if not entries:
+        return 0
+    wanted, done = await _plan(unit, items, keeps_if_before)
+    chosen = list(wanted)[:most]
+    granted: dict[UUID, list[Allocation]] = {}
+    if chosen:
+        locked = await store.lock_waiting(unit, chosen)
+        heads = await stocks.lock(
+            unit, {line.item_id for each in locked.values() for line in each.reservation.lines if line.missing}
+        )
+        now, done = await _plan(unit, items, keeps_if_before)
+        granted = {order_id: allocations for order_id, allocations in now.items() if order_id in locked}
+        done = done and len(granted) == len(now)
+        stock = await stocks.read(unit, heads)
+        served: list[Reservation] = []
+        for order_id, allocations in granted.items():
+            reservation, correlation_id = locked[order_id]
+            reservation.grant(allocations)
+            reservation.sequence += 1
+            served.append(reservation)
+            cause = Cause(correlation_id)
+            take(stock, order_id, allocations, correlation_id, cause)
+            unit.publish(reservation.answer(), sequence=reservation.sequence, cause=cause)
+        if served:
+            await store.update_lines(unit, served)
+            await store.hold(unit, granted)
+            await store.decide(unit, served)
+            await stocks.write(unit, stock)
+    if done:
+        await store.dequeue(unit, entries)
+    return len(granted)
+
+
+async def _plan(
+    unit: Unit, items: Collection[str], keeps_if_before: datetime
+) -> tuple[dict[UUID, list[Allocation]], bool]:
+    """What each of the waiting orders could be given now, in their turn; and whether these are all."""
+    look_at = LOOK_AT
+    while True:
+        demands = await store.candidates(unit, items, keeps_if_before, look_at)
+        granted = await _allocate(unit, demands)
+        if granted or len(demands) < look_at:
+            return granted, len(demands) < look_at
+        look_at *= 8  # all of these stand behind stock that was set aside: look further down
+
+
+async def _allocate(unit: Unit, demands: Collection[Demand]) -> dict[UUID, list[Allocation]]:
+    if not demands:
+        return {}
+    free = await store.free(unit, {want.item_id for demand in demands for want in demand.lines})
+    return allocate(free, demands, await stocks.locations(unit)).granted

@@ -1,0 +1,93 @@
+"""What was sent to change stock: kept as it came, and its reference makes it happen once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from uuid_utils.compat import uuid7
+
+from crossdock_chassis import Unit
+from crossdock_events import Cause
+from inventory_service.stock import store
+from inventory_service.stock.model import DuplicateReference, Movement, Stock, UnknownItem, UnknownLocation
+from inventory_service.stock.views import DocumentKind, DocumentView, Recorded
+
+CLAIM = """
+    INSERT INTO documents (id, kind, partner, reference, body, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+
+FIND = "SELECT id, body, recorded_at FROM documents WHERE kind = $1 AND partner = $2 AND reference = $3"
+
+KNOWN_LOCATIONS = "SELECT location_id FROM locations WHERE location_id = ANY($1::text[])"
+
+
+class Part(NamedTuple):
+    item_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`body` is what is kept of the request; the same reference with another one is refused."""
+
+    kind: DocumentKind
+    partner: str
+    reference: str
+    lines: tuple[Part, ...]
+    body: dict[str, Any]
+    cause: Cause
+
+
+async def record(
+    unit: Unit,
+    document: Document,
+    moves: Sequence[tuple[int, str]],
+    locations: Mapping[str, str],
+    reason: str | None = None,
+) -> Recorded:
+    """Does each of `moves` (+1 or -1, and where) with every line, unless the reference did so before.
+
+    `locations`: by the field that names them. Raises DuplicateReference, UnknownLocation, UnknownItem, TooMuch, or
+    NotEnoughFree, since what is promised to orders stays where it is.
+    """
+    recorded = await _claim(unit, document)
+    if recorded.created:
+        stock = await _lock(unit, document.lines, locations)
+        why = document.cause.correlation_id
+        for item, quantity in document.lines:
+            for sign, location in moves:
+                moved = Movement(
+                    item, location, sign * quantity, 0, document.kind, document.reference, None, reason, why
+                )
+                stock.move(moved, document.cause)
+        stock.check()
+        await store.write(unit, stock)
+    return recorded
+
+
+async def _claim(unit: Unit, document: Document) -> Recorded:
+    kind, reference, body = document.kind, document.reference, document.body
+    id = uuid7()
+    if await unit.sql.fetchval(CLAIM, id, kind, document.partner, reference, json.dumps(body), unit.now):
+        return Recorded(document=DocumentView.of(id, kind, body, unit.now), created=True)
+    row = await unit.sql.fetchrow(FIND, kind, document.partner, reference)
+    before = json.loads(row["body"])
+    if before != body:
+        raise DuplicateReference(f"The reference {reference} names another {kind}", f"/v1/{kind}s/{row['id']}")
+    return Recorded(document=DocumentView.of(row["id"], kind, before, row["recorded_at"]), created=False)
+
+
+async def _lock(unit: Unit, parts: Sequence[Part], locations: Mapping[str, str]) -> Stock:
+    known = {row["location_id"] for row in await unit.sql.fetch(KNOWN_LOCATIONS, list(locations.values()))}
+    if missing := [field for field, location in locations.items() if location not in known]:
+        raise UnknownLocation("No location has this id", [_error(f"/{field}", "unknown_location") for field in missing])
+    heads = await store.lock(unit, {part.item_id for part in parts})
+    if wrong := [i for i, part in enumerate(parts) if part.item_id not in heads]:
+        raise UnknownItem("No item has this id", [_error(f"/lines/{i}/item_id", "unknown_item") for i in wrong])
+    return await store.read(unit, heads)
+
+
+def _error(pointer: str, code: str) -> dict[str, str]:
+    return {"pointer": pointer, "detail": code.replace("_", " "), "code": code}

@@ -1,0 +1,149 @@
+"""Stock to look at: documents, availability, the ledger."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crossdock_chassis import Cursor, Page
+from inventory_service.stock.model import NoSuchDocument
+from inventory_service.tables import DocumentRow, ItemRow, LevelRow, MovementRow
+
+DocumentKind: TypeAlias = Literal["receipt", "adjustment", "transfer"]
+LEDGER: Cursor[int] = Cursor("ledger", int)
+
+
+class DocumentLine(BaseModel):
+    item_id: str
+    quantity: int
+
+
+class DocumentView(BaseModel):
+    """A receipt and an adjustment have a `location_id`, a transfer `from_location_id` and `to_location_id`; an
+    adjustment has its `reason`."""
+
+    id: UUID
+    kind: DocumentKind
+    reference: str
+    location_id: str | None = None
+    from_location_id: str | None = None
+    to_location_id: str | None = None
+    reason: str | None = None
+    lines: list[DocumentLine]
+    recorded_at: datetime
+
+    @classmethod
+    def of(cls, id: UUID, kind: DocumentKind, body: dict[str, Any], recorded_at: datetime) -> "DocumentView":
+        return cls(id=id, kind=kind, recorded_at=recorded_at, **body)
+
+
+class Recorded(BaseModel):
+    document: DocumentView
+    created: bool
+
+
+class LocationLevel(BaseModel):
+    location_id: str
+    on_hand: int
+    reserved: int
+    available: int
+
+
+class Missing(BaseModel):
+    """Why there is no answer for one entry of a list."""
+
+    type: str = "urn:crossdock:problem:no-such-item"
+    status: int = 404
+    title: str = "No item has this id"
+
+
+class Availability(BaseModel):
+    """Over all locations, and at each. `problem` instead, with nothing available, when there is no such item."""
+
+    item_id: str
+    status: str | None = None
+    on_hand: int = 0
+    reserved: int = 0
+    available: int = 0
+    locations: list[LocationLevel] = []
+    problem: Missing | None = None
+
+
+class MovementView(BaseModel):
+    """By how much both numbers of a level changed. `reference` is the order, or what the sender called the document."""
+
+    id: int
+    item_id: str
+    location_id: str
+    on_hand: int
+    reserved: int
+    kind: str
+    reference: str
+    line_id: str | None
+    reason: str | None
+    cause: UUID
+    at: datetime
+
+
+async def document(session: AsyncSession, kind: DocumentKind, partner: str, id: UUID) -> DocumentView:
+    """Raises NoSuchDocument, also for another partner's."""
+    row = await session.get(DocumentRow, id)
+    if row is None or (row.kind, row.partner) != (kind, partner):
+        raise NoSuchDocument(f"No {kind} has this id")
+    return DocumentView.of(row.id, kind, row.body, row.recorded_at)
+
+
+async def availability(session: AsyncSession, items: Sequence[str]) -> list[Availability]:
+    """One answer for each, in their order."""
+    query = select(ItemRow.item_id, ItemRow.status).where(ItemRow.item_id.in_(items))
+    status = {row.item_id: row.status for row in await session.execute(query)}
+    found = {item: Availability(item_id=item, status=status[item]) for item in status}
+    levels = select(LevelRow).where(LevelRow.item_id.in_(items)).order_by(LevelRow.location_id)
+    for level in await session.scalars(levels):
+        total, free = found[level.item_id], level.on_hand - level.reserved
+        total.on_hand += level.on_hand
+        total.reserved += level.reserved
+        total.available += free
+        total.locations.append(
+            LocationLevel(location_id=level.location_id, on_hand=level.on_hand, reserved=level.reserved, available=free)
+        )
+    return [found.get(item) or Availability(item_id=item, problem=Missing()) for item in items]
+
+
+async def ledger(
+    session: AsyncSession,
+    *,
+    item_id: str | None,
+    location_id: str | None,
+    kind: str | None,
+    reference: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    before: int | None,
+    limit: int,
+) -> Page[MovementView]:
+    """The newest first."""
+    query = select(MovementRow).order_by(MovementRow.id.desc()).limit(limit + 1)
+    equal = {
+        MovementRow.item_id: item_id,
+        MovementRow.location_id: location_id,
+        MovementRow.kind: kind,
+        MovementRow.reference: reference,
+    }
+    for column, value in equal.items():
+        if value is not None:
+            query = query.where(column == value)
+    if since is not None:
+        query = query.where(MovementRow.at >= since)
+    if until is not None:
+        query = query.where(MovementRow.at < until)
+    if before is not None:
+        query = query.where(MovementRow.id < before)
+    rows = (await session.scalars(query)).all()
+    more = LEDGER.encode(rows[limit - 1].id) if len(rows) > limit else None
+    items = [MovementView.model_validate(row, from_attributes=True) for row in rows[:limit]]
+    return Page(items=items, next=more)

@@ -1,0 +1,11 @@
+import pytest
+
+from crossdock_chassis import Service
+from crossdock_chassis.testing import Fresh
+from inventory_service.service import Settings, build
+
+
+@pytest.fixture
+async def service(fresh: Fresh) -> Service:
+    """On an empty database of its own."""
+    return await fresh(build, Settings)
