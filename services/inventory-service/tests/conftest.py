@@ -1,4 +1,5 @@
 import pytest
+from warehouse import House
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Fresh
@@ -9,3 +10,8 @@ from inventory_service.service import Settings, build
 async def service(fresh: Fresh) -> Service:
     """On an empty database of its own."""
     return await fresh(build, Settings)
+
+
+@pytest.fixture
+async def house(service: Service) -> House:
+    return House(service)

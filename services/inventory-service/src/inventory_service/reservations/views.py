@@ -186,7 +186,7 @@ async def overdue(session: AsyncSession, keeps_if_before: datetime) -> Overdue:
         .order_by(order.order_id, line.position)
     )
     lines: dict[UUID, tuple[ReservationRow, list[Want]]] = {}
-    for waiting, wanted in rows.tuples():
+    for waiting, wanted in rows:
         want = Want(wanted.line_id, wanted.item_id, wanted.waiting)
         lines.setdefault(waiting.order_id, (waiting, []))[1].append(want)
     levels = await session.scalars(select(LevelRow).where(LevelRow.on_hand > LevelRow.reserved))

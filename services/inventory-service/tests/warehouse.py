@@ -1,0 +1,151 @@
+"""A warehouse to test in: the service on a database of its own, and short words for what happens to it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from crossdock_chassis import Service
+from crossdock_chassis.testing import envelope_of
+from crossdock_events import Cause, Envelope, Event
+from crossdock_events.orders import OrderCancelled, OrderLine, OrderPlaced
+from inventory_service.items.change import ChangeItem, change_item
+from inventory_service.items.model import Traits
+from inventory_service.items.register import RegisterItem, register_items
+from inventory_service.locations.model import Location
+from inventory_service.locations.register import RegisterLocation, register_location
+from inventory_service.reservations import backorders, views
+from inventory_service.reservations.release import release
+from inventory_service.reservations.reserve import reserve
+from inventory_service.reservations.views import ReservationView
+from inventory_service.stock.adjust import AdjustStock, adjust_stock
+from inventory_service.stock.documents import Document, Part
+from inventory_service.stock.receive import ReceiveStock, receive_stock
+from inventory_service.stock.reconciliation import reconcile
+from inventory_service.stock.views import DocumentKind, Recorded
+
+LOCATIONS = ("north", "south")
+
+
+def placed(
+    *lines: tuple[str, int], order_id: UUID | None = None, priority: int = 5, partial: bool = False
+) -> OrderPlaced:
+    return OrderPlaced(
+        order_id=order_id or uuid7(),
+        partner="acme",
+        reference="PO-1",
+        channel="api",
+        priority=priority,
+        partial=partial,
+        currency="USD",
+        lines=tuple(
+            OrderLine(line_id=str(n), item_id=item, quantity=quantity, amount=0)  # type: ignore[arg-type]
+            for n, (item, quantity) in enumerate(lines, 1)
+        ),
+        total=0,  # type: ignore[arg-type]
+    )
+
+
+def cancelled(order_id: UUID) -> OrderCancelled:
+    return OrderCancelled(order_id=order_id, partner="acme", reference="PO-1", reason="partner_request")
+
+
+E = TypeVar("E", bound=Event)
+
+
+def sent(event: E) -> Envelope[E]:
+    """As its owner would send it."""
+    return envelope_of(event)  # type: ignore[return-value]  # the plugin forgets which event it was
+
+
+class House:
+    """What happens in tests, each in a unit of its own."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.database = service, service.database
+
+    async def open(self, *items: str, locations: Sequence[str] = LOCATIONS) -> None:
+        """Locations in sourcing order, and items without stock."""
+        for rank, location in enumerate(locations, 1):
+            command = RegisterLocation(Location(location, rank, location, "US"))
+            await self.database.run(register_location, command)
+        commands = [RegisterItem(item, Traits(), Cause(uuid7())) for item in items]
+        async with self.database.unit() as unit:
+            await register_items(unit, commands)
+
+    async def receive(self, item: str, quantity: int, location: str = "north") -> Recorded:
+        return await self.receive_all([(item, quantity)], location)
+
+    async def receive_all(self, lines: Sequence[tuple[str, int]], location: str = "north") -> Recorded:
+        return await self.database.run(receive_stock, ReceiveStock(_document("receipt", lines), location))
+
+    async def adjust(self, item: str, quantity: int, location: str = "north") -> Recorded:
+        document = _document("adjustment", [(item, quantity)])
+        return await self.database.run(adjust_stock, AdjustStock(document, location, "count"))
+
+    async def change(self, item: str, **traits: Any) -> None:
+        await self.database.run(change_item, ChangeItem(item, traits, lambda version: None, Cause(uuid7())))
+
+    async def reserve(self, *orders: OrderPlaced | Envelope[OrderPlaced]) -> list[Event]:
+        batch = [each if isinstance(each, Envelope) else sent(each) for each in orders]
+        async with self.database.unit() as unit:
+            await reserve(unit, batch)
+        return [envelope.event for envelope in unit.published]
+
+    async def cancel(self, *orders: UUID) -> list[Event]:
+        async with self.database.unit() as unit:
+            await release(unit, [sent(cancelled(order)) for order in orders])
+        return [envelope.event for envelope in unit.published]
+
+    async def serve(self, *, earmark_after: timedelta = timedelta(days=1), most: int = 500) -> list[Event]:
+        """One look at the release queue."""
+        async with self.database.unit() as unit:
+            await backorders.serve(unit, unit.now - earmark_after, most)
+        return [envelope.event for envelope in unit.published]
+
+    async def drain(self, *, earmark_after: timedelta = timedelta(days=1)) -> list[Event]:
+        """Until the queue is worked off."""
+        events: list[Event] = []
+        for _ in range(1000):
+            events += await self.serve(earmark_after=earmark_after)
+            if not await self.fetch("SELECT FROM release_queue LIMIT 1"):
+                return events
+        raise AssertionError("the release queue is never worked off")
+
+    async def held(self, order_id: UUID) -> ReservationView:
+        async with self.database.reading() as session:
+            return await views.get(session, order_id)
+
+    async def levels(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """On hand and reserved, by item and location."""
+        rows = await self.fetch("SELECT item_id, location_id, on_hand, reserved FROM levels")
+        return {(item, location): (on_hand, reserved) for item, location, on_hand, reserved in rows}
+
+    async def fetch(self, query: str, *values: Any) -> Sequence[Any]:
+        async with self.database.unit() as unit:
+            rows: Sequence[Any] = await unit.sql.fetch(query, *values)
+        return rows
+
+    async def check(self, *, earmark_after: timedelta = timedelta(days=1)) -> None:
+        """Invariants 2 and 3, 7 once the queue is worked off, and no gap in what each key was told."""
+        async with self.database.reading() as session:
+            found = await reconcile(session)
+        assert found.outcome == "agrees", found
+        async with self.database.reading() as session:
+            overdue = await views.overdue(session, datetime.now(UTC) - earmark_after)
+        assert overdue.queued_items or not overdue.orders, overdue
+        gaps = await self.fetch(
+            """
+            SELECT topic, key FROM (SELECT topic, key, (headers->>'ce_sequence')::bigint AS sequence FROM outbox)
+            GROUP BY topic, key HAVING count(*) <> max(sequence) OR count(DISTINCT sequence) <> count(*)
+            """
+        )
+        assert not gaps
+
+
+def _document(kind: DocumentKind, lines: Sequence[tuple[str, int]]) -> Document:
+    parts, reference = tuple(Part(*line) for line in lines), str(uuid7())
+    body = {"reference": reference, "lines": [part._asdict() for part in parts]}
+    return Document(kind, "acme", reference, parts, body, Cause(uuid7()))
