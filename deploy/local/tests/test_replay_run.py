@@ -308,6 +308,14 @@ def test_the_summary_shows_what_adds_up_and_what_to_type() -> None:
     assert "rejected" not in text
 
 
+@pytest.mark.parametrize(
+    ("released", "said"), [(5, "releases them."), (4, "releases 4 of them."), (0, "each of them lacks something else")]
+)
+def test_it_says_no_more_than_the_receipt_does(released: int, said: str) -> None:
+    summary = a_summary({"confirmed": 511, "backordered": 47}, Scarce("933067", 5, released, 9))
+    assert said in shown(summary)
+
+
 def test_an_order_without_a_decision_is_not_a_clean_end() -> None:
     outcomes = {"confirmed": 557, "backordered": 0, "undecided": 1, "failed": 0}
     summary = a_summary(outcomes, None)

@@ -69,7 +69,7 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
             register(client, stock_url, operator, day, cleaned.orders),
         )
         await wait_until_known(client, orders_url, tokens, cleaned.orders)
-        console.print(f"Opening stock for {items} items registered (synthetic, from the four weeks before).")
+        console.print(f"Opening stock of {items:,} items is there (synthetic, from the four weeks before).")
         sender = Sender(client, orders_url, tokens, run=uuid4().hex)
         started = time.perf_counter()
         with bar(console, pace, len(cleaned.orders), seen) as answered:

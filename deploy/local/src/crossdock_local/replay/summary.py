@@ -6,7 +6,9 @@ from datetime import date
 from decimal import Decimal
 from math import ceil
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from crossdock_local.replay.waiting import Scarce
@@ -68,53 +70,46 @@ class Summary:
 
 def show(summary: Summary, console: Console, *, command: str = "crossdock") -> None:
     """`command`: how the command line is called where this is read."""
-    console.print(_outcomes(summary))
+    console.print(_baskets(summary))
+    posted = sum(summary.outcomes.values())
+    there = f", {summary.existing} of them there already" if summary.existing else ""
+    console.print(
+        f"{posted} orders of {summary.stores} stores over {summary.value:,} USD{there}; "
+        f"posted in {summary.posting_seconds:.1f} s\n"
+    )
     console.print(_events(summary))
-    for name, latency in (
-        ("accept → confirmed", summary.accepted_to_confirmed),
-        ("POST sent → confirmed", summary.posted_to_confirmed),
-    ):
-        if latency:
-            console.print(f"{name}: p50 {latency.p50:.0f} ms · p99 {latency.p99:.0f} ms ({latency.count} orders)")
-    if summary.accepted_to_confirmed:
-        console.print(
-            "  [dim]accept: the 201 has arrived here; confirmed: a subscriber outside sees OrderConfirmed; "
-            "one process, one clock[/dim]"
-        )
+    if summary.accepted_to_confirmed and summary.posted_to_confirmed:
+        console.print(f"accept → confirmed     {_shown(summary.accepted_to_confirmed)}, from the arrival of the 201")
+        console.print(f"POST sent → confirmed  {_shown(summary.posted_to_confirmed)}")
+        console.print("[dim]until a subscriber outside sees OrderConfirmed; one process, one clock[/dim]")
+    console.print()
     for problem in summary.problems:
-        console.print(f"[red]refused or failed:[/red] {problem}", highlight=False)
+        console.print(f"[red]refused or failed:[/red] {escape(problem)}", highlight=False)
     _needs_a_person(summary, console, command)
 
 
-def _outcomes(summary: Summary) -> Table:
-    table = Table(
-        title=f"{summary.date:%d %B %Y}: {summary.baskets} baskets, {summary.lines} lines", title_justify="left"
-    )
-    table.add_column("baskets")
-    table.add_column("", justify="right")
+def _shown(latency: Latency) -> str:
+    return f"p50 {latency.p50:.0f} ms · p99 {latency.p99:.0f} ms ({latency.count} orders)"
+
+
+def _baskets(summary: Summary) -> Table:
+    table = Table(f"{summary.date:%d %B %Y}", box=SIMPLE_HEAD)
+    table.add_column("baskets", justify="right")
     for outcome, count in summary.outcomes.items():
         if count or outcome in ("confirmed", "backordered"):
-            table.add_row(outcome, str(count))
+            table.add_row(outcome, f"{count:,}", style="red" if outcome in ("undecided", "failed") else None)
     for rule, count in summary.skipped.items():
-        table.add_row(f"skipped: {rule}", str(count))
-    total = sum(summary.outcomes.values()) + sum(summary.skipped.values())
+        table.add_row(f"skipped: {rule}", f"{count:,}", style="dim")
     table.add_section()
-    table.add_row("all", str(total))
-    posted = sum(summary.outcomes.values())
-    table.caption = (
-        f"{posted} orders of {summary.stores} stores, {summary.value:,} USD, in {summary.posting_seconds:.1f} s"
-    )
-    if summary.existing:
-        table.caption += f"; {summary.existing} were there already"
+    table.add_row("all", f"{sum(summary.outcomes.values()) + sum(summary.skipped.values()):,}", style="bold")
     return table
 
 
 def _events(summary: Summary) -> Table:
-    table = Table(title="Events a subscriber outside saw", title_justify="left")
-    table.add_column("topic")
-    table.add_column("", justify="right")
+    table = Table("seen by a subscriber outside", box=SIMPLE_HEAD)
+    table.add_column("events", justify="right")
     for topic, count in sorted(summary.events.items()):
-        table.add_row(topic, str(count))
+        table.add_row(topic, f"{count:,}")
     return table
 
 
@@ -126,9 +121,13 @@ def _needs_a_person(summary: Summary, console: Console, command: str) -> None:
     scarce = summary.scarcest
     if scarce is None:
         return
-    name = f" ({summary.scarcest_name})" if summary.scarcest_name else ""
-    which = "them" if scarce.released == scarce.waiting else f"{scarce.released} of them"
-    console.print(f"  Scarcest: item {scarce.item_id}{name}, {scarce.waiting} orders wait for it.", highlight=False)
-    console.print(
-        f"  [bold]{command} receive {scarce.item_id} {scarce.quantity}[/bold] releases {which}.", highlight=False
-    )
+    name = f" ({escape(summary.scarcest_name)})" if summary.scarcest_name else ""
+    match scarce.released:
+        case 0:
+            effect = "is what they lack of it; each of them lacks something else too"
+        case scarce.waiting:
+            effect = "releases them"
+        case some:
+            effect = f"releases {some} of them"
+    console.print(f"  Scarcest: item {scarce.item_id}{name}, {scarce.waiting} orders wait for it.")
+    console.print(f"  [bold]{command} receive {scarce.item_id} {scarce.quantity}[/bold] {effect}.")
