@@ -349,10 +349,6 @@ async def test_keys_once_had_outlive_the_issuer_and_are_renewed_behind_the_scene
         httpx.Response(200, text="<html>"),
         httpx.Response(200, text="[]"),
         httpx.Response(200, text="[" * 100_000),
-        httpx.Response(200, text=json.dumps({"issuer": URL, "jwks_uri": f"{URL}/keys", "pad": "x" * 300_000})),
-        httpx.Response(200, json={"issuer": "https://evil.test", "jwks_uri": "https://evil.test/keys"}),
-        httpx.Response(200, json={"issuer": URL, "jwks_uri": "http://issuer.test/keys"}),
-        httpx.Response(200, json={"issuer": URL}),
         httpx.ReadTimeout("slow"),
     ],
 )
@@ -360,6 +356,25 @@ async def test_an_issuer_that_talks_nonsense_is_an_issuer_that_is_down(
     keys: IssuerKeys, issuer: Issuer, trouble: httpx.Response | Exception
 ) -> None:
     issuer.trouble = trouble
+    with pytest.raises(KeysUnavailable):
+        await keys.find(ISSUER.kid, "ES256")
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"issuer": "https://evil.test", "jwks_uri": f"{URL}/keys"},
+        {"jwks_uri": f"{URL}/keys"},
+        {"issuer": URL, "jwks_uri": "http://issuer.test/keys"},
+        {"issuer": URL},
+        {"issuer": URL, "jwks_uri": 5},
+        {"issuer": URL, "jwks_uri": f"{URL}/keys", "pad": "x" * 300_000},
+    ],
+)
+async def test_a_configuration_that_is_not_this_issuers_is_not_followed(
+    keys: IssuerKeys, issuer: Issuer, configuration: dict[str, Any]
+) -> None:
+    issuer.configuration = configuration
     with pytest.raises(KeysUnavailable):
         await keys.find(ISSUER.kid, "ES256")
 
