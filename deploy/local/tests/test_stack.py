@@ -111,6 +111,34 @@ def test_everything_comes_up_is_found_again_dies_comes_back_and_goes_down(toy: N
     assert not second.alive
 
 
+def test_what_is_prepared_is_prepared_again_only_for_other_code(toy: None, home: Path) -> None:
+    stack = Stack(home / "s", Ports.free())
+    said: list[str] = []
+
+    class Listening:
+        def begin(self, what: str) -> None:
+            said.append(what)
+
+        def done(self, what: str, seconds: float) -> None:
+            said.append(what)
+
+    try:
+        stack.up(report=Listening())
+        assert "toy-service: database migrated" in said
+        stack.down()
+        said.clear()
+        stack.up(report=Listening())
+        assert "toy-service.api started" in said
+        assert "toy-service: database migrated" not in said
+        stack.down()
+        said.clear()
+        (home / "code" / "toy_service" / "more.py").touch()
+        stack.up(report=Listening())
+        assert "toy-service: database migrated" in said
+    finally:
+        stack.down()
+
+
 def test_tokens_are_the_issuer_s_and_unknown_scopes_are_refused(toy: None, home: Path) -> None:
     stack = Stack(home / "s", Ports.free())
     token = stack.token("acme", ["orders:write", "orders:read"])
@@ -157,11 +185,11 @@ def test_a_service_that_cannot_be_built_is_named(toy: None, home: Path) -> None:
 @pytest.mark.parametrize("name", ["issuer", "toy-service", "toy-service.worker-ops", "kafka-controller"])
 def test_any_taken_port_is_told_before_anything_is_made(toy: None, home: Path, name: str) -> None:
     stack = Stack(home / "s", Ports.free())
-    with socket.create_server((HOST, stack.ports.of(name))):
-        with pytest.raises(
-            Refused, match=rf"^Port {stack.ports.of(name)}, needed for \S+, is taken by another program"
-        ):
-            stack.up()
+    with (
+        socket.create_server((HOST, stack.ports.of(name))),
+        pytest.raises(Refused, match=rf"^Port {stack.ports.of(name)}, needed for \S+, is taken by another program"),
+    ):
+        stack.up()
     assert not (home / "s" / "postgres").exists()
     assert not (home / "s" / "broker").exists()
 

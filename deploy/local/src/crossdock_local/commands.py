@@ -225,6 +225,8 @@ def _since(stack: Stack) -> str:
 
 
 def _client(stack: Stack, partner: str, scopes: Sequence[str]) -> httpx.Client:
+    if not stack.running:
+        raise Refused("Crossdock is not running: `make up` starts it.")
     return httpx.Client(headers={"Authorization": f"Bearer {stack.token(partner, scopes)}"}, timeout=10)
 
 

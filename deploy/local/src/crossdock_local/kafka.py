@@ -172,7 +172,7 @@ class Kafka:
             home,
             self._program,
             ready=self._ready,
-            ready_seconds=60,
+            ready_seconds=90,
             failed_because=self._explain,
         )
 

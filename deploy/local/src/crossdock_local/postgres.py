@@ -190,6 +190,16 @@ class Postgres:
         self.process.wait_ready()
         in_thread(self.require_ours)
 
+    @property
+    def identity(self) -> int | None:
+        """The system identifier that was drawn when the data folder was made; None when there is none."""
+        try:
+            with (self._data / "global" / "pg_control").open("rb") as control:
+                (identifier,) = struct.unpack("=Q", control.read(8))
+        except FileNotFoundError:
+            return None
+        return int(identifier)
+
     def _program(self) -> Program:
         if not wait_until(lambda: not self._leftovers(), 10):
             raise Refused(f"Processes of a killed PostgreSQL still hold {self._data}: {self._leftovers()}.")
@@ -230,8 +240,6 @@ class Postgres:
 
     async def require_ours(self) -> None:
         """Raises Refused before anything is created on a server that only happens to listen there."""
-        with (self._data / "global" / "pg_control").open("rb") as control:
-            (expected,) = struct.unpack("=Q", control.read(8))
         stranger = f"Port {self.port} is answered by a PostgreSQL that is not the one in {self._data}."
         try:
             connection = await asyncpg.connect(self.databases.admin_dsn, timeout=10)
@@ -243,7 +251,7 @@ class Postgres:
             )
         finally:
             await connection.close()
-        if row is None or row["system_identifier"] != expected or Path(row["folder"]) != self._data.resolve():
+        if row is None or row["system_identifier"] != self.identity or Path(row["folder"]) != self._data.resolve():
             raise Refused(stranger)
 
     def _explain(self, log: str) -> str | None:

@@ -17,7 +17,7 @@ from crossdock_local.layout import Home
 
 # The kernel counts start times from boot; a stepped clock moves what psutil derives from them.
 CLOCK_STEP_SECONDS = 2.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 TAIL_LINES = 15
 
 
@@ -56,7 +56,7 @@ class Process:
         program: Callable[[], Program],
         *,
         ready: Callable[[], bool],
-        ready_seconds: float = 30,
+        ready_seconds: float = 60,
         stop_signal: signals.Signals = signals.SIGTERM,
         stop_seconds: float = 30,
         failed_because: Callable[[str], str | None] = lambda log: None,

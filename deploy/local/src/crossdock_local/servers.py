@@ -128,6 +128,13 @@ class Servers:
         return self._kafka.process
 
     @property
+    def identity(self) -> int | None:
+        """Of the data behind both servers, None when they are not both ours or have none yet."""
+        if isinstance(self._postgres, Postgres) and isinstance(self._kafka, Kafka):
+            return self._postgres.identity
+        return None
+
+    @property
     def handles(self) -> list[Handle]:
         return [server.process for server in self._ours()]
 

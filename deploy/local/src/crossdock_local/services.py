@@ -1,7 +1,9 @@
 """The services that are installed here, found by their entry points, and the processes of each."""
 
+import hashlib
 import http.client
 import importlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
@@ -25,7 +28,7 @@ GROUP = "crossdock.services"
 ROLES = ("api", "worker")
 OPS_PORT_AFTER = {"api": 1, "worker": 2}
 MIGRATION_SECONDS = 120
-START_SECONDS = 40
+START_SECONDS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,19 @@ def migrate(home: Home, service: Installed, environment: Mapping[str, str]) -> N
 def dead_letter_topics(service: "Service") -> list[TopicSpec]:
     """A mirror, for people, of what the service's database holds: nothing is lost here, and one partition will do."""
     return [TopicSpec(topic, 1, {"retention.ms": "-1"}) for topic in service.dead_letter_topics()]
+
+
+def fingerprint(service: Installed) -> str:
+    """Changes with every file of the service and of what it stands on; nothing is imported."""
+    digest = hashlib.sha256()
+    for package in (service.package, "crossdock_chassis", "crossdock_events"):
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations if spec else None) or ():
+            for file in sorted(Path(folder).rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    found = file.stat()
+                    digest.update(f"{file} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def answers_ok(port: int, path: str) -> bool:

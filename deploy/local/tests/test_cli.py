@@ -1,0 +1,129 @@
+"""The commands as they are typed, on a folder of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crossdock_local.layout import Home
+from crossdock_local.processes import wait_until
+
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    return dict(os.environ) | {"CROSSDOCK_HOME": str(home), "CROSSDOCK_PORTS": "free"}
+
+
+def crossdock(environment: dict[str, str], *words: str) -> Done:
+    command = [sys.executable, "-c", "from crossdock_local.cli import main; main()", *words]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False
+    )
+
+
+def test_what_does_not_run_is_shown_as_stopped(environment: dict[str, str]) -> None:
+    done = crossdock(environment, "status")
+    assert done.returncode == 0
+    for name in ("postgres", "kafka", "issuer", "order-service.api", "inventory-service.worker"):
+        assert any(line.split()[:2] == [name, "stopped"] for line in done.stdout.splitlines())
+
+
+def test_down_with_nothing_running_says_so(environment: dict[str, str]) -> None:
+    done = crossdock(environment, "down")
+    assert (done.returncode, done.stdout) == (0, "Nothing was running.\n")
+
+
+def test_reset_does_not_forget_without_being_told(environment: dict[str, str], home: Path) -> None:
+    Home(home).logs.joinpath("kafka.log").write_text("kept\n")
+    done = crossdock(environment, "reset")
+    assert done.returncode == 1
+    assert "say --yes" in done.stderr
+    assert home.joinpath("logs", "kafka.log").exists()
+    done = crossdock(environment, "reset", "--yes")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Forgotten; ")
+    assert not home.joinpath("logs", "kafka.log").exists()
+
+
+def test_reset_keeps_what_was_downloaded(environment: dict[str, str], home: Path) -> None:
+    jar = home / "kafka" / "4" / "broker.jar"
+    jar.parent.mkdir(parents=True)
+    jar.touch()
+    assert crossdock(environment, "reset", "--yes").returncode == 0
+    assert jar.exists()
+
+
+def test_logs_are_shown_by_name_and_unknown_names_refused(environment: dict[str, str], home: Path) -> None:
+    logs = Home(home).logs
+    logs.joinpath("kafka.log").write_text("a broker\n")
+    logs.joinpath("order-service.api.log").write_text("an api\n")
+    logs.joinpath("order-service.worker.log").write_text("a worker\n")
+    assert crossdock(environment, "logs", "kafka").stdout == "a broker\n"
+    both = crossdock(environment, "logs", "order-service").stdout
+    assert "an api" in both
+    assert "a worker" in both
+    assert "a broker" not in both
+    done = crossdock(environment, "logs", "nobody")
+    assert done.returncode == 1
+    expected = "There is no log of nobody; there is: kafka, order-service.api, order-service.worker.\n"
+    assert done.stderr == expected
+
+
+def test_logs_can_be_followed(environment: dict[str, str], home: Path) -> None:
+    log = Home(home).logs / "kafka.log"
+    log.write_text("before\n")
+    command = [sys.executable, "-u", "-c", "from crossdock_local.cli import main; main()", "logs", "kafka", "-f"]
+    with (home / "out").open("w") as out, subprocess.Popen(command, env=environment, stdout=out) as follower:
+        try:
+            assert wait_until(lambda: "before" in (home / "out").read_text(), 20)
+            deadline = time.monotonic() + 20
+            while "after" not in (home / "out").read_text() and time.monotonic() < deadline:
+                with log.open("a") as stream:
+                    stream.write("after\n")
+                wait_until(lambda: "after" in (home / "out").read_text(), 1)
+            assert "after" in (home / "out").read_text()
+        finally:
+            follower.send_signal(signal.SIGINT)
+
+
+def test_a_token_stands_alone_on_stdout(environment: dict[str, str]) -> None:
+    done = crossdock(environment, "token", "acme", "--scope", "orders:write")
+    assert done.returncode == 0
+    assert done.stdout.count(".") == 2
+    assert len(done.stdout.split()) == 1
+    done = crossdock(environment, "token", "acme", "--scope", "orders:eat")
+    assert done.returncode == 1
+    assert done.stderr.startswith("No such scope: orders:eat")
+
+
+def test_a_partner_gets_an_id_and_a_secret_once(environment: dict[str, str], home: Path) -> None:
+    done = crossdock(environment, "partner", "add", "acme")
+    assert done.returncode == 0
+    words = dict(line.split(maxsplit=2)[1:] for line in done.stdout.splitlines() if line.startswith("client "))
+    assert words["id"].startswith("acme")
+    secret = words["secret"].split()[0]
+    assert secret not in "".join(file.read_text() for file in home.rglob("*.json"))
+    assert "/oauth/token" in done.stdout
+    done = crossdock(environment, "partner", "add", "Not A Name")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["replay"], ["order"], ["receive", "SKU-1", "5"], ["tail", "orders"]])
+def test_what_needs_a_running_stack_says_so(environment: dict[str, str], words: list[str]) -> None:
+    done = crossdock(environment, *words)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith(("`make up` starts it.\n", "is everything up?\n"))
+
+
+def test_a_topic_that_is_not_there_is_refused_with_those_that_are(environment: dict[str, str]) -> None:
+    done = crossdock(environment, "tail", "odrers")
+    assert done.returncode == 1
+    assert "crossdock.orders.v1" in done.stderr
