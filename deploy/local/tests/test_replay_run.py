@@ -19,10 +19,10 @@ from crossdock_events.orders import OrderBackordered, OrderConfirmed, OrderPlace
 from crossdock_local.errors import Refused
 from crossdock_local.replay import after, posting, registering
 from crossdock_local.replay.after import Stock
-from crossdock_local.replay.data import THE_DAY, Basket, Sale
-from crossdock_local.replay.orders import Order, order_of
+from crossdock_local.replay.data import THE_DAY, Basket, Day, Product, Sale
+from crossdock_local.replay.orders import Order, clean, order_of
 from crossdock_local.replay.posting import Failed, Pace, Posted, Sender, post_all
-from crossdock_local.replay.registering import wait_until_known
+from crossdock_local.replay.registering import Registered, register, wait_until_known
 from crossdock_local.replay.subscriber import Seen
 from crossdock_local.replay.summary import Latency, Summary, show
 from crossdock_local.replay.waiting import Backorder, Scarce, scarcest
@@ -130,6 +130,55 @@ async def test_a_paced_day_keeps_its_hours() -> None:
     assert sent[2] - sent[1] > 0.15
     assert pace.clock(0.25) == MIDNIGHT.replace(hour=12)
     assert pace.clock(9) == datetime(2017, 12, 24)
+
+
+def a_day() -> Day:
+    basket = Basket(1, 330, 900, MIDNIGHT.replace(hour=9), (Sale(7, 1, 250), Sale(8, 1, 100)))
+    return Day(
+        THE_DAY, (basket,), {7: 28}, {7: Product(7, "BACON", "FLAVORED", "16 OZ"), 8: Product(8, None, None, None)}
+    )
+
+
+async def registered(created: Mapping[str, int]) -> tuple[Registered, dict[str, list[str]]]:
+    files: dict[str, list[str]] = {}
+
+    def service(request: httpx.Request) -> httpx.Response:
+        kind = request.url.path.removeprefix("/v1/imports/")
+        assert request.headers["Content-Type"] == "text/csv"
+        files[kind] = request.content.decode().splitlines()
+        return httpx.Response(200, json={"created": created[kind]})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as client:
+        return await register(client, "http://stock.test", "token", a_day(), clean(a_day().baskets).orders), files
+
+
+async def test_everything_is_registered_in_an_order_that_names_nothing_unknown() -> None:
+    result, files = await registered({"locations": 2, "items": 2, "opening-stock": 4})
+    assert result == Registered(items=2, item_events=2, stock_events=2)
+    assert list(files) == ["locations", "items", "opening-stock"]
+    assert files["items"] == [
+        "item_id,description,unit_of_measure,category",
+        '7,"BACON: FLAVORED, 16 OZ",each,BACON',
+        "8,unnamed product,each,",
+    ]
+    assert files["opening-stock"][:3] == [
+        "reference,location_id,item_id,quantity",
+        "opening-2017-12-23,dc-north,7,3",
+        "opening-2017-12-23,dc-south,7,3",
+    ]
+
+
+async def test_a_second_time_no_events_are_awaited() -> None:
+    result, _ = await registered({"locations": 0, "items": 0, "opening-stock": 0})
+    assert result == Registered(items=2, item_events=0, stock_events=0)
+
+
+async def test_what_is_not_taken_is_said_with_its_place() -> None:
+    problem = {"type": "urn:crossdock:problem:import-refused", "errors": [{"row": 2, "column": "rank", "detail": "no"}]}
+    refusing = httpx.MockTransport(lambda _: httpx.Response(422, json=problem))
+    async with httpx.AsyncClient(transport=refusing) as client:
+        with pytest.raises(Refused, match=r"did not take the locations .* 2 rank no"):
+            await register(client, "http://stock.test", "token", a_day(), clean(a_day().baskets).orders)
 
 
 async def test_it_waits_until_every_item_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,18 @@ from typing import Protocol
 from uuid import uuid4
 
 import httpx
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
+from crossdock_events.items import ItemEvent
+from crossdock_events.stock import StockEvent
+from crossdock_local.errors import Refused
 from crossdock_local.replay.after import Stock
 from crossdock_local.replay.data import Day, load
 from crossdock_local.replay.orders import Cleaned, clean
 from crossdock_local.replay.posting import SENDERS, Failed, Pace, Posted, Sender, post_all
 from crossdock_local.replay.progress import bar
-from crossdock_local.replay.registering import register, wait_until_known
+from crossdock_local.replay.registering import Registered, register, wait_until_known
 from crossdock_local.replay.subscriber import OUTCOMES, TOPICS, Seen, listening
 from crossdock_local.replay.summary import Latency, Summary
 from crossdock_local.replay.waiting import Scarce, scarcest
@@ -48,11 +52,15 @@ def replay(stack: Stack, *, fast: bool, console: Console) -> Summary:
     """Replays the day into a stack that runs; a second time finds every order there and changes nothing.
 
     Paced, the day takes a minute; `fast`, without a terminal or under CI, it takes what it takes. Raises Refused when
-    the data is missing or a service does not take what the day needs.
+    the data is missing, a service does not take what the day needs, or one is gone.
     """
     day = load()
     paced = not fast and console.is_terminal and not os.environ.get("CI")
-    return asyncio.run(play(stack, day, clean(day.baskets), PACED_SECONDS if paced else 0.0, console))
+    try:
+        return asyncio.run(play(stack, day, clean(day.baskets), PACED_SECONDS if paced else 0.0, console))
+    except (httpx.HTTPError, KafkaError, TimeoutError) as error:
+        what = f"{type(error).__name__} {error}".strip()
+        raise Refused(f"The replay was cut short, for something stopped answering ({what}): run it again.") from error
 
 
 async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console: Console) -> Summary:
@@ -63,13 +71,14 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
     limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
     async with httpx.AsyncClient(limits=limits, timeout=15.0) as client, listening(stack.kafka) as seen:
         operator = (await asyncio.to_thread(stack.tokens, [OPERATOR], OPERATOR_SCOPES))[OPERATOR]
-        # A hundred new partners take the issuer a while, and importing does not wait for them.
-        tokens, items = await asyncio.gather(
+        # Importing does not wait for the tokens of a hundred stores.
+        tokens, registered = await asyncio.gather(
             asyncio.to_thread(stack.tokens, partners, STORE_SCOPES),
             register(client, stock_url, operator, day, cleaned.orders),
         )
         await wait_until_known(client, orders_url, tokens, cleaned.orders)
-        console.print(f"Opening stock of {items:,} items is there (synthetic, from the four weeks before).")
+        await _announced(registered, seen)
+        console.print(f"Opening stock of {registered.items:,} items is there (synthetic, from the four weeks before).")
         sender = Sender(client, orders_url, tokens, run=uuid4().hex)
         started = time.perf_counter()
         with bar(console, pace, len(cleaned.orders), seen) as answered:
@@ -103,6 +112,15 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
         scarcest=scarce,
         scarcest_name=_name(day, scarce),
         problems=tuple(f"{each.order.reference}: {each.problem}" for each in failed[:MOST_PROBLEMS]),
+    )
+
+
+async def _announced(registered: Registered, seen: Seen) -> None:
+    """Until the events of the opening stock are out: before that the first orders would be measured behind them."""
+    items, stock = ItemEvent.topic.name, StockEvent.topic.name
+    await seen.until(
+        lambda: seen.events[items] >= registered.item_events and seen.events[stock] >= registered.stock_events,
+        TOLD_SECONDS,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import httpx
 
@@ -18,13 +19,23 @@ POLL_SECONDS = 0.1
 MOST_LINES = 500
 
 
-async def register(client: httpx.AsyncClient, inventory: str, token: str, day: Day, orders: Sequence[Order]) -> int:
-    """Answers how many items the day needs. Everything has a name of its own, so a second time changes nothing.
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """How many items the day needs, and the events that registering them and their stock now makes: one an item each,
+    none where everything was there already."""
 
-    Raises Refused with what inventory-service said.
-    """
+    items: int
+    item_events: int
+    stock_events: int
+
+
+async def register(
+    client: httpx.AsyncClient, inventory: str, token: str, day: Day, orders: Sequence[Order]
+) -> Registered:
+    """Everything has a name of its own, so a second time changes nothing. Raises Refused with what was said instead."""
     products = sorted({int(item) for order in orders for item in order.items})
     stock = list(opening(products, day.sold_before))
+    created: dict[str, int] = {}
     for kind, text in (
         ("locations", locations_csv()),
         ("items", items_csv(day.products[product] for product in products)),
@@ -38,7 +49,9 @@ async def register(client: httpx.AsyncClient, inventory: str, token: str, day: D
         )
         if not answer.is_success:
             raise Refused(f"inventory-service did not take the {kind} of the trading day: {problem_of(answer)}")
-    return len(products)
+        created[kind] = answer.json()["created"]
+    stocked = len(products) if created["opening-stock"] == len(stock) else 0
+    return Registered(len(products), created["items"], stocked)
 
 
 async def wait_until_known(
