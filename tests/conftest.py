@@ -1,0 +1,32 @@
+"""One whole stack for all tests across services: started once, killed in parts, checked again and again."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from house import House
+
+from crossdock_local.ports import Ports
+from crossdock_local.servers import engine_for_tests
+from crossdock_local.stack import Stack
+
+QUIET = {"CROSSDOCK_LOG_LEVEL": "warning"}
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """CROSSDOCK_TEST_STACK names the folder of one that runs already; it is used and left as it is."""
+    if running := os.environ.get("CROSSDOCK_TEST_STACK"):
+        yield Stack(Path(running), Ports.free(), environment=QUIET)
+        return
+    with tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # the database's user passes through it
+        with Stack(Path(folder), Ports.free(), engine=engine_for_tests(), environment=QUIET) as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def house(stack: Stack) -> House:
+    return House(stack)

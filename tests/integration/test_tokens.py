@@ -1,0 +1,89 @@
+"""Real tokens against the real API: only what the issuer gave, for now, for this, opens anything."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from house import SCOPES, House
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from crossdock_local import issuer
+
+Claims = dict[str, Any]
+
+
+def claims(house: House, **other: Any) -> Claims:
+    now = int(time.time())
+    return {
+        "iss": house.stack.issuer_url,
+        "aud": "crossdock",
+        "sub": "acme-test",
+        "partner": "acme",
+        "scope": " ".join(SCOPES),
+        "iat": now,
+        "exp": now + 600,
+        "jti": "1",
+    } | other
+
+
+def signed(house: House, made: Claims, key: RSAKey | None = None, kid: str | None = None) -> str:
+    own = issuer.signing_key(house.stack.home.issuer)
+    header = {"alg": "RS256", "kid": kid or own.kid}
+    return jwt.encode(header, made, key or own)
+
+
+def foreign_key(_: House) -> RSAKey:
+    return RSAKey.generate_key(2048, auto_kid=True)
+
+
+REFUSED: dict[str, Callable[[House], str]] = {
+    "expired": lambda house: signed(house, claims(house, iat=1, exp=int(time.time()) - 300)),
+    "not yet valid": lambda house: signed(house, claims(house, nbf=int(time.time()) + 3600)),
+    "for another audience": lambda house: signed(house, claims(house, aud="elsewhere")),
+    "of another issuer": lambda house: signed(house, claims(house, iss="http://127.0.0.1:1")),
+    "of no partner": lambda house: signed(house, {k: v for k, v in claims(house).items() if k != "partner"}),
+    "signed by a stranger under our key's name": lambda house: signed(house, claims(house), foreign_key(house)),
+    "signed by a key nobody published": lambda house: signed(house, claims(house), key := foreign_key(house), key.kid),
+    "changed after it was signed": lambda house: _with_partner(house.token("acme"), house.token("globex")),
+    "unsigned": lambda house: house.token().rpartition(".")[0] + ".",
+    "no token at all": lambda house: "hello",
+}
+
+
+def _with_partner(token: str, other: str) -> str:
+    header, _, signature = token.split(".")
+    return f"{header}.{other.split('.')[1]}.{signature}"
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_a_token_that_is_not_good_opens_nothing(house: House, kind: str) -> None:
+    async with httpx.AsyncClient(base_url=house.stack.url("order-service"), timeout=60) as client:
+        headers = {"Authorization": f"Bearer {REFUSED[kind](house)}"}
+        for answer in (
+            await client.get("/v1/orders", headers=headers),
+            await client.post("/v1/orders", json={}, headers=headers),
+        ):
+            assert answer.status_code == 401, answer.text
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert answer.json()["type"].startswith("urn:crossdock:problem:")
+
+
+async def test_one_that_the_issuer_gave_over_http_opens_what_its_scope_says(house: House) -> None:
+    identifier, secret = issuer.add_partner(house.stack.home.issuer, "initech", ["orders:read"])
+    async with httpx.AsyncClient(timeout=60) as client:
+        given = await client.post(
+            f"{house.stack.issuer_url}/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(identifier, secret),
+        )
+        assert given.status_code == 200, given.text
+        headers = {"Authorization": f"Bearer {given.json()['access_token']}"}
+        base = house.stack.url("order-service")
+        assert (await client.get(f"{base}/v1/orders", headers=headers)).status_code == 200
+        refused = await client.post(f"{base}/v1/orders", json={}, headers=headers)
+        assert refused.status_code == 403, refused.text
+        assert (await client.get(f"{base}/v1/dead-letters", headers=headers)).status_code == 403
+        assert (await client.get(f"{base}/v1/orders")).status_code == 401
