@@ -155,9 +155,10 @@ async def test_dependencies_of_the_decorator_run_too_and_two_methods_share_a_pat
 
 
 def test_middleware_and_handlers_of_ones_own_are_refused() -> None:
-    for change in (lambda api: api.add_middleware(GZipMiddleware), lambda api: api.exception_handler(KeyError)(print)):
-        api = Api("tests", [], verifier=Signer.generate().verifier())
-        change(api)
+    one, other = [Api("tests", [], verifier=Signer.generate().verifier()) for _ in range(2)]
+    one.add_middleware(GZipMiddleware)
+    other.add_exception_handler(KeyError, lambda request, error: Response())
+    for api in (one, other):
         with pytest.raises(TypeError, match="belongs in the chassis"):
             api.build_middleware_stack()
 
