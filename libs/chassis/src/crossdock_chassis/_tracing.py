@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -38,6 +37,10 @@ class _Exporting:
 def configure(service: str, role: str, endpoint: str | None) -> None:
     if endpoint is None:
         return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415  (slow, seldom needed)
+        OTLPSpanExporter,
+    )
+
     resource = Resource.create({"service.name": service, "service.namespace": "crossdock", "crossdock.role": role})
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces")))
