@@ -51,9 +51,10 @@ class Pace:
     def due(self, at: datetime) -> float:
         return (at - self.midnight) / timedelta(days=1) * self.seconds
 
-    def clock(self, elapsed: float) -> datetime:
-        """The simulated time after so many seconds, the day's end at most. Paced replays only."""
-        return self.midnight + min(elapsed / self.seconds, 1) * timedelta(days=1)
+    def clock(self, elapsed: float) -> str:
+        """The simulated time after so many seconds, 24:00 at the end. Paced replays only."""
+        minutes = int(min(elapsed / self.seconds, 1) * 24 * 60)
+        return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 class Sender:

@@ -32,7 +32,7 @@ class _Live(ProgressColumn):
         self._since, self._count, self._rate = time.perf_counter(), seen.events.total(), 0.0
 
     def render(self, task: Task) -> Text:
-        clock = f"{self._pace.clock(task.elapsed or 0.0):%H:%M}  " if self._pace.seconds else ""
+        clock = f"{self._pace.clock(task.elapsed or 0.0)}  " if self._pace.seconds else ""
         return Text(f"{clock}{task.completed:.0f}/{task.total:.0f} orders  {self._events_a_second():,.0f} events/s")
 
     def _events_a_second(self) -> float:
