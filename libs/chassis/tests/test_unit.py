@@ -52,6 +52,35 @@ async def test_cancelling_a_unit_leaves_nothing_and_frees_the_connection(service
     assert await toy.marks(service) == {}
 
 
+async def test_the_lock_timeout_is_for_statements_not_for_the_commit(service: Service) -> None:
+    """Commits that notify wait for one another; on a slow disk longer than any statement may wait."""
+    other = await asyncpg.connect(service.settings.postgres)
+    try:
+        async with service.database.unit() as unit:
+            await unit.sql.execute(
+                """
+                CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END';
+                CREATE CONSTRAINT TRIGGER waits_at_commit AFTER INSERT ON mark
+                    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
+                """
+            )
+        await other.execute("SELECT pg_advisory_lock(7)")
+
+        async def write() -> None:
+            async with service.database.unit(lock_timeout=0.05) as unit:
+                await write_both_ways(unit)
+
+        writing = asyncio.create_task(write())
+        done, _ = await asyncio.wait([writing], timeout=0.5)
+        assert not done
+        await other.execute("SELECT pg_advisory_unlock(7)")
+        await writing
+    finally:
+        await other.close()
+    assert await toy.marks(service) == {"orm": 1, "sql": 1}
+
+
 async def test_a_savepoint_takes_back_rows_objects_and_events(service: Service) -> None:
     async with service.database.unit() as unit:
         await unit.sql.execute("INSERT INTO mark VALUES ('kept', 1)")
