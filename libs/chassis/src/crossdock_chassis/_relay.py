@@ -82,6 +82,7 @@ class Relay:
                 failures = 0
             except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, LeaseLost, SendFailed) as error:
                 log.warning("relay interrupted: %s: %s", type(error).__name__, error)
+                _telemetry.RELAY_RESTARTS.inc()
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
                 self.progressed = time.monotonic()  # alive and trying; readiness and depth tell the rest
