@@ -17,6 +17,7 @@ from rich.table import Table
 from crossdock_local.errors import Refused
 from crossdock_local.layout import size_of
 from crossdock_local.processes import wait_until
+from crossdock_local.report import runnable
 from crossdock_local.stack import Stack
 
 DECIDED_SECONDS = 5
@@ -203,14 +204,7 @@ def _where(stack: Stack, console: Console) -> None:
         ("crossdock verify", "check that everything adds up"),
         ("make down", "stop; the data stays"),
     ):
-        console.print(f"  [bold]{_runnable(command):<32}[/bold] [dim]{why}[/dim]")
-
-
-def _runnable(command: str) -> str:
-    """As it can be typed here: the command is on the path only while the virtual environment is active."""
-    if command.startswith("crossdock") and not shutil.which("crossdock"):
-        return f".venv/bin/{command}"
-    return command
+        console.print(f"  [bold]{runnable(command):<32}[/bold] [dim]{why}[/dim]")
 
 
 def _weight(stack: Stack) -> str:
@@ -231,10 +225,16 @@ def _client(stack: Stack, partner: str, scopes: Sequence[str]) -> httpx.Client:
 
 
 def _asked(answer: httpx.Response) -> dict[str, Any]:
-    if not answer.is_success:
-        raise Refused(f"{answer.request.url} answered {answer.status_code}: {answer.text}")
-    found: dict[str, Any] = answer.json()
-    return found
+    if answer.is_success:
+        found: dict[str, Any] = answer.json()
+        return found
+    try:
+        problem = answer.json()
+        where = ", ".join(str(error["pointer"]) for error in problem.get("errors", ()))
+        said = f"{problem['title']}: {problem.get('detail', '')}" + (f" ({where})" if where else "")
+    except (ValueError, KeyError, TypeError):
+        said = answer.text
+    raise Refused(f"{answer.request.url.path} answered {answer.status_code}. {said}")
 
 
 def _read(file: Path) -> Any:

@@ -1,5 +1,6 @@
 """What a long command tells while it works: each step when it is done, with the time it took."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,3 +30,10 @@ def step(report: Report, what: str) -> Iterator[None]:
     begun = time.monotonic()
     yield
     report.done(what, time.monotonic() - begun)
+
+
+def runnable(command: str) -> str:
+    """As it can be typed here: `crossdock` is on the path only while the virtual environment is active."""
+    if command.startswith("crossdock") and not shutil.which("crossdock"):
+        return f".venv/bin/{command}"
+    return command
