@@ -57,6 +57,8 @@ class Shop:
     other: httpx.AsyncClient
     _deliver: Deliver
     _sequences: dict[UUID, int] = field(default_factory=dict)
+    body = staticmethod(body)
+    line = staticmethod(line)
 
     async def knows(self, *items: str) -> None:
         await self.hears(*(ItemRegistered(item_id=item, unit_of_measure="each", status="active") for item in items))

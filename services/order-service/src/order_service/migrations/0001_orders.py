@@ -24,7 +24,7 @@ STATEMENTS = (
         document jsonb NOT NULL,
         history jsonb NOT NULL,
         UNIQUE (partner, reference)
-    ) WITH (fillfactor = 80)
+    ) WITH (fillfactor = 45)
     """,
     "CREATE INDEX orders_list ON orders (partner, placed_at, id)",
     "CREATE INDEX orders_customer ON orders (partner, customer_id, placed_at, id) WHERE customer_id IS NOT NULL",

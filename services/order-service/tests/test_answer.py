@@ -1,0 +1,204 @@
+"""What inventory says, in whatever order and however often, and what becomes of the order."""
+
+import asyncio
+import itertools
+import random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from uuid_utils.compat import uuid7
+
+from crossdock_chassis.testing import published
+from crossdock_events import CATALOGUE, Message
+from crossdock_events.orders import OrderBackordered, OrderConfirmed, OrderRejected
+from order_service.orders.model import NEXT, NoSuchOrder, Status
+
+
+async def test_reserved_confirms(shop: Any) -> None:
+    order_id = await shop.placed()
+    answer = shop.reserved(order_id)
+    [said] = await shop.hears(answer)
+    assert isinstance(said, OrderConfirmed)
+    shown = await shop.show(order_id)
+    assert (shown["status"], shown["version"], shown["waiting"]) == ("confirmed", 2, None)
+    assert shown["decided_at"] is not None
+    placed, confirmed = await shop.timeline(order_id)
+    assert (placed["type"], placed["sequence"], placed["because"]["kind"]) == ("crossdock.OrderPlaced.v1", 1, "request")
+    assert confirmed["because"] == {
+        "kind": "event",
+        "type": "crossdock.StockReserved.v1",
+        "id": str(answer.id),
+        "time": answer.time.isoformat().replace("+00:00", "Z"),
+    } | {"time": confirmed["because"]["time"]}
+    rows = await published(shop.service)
+    assert [str(row["event_id"]) for row in rows] == [placed["id"], confirmed["id"]]
+
+
+async def test_a_backordered_order_says_for_what_since_when_and_until_when(open_shop: Any) -> None:
+    shop = await open_shop(backorder_days=2)
+    order_id = await shop.placed()
+    first = shop.line("SKU-1", 3, 0)
+    [said] = await shop.hears(shop.backordered(order_id, first, shop.line("SKU-2", 3, 3, "2")))
+    assert isinstance(said, OrderBackordered)
+    waiting = (await shop.show(order_id))["waiting"]
+    assert waiting["for"] == "stock"
+    assert waiting["lines"] == [{"line_id": "1", "item_id": "SKU-1", "requested": 3, "reserved": 0, "missing": 3}]
+    assert waiting["since"][:10] < waiting["until"][:10]
+    [said] = await shop.hears(shop.reserved(order_id, shop.line("SKU-1", 3, 2), shop.line("SKU-2", 3, 3, "2")))
+    assert isinstance(said, OrderBackordered)
+    later = (await shop.show(order_id))["waiting"]
+    assert (later["since"], later["until"], later["lines"][0]["missing"]) == (waiting["since"], waiting["until"], 1)
+    [said] = await shop.hears(shop.reserved(order_id))
+    assert isinstance(said, OrderConfirmed)
+    shown = await shop.show(order_id)
+    assert (shown["status"], shown["version"], shown["waiting"]) == ("confirmed", 4, None)
+    assert await shop.count("waiting_items") == 0
+    assert [each["lines"][0]["backordered"] for each in await shop.timeline(order_id) if each["lines"]] == [3, 1]
+
+
+async def test_rejected_says_why(shop: Any) -> None:
+    order_id = await shop.placed()
+    [said] = await shop.hears(shop.rejected(order_id))
+    assert isinstance(said, OrderRejected)
+    shown = await shop.show(order_id)
+    assert (shown["status"], shown["reason"]) == ("rejected", "discontinued_item")
+
+
+async def test_old_news_changes_nothing(shop: Any) -> None:
+    order_id = await shop.placed()
+    await shop.hears(shop.reserved(order_id, sequence=5))
+    for late in (shop.backordered(order_id, sequence=4), shop.reserved(order_id, sequence=5)):
+        assert await shop.hears(late) == []
+    assert (await shop.show(order_id))["version"] == 2
+
+
+async def test_an_answer_for_a_cancelled_order_is_ignored(shop: Any) -> None:
+    order_id = await shop.placed()
+    await shop.client.post(f"/v1/orders/{order_id}:cancel")
+    assert await shop.hears(shop.reserved(order_id), shop.released(order_id)) == []
+    assert (await shop.show(order_id))["status"] == "cancelled"
+
+
+async def test_several_answers_for_one_order_in_one_batch(shop: Any) -> None:
+    order_id = await shop.placed()
+    lines = [shop.line("SKU-1", 3, reserved) for reserved in (0, 1, 2, 3)]
+    said = await shop.hears(*(shop.reserved(order_id, line) for line in lines))
+    assert [type(each).__name__ for each in said] == ["OrderBackordered"] * 3 + ["OrderConfirmed"]
+    assert (await shop.show(order_id))["version"] == 5
+    assert [each["sequence"] for each in await shop.timeline(order_id)] == [1, 2, 3, 4, 5]
+
+
+async def test_an_answer_about_an_order_that_never_was_is_poison(shop: Any) -> None:
+    good = await shop.placed()
+    with pytest.raises(NoSuchOrder):
+        await shop.hears(shop.reserved(good), shop.reserved(uuid7()))
+    assert (await shop.show(good))["status"] == "placed"
+
+
+async def test_a_release_of_what_is_not_cancelled_is_told_to_people_and_changes_nothing(
+    shop: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    order_id = await shop.placed()
+    await shop.hears(shop.reserved(order_id))
+    assert await shop.hears(shop.released(order_id)) == []
+    assert (await shop.show(order_id))["status"] == "confirmed"
+    assert str(order_id) in caplog.text
+
+
+async def test_answers_and_cancels_at_the_same_time_end_alike_everywhere(shop: Any) -> None:
+    """Real concurrency on real rows: whichever comes first, the log, the row and the history agree."""
+    order_ids = [await shop.placed() for _ in range(20)]
+    backwards = list(reversed(order_ids))
+    await asyncio.gather(
+        shop.hears(*(shop.backordered(order_id) for order_id in order_ids)),
+        *(shop.client.post(f"/v1/orders/{order_id}:cancel") for order_id in backwards),
+        shop.hears(*(shop.reserved(order_id) for order_id in backwards)),
+    )
+    for order_id in order_ids:
+        await agrees(shop, order_id)
+
+
+STEPS = st.lists(st.sampled_from(["reserved", "short", "backordered", "rejected", "cancel", "again"]), max_size=6)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(steps=STEPS, seed=st.integers(0, 2**16))
+def test_any_interleaving_is_legal_and_gapless(history_runner: Any, steps: list[str], seed: int) -> None:
+    history_runner(steps, seed)
+
+
+@pytest.fixture
+async def history_runner(shop: Any) -> Any:
+    """Hypothesis is not a coroutine: its examples are handed to the loop of the test."""
+    loop = asyncio.get_running_loop()
+    results: list[Any] = []
+
+    async def run(steps: list[str], seed: int) -> None:
+        order_id = await shop.placed()
+        answers: list[Any] = []
+        for step in steps:
+            match step:
+                case "reserved":
+                    answers.append(shop.reserved(order_id))
+                case "short":
+                    answers.append(shop.reserved(order_id, shop.line("SKU-1", 9, len(answers))))
+                case "backordered":
+                    answers.append(shop.backordered(order_id))
+                case "rejected":
+                    answers.append(shop.rejected(order_id))
+        random.Random(seed).shuffle(answers)
+        for step in steps:
+            if step == "cancel":
+                await shop.client.post(f"/v1/orders/{order_id}:cancel")
+            elif step == "again" or answers:
+                await shop.hears(answers.pop() if answers else shop.reserved(order_id))
+        await agrees(shop, order_id)
+
+    def runner(steps: list[str], seed: int) -> None:
+        results.append((steps, seed))
+
+    yield runner
+    assert loop is asyncio.get_running_loop()
+    for steps, seed in results:
+        await run(steps, seed)
+
+
+async def agrees(shop: Any, order_id: UUID) -> None:
+    shown, history = await shop.show(order_id), await shop.timeline(order_id)
+    rows = [row for row in await published(shop.service) if row["key"].decode() == str(order_id)]
+    decoded = [
+        CATALOGUE.decode(
+            Message(row["topic"], row["key"], row["value"], {k: v.encode() for k, v in headers_of(row).items()})
+        )
+        for row in rows
+    ]
+    assert [each.sequence for each in decoded] == list(range(1, len(decoded) + 1))
+    assert [(str(each.id), each.event.ce_type) for each in decoded] == [(each["id"], each["type"]) for each in history]
+    assert shown["version"] == len(history)
+    path = [Status.PLACED, *(STATUS_OF[each["type"]] for each in history[1:])]
+    assert all(after in NEXT[before] for before, after in itertools.pairwise(path))
+    assert shown["status"] == path[-1]
+    async with shop.service.database.unit() as unit:
+        waits = await unit.sql.fetch("SELECT item_id FROM waiting_items WHERE order_id = $1 ORDER BY 1", order_id)
+    lacking = {line["item_id"] for line in (shown["waiting"] or {"lines": []})["lines"]}
+    assert {row["item_id"] for row in waits} == lacking
+
+
+STATUS_OF = {
+    "crossdock.OrderConfirmed.v1": Status.CONFIRMED,
+    "crossdock.OrderBackordered.v1": Status.BACKORDERED,
+    "crossdock.OrderRejected.v1": Status.REJECTED,
+    "crossdock.OrderCancelled.v1": Status.CANCELLED,
+}
+
+
+def headers_of(row: Any) -> dict[str, str]:
+    import json
+
+    headers = row["headers"]
+    return dict(json.loads(headers) if isinstance(headers, str) else headers)

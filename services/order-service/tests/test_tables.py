@@ -1,0 +1,53 @@
+"""The schema as declared is the schema as migrated, and an order's updates stay on its page."""
+
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from order_service.tables import Base, OrderRow
+
+
+async def test_the_migrated_database_is_the_declared_one(shop: Any) -> None:
+    declared = set(Base.metadata.tables)
+
+    def ours(object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+        return kind != "table" or not reflected or name in declared
+
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": ours, "compare_type": True, "compare_server_default": True}
+        )
+        return compare_metadata(context, Base.metadata)
+
+    engine = create_async_engine(shop.service.settings.postgres.replace("postgresql://", "postgresql+asyncpg://"))
+    async with engine.connect() as connection:
+        found = await connection.run_sync(differences)
+    await engine.dispose()
+    assert found == []
+    async with shop.service.database.unit() as unit:
+        options = dict(await unit.sql.fetch("SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL"))
+        checks = await unit.sql.fetchval("SELECT count(*) FROM pg_constraint WHERE conname = 'orders_status'")
+    for name, table in Base.metadata.tables.items():
+        declared_options = table.dialect_options["postgresql"]["with"] or {}
+        assert (options.get(name) or []) == [f"{key}={value}" for key, value in declared_options.items()], name
+    assert checks == 1
+
+
+CHANGING = {"status", "version", "reservation_sequence", "decided_at", "waiting", "history"}
+
+
+async def test_no_index_holds_what_changes_and_updates_are_hot(shop: Any) -> None:
+    indexed = {column.name for index in OrderRow.__table__.indexes for column in index.columns}
+    assert not indexed & CHANGING
+    order_ids = [await shop.placed(items=["SKU-1", "SKU-2", "SKU-3"]) for _ in range(40)]
+    await shop.hears(*(shop.reserved(order_id) for order_id in order_ids))
+    async with shop.service.database.unit() as unit:
+        await unit.sql.execute("SELECT pg_stat_force_next_flush()")
+    async with shop.service.database.unit() as unit:
+        row = await unit.sql.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'orders'"
+        )
+    assert row["n_tup_upd"] == row["n_tup_hot_upd"] == 40
