@@ -4,7 +4,9 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,15 +17,21 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
+from pydantic import BaseModel
 
-from crossdock_chassis import _logging, _telemetry, _tracing
+from crossdock_chassis import Coalescer, Unit, _logging, _telemetry, _tracing
 from crossdock_chassis._api import Api
+from crossdock_chassis._request import CURRENT
 from crossdock_chassis._signing import Signer
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{SPAN}-01"
 OTHER = f"00-{'a' * 32}-{'b' * 16}-01"
 log = logging.getLogger("crossdock.tests")
+
+
+class Seen(BaseModel):
+    n: int
 
 
 @pytest.fixture
@@ -162,6 +170,38 @@ async def test_spans_reach_a_collector_over_otlp(unused_tcp_port: int) -> None:
             assert int((_tracing.current_traceparent() or "0")[-2:], 16) & 1, "sampled"
         await asyncio.to_thread(_tracing.shutdown)
     assert received[0].startswith(b"POST /v1/traces")
+
+
+async def test_a_unit_is_linked_to_every_caller_in_it_and_logs_for_none(
+    exported: InMemorySpanExporter, logged: io.StringIO
+) -> None:
+    """A database that is never asked: what is tested happens around the unit."""
+
+    @asynccontextmanager
+    async def unit(**_: Any) -> AsyncIterator[Any]:
+        await asyncio.sleep(0)
+        yield SimpleNamespace(sql=None)
+
+    async def handler(unit: Unit, batch: Sequence[int]) -> list[Seen | Exception]:
+        log.info("wrote", extra={"batch": len(batch)})
+        return [Seen(n=n) for n in batch]
+
+    database: Any = SimpleNamespace(unit=unit, pressure=SimpleNamespace(high=False))
+    door: Coalescer[int, Seen] = Coalescer(database, handler, Seen, name="place")
+
+    async def call(n: int, parent: str) -> None:
+        caller: Any = SimpleNamespace(request_id="one-of-many")
+        CURRENT.set(caller)
+        with _tracing.span("request", parents=[parent]):
+            assert (await door(n)).result.n == n
+
+    await asyncio.gather(call(0, SAMPLED), call(1, OTHER))
+    batches = [span for span in exported.get_finished_spans() if span.name == "place"]
+    assert sum(len(span.links) or 1 for span in batches) == 2
+    traces = {f"{link.context.trace_id:032x}" for span in batches for link in span.links}
+    traces |= {f"{span.parent.trace_id:032x}" for span in batches if span.parent}
+    assert traces == {TRACE, "a" * 32}
+    assert written(logged) and "one-of-many" not in logged.getvalue()
 
 
 # --- logs
