@@ -85,12 +85,11 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
             answers = await post_all(sender, cleaned.orders, pace, answered)
             posting_seconds = time.perf_counter() - started
             posted = [answer for answer in answers if isinstance(answer, Posted)]
-            # One that existed tells its own status; if that is not final either, its event is still to come.
-            outcomes = {each.order_id: each.status for each in posted if each.status != "placed"}
-            undecided = {each.order_id for each in posted} - outcomes.keys()
+            # One that existed tells its own status; where that is not final, its event is still to come.
+            undecided = {each.order_id for each in posted if each.status == "placed"}
             await seen.until(lambda: undecided <= seen.latest.keys(), DECIDED_SECONDS)
         waiting, scarce = await _what_waits(Stock(client, stock_url, operator), seen)
-        outcomes |= {order_id: seen.latest.get(order_id, "undecided") for order_id in undecided}
+        outcomes = [seen.latest.get(each.order_id, each.status) for each in posted]
     new = [each for each in posted if not each.existing]
     confirmed = [(each, seen.confirmed[each.order_id]) for each in new if each.order_id in seen.confirmed]
     failed = [answer for answer in answers if isinstance(answer, Failed)]
@@ -100,7 +99,7 @@ async def play(stack: Stack, day: Day, cleaned: Cleaned, seconds: float, console
         lines=day.lines,
         stores=len(tokens),
         value=sum((each.order.total for each in posted), Decimal(0)),
-        outcomes=_counted(outcomes.values(), len(failed)),
+        outcomes=_counted(outcomes, len(failed)),
         existing=len(posted) - len(new),
         skipped={str(rule): count for rule, count in cleaned.skipped_baskets.items()},
         skipped_lines={str(rule): count for rule, count in cleaned.skipped_lines.items()},
@@ -136,7 +135,7 @@ async def _what_waits(stock: Stock, seen: Seen) -> tuple[int, Scarce | None]:
 
 def _counted(statuses: Iterable[str], failed: int) -> dict[str, int]:
     """Each known outcome is named, also when nothing came to it."""
-    counted = Counter(statuses)
+    counted = Counter("undecided" if status == "placed" else status for status in statuses)
     return {outcome: counted[outcome] for outcome in (*OUTCOMES.values(), "undecided")} | {"failed": failed}
 
 

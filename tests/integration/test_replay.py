@@ -1,0 +1,89 @@
+"""The replay against real services, with a day small enough to know every outcome."""
+
+import asyncio
+from datetime import datetime, timedelta
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from house import INVENTORY, House, eventually
+from rich.console import Console
+
+from crossdock_local.replay import Summary, show
+from crossdock_local.replay.data import THE_DAY, Basket, Day, Product, Sale
+from crossdock_local.replay.orders import clean
+from crossdock_local.replay.play import play
+from crossdock_local.replay.stock import CASE, NORTH
+
+OPENING = datetime(2017, 12, 23, 9)
+
+
+@pytest.fixture
+def day() -> Day:
+    """Four baskets of two want what there is a case of six of; one of fuel is skipped. Nothing was sold before."""
+    first = uuid4().int % 10**9
+    bacon, bread, fuel = range(first, first + 3)
+    baskets = [
+        Basket(first + n, first, 900 + n, OPENING + timedelta(minutes=n), (Sale(bacon, 2, 500), Sale(bread, 1, 199)))
+        for n in range(4)
+    ]
+    baskets.append(Basket(first + 4, first, 904, OPENING + timedelta(hours=1), (Sale(fuel, 15_698, 3_499),)))
+    products = {number: Product(number, f"PRODUCT {number}", None, None) for number in (bacon, bread, fuel)}
+    return Day(THE_DAY, tuple(baskets), {}, products)
+
+
+async def replayed(house: House, day: Day) -> Summary:
+    return await play(house.stack, day, clean(day.baskets), 0.0, Console(file=StringIO()))
+
+
+async def test_the_day_adds_up_and_a_second_time_changes_nothing(house: House, day: Day) -> None:
+    summary = await replayed(house, day)
+    assert summary.clean
+    assert (summary.outcomes["confirmed"], summary.outcomes["backordered"]) == (3, 1)
+    assert sum(summary.skipped.values()) == 1
+    assert summary.existing == 0
+    assert summary.accepted_to_confirmed is not None
+    assert summary.accepted_to_confirmed.count == 3
+    assert summary.events["crossdock.orders.v1"] >= 8
+
+    again = await replayed(house, day)
+    assert again.clean
+    assert again.existing == 4
+    assert again.outcomes == summary.outcomes
+    scarce = (await house.availability(str(day.baskets[0].sales[0].product)))["on_hand"]
+    assert scarce == CASE
+    await house.adds_up()
+
+
+async def test_the_receipt_it_names_releases_who_it_says(house: House, day: Day) -> None:
+    summary = await replayed(house, day)
+    scarce = summary.scarcest
+    assert scarce is not None
+    text = StringIO()
+    show(summary, Console(file=text, width=200))
+    assert f"crossdock receive {scarce.item_id} {scarce.quantity}" in text.getvalue()
+
+    async with house.client(INVENTORY) as client:
+
+        async def waiting() -> set[str]:
+            query = {"item_id": scarce.item_id, "limit": 200}
+            answer = await client.get("/v1/backorders/orders", params=query)
+            return {row["order_id"] for row in answer.json()["items"]}
+
+        before = await waiting()
+        assert len(before) == scarce.waiting
+        await house.receive({scarce.item_id: scarce.quantity}, NORTH.id)
+
+        async def released() -> bool:
+            return len(before - await waiting()) >= scarce.released
+
+        assert scarce.released > 0
+        await eventually(released)
+
+
+async def test_two_at_once_place_each_order_once(house: House, day: Day) -> None:
+    one, other = await asyncio.gather(replayed(house, day), replayed(house, day))
+    assert one.clean
+    assert other.clean
+    assert one.existing + other.existing == 4
+    assert one.outcomes == other.outcomes
