@@ -115,7 +115,7 @@ def test_what_an_order_holds_adds_up_over_several_grants() -> None:
     assert subject.answer().lines[0].backordered == 5
     subject.grant([Allocation("1", "a", "north", 2)])
     subject.grant([Allocation("1", "a", "north", 1), Allocation("1", "a", "south", 2)])
-    assert subject.status is Status.WAITING and [want.line_id for want in subject.demand().lines] == ["2"]
+    assert subject.status is Status.WAITING
     answer = subject.answer()
     assert [(line.requested, line.reserved, line.backordered) for line in answer.lines] == [(5, 5, 0), (1, 0, 1)]
     assert [(each.location_id, each.quantity) for each in answer.lines[0].allocations] == [("north", 3), ("south", 2)]

@@ -39,7 +39,13 @@ async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
     if chosen:
         locked = await store.lock_waiting(unit, chosen)
         heads = await stocks.lock(
-            unit, {line.item_id for each in locked.values() for line in each.reservation.lines if line.missing}
+            unit,
+            {
+                line.item_id
+                for each in locked.values()
+                for line in each.reservation.lines
+                if line.reserved < line.requested
+            },
         )
         now, done = await _plan(unit, items, keeps_if_before)
         granted = {order_id: allocations for order_id, allocations in now.items() if order_id in locked}

@@ -173,10 +173,9 @@ async def insert_lines(unit: Unit, reservations: Sequence[Reservation]) -> None:
 
 async def update_lines(unit: Unit, reservations: Iterable[Reservation]) -> None:
     lines = [
-        (each.order_id, line.line_id, reserved, line.requested - reserved)
+        (each.order_id, line.line_id, line.reserved, line.requested - line.reserved)
         for each in reservations
         for line in each.lines
-        for reserved in (line.reserved,)
     ]
     await unit.sql.execute(UPDATE_LINES, *(list(column) for column in zip(*lines, strict=True)))
 
@@ -236,7 +235,7 @@ async def lock_waiting(unit: Unit, orders: Collection[UUID]) -> dict[UUID, Locke
     holding = await held(unit, list(found))
     for order_id, line_id, item_id, requested in await unit.sql.fetch(LINES, list(found)):
         holds = {each.location_id: each.quantity for each in holding[order_id] if each.line_id == line_id}
-        found[order_id].reservation.lines.append(Line(line_id, item_id, requested, holds))
+        found[order_id].reservation.lines.append(Line(line_id, item_id, requested, holds, sum(holds.values())))
     return found
 
 

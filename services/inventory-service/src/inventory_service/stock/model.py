@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from crossdock_events import Cause
-from crossdock_events.stock import Level, StockLevelChanged
+from crossdock_events.stock import StockLevelChanged
 
 Kind: TypeAlias = Literal["receipt", "adjustment", "transfer", "opening", "reservation", "release"]
 MOST_UNITS = 1_000_000_000_000
@@ -151,14 +151,16 @@ class Stock:
         for item in sorted(self.changes):
             places = self.levels[item]
             change = self.changes[item]
-            levels = tuple(
-                Level(location_id=location, on_hand=places[location][0], reserved=places[location][1])
-                for location in sorted(places)
-            )
-            event = StockLevelChanged(
-                item_id=item,
-                levels=levels,
-                available=sum(level[0] - level[1] for level in places.values()),
-                causes=tuple(sorted(change.kinds)),
+            # one call for the whole event: a constructor a level costs more
+            event = StockLevelChanged.model_validate(
+                {
+                    "item_id": item,
+                    "levels": [
+                        {"location_id": location, "on_hand": places[location][0], "reserved": places[location][1]}
+                        for location in sorted(places)
+                    ],
+                    "available": sum([level[0] - level[1] for level in places.values()]),
+                    "causes": sorted(change.kinds),
+                }
             )
             yield event, self.sequences[item] + 1, change.cause
