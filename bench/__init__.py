@@ -1,0 +1,1 @@
+"""How fast it is, measured from outside: `python -m bench` (`make bench`)."""

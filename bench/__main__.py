@@ -1,0 +1,69 @@
+"""`python -m bench`: everything, one table. `python -m bench profile order-service.worker`: where its time goes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench import results
+from bench.helper import HelperFailed
+from bench.house import BenchFailed, house
+from bench.profile import NoProfiler, Profile, watching
+from bench.run import BATCH_CONNECTIONS, FULL, TINY, run
+from crossdock_local.errors import Refused
+
+SHOWN = 30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--tiny", action="store_true", help="a few orders of everything: only to see that it runs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go (bench/results/latest.json)")
+    commands = parser.add_subparsers(dest="command")
+    profile = commands.add_parser("profile", help="sample one process while orders flow")
+    profile.add_argument("process", help="order-service.api, order-service.worker, inventory-service.worker …")
+    profile.add_argument("--load", choices=("single", "batched"), default="single")
+    arguments = parser.parse_args()
+    console = Console()
+    try:
+        if arguments.command == "profile":
+            _profile(console, arguments.process, arguments.load)
+            return
+        found = run(TINY if arguments.tiny else FULL, console)
+    except (BenchFailed, HelperFailed, NoProfiler, Refused) as error:
+        raise SystemExit(str(error)) from None
+    file = found.write(arguments.json)
+    found.show(console)
+    console.print(f"Numbers: {file}")
+
+
+def _profile(console: Console, process: str, kind: str) -> None:
+    load: dict[str, dict[str, Any]] = {
+        "single": {"connections": FULL.connections},
+        "batched": {"connections": BATCH_CONNECTIONS, "batch": 1000},
+    }
+    count = {"single": FULL.single, "batched": FULL.batched}[kind]
+    with house(FULL.items) as opened:
+        subscriber = opened.subscriber()
+        meter = opened.meter({"subscriber": subscriber.pid})
+        opened.flow(subscriber, meter, FULL.warm, **load[kind])
+        pid = opened.stack.process(process).pid
+        if pid is None:
+            raise BenchFailed(f"{process} does not run.")
+        with watching(pid) as profile:
+            flow = opened.flow(subscriber, meter, count, **load[kind])
+    _show(console, profile(), process, f"{count:,} orders, {kind}, {flow.rate:,.0f} a second while being sampled")
+    console.print(f"µs per order: { {name: round(used) for name, used in results.per_order(flow.cpu, count).items()} }")
+
+
+def _show(console: Console, profile: Profile, process: str, what: str) -> None:
+    console.print(f"{process}: {profile.samples:,} busy samples; {what}")
+    for title, shares in (("in the function itself", profile.own), ("with all it calls", profile.below)):
+        console.print(f"\n{title}")
+        for name, share in list(shares.items())[:SHOWN]:
+            console.print(f"{share:7.1%}  {name}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""An HTTP/1.1 client that costs little: the load must not be what is measured.
+
+Keep-alive connections without pipelining, whole requests rendered beforehand, answers parsed by httptools. Either as
+fast as the answers come (closed: each connection sends its next request when the last is answered) or at a steady rate
+(open: a request is due when it is due, whether or not the one before has been answered).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import cast
+
+import httptools
+
+
+class LoadFailed(Exception):
+    """A connection broke, or not everything was answered in time."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """Times of the machine's monotonic clock, in seconds. `due`: when the request should have gone out (open), or did
+    (closed)."""
+
+    number: int
+    due: float = 0.0
+    status: int = 0
+    answered: float = 0.0
+    body: bytes = b""
+
+
+def request(path: str, host: str, headers: dict[str, str], body: bytes) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", f"host: {host}", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class _Line:
+    """Requests that are due, and connections that are free."""
+
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self.requests = requests
+        self.answers: list[Answer] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._due: deque[Answer] = deque()
+        self._free: deque[_Connection] = deque()
+
+    def add(self, answer: Answer) -> None:
+        if self._free:
+            self._free.popleft().send(answer)
+        else:
+            self._due.append(answer)
+
+    def free(self, connection: "_Connection") -> None:
+        if self._due:
+            connection.send(self._due.popleft())
+        else:
+            self._free.append(connection)
+
+    def answered(self, connection: "_Connection", answer: Answer) -> None:
+        self.answers.append(answer)
+        if len(self.answers) == len(self.requests):
+            if not self.done.done():
+                self.done.set_result(None)
+        else:
+            self.free(connection)
+
+    def failed(self, reason: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(LoadFailed(reason))
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+        self._answer: Answer | None = None
+        self._body: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its bases
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._line.failed(f"an answer is not HTTP: {error}")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answer is not None:
+            self._line.failed(f"a connection was lost while request {self._answer.number} was open: {error}")
+
+    def send(self, answer: Answer) -> None:
+        assert self._transport is not None
+        self._answer = answer
+        answer.due = answer.due or monotonic()
+        self._transport.write(self._line.requests[answer.number])
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        answer.answered = monotonic()
+        answer.status = self._parser.get_status_code()
+        answer.body = b"".join(self._body)
+        self._body = []
+        self._line.answered(self, answer)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def post_all(
+    host: str, port: int, requests: Sequence[bytes], *, connections: int, rate: float | None = None, seconds: float
+) -> list[Answer]:
+    """Every request's answer, in the order they came. `rate`: requests a second; None is as fast as they are answered.
+
+    Raises LoadFailed when a connection breaks or `seconds` are over.
+    """
+    loop = asyncio.get_running_loop()
+    line = _Line(requests)
+    made = [await loop.create_connection(lambda: _Connection(line), host, port) for _ in range(connections)]
+    start = monotonic()
+    try:
+        for _, connection in made:
+            line.free(connection)
+        async with asyncio.timeout(seconds):
+            if rate is None:
+                for number in range(len(requests)):
+                    line.add(Answer(number))
+            else:
+                await _paced(line, start, rate)
+            await line.done
+    except TimeoutError:
+        raise LoadFailed(f"{len(line.answers)} of {len(requests)} requests were answered in {seconds:g} s") from None
+    finally:
+        for _, connection in made:
+            connection.close()
+    return line.answers
+
+
+async def _paced(line: _Line, start: float, rate: float) -> None:
+    for number in range(len(line.requests)):
+        due = start + number / rate
+        if (ahead := due - monotonic()) > 0:
+            await asyncio.sleep(ahead)
+        line.add(Answer(number, due))

@@ -1,0 +1,109 @@
+"""What is ordered in the bench. Synthetic, the same for every run of a seed.
+
+The catalogue is a mid-sized wholesaler's: a thousand items, of which few sell often (Zipf, exponent 1), stocked so deep
+in two places that every order can be confirmed. An order has three different items, a delivery address and a customer.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Final
+
+ITEMS: Final = 1_000
+LINES: Final = 3
+LOCATIONS: Final = ("dc-north", "dc-south")
+STOCK: Final = 500_000
+"""Units of each item at each location."""
+CITIES: Final = (
+    ("Cincinnati", "OH", "45202"),
+    ("Columbus", "OH", "43215"),
+    ("Louisville", "KY", "40202"),
+    ("Indianapolis", "IN", "46204"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    id: str
+    cents: int
+
+
+class Catalogue:
+    def __init__(self, size: int = ITEMS, seed: int = 1) -> None:
+        prices = random.Random(seed)
+        self.items = [Item(f"SKU-{number:05}", prices.randrange(99, 9_999)) for number in range(1, size + 1)]
+        self._weights = list(accumulate(1 / rank for rank in range(1, size + 1)))
+
+    def pick(self, chance: random.Random, count: int) -> list[Item]:
+        """Different items, popular ones more often."""
+        found: dict[str, Item] = {}
+        while len(found) < count:
+            for item in chance.choices(self.items, cum_weights=self._weights, k=count):
+                if len(found) < count:
+                    found[item.id] = item
+        return list(found.values())
+
+
+def orders(count: int, prefix: str, seed: int, catalogue: Catalogue) -> Iterator[dict[str, Any]]:
+    """Bodies of `POST /v1/orders`, referenced `<prefix>-1` and so on."""
+    chance = random.Random(seed)
+    for number in range(1, count + 1):
+        lines, cents = [], 0
+        for position, item in enumerate(catalogue.pick(chance, LINES), start=1):
+            quantity = chance.randint(1, 6)
+            cents += quantity * item.cents
+            lines.append(
+                {
+                    "line_id": str(position),
+                    "item_id": item.id,
+                    "quantity": quantity,
+                    "unit_price": money(item.cents),
+                }
+            )
+        city, region, postcode = chance.choice(CITIES)
+        yield {
+            "reference": f"{prefix}-{number}",
+            "customer_id": f"C-{chance.randrange(5_000)}",
+            "priority": chance.choice((5, 5, 5, 5, 5, 5, 5, 5, 3, 8)),
+            "ship_to": {
+                "name": "Receiving dock",
+                "street": f"{chance.randrange(1, 999)} Vine Street",
+                "city": city,
+                "region": region,
+                "postcode": postcode,
+                "country": "US",
+            },
+            "currency": "USD",
+            "lines": lines,
+            "total": money(cents),
+        }
+
+
+def bodies(count: int, prefix: str, seed: int, catalogue: Catalogue) -> list[bytes]:
+    return [json.dumps(each, separators=(",", ":")).encode() for each in orders(count, prefix, seed, catalogue)]
+
+
+def batches(lines: list[bytes], size: int) -> list[bytes]:
+    """NDJSON bodies of so many lines."""
+    return [b"\n".join(lines[start : start + size]) + b"\n" for start in range(0, len(lines), size)]
+
+
+def money(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02}"
+
+
+def items_csv(catalogue: Catalogue) -> str:
+    rows = (f"{item.id},Article {item.id},each,general" for item in catalogue.items)
+    return "\n".join(["item_id,description,unit_of_measure,category", *rows, ""])
+
+
+def locations_csv() -> str:
+    rows = (f"{name},{name},{rank}" for rank, name in enumerate(LOCATIONS, start=1))
+    return "\n".join(["location_id,name,rank", *rows, ""])
+
+
+def stock_csv(catalogue: Catalogue, reference: str) -> str:
+    rows = (f"{reference},{place},{item.id},{STOCK}" for item in catalogue.items for place in LOCATIONS)
+    return "\n".join(["reference,location_id,item_id,quantity", *rows, ""])

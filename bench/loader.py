@@ -1,0 +1,84 @@
+"""The load, in a process of its own: `python -m bench.loader`, a job a line.
+
+Requests are rendered before the clock starts. Each carries a token, an idempotency key and a trace context, as a
+partner's would.
+"""
+
+import json
+import time
+from collections import Counter
+from random import Random
+from typing import Any
+
+import uvloop
+
+from bench import client, goods
+from bench.helper import serve
+
+CREATED = 201
+
+
+def handle(job: dict[str, Any]) -> dict[str, Any]:
+    """`batch`: lines a request, 0 for one order a request. `rate`: orders a second, null is as fast as it goes."""
+    catalogue = goods.Catalogue(job["items"])
+    lines = goods.bodies(job["count"], job["prefix"], job["seed"], catalogue)
+    requests = render(job, goods.batches(lines, job["batch"]) if job["batch"] else lines)
+    cpu, started = time.process_time(), time.monotonic()
+    answers = uvloop.run(
+        client.post_all(
+            job["host"],
+            job["port"],
+            requests,
+            connections=job["connections"],
+            rate=job["rate"],
+            seconds=job["seconds"],
+        )
+    )
+    cpu = time.process_time() - cpu
+    accepted = batched(answers) if job["batch"] else single(answers)
+    return {
+        "started": min(answer.due for answer in answers) if answers else started,
+        "finished": max(answer.answered for answer in answers),
+        "cpu": cpu,
+        "posted_to_answered": [answer.answered - answer.due for answer in answers],
+        "accepted": accepted,
+    }
+
+
+def render(job: dict[str, Any], bodies: list[bytes]) -> list[bytes]:
+    chance = Random(job["seed"])
+    kind = "application/x-ndjson" if job["batch"] else "application/json"
+    headers = {"authorization": f"Bearer {job['token']}", "content-type": kind}
+    host = f"{job['host']}:{job['port']}"
+    requests = []
+    for number, body in enumerate(bodies):
+        own = {"traceparent": f"00-{chance.getrandbits(128) | 1:032x}-{chance.getrandbits(64) | 1:016x}-00"}
+        if not job["batch"]:  # the lines of a batch are known by their references
+            own["idempotency-key"] = f"{job['prefix']}-{number}"
+        requests.append(client.request(job["path"], host, headers | own, body))
+    return requests
+
+
+def single(answers: list[client.Answer]) -> dict[str, float]:
+    """When each order was accepted, by its id. Raises LoadFailed for the first that was not."""
+    for answer in answers:
+        if answer.status != CREATED:
+            raise client.LoadFailed(f"{answer.status} {answer.body[:400]!r}")
+    return {json.loads(answer.body)["id"]: answer.answered for answer in answers}
+
+
+def batched(answers: list[client.Answer]) -> dict[str, float]:
+    accepted: dict[str, float] = {}
+    for answer in answers:
+        if answer.status != 200:
+            raise client.LoadFailed(f"{answer.status} {answer.body[:400]!r}")
+        lines = [json.loads(line) for line in answer.body.splitlines()]
+        outcomes = Counter(line["outcome"] for line in lines)
+        if outcomes.keys() != {"created"}:
+            raise client.LoadFailed(f"{dict(outcomes)}: {next(x for x in lines if x['outcome'] != 'created')}")
+        accepted |= {line["id"]: answer.answered for line in lines}
+    return accepted
+
+
+if __name__ == "__main__":
+    serve(handle)

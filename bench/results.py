@@ -1,0 +1,147 @@
+"""What was measured, what it was to reach, and how both are shown."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bench.statistics import middle, spread
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`runs`: what each repetition gave; the value is their median. `better` says on which side the target lies."""
+
+    name: str
+    runs: Sequence[float]
+    unit: str
+    target: float | None = None
+    better: Literal["more", "less"] = "more"
+    note: str = ""
+
+    @property
+    def value(self) -> float:
+        return middle(self.runs)
+
+    @property
+    def met(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.better == "more" else self.value <= self.target
+
+
+@dataclass(slots=True)
+class Results:
+    """`cpu`: microseconds of processor time per order, by process, for each kind of load."""
+
+    machine: dict[str, Any]
+    goods: str
+    rows: list[Row] = field(default_factory=list)
+    cpu: dict[str, dict[str, float]] = field(default_factory=dict)
+    load_before: float = 0.0
+    load_after: float = 0.0
+    seconds: float = 0.0
+
+    def document(self) -> dict[str, Any]:
+        rows = [asdict(row) | {"value": row.value, "met": row.met} for row in self.rows]
+        return {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": self.machine,
+            "goods": self.goods,
+            "load_average": {"before": self.load_before, "after": self.load_after},
+            "seconds": self.seconds,
+            "rows": rows,
+            "cpu_microseconds_per_order": self.cpu,
+        }
+
+    def write(self, file: Path | None = None) -> Path:
+        file = file or RESULTS / "latest.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(self.document(), indent=1) + "\n")
+        return file
+
+    def show(self, console: Console) -> None:
+        console.print(self._rows())
+        if self.cpu:
+            console.print(self._cpu())
+        machine = self.machine
+        console.print(
+            f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gigabytes']:.0f} GB, "
+            f"{machine['system']}, Python {machine['python']}, PostgreSQL {machine['postgres']}, "
+            f"Kafka {machine['kafka']}, fsync on. {self.goods}",
+            f"Load average {self.load_before:.1f} before, {self.load_after:.1f} after; took {self.seconds:.0f} s.",
+            sep="\n",
+        )
+
+    def _rows(self) -> Table:
+        table = Table(title="Crossdock bench", title_justify="left")
+        for name in ("", "measured", "to reach", "runs", ""):
+            table.add_column(name, justify="left" if not name else "right")
+        for row in self.rows:
+            mark = {None: "", True: "[green]reached[/]", False: "[red]missed[/]"}[row.met]
+            sign = "≥" if row.better == "more" else "≤"
+            table.add_row(
+                f"{row.name}\n[dim]{row.note}[/]" if row.note else row.name,
+                f"{shown(row.value)} {row.unit}",
+                "" if row.target is None else f"{sign} {shown(row.target)}",
+                f"{len(row.runs)}, ±{spread(row.runs) / 2:.0%}" if len(row.runs) > 1 else "",
+                mark,
+            )
+        return table
+
+    def _cpu(self) -> Table:
+        kinds = list(self.cpu)
+        table = Table(title="Processor time per order, µs", title_justify="left")
+        table.add_column("process")
+        for kind in kinds:
+            table.add_column(kind, justify="right")
+        names = dict.fromkeys(name for kind in kinds for name in self.cpu[kind])
+        for name in names:
+            table.add_row(name, *(f"{self.cpu[kind].get(name, 0):.0f}" for kind in kinds))
+        table.add_row("all", *(f"{sum(self.cpu[kind].values()):.0f}" for kind in kinds), style="bold")
+        return table
+
+
+def shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def machine(postgres: str, kafka: str) -> dict[str, Any]:
+    return {
+        "processor": processor(),
+        "cores": psutil.cpu_count() or 1,
+        "memory_gigabytes": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "postgres": postgres,
+        "kafka": kafka,
+    }
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def load_average() -> float:
+    return os.getloadavg()[0]
+
+
+def per_order(cpu: Mapping[str, float], orders: int, least: float = 1.0) -> dict[str, float]:
+    """Microseconds, without processes that used next to nothing."""
+    shares = {name: seconds / orders * 1e6 for name, seconds in cpu.items()}
+    return {name: value for name, value in shares.items() if value >= least}

@@ -1,0 +1,193 @@
+"""One run of everything, row by row."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from bench import goods, insert, results
+from bench.house import House, Load, house
+from bench.results import Results, Row
+from bench.statistics import middle, percentile
+from bench.twin import common as twin
+from bench.twin.prepare import prepare
+from crossdock_local import jars
+from crossdock_local.postgres import MAJOR
+
+WORKERS = ("order-service.worker", "inventory-service.worker")
+APIS = ("order-service.api", "inventory-service.api")
+BATCH_CONNECTIONS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of everything. Numbers of orders a run; `repeats` runs of each."""
+
+    items: int = goods.ITEMS
+    repeats: int = 3
+    warm: int = 2_000
+    accept: int = 5_000
+    accept_batched: int = 6_000
+    single: int = 8_000
+    batched: int = 16_000
+    batch: int = 1_000
+    steady_rate: int = 200
+    steady_seconds: int = 15
+    twin: int = 1_000
+    connections: int = 64
+
+
+FULL = Scale()
+TINY = Scale(
+    items=50, repeats=1, warm=50, accept=100, accept_batched=100, single=100, batched=200, batch=50,
+    steady_rate=50, steady_seconds=1, twin=30, connections=8,
+)  # fmt: skip
+"""Enough to see that every row can be measured; its numbers mean nothing."""
+
+
+def run(scale: Scale, console: Console) -> Results:
+    began = time.monotonic()
+    found = Results(
+        results.machine(str(MAJOR), jars.KAFKA),
+        f"Synthetic: {scale.items:,} items in {len(goods.LOCATIONS)} places, popularity by Zipf, stock for all; "
+        f"orders of {goods.LINES} lines, 1-6 units each, with address; {scale.connections} connections single, "
+        f"{BATCH_CONNECTIONS} batched by {scale.batch:,} lines.",
+        load_before=results.load_average(),
+    )
+
+    def stage(what: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.0f} s  {what}[/]", highlight=False)
+
+    stage("starting PostgreSQL, Kafka and the services, and stocking the shelves")
+    with house(scale.items) as opened:
+        _end_to_end(opened, scale, found, stage)
+        with opened.without(*WORKERS):
+            _accept(opened, scale, found, stage)
+            with opened.without(*APIS):
+                _twin(opened, scale, found, stage)
+        stage("stopping")
+    found.seconds = time.monotonic() - began
+    found.load_after = results.load_average()
+    return found
+
+
+def _end_to_end(opened: House, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
+    subscriber = opened.subscriber()
+    meter = opened.meter({"subscriber": subscriber.pid})
+    stage("warming up")
+    opened.flow(subscriber, meter, scale.warm, connections=scale.connections)
+    opened.flow(subscriber, meter, scale.warm, connections=BATCH_CONNECTIONS, batch=scale.batch)
+    kinds: list[tuple[str, int, float, dict[str, Any]]] = [
+        ("single", scale.single, 1_500, {"connections": scale.connections}),
+        ("batched", scale.batched, 4_000, {"connections": BATCH_CONNECTIONS, "batch": scale.batch}),
+    ]
+    for name, count, target, load in kinds:
+        stage(f"end to end, {name}: {scale.repeats} times {count:,} orders")
+        flows = [opened.flow(subscriber, meter, count, **load) for _ in range(scale.repeats)]
+        loads = middle([flow.load.loader_share for flow in flows])
+        found.rows.append(
+            Row(
+                f"End to end, {name}",
+                [flow.rate for flow in flows],
+                "orders/s",
+                target,
+                note=f"first POST to last OrderConfirmed seen outside; the loader took {loads:.0%} of a core",
+            )
+        )
+        each = [results.per_order(flow.cpu, count) for flow in flows]
+        found.cpu[name] = {process: middle([one.get(process, 0.0) for one in each]) for process in each[0]}
+    rate, seconds = scale.steady_rate, scale.steady_seconds
+    stage(f"{rate} orders a second for {seconds} s")
+    steady = opened.flow(subscriber, meter, rate * seconds, connections=scale.connections, rate=float(rate))
+    for share, limit in ((0.5, None), (0.99, 150.0)):
+        found.rows.append(
+            Row(
+                f"Accepted to confirmed, p{share * 100:.0f}",
+                [percentile(steady.latencies, share) * 1e3],
+                "ms",
+                limit,
+                "less",
+                f"at {rate} orders/s for {seconds} s; POST to answer "
+                f"{percentile(steady.load.posted_to_answered, share) * 1e3:.1f} ms",
+            )
+        )
+    found.cpu[f"{rate}/s"] = results.per_order(steady.cpu, rate * seconds)
+
+
+def _accept(opened: House, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
+    """With the workers stopped: what taking an order costs, beside what reading and checking it costs."""
+    stage(f"accepting beside validating only: {scale.repeats} times {scale.accept:,} orders each")
+    environment = opened.environment(opened.stack.dsn("order-service"))
+    accepted: list[Load] = []
+    validated: list[Load] = []
+    with opened.process("validate-only", "bench.validate_only", "api", environment=environment) as (url, _):
+        opened.load(scale.warm, url=url, connections=scale.connections)
+        for _ in range(scale.repeats):
+            validated.append(opened.load(scale.accept, url=url, connections=scale.connections))
+            accepted.append(opened.load(scale.accept, connections=scale.connections))
+    ratios = [one.rate / other.rate for one, other in zip(accepted, validated, strict=True)]
+    note = f"loader {middle([each.loader_share for each in accepted]):.0%} of a core; the workers stopped"
+    found.rows += [
+        Row("Accept, POST /v1/orders", [each.rate for each in accepted], "orders/s", note=note),
+        Row("Validate only, same server and route", [each.rate for each in validated], "orders/s"),
+        Row("Accept ÷ validate only", ratios, "times", 0.6),
+    ]
+    stage(f"accepting batches beside inserting their rows: {scale.repeats} times {scale.accept_batched:,}")
+    loads = [
+        opened.load(scale.accept_batched, connections=BATCH_CONNECTIONS, batch=scale.batch)
+        for _ in range(scale.repeats)
+    ]
+    dsn = opened.database("bench_insert")
+    opened.migrate("order_service", dsn)
+    inserted = insert.rows_per_second(
+        opened.stack.dsn("order-service"), dsn, scale.accept_batched, scale.repeats, BATCH_CONNECTIONS
+    )
+    found.rows += [
+        Row("Accept, NDJSON", [each.rate for each in loads], "orders/s", note="the workers stopped"),
+        Row("Insert the same rows and no more", inserted, "orders/s", note="asyncpg, unnest, 200 orders a transaction"),
+        Row("NDJSON ÷ insert", [middle([each.rate for each in loads]) / middle(inserted)], "times"),
+    ]
+
+
+def _twin(opened: House, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
+    """The same orders into the same servers, everything of ours stopped."""
+    stage(f"the ordinary twin: {scale.repeats} times {scale.twin:,} orders")
+    orders, inventory = opened.database("twin_orders"), opened.database("twin_inventory")
+    prepare(opened.stack.kafka, orders, inventory, goods.Catalogue(scale.items))
+    with ExitStack() as running:
+        url, api = running.enter_context(
+            opened.process(
+                "twin-api", "bench.twin.orders", "api", environment=opened.environment(orders), answers="http"
+            )
+        )
+        pids = {"twin api": api, "twin order worker": 0, "twin inventory worker": 0}
+        for name, module, arguments, dsn in (
+            ("twin order worker", "bench.twin.orders", ("worker",), orders),
+            ("twin inventory worker", "bench.twin.inventory", (), inventory),
+        ):
+            _, pids[name] = running.enter_context(
+                opened.process(
+                    name.replace(" ", "-"), module, *arguments, environment=opened.environment(dsn), answers="nothing"
+                )
+            )
+        subscriber = opened.subscriber(twin.CONFIRMED, "")
+        meter = opened.meter(pids | {"subscriber": subscriber.pid})
+        load: dict[str, Any] = {"url": url, "path": "/orders", "connections": scale.connections}
+        opened.flow(subscriber, meter, max(1, scale.twin // 5), **load)
+        flows = [opened.flow(subscriber, meter, scale.twin, **load) for _ in range(scale.repeats)]
+    found.cpu["twin"] = results.per_order(flows[-1].cpu, scale.twin)
+    found.rows.append(
+        Row(
+            "Ordinary twin, end to end",
+            [flow.rate for flow in flows],
+            "orders/s",
+            note="FastAPI, ORM session per request, one message at a time; no outbox, no inbox, no ledger",
+        )
+    )
+    ordinary = middle([flow.rate for flow in flows])
+    for name, target in (("single", 8), ("batched", 20)):
+        ours = next(row for row in found.rows if row.name == f"End to end, {name}")
+        found.rows.append(Row(f"End to end, {name} ÷ twin", [rate / ordinary for rate in ours.runs], "times", target))

@@ -1,0 +1,86 @@
+"""Somebody outside who waits for orders to be confirmed: `python -m bench.subscriber BOOTSTRAP TOPIC [CE_TYPE]`.
+
+A plain aiokafka consumer without a group, from the present end of the topic. A line `{"wanted": N, "seconds": S}` is
+answered when N orders have been seen since the last answer, with the time each was first seen.
+"""
+
+import asyncio
+import json
+import sys
+from time import monotonic
+
+import uvloop
+from aiokafka import AIOKafkaConsumer
+
+START_SECONDS = 30
+FETCH_MILLISECONDS = 200
+
+
+class Seen:
+    """Orders by when they were first seen; an event that is delivered twice counts once."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+        self._fresh = asyncio.Event()
+
+    def record(self, order_id: str, now: float) -> None:
+        self._at.setdefault(order_id, now)
+        self._fresh.set()
+
+    async def take(self, wanted: int, seconds: float) -> dict[str, float]:
+        """All seen since the last call, once there are so many. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while len(self._at) < wanted:
+                self._fresh.clear()
+                await self._fresh.wait()
+        taken, self._at = self._at, {}
+        return taken
+
+    @property
+    def count(self) -> int:
+        return len(self._at)
+
+
+async def listen(consumer: AIOKafkaConsumer, wanted: bytes | None, seen: Seen) -> None:
+    while True:
+        fetched = await consumer.getmany(timeout_ms=FETCH_MILLISECONDS)
+        now = monotonic()
+        for records in fetched.values():
+            for record in records:
+                if record.key is not None and (wanted is None or ("ce_type", wanted) in record.headers):
+                    seen.record(record.key.decode(), now)
+
+
+async def main(bootstrap: str, topic: str, ce_type: str | None) -> None:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="latest"
+    )
+    async with asyncio.timeout(START_SECONDS):
+        await consumer.start()
+        await consumer.seek_to_end()
+        for partition in consumer.assignment():
+            await consumer.position(partition)
+    seen = Seen()
+    listening = asyncio.create_task(listen(consumer, None if ce_type is None else ce_type.encode(), seen))
+    say({"listening": True})
+    try:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            job = json.loads(line)
+            if listening.done():
+                listening.result()
+            try:
+                say({"seen": await seen.take(job["wanted"], job["seconds"])})
+            except TimeoutError:
+                say({"failed": f"{seen.count} of {job['wanted']} orders were confirmed in {job['seconds']:g} s"})
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
+        await consumer.stop()
+
+
+def say(answer: object) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None))

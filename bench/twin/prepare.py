@@ -1,0 +1,27 @@
+"""Tables, stock and topics for the twin."""
+
+import asyncio
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from bench import goods
+from bench.twin import common
+from bench.twin.models import Inventory, Orders, Stock
+from crossdock_local.kafka import Topics, TopicSpec
+
+
+def prepare(bootstrap: str, orders: str, inventory: str, catalogue: goods.Catalogue) -> None:
+    Topics(bootstrap).ensure([TopicSpec(topic, common.PARTITIONS) for topic in common.TOPICS])
+    asyncio.run(_tables(orders, inventory, catalogue))
+
+
+async def _tables(orders: str, inventory: str, catalogue: goods.Catalogue) -> None:
+    for dsn, base in ((orders, Orders), (inventory, Inventory)):
+        engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://", 1))
+        async with engine.begin() as connection:
+            await connection.run_sync(base.metadata.create_all)
+            if base is Inventory:
+                rows = [{"item_id": each.id, "on_hand": goods.STOCK, "reserved": 0} for each in catalogue.items]
+                await connection.execute(insert(Stock), rows)
+        await engine.dispose()

@@ -1,0 +1,59 @@
+"""What accepting is compared with: the same server, front door, route class, body and answer, and nothing stored.
+
+`CROSSDOCK_…=… python -m bench.validate_only api` runs it exactly as a service's api process is run.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from uuid_utils.compat import uuid7
+
+from crossdock_chassis import Caller, Database, HotRoute, IdempotencyKey, Service, Wait, answer, cause, main, requires
+from crossdock_events import Cause
+from order_service import migrations, tables
+from order_service.orders.draft import Draft, settle
+from order_service.orders.views import Links, Receipt
+from order_service.service import Settings
+
+
+def routes() -> APIRouter:
+    router = APIRouter(route_class=HotRoute, prefix="/v1")
+
+    @router.post("/orders", status_code=201)
+    async def post_order(
+        body: Draft,
+        caller: Annotated[Caller, requires("orders:write")],
+        why: Annotated[Cause, cause],
+        key: IdempotencyKey,
+        wait: Wait,
+    ) -> Response:
+        settle(body)
+        order_id = uuid7()
+        links = Links.of(order_id)
+        receipt = Receipt(
+            id=order_id,
+            reference=body.reference,
+            placed_at=datetime.now(UTC),
+            currency=body.currency,
+            total=str(body.total),
+            links=links,
+        )
+        return answer(receipt, 201, location=links.self)
+
+    return router
+
+
+def build(settings: Settings) -> Service:
+    return Service(
+        name="validate-only",
+        settings=settings,
+        database=Database(settings.postgres, source="validate-only"),
+        metadata=tables.Base.metadata,
+        migrations=migrations,
+        routers=[routes()],
+    )
+
+
+if __name__ == "__main__":
+    main(build, Settings)
