@@ -41,7 +41,7 @@ def main() -> None:
 def _profile(console: Console, process: str, kind: str) -> None:
     load: dict[str, dict[str, Any]] = {
         "single": {"connections": FULL.connections},
-        "batched": {"connections": BATCH_CONNECTIONS, "batch": 1000},
+        "batched": {"connections": BATCH_CONNECTIONS, "batch": FULL.batch},
     }
     count = {"single": FULL.single, "batched": FULL.batched}[kind]
     with house(FULL.items) as opened:

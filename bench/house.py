@@ -157,19 +157,10 @@ class House:
         own = {handle.name: handle.pid for handle in self.stack.handles() if handle.pid is not None}
         return Meter(own | {"loader": self.loader.pid} | dict(others))
 
-    @contextmanager
-    def without(self, *processes: str) -> Iterator[None]:
-        """While these processes of the stack are stopped."""
-        handles = [self.stack.process(name) for name in processes]
-        for handle in handles:
-            handle.stop()
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.start()
-            for handle in handles:
-                handle.wait_ready()
+    def stop(self, *processes: str) -> None:
+        """For good: whatever is measured from here on has the machine without them."""
+        for name in processes:
+            self.stack.process(name).stop()
 
     @contextmanager
     def process(

@@ -64,10 +64,10 @@ def run(scale: Scale, console: Console) -> Results:
     stage("starting PostgreSQL, Kafka and the services, and stocking the shelves")
     with house(scale.items) as opened:
         _end_to_end(opened, scale, found, stage)
-        with opened.without(*WORKERS):
-            _accept(opened, scale, found, stage)
-            with opened.without(*APIS):
-                _twin(opened, scale, found, stage)
+        opened.stop(*WORKERS)
+        _accept(opened, scale, found, stage)
+        opened.stop(*APIS)
+        _twin(opened, scale, found, stage)
         stage("stopping")
     found.seconds = time.monotonic() - began
     found.load_after = results.load_average()
@@ -158,12 +158,11 @@ def _twin(opened: House, scale: Scale, found: Results, stage: Callable[[str], No
     orders, inventory = opened.database("twin_orders"), opened.database("twin_inventory")
     prepare(opened.stack.kafka, orders, inventory, goods.Catalogue(scale.items))
     with ExitStack() as running:
-        url, api = running.enter_context(
-            opened.process(
-                "twin-api", "bench.twin.orders", "api", environment=opened.environment(orders), answers="http"
-            )
+        api = opened.process(
+            "twin-api", "bench.twin.orders", "api", environment=opened.environment(orders), answers="http"
         )
-        pids = {"twin api": api, "twin order worker": 0, "twin inventory worker": 0}
+        url, pid = running.enter_context(api)
+        pids = {"twin api": pid, "twin order worker": 0, "twin inventory worker": 0}
         for name, module, arguments, dsn in (
             ("twin order worker", "bench.twin.orders", ("worker",), orders),
             ("twin inventory worker", "bench.twin.inventory", (), inventory),
