@@ -320,3 +320,20 @@ def test_an_old_schema_must_accept_what_the_class_writes(repository: Repository)
     schema["properties"]["severity"]["maximum"] = 1
     repository.path(R1).write_text(json.dumps(schema))
     assert "schema revision 1 refuses the example at /severity: maximum" in repository.check()
+
+
+def test_what_breaks_a_rule_is_not_frozen(tmp_path: Path) -> None:
+    def careless(stability: Stability) -> type[Event]:
+        class Case(CaseEvent, type=TYPE, stability=stability):
+            """A case was opened."""
+
+            kind: Code
+            severity: int
+            customer_name: Code = "somebody"
+
+        return Case
+
+    repository = Repository(tmp_path, careless)
+    assert any("customer_name looks like personal data" in refusal for refusal in repository.freeze())
+    assert repository.files() == {}
+    assert "customer_name looks like personal data" in repository.check()

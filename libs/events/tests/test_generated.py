@@ -25,8 +25,8 @@ def document() -> dict[str, Any]:
 
 
 def test_everything_is_up_to_date_and_compatible(capsys: pytest.CaptureFixture[str]) -> None:
-    status = __main__.main(["check"])
-    assert (status, capsys.readouterr().out) == (0, "12 events, 4 topics: 0 violations\n")
+    assert __main__.main(["check"]) == 0
+    assert capsys.readouterr().out == f"{len(list(CATALOGUE))} events, {len(CATALOGUE.topics())} topics: 0 violations\n"
 
 
 def test_the_command_runs_as_a_module() -> None:
