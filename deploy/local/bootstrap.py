@@ -45,7 +45,7 @@ def packages():
 
 def install():
     fingerprint = _fingerprint([UV_LOCK, LOCK, *(package + "/pyproject.toml" for package in packages())])
-    stamp = f"{fingerprint} {os.path.realpath(sys.executable)} {ROOT}\n"
+    stamp = f"{fingerprint} {ROOT}\n"
     if _read(STAMP) == stamp and os.path.exists(PYTHON):
         return
     free = shutil.disk_usage(ROOT).free // 1000000
