@@ -87,7 +87,9 @@ class Shop:
         return envelope_of(event, sequence=self._next(order_id))
 
     def released(self, order_id: UUID) -> Envelope[Event]:
-        return envelope_of(StockReleased(order_id=order_id, reason="cancelled", lines=()), sequence=self._next(order_id))
+        return envelope_of(
+            StockReleased(order_id=order_id, reason="cancelled", lines=()), sequence=self._next(order_id)
+        )
 
     async def placed(self, reference: str = "", **others: Any) -> UUID:
         answer = await self.client.post("/v1/orders", json=body(reference or f"PO-{uuid7()}", **others))

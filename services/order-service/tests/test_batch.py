@@ -120,7 +120,9 @@ def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert splitter.feed(b"\nab\n") == [(1, None), (2, b"ab")]
 
 
-async def test_too_many_lines_end_the_batch_with_a_line_that_says_so(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_lines_end_the_batch_with_a_line_that_says_so(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batch, "MOST_LINES", 3)
     answers = await send(shop.client, ndjson(*(shop.body(f"PO-{i}") for i in range(1, 10))))
     assert told(answers) == [

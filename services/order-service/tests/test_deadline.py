@@ -44,8 +44,8 @@ async def status(shop: Any, order_id: UUID) -> str:
 async def test_an_order_nobody_answers_is_cancelled_and_a_late_answer_ignored(shop: Any) -> None:
     clock = Clock(shop)
     order_id, answered = await shop.placed(), await shop.placed()
-    await clock.publishes()
     await shop.hears(shop.reserved(answered))
+    await clock.publishes()
     await clock.at(0)
     await clock.at(1.01)
     assert await status(shop, order_id) == "placed", "its event may have taken five seconds to be published"
@@ -111,31 +111,22 @@ async def test_the_first_look_after_a_start_gives_every_order_its_time(shop: Any
     assert await status(shop, order_id) == "placed"
 
 
-async def test_a_sweep_starts_where_the_last_one_found_all_decided(shop: Any) -> None:
-    """Orders are looked for by id, not by an index on their status: the sweep must neither skip nor start over."""
-    early, waits, late = await shop.placed(), await shop.placed(), await shop.placed()
-    await shop.hears(shop.reserved(early))
-
-    async def sweep(minutes: float) -> UUID:
-        async with shop.service.database.unit() as unit:
-            now = unit.now
-            unit.now += timedelta(minutes=minutes)
-            await cancel_unanswered(unit, now - timedelta(minutes=1))
-        async with shop.service.database.unit() as unit:
-            low: UUID = await unit.sql.fetchval("SELECT low FROM sweeps")
-        return low
-
-    low = await sweep(0)
-    assert low < early
-    assert await sweep(5) < early, "an order may not be passed while it could still be uncommitted or undecided"
+async def swept(shop: Any, minutes: float) -> UUID:
+    """A sweep over all orders of half a minute's age, as if at some minute from now; answers its low mark."""
     async with shop.service.database.unit() as unit:
-        await unit.sql.execute("UPDATE orders SET status = 'confirmed' WHERE id <> $1", waits)
-    async with shop.service.database.unit() as unit:
-        unit.now += timedelta(minutes=5)
-        await cancel_unanswered(unit, unit.now - timedelta(minutes=1), passed_over_only=True)
-        low = await unit.sql.fetchval("SELECT low FROM sweeps")
-    assert await status(shop, waits) == "cancelled"
-    assert low > late
+        unit.now += timedelta(minutes=minutes)
+        await cancel_unanswered(unit, unit.now - timedelta(seconds=1))
+        low: UUID = await unit.sql.fetchval("SELECT low FROM sweeps")
+    return low
+
+
+async def test_a_sweep_passes_no_order_that_could_still_be_uncommitted(shop: Any) -> None:
+    """Ids are made before the commit: the mark stays behind whatever a unit may still bring."""
+    decided = await shop.placed()
+    await shop.hears(shop.reserved(decided))
+    assert await swept(shop, 0.1) < decided
+    assert await swept(shop, 5) > decided
+    assert await swept(shop, 1) > decided, "it never goes back"
 
 
 async def test_the_low_mark_stops_at_the_first_order_that_still_waits(shop: Any) -> None:
@@ -155,7 +146,9 @@ async def test_a_backorder_is_not_waited_for_for_ever(shop: Any) -> None:
     await shop.hears(*(shop.backordered(order_id) for order_id in (old, young, served)))
     async with shop.service.database.unit() as unit:
         for order_id in (old, served):
-            await unit.sql.execute("UPDATE waiting_items SET since = since - interval '30 days' WHERE order_id = $1", order_id)
+            await unit.sql.execute(
+                "UPDATE waiting_items SET since = since - interval '30 days' WHERE order_id = $1", order_id
+            )
             await unit.sql.execute(
                 "UPDATE orders SET waiting = jsonb_set(waiting, '{since}', to_jsonb(now() - interval '30 days')) "
                 "WHERE id = $1",

@@ -1,4 +1,4 @@
-"""The state machine, alone: whatever is said to an order in whatever order, it never goes back and counts every fact."""
+"""The state machine, alone: whatever an order is told in whatever order, it never goes back and counts every fact."""
 
 from collections.abc import Callable
 from contextlib import suppress

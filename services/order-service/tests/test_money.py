@@ -141,7 +141,12 @@ def test_what_breaks_a_rule_is_told_with_its_place(order: dict[str, Any], pointe
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     wrong = refused(lines=[*one(amount="0.001"), *one()], shipping="0.001")
-    assert [each["pointer"] for each in wrong.errors] == ["/lines/0/amount", "/lines/1/line_id", "/lines/1", "/shipping"]
+    assert [each["pointer"] for each in wrong.errors] == [
+        "/lines/0/amount",
+        "/lines/1/line_id",
+        "/lines/1",
+        "/shipping",
+    ]
 
 
 def test_the_limits_stay_within_what_decimal_computes_exactly() -> None:
