@@ -1,5 +1,6 @@
 """The front door: what ordinary routes and hot ones have in common, and garbage at both."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from crossdock_chassis import _middleware
 from crossdock_chassis._api import Api
 from crossdock_chassis._auth import requires
 from crossdock_chassis._http import accepts, answer, cause
@@ -299,6 +301,21 @@ async def test_a_body_in_pieces(client: httpx.AsyncClient, path: str) -> None:
             yield bytes([byte])
 
     assert (await client.post(path, content=body(), headers=JSON)).status_code == 201
+
+
+@both
+async def test_a_body_that_stands_still_is_given_up(
+    client: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_middleware, "IDLE_SECONDS", 0.01)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"refer'
+        await asyncio.Event().wait()
+
+    answered = await client.post(path, content=body(), headers=JSON)
+    is_problem(answered, 408, "too-slow")
+    assert answered.headers["connection"] == "close"
 
 
 @both

@@ -28,6 +28,7 @@ from crossdock_chassis._problems import (
     INTERNAL,
     MALFORMED_REQUEST,
     TOO_LARGE,
+    TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED_TYPE,
     Problems,
@@ -37,6 +38,9 @@ from crossdock_chassis._request import CURRENT, KEY, RequestState, Verifier, rou
 from crossdock_chassis._route import JSON, HotRoute, is_json, strict_json
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+
+IDLE_SECONDS: Final = 60.0
+"""A body may take its time, but not stand still for longer: each one holds a task and a connection."""
 
 log = logging.getLogger(__name__)
 
@@ -125,11 +129,13 @@ class Front:
         what comes, and for an ordinary route does what `HotRoute` does by itself: token, content type, strict JSON."""
         seen = 0
         plan: Plan | None = None
-        started = False
+        started = complete = False
         chunks: list[bytes] = []
 
         async def bounded() -> Message:
-            nonlocal seen, plan, started
+            nonlocal seen, plan, started, complete
+            if complete:  # who asks on waits for the client to go, for as long as that takes
+                return await receive()
             if not started:
                 started = True
                 if not state.checked:
@@ -139,10 +145,15 @@ class Front:
                 length = state.headers.get(b"content-length")
                 if length is not None and length.isdigit() and int(length) > state.body_limit:
                     raise _too_large(state.body_limit)
-            message = await receive()
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    message = await receive()
+            except TimeoutError:
+                raise Refusal(TOO_SLOW, f"Nothing came for {IDLE_SECONDS:g} seconds") from None
             if message["type"] != "http.request":
                 return message
             body = message.get("body", b"")
+            complete = not message.get("more_body", False)
             seen += len(body)
             if seen > state.body_limit:
                 raise _too_large(state.body_limit)
@@ -150,7 +161,7 @@ class Front:
                 if not is_json(state.header(b"content-type")):
                     raise Refusal(UNSUPPORTED_TYPE, f"Send {JSON}")
                 chunks.append(body)
-                if not message.get("more_body", False):
+                if complete:
                     strict_json(b"".join(chunks))
             return message
 

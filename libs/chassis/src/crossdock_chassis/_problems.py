@@ -62,6 +62,7 @@ UNAUTHENTICATED: Final = Problem(401, "unauthenticated", "A valid access token i
 FORBIDDEN: Final = Problem(403, "forbidden", "The token does not allow this")
 NOT_FOUND: Final = Problem(404, "not-found", "There is nothing here")
 METHOD_NOT_ALLOWED: Final = Problem(405, "method-not-allowed", "This resource does not answer to that method")
+TOO_SLOW: Final = Problem(408, "too-slow", "The body did not come in time", headers=lambda _: {"Connection": "close"})
 PRECONDITION_FAILED: Final = Problem(412, "precondition-failed", "It has changed since you read it")
 TOO_LARGE: Final = Problem(413, "too-large", "The body is larger than this resource takes")
 UNSUPPORTED_TYPE: Final = Problem(415, "unsupported-media-type", "This resource does not take that content type")
