@@ -101,7 +101,7 @@ class House:
         """New items that order-service knows, with so much of each at that location."""
         names = [f"SKU-{uuid4().hex[:10]}" for _ in range(count)]
         async with self.client(INVENTORY) as client:
-            for rank, place in enumerate(LOCATIONS):
+            for rank, place in enumerate(LOCATIONS, start=1):
                 answer = await client.post("/v1/locations", json={"location_id": place, "rank": rank, "name": place})
                 assert answer.status_code in (200, 201), answer.text
             for name in names:

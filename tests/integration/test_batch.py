@@ -51,9 +51,7 @@ async def test_each_line_is_answered_in_its_place_and_only_the_good_ones_are_kep
                 assert each["problem"]["type"].startswith("urn:crossdock:problem:")
         house.accepted |= {("acme", name): order_id for name, order_id in created.items()}
 
-        again = await client.post(
-            "/v1/orders:batch", content=content, headers={"content-type": "application/x-ndjson"}
-        )
+        again = await client.post("/v1/orders:batch", content=content, headers={"content-type": "application/x-ndjson"})
         repeated = Counter(json.loads(line)["outcome"] for line in again.text.splitlines())
         counts = Counter(outcome for _, outcome in sent)
         assert repeated == {

@@ -44,7 +44,6 @@ REFUSED: dict[str, Callable[[House], str]] = {
     "not yet valid": lambda house: signed(house, claims(house, nbf=int(time.time()) + 3600)),
     "for another audience": lambda house: signed(house, claims(house, aud="elsewhere")),
     "of another issuer": lambda house: signed(house, claims(house, iss="http://127.0.0.1:1")),
-    "of no partner": lambda house: signed(house, {k: v for k, v in claims(house).items() if k != "partner"}),
     "signed by a stranger under our key's name": lambda house: signed(house, claims(house), foreign_key(house)),
     "signed by a key nobody published": lambda house: signed(house, claims(house), key := foreign_key(house), key.kid),
     "changed after it was signed": lambda house: _with_partner(house.token("acme"), house.token("globex")),
@@ -69,6 +68,13 @@ async def test_a_token_that_is_not_good_opens_nothing(house: House, kind: str) -
             assert answer.status_code == 401, answer.text
             assert answer.headers["www-authenticate"].startswith("Bearer")
             assert answer.json()["type"].startswith("urn:crossdock:problem:")
+
+
+async def test_a_token_of_no_partner_is_known_and_may_do_nothing(house: House) -> None:
+    token = signed(house, {name: value for name, value in claims(house).items() if name != "partner"})
+    async with httpx.AsyncClient(base_url=house.stack.url("order-service"), timeout=60) as client:
+        answer = await client.get("/v1/orders", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 403, answer.text
 
 
 async def test_one_that_the_issuer_gave_over_http_opens_what_its_scope_says(house: House) -> None:

@@ -119,3 +119,9 @@ async def test_one_type_after_another_on_one_key_keeps_its_order(service: Servic
 
 def test_ids_sort_by_time() -> None:
     assert sorted(ids := [uuid7() for _ in range(1000)]) == ids
+
+
+async def test_a_record_whose_type_is_empty_is_poison_and_not_merely_of_an_unknown_type(service: Service) -> None:
+    message = Message("crossdock.orders.v1", b"k", b"{", {"ce_specversion": b"1.0", "ce_type": b""})
+    await take(service, [Record(message, 0, 5, 0.0)])
+    assert await letters(service) == [(5, "poison")]

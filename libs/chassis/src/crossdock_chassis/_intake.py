@@ -340,7 +340,7 @@ def _mirror(group: str, record: Record, state: str, reason: str) -> Message:
 def _type_header(message: Message) -> str | None:
     """The type of a binary-mode event without decoding it; None when it must be looked at."""
     raw = message.headers.get("ce_type")
-    if raw is None or message.headers.get("content-type", b"").lower().startswith(STRUCTURED):
+    if not raw or message.headers.get("content-type", b"").lower().startswith(STRUCTURED):
         return None
     return raw.decode("utf-8", "replace")
 
