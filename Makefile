@@ -1,6 +1,6 @@
 # Everything starts from a bare clone: `make up` to see it work, `make test` to prove it.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration lint types contracts bench lock
+.PHONY: help install up down status logs reset test test-unit test-integration lint types contracts generate bench lock
 
 # The first Python that is new enough; PYTHON=/path/to/python names another.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -50,6 +50,11 @@ contracts: install  ## event contracts, imports between packages, generated file
 	@$(RUN) crossdock_events check
 	@$(BIN)/lint-imports
 	@$(RUN) crossdock_local.checks
+
+generate: install  ## write the generated files anew: schemas, examples, AsyncAPI, OpenAPI, event pages
+	@$(RUN) crossdock_events freeze
+	@for each in asyncapi topics docs; do $(RUN) crossdock_events $$each --write || exit 1; done
+	@$(RUN) crossdock_local.checks write
 
 bench: install  ## one run, one table
 	@$(RUN) bench

@@ -31,7 +31,9 @@ def differences() -> Iterator[str]:
     for service in installed():
         file = file_of(service)
         committed, made = file.read_text() if file.exists() else "", openapi(service)
-        lines = difflib.unified_diff(committed.splitlines(), made.splitlines(), str(file), "what the code says", n=2)
+        lines = difflib.unified_diff(
+            committed.splitlines(), made.splitlines(), str(file), "what the code says", n=2, lineterm=""
+        )
         yield from lines
 
 
