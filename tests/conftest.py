@@ -1,5 +1,6 @@
 """One whole stack for all tests across services: started once, killed in parts, checked again and again."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -28,5 +29,11 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def house(stack: Stack) -> House:
-    return House(stack)
+def house(stack: Stack) -> Iterator[House]:
+    """What earlier runs put on the log of a stack that stays is still there."""
+    house = House(stack)
+    memory = stack.home.root / "injected.json"
+    if memory.exists():
+        house.injected, house.poison = ({tuple(place) for place in places} for places in json.loads(memory.read_text()))
+    yield house
+    memory.write_text(json.dumps([sorted(house.injected), sorted(house.poison)]))

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Body = dict[str, Any]
 
 
-async def eventually(look: Callable[[], Awaitable[T]], seconds: float = PATIENCE) -> T:
+async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE) -> T:
     """The first answer that is true. Raises TimeoutError with the last that was not."""
     deadline = time.monotonic() + seconds
     while not (answer := await look()):

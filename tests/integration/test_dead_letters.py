@@ -31,9 +31,7 @@ async def letter_at(client: httpx.AsyncClient, place: Place, state: str) -> Body
             if (cursor := page["next"]) is None:
                 return None
 
-    found = await eventually(there)
-    assert found is not None
-    return found
+    return await eventually(there)
 
 
 async def act(

@@ -105,7 +105,8 @@ async def test_a_partial_order_takes_what_there_is_and_then_the_rest(house: Hous
         await house.receive({item: 4})
         await house.until(client, placed["id"], "confirmed")
     held = [each.event for each in await house.events(StockReserved, placed["id"])]
-    assert [sum(line.reserved for line in each.lines) for each in held] == [5, 9]
+    totals = [sum(line.reserved for line in each.lines) for each in held if isinstance(each, StockReserved)]
+    assert totals == [5, 9]
 
 
 async def test_a_cancelled_order_gives_its_stock_to_the_next(house: House) -> None:

@@ -1,0 +1,475 @@
+"""Every check of `crossdock verify` is seen to fail: each tampering is named by exactly the checks that should see it.
+
+Databases are tampered with in a transaction that is rolled back; the log keeps what is put on it, and the checker of all
+other tests is told of that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from house import INVENTORY, ORDERS, Body, House, order
+
+from crossdock_chassis.testing import envelope_of
+from crossdock_events.items import ItemEvent
+from crossdock_events.orders import OrderConfirmed, OrderEvent
+from crossdock_events.reservations import ReservationEvent
+from crossdock_local.postgres import database_in
+from crossdock_local.verify import Check, Known, Report, Subject, delivery, examine, orders, promises, stock
+from crossdock_local.verify.books import Books
+from crossdock_local.verify.log import Log
+
+
+@dataclass
+class Case:
+    """A house at rest with an order of each kind, and a transaction on each database."""
+
+    house: House
+    subject: Subject
+    log: Log
+    sql: dict[str, asyncpg.Connection]
+    items: Sequence[str]
+    confirmed: UUID
+    backordered: UUID
+    cancelled: UUID
+
+    async def examine(self, known: Known | None = None, log: Log | None = None) -> Report:
+        books = []
+        for source in self.subject.sources:
+            each = Books(source.name, source.groups, self.sql[source.name])
+            await each.look_at_positions()
+            books.append(each)
+        return await examine(books, log or self.log, known or self.house.known(), self.subject.earmark_after)
+
+    async def orders(self, statement: str, *values: object) -> None:
+        await self.sql[ORDERS].execute(statement, *values)
+
+    async def inventory(self, statement: str, *values: object) -> None:
+        await self.sql[INVENTORY].execute(statement, *values)
+
+
+Made = tuple[Sequence[str], Body, Body, Body]
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Made]:
+    """The orders, once the first test has made them."""
+    return []
+
+
+async def make(house: House) -> Made:
+    items = await house.items(2, on_hand=10)
+    async with house.client() as client:
+        confirmed = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 2), (items[1], 1)))
+        backordered = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 1), (items[1], 50)))
+        cancelled = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 3)))
+        await house.until(client, confirmed["id"], "confirmed")
+        await house.until(client, backordered["id"], "backordered")
+        await house.until(client, cancelled["id"], "confirmed")
+        await client.post(f"/v1/orders/{cancelled['id']}:cancel")
+    await house.adds_up()
+    return items, confirmed, backordered, cancelled
+
+
+@pytest.fixture
+async def case(house: House, made: list[Made]) -> AsyncIterator[Case]:
+    if not made:
+        made.append(await make(house))
+    items, *placed = made[0]
+    subject = await asyncio.to_thread(Subject.of, house.stack)
+    async with AsyncExitStack() as exits:
+        sql = {}
+        for source in subject.sources:
+            database = source.dsn.rpartition("/")[2]
+            admin = await asyncpg.connect(database_in(house.stack.servers.databases.admin_dsn, database))
+            exits.push_async_callback(admin.close)
+            await admin.execute("BEGIN; SET LOCAL session_replication_role = replica")  # triggers and foreign keys rest
+            sql[source.name] = admin
+        ids = [UUID(each["id"]) for each in placed]
+        yield Case(house, subject, await house.log(*subject.topics), sql, items, *ids)
+
+
+Tamper = Callable[[Case], Awaitable[object]]
+ORPHAN = "00000000-0000-7000-8000-000000000000"
+
+
+async def _unchecked(case: Case, statement: str, *values: object) -> None:
+    await case.inventory("ALTER TABLE levels DROP CONSTRAINT levels_reserved_is_there")
+    await case.inventory(statement, *values)
+
+
+TAMPERINGS: dict[str, tuple[Tamper, set[Check]]] = {
+    "an order is deleted": (
+        lambda c: c.orders("DELETE FROM orders WHERE id = $1", c.confirmed),
+        {orders.MISSING, orders.NOT_ITS_EVENTS, promises.NO_ORDER},
+    ),
+    "an order has another id": (
+        lambda c: c.orders("UPDATE orders SET id = $2::uuid WHERE id = $1", c.confirmed, ORPHAN),
+        {orders.ANOTHER, orders.NOT_ITS_EVENTS, promises.NO_ORDER, promises.NOT_AGREED},
+    ),
+    "a decision is forgotten": (
+        lambda c: c.orders(
+            "UPDATE orders SET status = 'placed', decided_at = NULL, version = 1, history = history - 1 WHERE id = $1",
+            c.confirmed,
+        ),
+        {orders.UNDECIDED, orders.NOT_ITS_EVENTS, promises.NOT_AGREED},
+    ),
+    "a backorder no longer says what for": (
+        lambda c: c.orders("UPDATE orders SET waiting = NULL WHERE id = $1", c.backordered),
+        {orders.NAMELESS, orders.NOT_ITS_EVENTS},
+    ),
+    "a backorder is not found by its item": (
+        lambda c: c.orders("DELETE FROM waiting_items WHERE order_id = $1", c.backordered),
+        {orders.NAMELESS},
+    ),
+    "a confirmed order says that it waits": (
+        lambda c: c.orders(
+            "UPDATE orders SET waiting = (SELECT waiting FROM orders WHERE id = $2) WHERE id = $1",
+            c.confirmed,
+            c.backordered,
+        ),
+        {orders.NAMELESS},
+    ),
+    "a backorder waits for other lines than it said": (
+        lambda c: c.orders(
+            "UPDATE orders SET waiting = jsonb_set(waiting, '{lines,0,requested}', '77') WHERE id = $1", c.backordered
+        ),
+        {orders.NOT_ITS_EVENTS},
+    ),
+    "a history lacks an event": (
+        lambda c: c.orders("UPDATE orders SET history = history - 1 WHERE id = $1", c.confirmed),
+        {orders.NOT_ITS_EVENTS},
+    ),
+    "an answer was not heard": (
+        lambda c: c.orders("UPDATE orders SET reservation_sequence = 0 WHERE id = $1", c.confirmed),
+        {orders.UNHEARD},
+    ),
+    "an answer was heard that nobody gave": (
+        lambda c: c.orders("UPDATE orders SET reservation_sequence = 9 WHERE id = $1", c.confirmed),
+        {orders.NOT_ITS_EVENTS},
+    ),
+    "an item is forgotten": (
+        lambda c: c.orders("DELETE FROM known_items WHERE item_id = $1", c.items[0]),
+        {orders.NOT_THE_ITEMS},
+    ),
+    "a projection is behind": (
+        lambda c: c.orders("UPDATE projection_head SET sequence = 0 WHERE key = $1", c.items[0]),
+        {delivery.PROJECTION_BEHIND},
+    ),
+    "a movement is deleted": (
+        lambda c: c.inventory("DELETE FROM movements WHERE item_id = $1 AND kind = 'receipt'", c.items[0]),
+        {stock.LEDGER, stock.DOCUMENT},
+    ),
+    "a receipt is counted twice": (
+        lambda c: c.inventory(
+            "INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, cause, at) "
+            "SELECT item_id, location_id, on_hand, reserved, kind, reference, cause, at FROM movements "
+            "WHERE item_id = $1 AND kind = 'receipt'",
+            c.items[0],
+        ),
+        {stock.LEDGER, stock.DOCUMENT},
+    ),
+    "a level is bumped": (
+        lambda c: c.inventory("UPDATE levels SET on_hand = on_hand + 1 WHERE item_id = $1", c.items[0]),
+        {stock.LEDGER, stock.NOT_SAID},
+    ),
+    "reserved is bumped": (
+        lambda c: c.inventory("UPDATE levels SET reserved = reserved + 1 WHERE item_id = $1", c.items[0]),
+        {stock.LEDGER, stock.HELD, stock.NOT_SAID},
+    ),
+    "more is promised than is there": (
+        lambda c: _unchecked(c, "UPDATE levels SET reserved = on_hand + 1 WHERE item_id = $1", c.items[0]),
+        {stock.OVERSOLD, stock.LEDGER, stock.HELD, stock.NOT_SAID},
+    ),
+    "a level is below zero": (
+        lambda c: _unchecked(c, "UPDATE levels SET on_hand = -1, reserved = -2 WHERE item_id = $1", c.items[0]),
+        {stock.NEGATIVE, stock.LEDGER, stock.HELD, stock.NOT_SAID},
+    ),
+    "an order is reserved twice": (
+        lambda c: c.inventory(
+            "WITH again AS (UPDATE levels SET reserved = reserved + 2 WHERE item_id = $1) "
+            "INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, line_id, cause, at) "
+            "SELECT item_id, location_id, on_hand, reserved, kind, reference, line_id, cause, at FROM movements "
+            "WHERE item_id = $1 AND reference = $2::text AND kind = 'reservation'",
+            c.items[0],
+            str(c.confirmed),
+        ),
+        {stock.EFFECT, stock.HELD, stock.NOT_SAID},
+    ),
+    "an allocation is lost": (
+        lambda c: c.inventory("DELETE FROM allocations WHERE order_id = $1 AND item_id = $2", c.confirmed, c.items[0]),
+        {stock.HELD, stock.LINES, stock.EFFECT, promises.NOT_ASKED, promises.NOT_SAID},
+    ),
+    "a line is lost": (
+        lambda c: c.inventory(
+            "DELETE FROM reservation_lines WHERE order_id = $1 AND item_id = $2", c.confirmed, c.items[0]
+        ),
+        {stock.ORPHANS, promises.NOT_ASKED},
+    ),
+    "a line asks for more than its order": (
+        lambda c: c.inventory("UPDATE reservation_lines SET requested = 9 WHERE order_id = $1", c.confirmed),
+        {stock.LINES, promises.NOT_ASKED},
+    ),
+    "a reservation outlives its order": (
+        lambda c: c.inventory(
+            "WITH moved AS ("
+            "    UPDATE allocations SET order_id = $2 WHERE order_id = $1 AND item_id = $3"
+            ") UPDATE reservation_lines SET reserved = 0 WHERE order_id = $1 AND item_id = $3",
+            c.confirmed,
+            c.cancelled,
+            c.items[0],
+        ),
+        {stock.LINES, stock.EFFECT, promises.HOLDS_AFTER_END, promises.NOT_ASKED, promises.NOT_SAID},
+    ),
+    "a reservation is of no order": (
+        lambda c: c.inventory(
+            "INSERT INTO reservations (order_id, status, sequence, partial, correlation_id, changed_at) "
+            "VALUES ($1::uuid, 'released', 1, false, $1::uuid, now())",
+            ORPHAN,
+        ),
+        {promises.NO_ORDER, promises.NOT_SAID},
+    ),
+    "a reservation is gone": (
+        lambda c: c.inventory("DELETE FROM reservations WHERE order_id = $1", c.backordered),
+        {promises.NOT_AGREED, promises.NOT_SAID, stock.LINES},
+    ),
+    "an open reservation waits": (
+        lambda c: c.inventory("UPDATE reservations SET status = 'waiting' WHERE order_id = $1", c.confirmed),
+        {promises.NOT_AGREED, promises.NOT_SAID, stock.LINES},
+    ),
+    "stock lies free beside who waits for it": (
+        lambda c: c.inventory(
+            "WITH more AS ("
+            "    INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, cause, at)"
+            "    SELECT $1::text, 'EAST', 100, 0, 'adjustment', 'found', $2::uuid, now()"
+            ") UPDATE levels SET on_hand = on_hand + 100 WHERE item_id = $1::text",
+            c.items[1],
+            ORPHAN,
+        ),
+        {promises.WAITS_IN_VAIN, stock.DOCUMENT, stock.NOT_SAID},
+    ),
+    "an item has another status than was said": (
+        lambda c: c.inventory("UPDATE items SET sequence = 5 WHERE item_id = $1", c.items[0]),
+        {stock.NOT_THE_ITEM},
+    ),
+    "an event is still to be sent": (
+        lambda c: c.orders("UPDATE outbox SET published_at = NULL WHERE key = $1", str(c.confirmed).encode()),
+        {delivery.LOST},
+    ),
+    "an event was marked and never sent": (
+        lambda c: c.orders(
+            "INSERT INTO outbox (event_id, topic, key, value, headers, published_at) "
+            "SELECT $2::uuid, topic, key, value, headers, published_at FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
+            str(c.confirmed).encode(),
+            ORPHAN,
+        ),
+        {delivery.LOST},
+    ),
+    "an event was committed twice": (
+        lambda c: c.orders(
+            "INSERT INTO outbox (event_id, topic, key, value, headers, published_at) "
+            "SELECT event_id, topic, key, value, headers, published_at FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
+            str(c.confirmed).encode(),
+        ),
+        {delivery.COMMITTED_TWICE},
+    ),
+    "an event is on Kafka as something else": (
+        lambda c: c.orders("UPDATE outbox SET value = '{}' WHERE key = $1", str(c.confirmed).encode()),
+        {delivery.ALTERED},
+    ),
+    "an outbox row is dropped": (
+        lambda c: c.orders(
+            "DELETE FROM outbox WHERE id = (SELECT min(id) FROM outbox WHERE key = $1)", str(c.confirmed).encode()
+        ),
+        {delivery.NEVER_COMMITTED},
+    ),
+    "an event was passed over": (
+        lambda c: c.inventory(
+            "DELETE FROM inbox WHERE event_id = $1", c.log.by_key(OrderEvent.topic.name)[str(c.confirmed)][0].id
+        ),
+        {delivery.PASSED_OVER},
+    ),
+    "an event was handled that is not there": (
+        lambda c: c.inventory("INSERT INTO inbox (event_id) VALUES ($1::uuid)", ORPHAN),
+        {delivery.HANDLED_NOT_THERE},
+    ),
+    "a position is beyond the end": (
+        lambda c: c.inventory("UPDATE consumer_position SET next = next + 1000 WHERE partition = 3"),
+        {delivery.BEYOND_END},
+    ),
+    "a key is parked for nothing": (
+        lambda c: c.inventory(
+            "INSERT INTO parked_key (consumer_group, topic, key) VALUES ('inventory-service', $1, 'k')",
+            OrderEvent.topic.name,
+        ),
+        {delivery.PARKED_APART},
+    ),
+    "a dead letter is of no record": (
+        lambda c: c.inventory(
+            'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", value, headers, state, reason, '
+            "fingerprint) VALUES ('inventory-service', $1, 0, 1000000, 'x', '{}', 'poison', 'x', 'x')",
+            OrderEvent.topic.name,
+        ),
+        {delivery.NO_SUCH_RECORD, delivery.NO_MIRROR, delivery.NOT_THE_POISON},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+async def test_tampering_with_a_database_is_seen(case: Case, what: str) -> None:
+    tamper, expected = TAMPERINGS[what]
+    await tamper(case)
+    report = await case.examine()
+    assert report.checks == expected, str(report)
+    assert not report.clean
+
+
+async def test_poison_that_is_not_accounted_for_is_seen(case: Case) -> None:
+    """A real dead letter with a parked one behind it, then each part of it taken away."""
+    house, key = case.house, str(case.confirmed).encode()
+    entry = case.log.by_key(OrderEvent.topic.name)[str(case.confirmed)][0]
+    insert = (
+        'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", key, value, headers, state, reason, '
+        "fingerprint) VALUES ('inventory-service', $1, $2, $3, $4, $5, '{}', $6, 'x', 'x')"
+    )
+    place = entry.topic, entry.partition, entry.offset
+    park = "INSERT INTO parked_key (consumer_group, topic, key) VALUES ('inventory-service', $1, $2)"
+    await case.inventory(insert, *place, key, entry.value, "parked")
+    await case.inventory(park, entry.topic, key)
+    assert (await case.examine()).checks == {delivery.PARKED_FIRST, delivery.NO_MIRROR}
+    await case.inventory("UPDATE dead_letter SET state = 'poison' WHERE key = $1", key)
+    assert (await case.examine()).checks == {delivery.NO_MIRROR, delivery.NOT_THE_POISON}
+    known = replace(house.known(), poison=[*house.poison, entry.place])
+    assert (await case.examine(known)).checks == {delivery.NO_MIRROR}
+    known = replace(house.known(), poison=[*house.poison, ("crossdock.orders.v1", 0, 10**9), entry.place])
+    assert (await case.examine(known)).checks == {delivery.NO_MIRROR, delivery.NOT_THE_POISON}
+    await case.inventory("DELETE FROM parked_key WHERE key = $1", key)
+    assert delivery.PARKED_APART in (await case.examine()).checks
+
+
+async def test_a_parked_event_that_is_missing_is_seen(case: Case) -> None:
+    """The cancelled order's first event made poison: its cancel should wait behind it and does not."""
+    key = str(case.cancelled).encode()
+    entry = case.log.by_key(OrderEvent.topic.name)[str(case.cancelled)][0]
+    await case.inventory(
+        'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", key, value, headers, state, reason, '
+        "fingerprint) VALUES ('inventory-service', $1, $2, $3, $4, $5, '{}', 'poison', 'x', 'x')",
+        *entry.place,
+        key,
+        entry.value,
+    )
+    await case.inventory(
+        "INSERT INTO parked_key (consumer_group, topic, key) VALUES ('inventory-service', $1, $2)", entry.topic, key
+    )
+    report = await case.examine(replace(case.house.known(), poison=None))
+    assert report.checks == {delivery.NOT_PARKED, delivery.NO_MIRROR}, str(report)
+
+
+LOG_TAMPERINGS: dict[str, tuple[Sequence[int], set[Check]]] = {
+    "a gap": ([4], {delivery.GAP, orders.DECIDED_TWICE}),
+    "a sequence that was there": ([2], {delivery.SAME_SEQUENCE, orders.DECIDED_TWICE}),
+    "an inverted pair": ([4, 3], {delivery.DISORDER, orders.DECIDED_TWICE}),
+}
+
+
+@pytest.mark.parametrize("what", LOG_TAMPERINGS)
+async def test_tampering_with_the_log_is_seen(case: Case, what: str) -> None:
+    """Confirmations that order-service never committed, put on Kafka: nobody reacts to those."""
+    house = case.house
+    sequences, expected = LOG_TAMPERINGS[what]
+    async with house.client() as client:
+        placed = await house.post(client, order(f"PO-{uuid4().hex}", (case.items[0], 1)))
+        await house.until(client, placed["id"], "confirmed")
+    event = OrderConfirmed(order_id=UUID(placed["id"]), partner="acme", reference=placed["reference"])
+    envelopes = [envelope_of(event, sequence=sequence, source=ORDERS) for sequence in sequences]
+    places = [await house.inject(envelope.encode()) for envelope in envelopes]
+    await house.adds_up()
+    log = await house.log(*case.subject.topics)
+    report = await case.examine(replace(house.known(), injected=house.injected.difference(places)), log)
+    assert report.checks == expected | {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS}, str(report)
+
+
+async def test_an_event_out_of_the_blue_is_seen(case: Case) -> None:
+    house, unknown = case.house, uuid4()
+    event = OrderConfirmed(order_id=unknown, partner="acme", reference="x")
+    place = await house.inject(envelope_of(event, source=ORDERS).encode())
+    log = await house.log(*case.subject.topics)
+    report = await case.examine(replace(house.known(), injected=house.injected - {place}), log)
+    assert report.checks == {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS}, str(report)
+
+
+async def test_an_impossible_turn_is_seen(case: Case) -> None:
+    """After a cancel nothing may follow."""
+    house = case.house
+    cancelled = str(case.cancelled)
+    reference = next(name for (_, name), id in house.accepted.items() if id == cancelled)
+    event = OrderConfirmed(order_id=case.cancelled, partner="acme", reference=reference)
+    place = await house.inject(envelope_of(event, sequence=4, source=ORDERS).encode())
+    log = await house.log(*case.subject.topics)
+    report = await case.examine(replace(house.known(), injected=house.injected - {place}), log)
+    assert report.checks == {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS, orders.IMPOSSIBLE}, str(report)
+
+
+async def test_an_unread_item_is_seen(case: Case) -> None:
+    """An event that would change a projection, of which neither database knows."""
+    before = case.log.by_key(ItemEvent.topic.name)[case.items[0]][0]
+    headers = dict(before.headers) | {"ce_id": str(uuid4()).encode(), "ce_sequence": b"2".zfill(20)}
+    entry = before._replace(id=headers["ce_id"].decode(), sequence=2, offset=10**6, headers=tuple(headers.items()))
+    topics = case.log.topics | {entry.topic: [*case.log.topics[entry.topic], entry]}
+    report = await case.examine(log=Log(topics))
+    assert report.checks == {delivery.NEVER_COMMITTED, stock.NOT_THE_ITEM, orders.NOT_THE_ITEMS}, str(report)
+
+
+async def test_a_reservation_after_the_end_is_seen(case: Case) -> None:
+    before = case.log.by_key(ReservationEvent.topic.name)[str(case.cancelled)][-1]
+    entry = before._replace(id=str(uuid4()), sequence=3, offset=10**6)
+    topics = case.log.topics | {entry.topic: [*case.log.topics[entry.topic], entry]}
+    report = await case.examine(log=Log(topics))
+    expected = {promises.RESERVED_TWICE, promises.NOT_SAID, delivery.NEVER_COMMITTED, orders.UNHEARD}
+    assert report.checks == expected, str(report)
+
+
+async def test_a_stack_that_does_not_come_to_rest_is_said_to(house: House) -> None:
+    worker = house.stack.process("inventory-service.worker")
+    (item,) = await house.items(on_hand=10)
+    await house.adds_up()
+    worker.stop()
+    try:
+        async with house.client() as client:
+            placed = await house.post(client, order(f"PO-{uuid4().hex}", (item, 1)))
+        report = await house.verify(seconds=2)
+        assert not report.clean
+        assert report.unsettled == (f"inventory-service is 1 messages behind on {OrderEvent.topic.name}",)
+        assert "not settled" in str(report)
+        assert not report.by_check
+    finally:
+        worker.start()
+    await asyncio.to_thread(worker.wait_ready)
+    async with house.client() as client:
+        await house.until(client, placed["id"], "confirmed")
+    await house.adds_up()
+
+
+def test_all_is_well_in_one_line_and_trouble_is_bounded() -> None:
+    assert str(Report({})) == "verify: 0 lost · 0 oversold · 0 duplicated · ledger = levels"
+    many = Report({delivery.LOST: [f"event {n}" for n in range(1000)], stock.LEDGER: ["SKU-1 at EAST"]})
+    lines = str(many).splitlines()
+    assert lines[0] == "verify: 1000 lost · 0 oversold · 0 duplicated · ledger ≠ levels at 1"
+    assert len(lines) < 20
+    assert "    and 990 more" in lines
+
+
+def test_every_check_is_seen_to_fail_here() -> None:
+    made = {
+        check
+        for module in (delivery, orders, promises, stock)
+        for check in vars(module).values()
+        if isinstance(check, Check)
+    }
+    seen = {check for _, checks in [*TAMPERINGS.values(), *LOG_TAMPERINGS.values()] for check in checks}
+    seen |= {delivery.PARKED_FIRST, delivery.NOT_PARKED, orders.IMPOSSIBLE, promises.RESERVED_TWICE}
+    assert made == seen
