@@ -124,6 +124,9 @@ def _by_jgo(jars: Sequence[Jar], into: Path) -> None:
         group, artifact, version = jar.coordinates.split(":")
         shutil.copyfile(context.project(group, artifact).at_version(version).artifact().resolve(), into / jar.file)
 
+    if certificates := os.environ.get("SSL_CERT_FILE"):
+        # A company's own authority, set the usual way, which jgo's HTTP client calls by another name.
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", certificates)
     try:
         context = MavenContext(timeout=60)
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
