@@ -22,8 +22,10 @@ async def read(chunks: AsyncIterator[bytes], sheet: Sheet, *, most_rows: int) ->
                 sheet.broken("the record is too long: is a quote not closed?")
                 return
         rest += decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        sheet.broken("from here on the file is not UTF-8")
+    except UnicodeDecodeError as error:
+        readable = error.object[: error.start].decode("utf-8-sig")
+        _take_whole_records(rest + readable, sheet, most_rows)
+        sheet.broken("is not UTF-8")
         return
     if _take_whole_records(rest + "\n" if rest else rest, sheet, most_rows):
         sheet.broken("a quote is not closed")

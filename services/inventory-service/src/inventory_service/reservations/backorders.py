@@ -62,7 +62,7 @@ async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
             unit.publish(reservation.answer(), sequence=reservation.sequence, cause=cause)
         if served:
             await store.update_lines(unit, served)
-            await store.hold(unit, granted)
+            await store.hold_more(unit, granted)
             await store.decide(unit, served)
             await stocks.write(unit, stock)
     if done:
