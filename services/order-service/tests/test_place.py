@@ -6,8 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from crossdock_chassis.testing import published
+from crossdock_events import Cause
+from order_service.orders.draft import Draft, settle
+from order_service.orders.place import Placed, PlaceOrder, place_orders
 
 ADDRESS = {
     "name": "Ada Lovelace",
@@ -113,6 +117,20 @@ async def test_the_same_order_sent_fifty_times_at_once_is_one_order(shop: Any) -
     assert sorted(answer.status_code for answer in answers) == [200] * 49 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert await shop.count("orders") == await shop.count("outbox") == 1
+
+
+async def test_units_with_the_same_references_in_another_order_do_not_deadlock(shop: Any) -> None:
+    drafts = [settle(Draft.model_validate_json(json.dumps(shop.body(f"PO-{i}")))) for i in range(300)]
+    commands = [PlaceOrder("acme", draft, Cause(uuid7())) for draft in drafts]
+
+    async def place(batch: list[PlaceOrder]) -> int:
+        async with shop.service.database.unit() as unit:
+            return sum(isinstance(each, Placed) and each.created for each in await place_orders(unit, batch))
+
+    for start in range(0, 300, 50):
+        part = commands[start : start + 50]
+        assert sum(await asyncio.gather(place(part), place(part[::-1]), place(part), place(part[::-1]))) == 50
+    assert await shop.count("orders") == await shop.count("outbox") == 300
 
 
 async def test_what_one_sends_does_not_disturb_the_neighbours_in_its_unit(shop: Any) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from crossdock_chassis import Unit
 from crossdock_events.items import ItemEvent
 
-ACTIVE = "active"
-
 
 async def keep(unit: Unit, items: Mapping[str, tuple[ItemEvent, int]]) -> None:
     """The events by item, each with its sequence; what is older than what is known changes nothing."""
@@ -24,7 +22,14 @@ async def keep(unit: Unit, items: Mapping[str, tuple[ItemEvent, int]]) -> None:
     )
 
 
-async def statuses(unit: Unit, items: Iterable[str]) -> dict[str, str]:
-    """Of those that were ever registered, in one statement for a whole batch."""
-    rows = await unit.sql.fetch("SELECT item_id, status FROM known_items WHERE item_id = ANY($1::text[])", list(items))
+async def not_orderable(unit: Unit, items: Iterable[str]) -> dict[str, str | None]:
+    """Those of `items` that are not active, with their status; None: never registered. One statement for a whole batch,
+    which normally answers nothing."""
+    rows = await unit.sql.fetch(
+        """
+        SELECT wanted.item_id, known.status FROM unnest($1::text[]) AS wanted (item_id)
+        LEFT JOIN known_items AS known USING (item_id) WHERE known.status IS DISTINCT FROM 'active'
+        """,
+        list(items),
+    )
     return {row["item_id"]: row["status"] for row in rows}
