@@ -1,7 +1,7 @@
 """Every check of `crossdock verify` is seen to fail: each tampering is named by exactly the checks that should see it.
 
-Databases are tampered with in a transaction that is rolled back; the log keeps what is put on it, and the checker of all
-other tests is told of that.
+Databases are tampered with in a transaction that is rolled back. The log keeps what is put on it, and the checker of
+all other tests is told of that.
 """
 
 import asyncio

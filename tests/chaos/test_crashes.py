@@ -1,0 +1,92 @@
+"""Parts of the stack are killed under a steady load. Nothing is lost, oversold or done twice, and nobody waits in vain."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from house import INVENTORY, ORDERS, House
+from load import Outcome, load
+
+ORDERS_PER_SCENARIO = 1_500
+
+
+async def back(house: House, name: str) -> None:
+    handle = house.stack.process(name)
+    await asyncio.to_thread(handle.start)
+    await asyncio.to_thread(handle.wait_ready)
+
+
+async def crash(house: House, name: str) -> None:
+    await asyncio.to_thread(house.stack.process(name).kill)
+    await back(house, name)
+
+
+def nothing_amiss(outcome: Outcome, orders: int = ORDERS_PER_SCENARIO) -> None:
+    assert not outcome.refused, outcome.refused[:3]
+    assert not outcome.clashes
+    assert len(outcome.answered) == orders
+
+
+async def test_the_api_dies_with_requests_in_flight(house: House) -> None:
+    """Each answer that nobody saw resolves to one order when it is asked for again."""
+    async with load(house, ORDERS_PER_SCENARIO) as running:
+        for moment in (200, 600, 1_000):
+            await running.until(moment)
+            await crash(house, f"{ORDERS}.api")
+        outcome = await running.end()
+    nothing_amiss(outcome)
+    assert outcome.unseen > 0
+    await house.adds_up()
+
+
+async def test_the_workers_die_again_and_again(house: House) -> None:
+    async with load(house, ORDERS_PER_SCENARIO) as running:
+        for moment in (150, 500, 850, 1_200):
+            await running.until(moment)
+            await asyncio.gather(crash(house, f"{ORDERS}.worker"), crash(house, f"{INVENTORY}.worker"))
+        outcome = await running.end()
+    nothing_amiss(outcome)
+    await house.adds_up()
+
+
+async def test_the_broker_dies(house: House) -> None:
+    """Orders are taken while it is away."""
+    async with load(house, ORDERS_PER_SCENARIO) as running:
+        await running.until(300)
+        await asyncio.to_thread(house.stack.process("kafka").kill)
+        await running.until(800)
+        await back(house, "kafka")
+        outcome = await running.end()
+    nothing_amiss(outcome)
+    await house.adds_up()
+
+
+async def test_postgresql_dies(house: House) -> None:
+    async with load(house, ORDERS_PER_SCENARIO) as running:
+        for moment in (300, 900):
+            await running.until(moment)
+            await crash(house, "postgres")
+        outcome = await running.end()
+    nothing_amiss(outcome)
+    assert outcome.unseen > 0
+    await house.adds_up()
+
+
+Scenario = Callable[[House, str], Awaitable[None]]
+
+
+@pytest.mark.parametrize("service", [ORDERS, INVENTORY])
+async def test_a_second_worker_comes_and_goes_in_mid_batch(house: House, service: str) -> None:
+    """Once it leaves in good order, once it dies."""
+    async with load(house, ORDERS_PER_SCENARIO) as running:
+        await running.until(200)
+        second = await asyncio.to_thread(house.stack.extra_worker, service)
+        await running.until(600)
+        await asyncio.to_thread(second.stop)
+        await running.until(800)
+        await asyncio.to_thread(second.start)
+        await asyncio.to_thread(second.wait_ready)
+        await asyncio.to_thread(second.kill)
+        outcome = await running.end()
+    nothing_amiss(outcome)
+    await house.adds_up()

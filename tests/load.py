@@ -1,0 +1,226 @@
+"""A steady load with retries, from a process of its own: partners who do not give up until they are answered.
+
+`Load` starts it and listens; `python load.py '{"orders": …}'` is it. Every order that was answered is a line on stdout.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from house import INVENTORY, ORDERS, House, order
+
+CLIENTS = 16
+GIVE_UP_SECONDS = 150.0
+PAUSE_SECONDS = 0.1
+AGAIN = frozenset({409, 503})
+"""409 with Retry-After: the same key is being answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`scarce` items get `received` more for every so many orders; one order in ten is cancelled."""
+
+    orders_url: str
+    inventory_url: str
+    token: str
+    tag: str
+    orders: int
+    plentiful: list[str]
+    scarce: list[str]
+    clients: int = CLIENTS
+    received: int = 5
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Of the whole load. `unseen`: requests whose answer was lost, each sent again until one was seen; `clashes`:
+    references that were answered with two different orders."""
+
+    answered: dict[str, str] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    unseen: int = 0
+    refused: list[str] = field(default_factory=list)
+    clashes: list[str] = field(default_factory=list)
+
+
+class Load:
+    """A running load. `until(n)` waits until so many orders were answered, `end` until all were."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.outcome = Outcome()
+        self._process = process
+        self._more = asyncio.Condition()
+        self._listening = asyncio.create_task(self._listen())
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(GIVE_UP_SECONDS), self._more:
+            await self._more.wait_for(lambda: len(self.outcome.answered) >= count or self._listening.done())
+        assert len(self.outcome.answered) >= count
+
+    async def end(self) -> Outcome:
+        async with asyncio.timeout(2 * GIVE_UP_SECONDS):
+            await self._listening
+            assert await self._process.wait() == 0
+        return self.outcome
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        outcome = self.outcome
+        async for line in self._process.stdout:
+            said = json.loads(line)
+            match said["what"]:
+                case "answered":
+                    if outcome.answered.setdefault(said["reference"], said["id"]) != said["id"]:
+                        outcome.clashes.append(said["reference"])
+                case "cancelled":
+                    outcome.cancelled.add(said["id"])
+                case "unseen":
+                    outcome.unseen += 1
+                case _:
+                    outcome.refused.append(said["problem"])
+            async with self._more:
+                self._more.notify_all()
+
+    async def stop(self) -> None:
+        self._listening.cancel()
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+@asynccontextmanager
+async def load(house: House, orders: int, **more: Any) -> AsyncIterator[Load]:
+    """Runs beside the block, with items of its own; what was answered is known to the checker afterwards."""
+    plentiful = await house.items(8, on_hand=10 * orders)
+    scarce = await house.items(2, on_hand=5)
+    plan = Plan(
+        house.stack.url(ORDERS),
+        house.stack.url(INVENTORY),
+        house.token("loader"),
+        uuid4().hex[:10],
+        orders,
+        plentiful,
+        scarce,
+        **more,
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, json.dumps(asdict(plan)), stdout=asyncio.subprocess.PIPE
+    )
+    running = Load(process)
+    try:
+        yield running
+    finally:
+        await running.stop()
+        house.accepted |= {("loader", name): order_id for name, order_id in running.outcome.answered.items()}
+
+
+# The process itself
+
+
+def say(**what: str) -> None:
+    print(json.dumps(what), flush=True)
+
+
+class Partner:
+    def __init__(self, plan: Plan, client: httpx.AsyncClient) -> None:
+        self._plan, self._client = plan, client
+
+    async def ask(self, url: str, body: Any, key: str | None = None) -> httpx.Response | None:
+        """Until it is answered for good; None when it never was."""
+        headers = {"Idempotency-Key": key} if key else {}
+        try:
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                while True:
+                    try:
+                        answer = await self._client.post(url, json=body, headers=headers)
+                    except httpx.ConnectError:
+                        pass  # nothing was sent
+                    except httpx.TransportError:
+                        say(what="unseen")
+                    else:
+                        if answer.status_code not in AGAIN or "retry-after" not in answer.headers:
+                            return answer
+                        if answer.json()["type"].endswith("outcome-unknown"):
+                            say(what="unseen")
+                    await asyncio.sleep(PAUSE_SECONDS)
+        except TimeoutError:
+            say(what="refused", problem=f"{url} was not answered")
+            return None
+
+    async def place(self, number: int, chance: random.Random) -> None:
+        plan = self._plan
+        reference = f"{plan.tag}-{number}"
+        body = _order(plan, reference, chance)
+        key = f"key-{reference}" if chance.random() < 0.5 else None  # without one the reference is the key
+        times = 2 if chance.random() < 0.05 else 1  # impatient: the same twice at once
+        cancels = chance.random() < 0.1
+        answers = await asyncio.gather(*(self.ask(f"{plan.orders_url}/v1/orders", body, key) for _ in range(times)))
+        for answer in answers:
+            if answer is None:
+                continue
+            if answer.status_code not in (200, 201):
+                say(what="refused", problem=f"{answer.status_code} {answer.text}")
+                return
+            say(what="answered", reference=reference, id=answer.json()["id"])
+        if cancels and answers[0] is not None:
+            order_id = answers[0].json()["id"]
+            answer = await self.ask(f"{plan.orders_url}/v1/orders/{order_id}:cancel", None)
+            if answer is not None and answer.status_code == 200:
+                say(what="cancelled", id=order_id)
+            elif answer is not None:
+                say(what="refused", problem=f"{answer.status_code} {answer.text}")
+
+    async def receive(self, number: int) -> None:
+        plan = self._plan
+        lines = [{"item_id": item, "quantity": plan.received} for item in plan.scarce]
+        body = {"reference": f"{plan.tag}-{number}", "location_id": "WEST", "lines": lines}
+        answer = await self.ask(f"{plan.inventory_url}/v1/receipts", body)
+        if answer is not None and answer.status_code not in (200, 201):
+            say(what="refused", problem=f"{answer.status_code} {answer.text}")
+
+
+def _order(plan: Plan, reference: str, chance: random.Random) -> dict[str, Any]:
+    """One to four lines, the same item twice now and then, a scarce one in every third order."""
+    lines = [(chance.choice(plan.plentiful), chance.randint(1, 3)) for _ in range(chance.randint(1, 3))]
+    if chance.random() < 0.3:
+        lines.append((chance.choice(plan.scarce), chance.randint(1, 4)))
+    if chance.random() < 0.1:
+        lines.append(lines[0])
+    return order(reference, *lines, priority=chance.randint(0, 9), partial=chance.random() < 0.2)
+
+
+async def run(plan: Plan) -> None:
+    chance = random.Random(plan.seed)
+    work: list[Callable[[Partner], Any]] = []
+    for number in range(plan.orders):
+        own = random.Random(chance.random())
+        work.append(lambda partner, number=number, own=own: partner.place(number, own))
+        if number % 50 == 49:
+            work.append(lambda partner, number=number: partner.receive(number))
+    left = iter(work)
+    headers = {"Authorization": f"Bearer {plan.token}"}
+    limits = httpx.Limits(max_connections=2 * plan.clients)
+    async with httpx.AsyncClient(headers=headers, timeout=20, limits=limits) as client:
+        partner = Partner(plan, client)
+
+        async def one() -> None:
+            for each in left:
+                await each(partner)
+
+        await asyncio.gather(*(one() for _ in range(plan.clients)))
+
+
+def main(arguments: Sequence[str]) -> None:
+    asyncio.run(run(Plan(**json.loads(arguments[0]))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
