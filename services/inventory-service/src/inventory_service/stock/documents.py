@@ -18,7 +18,7 @@ CLAIM = """
     ON CONFLICT DO NOTHING RETURNING id
 """
 
-FIND = "SELECT id, body, recorded_at FROM documents WHERE kind = $1 AND partner = $2 AND reference = $3"
+FIND = "SELECT id, body::text, recorded_at FROM documents WHERE kind = $1 AND partner = $2 AND reference = $3"
 
 KNOWN_LOCATIONS = "SELECT location_id FROM locations WHERE location_id = ANY($1::text[])"
 
