@@ -191,6 +191,14 @@ def test_ones_own_servers_are_used_and_left_alone(home: Path, up: Servers) -> No
     assert all(handle.alive for handle in up.handles)
 
 
+def test_a_role_that_somebody_made_on_their_own_server_is_not_taken_over(home: Path, up: Servers) -> None:
+    theirs = up.database("theirs")
+    guest = Servers(home, Ports.free(), own_postgres=up.databases.admin_dsn, own_kafka=up.bootstrap)
+    with pytest.raises(Refused, match="has a role theirs already"):
+        guest.database("theirs")
+    assert asyncio.run(ask(theirs, "SELECT 1")) == 1
+
+
 def test_a_broker_can_be_asked_for_only_when_it_was(home: Path) -> None:
     servers = Servers(home, Ports.free(), kafka=False)
     with pytest.raises(Refused, match="without Kafka"):

@@ -121,7 +121,7 @@ class ContainerPostgres(_InContainer):
         password = home.secret("postgres-superuser")
         made = DockerContainer(f"postgres:{MAJOR}").with_bind_ports(5432, port).with_env("POSTGRES_PASSWORD", password)
         dsn = f"postgresql://{SUPERUSER}:{password}@{made.get_container_host_ip()}:{port}/postgres"
-        self.databases = Databases(dsn, home)
+        self.databases = Databases(dsn, home, ours=True)
         self.process = Container("postgres", made, ready=lambda: in_thread(lambda: answers(dsn)))
 
 

@@ -24,6 +24,7 @@ from crossdock_local.report import SILENT, Report, step
 
 TOPIC_EXISTS = 36
 HEAP_MEGABYTES = 320
+MOST_COPIES = 3
 
 SETTINGS = """\
 process.roles=broker,controller
@@ -128,8 +129,9 @@ class Topics:
         admin = await self._admin()
         try:
             present = set(await admin.list_topics())
+            copies = min(MOST_COPIES, len((await admin.describe_cluster())["brokers"]))
             missing = [
-                NewTopic(topic.name, topic.partitions, 1, topic_configs=topic.config)
+                NewTopic(topic.name, topic.partitions, copies, topic_configs=topic.config)
                 for topic in wanted
                 if topic.name not in present
             ]

@@ -70,6 +70,9 @@ class Home:
             stream.write(password)
         return password
 
+    def has_secret(self, name: str) -> bool:
+        return (self.root / "secrets" / name).exists()
+
     def require_space(self, megabytes: int, what: str) -> None:
         """Raises Refused when the disk cannot take what is about to be written."""
         self.root.mkdir(parents=True, exist_ok=True)

@@ -59,11 +59,11 @@ def _binaries() -> Path:
 
 
 class Databases:
-    """A PostgreSQL server seen by its administrator: whoever started it."""
+    """A PostgreSQL server seen by its administrator. `ours`: nobody else has anything on it."""
 
-    def __init__(self, admin_dsn: str, home: Home) -> None:
+    def __init__(self, admin_dsn: str, home: Home, *, ours: bool) -> None:
         self.admin_dsn = admin_dsn
-        self._home = home
+        self._home, self._ours = home, ours
 
     def dsn(self, name: str) -> str:
         """For the role `name` on the database `name`."""
@@ -71,7 +71,10 @@ class Databases:
         return f"postgresql://{name}:{quote(self._home.secret(f'postgres-{name}'))}@{address}/{name}"
 
     def ensure(self, names: Sequence[str]) -> None:
-        """A role and a database of each name; none of the roles can connect to another's database. Repeatable."""
+        """A role and a database of each name; none of the roles can connect to another's database. Repeatable.
+
+        Raises Refused when somebody's own server has such a role that was not made here.
+        """
         in_thread(lambda: self._ensure(names))
 
     async def _ensure(self, names: Sequence[str]) -> None:
@@ -79,9 +82,12 @@ class Databases:
         try:
             present = {str(row["datname"]) for row in await admin.fetch("SELECT datname FROM pg_database")}
             roles = {str(row["rolname"]) for row in await admin.fetch("SELECT rolname FROM pg_roles")}
-            for shared in ("postgres", "template1"):
-                await admin.execute(f'REVOKE CONNECT ON DATABASE "{shared}" FROM PUBLIC')
+            if self._ours:
+                for shared in ("postgres", "template1"):
+                    await admin.execute(f'REVOKE CONNECT ON DATABASE "{shared}" FROM PUBLIC')
             for name in names:
+                if name in roles and not self._ours and not self._home.has_secret(f"postgres-{name}"):
+                    raise Refused(f"Your PostgreSQL has a role {name} already, made by somebody else: rename it first.")
                 password = self._home.secret(f"postgres-{name}")
                 verb = "ALTER" if name in roles else "CREATE"
                 await admin.execute(f"{verb} ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB PASSWORD '{password}'")
@@ -137,7 +143,7 @@ class Postgres:
             failed_because=self._explain,
         )
         self.databases = Databases(
-            f"postgresql://{SUPERUSER}:{home.secret('postgres-superuser')}@{HOST}:{port}/postgres", home
+            f"postgresql://{SUPERUSER}:{home.secret('postgres-superuser')}@{HOST}:{port}/postgres", home, ours=True
         )
 
     @property
@@ -221,10 +227,20 @@ class Postgres:
         if self.process.alive:
             return []
         found = []
-        for process in psutil.process_iter(["name", "cwd"]):
-            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data.resolve()):
+        for process in psutil.process_iter(["name", "cwd", "status"]):
+            ours = process.info["cwd"] == str(self._data.resolve())
+            if process.info["name"] == "postgres" and (ours or self._unreaped(process)):
                 found.append(process.pid)
         return found
+
+    def _unreaped(self, process: psutil.Process) -> bool:
+        """The postmaster itself, dead and not yet taken note of by init: to PostgreSQL its lock file is still held."""
+        if process.info["status"] != psutil.STATUS_ZOMBIE:
+            return False
+        try:
+            return (self._data / "postmaster.pid").read_text().splitlines()[0].strip() == str(process.pid)
+        except (FileNotFoundError, IndexError):
+            return False
 
     def _ready(self) -> bool:
         try:

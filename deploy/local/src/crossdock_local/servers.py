@@ -89,7 +89,7 @@ class Servers:
         self.bootstrap: str | None = own_kafka
         self._databases: Databases
         if own_postgres:
-            self._databases = Databases(own_postgres, self.home)
+            self._databases = Databases(own_postgres, self.home, ours=False)
         else:
             self._postgres = self._make_postgres(engine)
             self._databases = self._postgres.databases
