@@ -1,52 +1,83 @@
 """Generated files of the services, and the lock: `python -m crossdock_local.checks` compares, `… write` makes them.
 
-The OpenAPI description of each service is committed, so that a change of what clients see is read in review.
+The OpenAPI description of each service and the table of who hears what are committed, so that a change of what clients
+and subscribers see is read in review.
 """
 
 import difflib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crossdock_local.layout import checkout
-from crossdock_local.services import Installed, installed
+from crossdock_local.services import installed
+
+if TYPE_CHECKING:
+    from crossdock_chassis import Service
 
 # The description depends on none of these, and nothing connects to them.
 NOWHERE = {"postgres": "postgresql://nobody@127.0.0.1:1/none", "kafka": "127.0.0.1:1", "issuer": "http://127.0.0.1:1"}
 
 
-def openapi(service: Installed) -> str:
-    built = service.build({f"CROSSDOCK_{name.upper()}": value for name, value in NOWHERE.items()})
-    return json.dumps(built.api().openapi(), indent=2, sort_keys=True) + "\n"
+def generated() -> dict[Path, str]:
+    """What the code says, by the file that has to say it."""
+    folder = checkout() / "docs" / "generated"
+    built = {each.name: each.build({f"CROSSDOCK_{k.upper()}": v for k, v in NOWHERE.items()}) for each in installed()}
+    files = {
+        folder / f"{name}.openapi.json": json.dumps(service.api().openapi(), indent=2, sort_keys=True) + "\n"
+        for name, service in built.items()
+    }
+    return {**files, folder / "services.md": _who_hears_what(built)}
 
 
-def file_of(service: Installed) -> Path:
-    return checkout() / "docs" / "generated" / f"{service.name}.openapi.json"
+def _who_hears_what(services: Mapping[str, "Service"]) -> str:
+    from crossdock_events import CATALOGUE  # noqa: PLC0415  (the commands that only look at processes do without)
+
+    lines = [
+        "# Who says and who hears what",
+        "",
+        "<!-- Generated from the reaction tables of the services: `make generate`. -->",
+        "",
+        "A reaction happens once for each event; a projection only keeps what was said and can be rebuilt.",
+    ]
+    for name, service in services.items():
+        own = [event for event in CATALOGUE if event.topic.owner == name]
+        lines += ["", f"## {name}", "", "| says | on |", "|---|---|"]
+        lines += [f"| `{event.ce_type}` | `{event.topic.name}` |" for event in own]
+        lines += ["", "| hears | as | and does |", "|---|---|---|"]
+        for kind, table in (("reaction", service.reactions), ("projection", service.projections)):
+            for row in table:
+                heard = [f"`{event.ce_type}`" for event in CATALOGUE if issubclass(event, row.event)]
+                verb = f"{row.do.__module__}.{row.do.__name__}".removeprefix(f"{name.replace('-', '_')}.")
+                lines.append(f"| {', '.join(heard)} | {kind} | `{verb}` |")
+        read = sorted({topic for subscription in service.subscriptions() for topic in subscription.topics})
+        wrote = sorted({event.topic.name for event in own} | set(service.dead_letter_topics()))
+        lines += ["", f"May read {', '.join(f'`{t}`' for t in read)}; may write {', '.join(f'`{t}`' for t in wrote)}."]
+    return "\n".join(lines) + "\n"
 
 
 def differences() -> Iterator[str]:
-    """What differs between the committed descriptions and the code, as text to read."""
-    for service in installed():
-        file = file_of(service)
-        committed, made = file.read_text() if file.exists() else "", openapi(service)
-        lines = difflib.unified_diff(
+    """What differs between the committed files and the code, as text to read."""
+    for file, made in generated().items():
+        committed = file.read_text() if file.exists() else ""
+        yield from difflib.unified_diff(
             committed.splitlines(), made.splitlines(), str(file), "what the code says", n=2, lineterm=""
         )
-        yield from lines
 
 
 def main(arguments: list[str]) -> int:
     if arguments == ["write"]:
-        for service in installed():
-            file_of(service).parent.mkdir(parents=True, exist_ok=True)
-            file_of(service).write_text(openapi(service))
+        for file, made in generated().items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(made)
         return 0
     found = list(differences())
     print("\n".join(found[:60]), end="\n" if found else "")
     if found:
-        print("The OpenAPI descriptions are not what the code says: run `make generate` and read the difference.")
+        print("The generated files are not what the code says: run `make generate` and read the difference.")
     bootstrap = checkout() / "deploy" / "local" / "bootstrap.py"
     lock = subprocess.run([sys.executable, str(bootstrap), "check-lock"], check=False)
     return 1 if found or lock.returncode else 0
