@@ -14,10 +14,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 from examples import cancelled, placed
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossdock_chassis import Service
 from crossdock_chassis._consumer import Consumer, PositionUnknown
-from crossdock_chassis._kafka import TopicsMissing, check_topics, lag
+from crossdock_chassis._kafka import TopicsMissing, check_topics, lag, partition_of
 from crossdock_chassis._relay import Relay
 from crossdock_chassis.testing import Fresh, envelope_of
 from crossdock_events import CATALOGUE, Envelope, Event, Message
@@ -200,7 +202,7 @@ async def test_a_newer_version_stops_its_partition_and_no_other(service: Service
     orders = [placed(f"{tag}-{n}") for n in range(40)]
     blocked = orders[0]
     newer = envelope_of(blocked).encode()
-    (consumer,) = service.consumers()
+    consumer = await from_now_on(service)
     async with service.database.unit() as unit:
         unit.mirror(
             Message(newer.topic, newer.key, newer.value, {**newer.headers, "ce_type": b"crossdock.OrderPlaced.v9"})
@@ -216,6 +218,39 @@ async def test_a_newer_version_stops_its_partition_and_no_other(service: Service
         }
         await eventually(lambda: _has(service, tag, len(on_blocked) // 2))
     assert f"{tag}-0" not in await mine(service, tag)
+
+
+async def test_what_came_before_a_newer_version_in_one_fetch_is_handled(service: Service) -> None:
+    tag = uuid4().hex[:8]
+    order = placed(tag)
+    newer = envelope_of(order).encode()
+    consumer = await from_now_on(service)
+    async with service.database.unit() as unit:
+        unit.publish(order, sequence=1, cause=None)
+        unit.mirror(
+            Message(newer.topic, newer.key, newer.value, {**newer.headers, "ce_type": b"crossdock.OrderPlaced.v9"})
+        )
+    async with running(relay(service)):
+        await eventually(lambda: all_published(service))
+    async with running(consumer):
+        await eventually(lambda: _stopped(consumer))
+    assert await mine(service, tag) == {tag: 1}
+
+
+async def from_now_on(service: Service) -> Consumer:
+    """The service's consumer, behind whatever other tests have left on the topic."""
+    (consumer,) = service.consumers()
+    await consumer._ensure_positions()
+    client = AIOKafkaConsumer(bootstrap_servers=service.settings.kafka)
+    await client.start()
+    try:
+        ends = await client.end_offsets([TopicPartition(ORDERS, p) for p in range(4)])
+    finally:
+        await client.stop()
+    async with service.database.unit() as unit:
+        for tp, end in ends.items():
+            await unit.sql.execute("UPDATE consumer_position SET next = $1 WHERE partition = $2", end, tp.partition)
+    return consumer
 
 
 async def test_a_group_with_half_its_positions_stops_and_says_so(service: Service) -> None:
@@ -247,3 +282,9 @@ async def _stopped(consumer: Consumer) -> bool:
 
 async def _has(service: Service, tag: str, count: int) -> bool:
     return len(await mine(service, tag)) >= count
+
+
+@given(key=st.binary(max_size=80), partitions=st.integers(1, 50))
+def test_a_key_lies_where_every_other_client_puts_it(key: bytes, partitions: int) -> None:
+    everywhere = list(range(partitions))
+    assert partition_of(key, partitions) == DefaultPartitioner()(key, everywhere, everywhere)

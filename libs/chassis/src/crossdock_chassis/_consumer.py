@@ -19,6 +19,8 @@ from crossdock_events import Message
 log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 500
+PACE_SECONDS = 0.01
+"""Batches that are not full begin no closer together than this: a transaction for one costs what it costs for ten."""
 REPORT_SECONDS = 1.0
 STUCK_SECONDS = 30.0
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -150,7 +152,7 @@ class Consumer:
                 if reporting.done():
                     reporting.result()
                 fetched = await client.getmany(timeout_ms=200, max_records=self._limit)
-                self.progressed = time.monotonic()
+                self.progressed = began = time.monotonic()
                 if client.assignment() - self._next.keys() - self._stopped.keys():
                     await self._reposition(client)  # the database was away when they were assigned
                     continue
@@ -160,12 +162,17 @@ class Consumer:
                         continue
                     try:
                         await self._handle(client, batch)
-                        failures, self._limit = 0, BATCH_LIMIT
-                        continue
+                        handled = True
                     except Exception as error:
                         if not isinstance(error, PositionMoved) and not is_transient(error):
                             raise
                         log.warning("%s retries: %s: %s", self.subscription.group, type(error).__name__, error)
+                        handled = False
+                if handled:
+                    failures, self._limit = 0, BATCH_LIMIT
+                    if sum(map(len, batch.values())) < BATCH_LIMIT:
+                        await asyncio.sleep(began + PACE_SECONDS - time.monotonic())
+                    continue
                 failures += 1
                 self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
@@ -196,8 +203,11 @@ class Consumer:
             records = [_record(each) for each in found if each.offset >= expected]
             for position, record in enumerate(records):
                 if refusal := self._intake.refuses(record):
-                    self._stop(client, tp, f"offset {record.offset}: {refusal}")
                     records = records[:position]
+                    if records:  # those are handled first; then it is met again
+                        client.seek(tp, record.offset)
+                    else:
+                        self._stop(client, tp, f"offset {record.offset}: {refusal}")
                     break
             if records:
                 batch[tp] = records

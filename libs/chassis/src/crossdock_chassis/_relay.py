@@ -1,7 +1,6 @@
 """Facts out: committed outbox rows become Kafka records, in order, at least once, by one process at a time."""
 
 import asyncio
-import json
 import logging
 import time
 from collections import defaultdict
@@ -13,6 +12,7 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from pydantic_core import from_json
 
 from crossdock_chassis import _kafka, _outbox, _telemetry
 from crossdock_chassis._unit import CONNECTION_LOST, SERVER_STOPPING
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 READ_LIMIT = 2_000
 POLL_SECONDS = 1.0
+PACE_SECONDS = 0.01
+"""What is committed while one batch is on its way is gathered for so long before the next: many small batches cost the
+broker and this process several times as much as a few."""
 RESCAN_SECONDS = 5.0
 LEASE_SECONDS = 2.0
 SEND_SECONDS = 10.0
@@ -155,14 +158,20 @@ class Relay:
                 low.advance(verified, max(sent))
             if failure is not None:
                 raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
+            if len(rows) < READ_LIMIT and not stopping.is_set():
+                await asyncio.sleep(verified + PACE_SECONDS - time.monotonic())
 
 
 async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
     """The ids that Kafka has acknowledged, a prefix for each partition and so for each key, and what went wrong."""
+    partitions = {
+        topic: len(await asyncio.wait_for(producer.partitions_for(topic), SEND_SECONDS))
+        for topic in {row["topic"] for row in rows}
+    }
     lanes: dict[tuple[str, int], list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
-        partitions = sorted(await asyncio.wait_for(producer.partitions_for(row["topic"]), SEND_SECONDS))
-        lanes[row["topic"], producer._partitioner(row["key"], partitions, partitions)].append(row)
+        topic, key = row["topic"], row["key"]
+        lanes[topic, 0 if key is None else _kafka.partition_of(key, partitions[topic])].append(row)
     outcomes = await asyncio.gather(
         *(_send_lane(producer, topic, partition, lane) for (topic, partition), lane in lanes.items())
     )
@@ -179,7 +188,7 @@ async def _send_lane(
         batch, ids = producer.create_batch(), []
         while position < len(lane):
             row = lane[position]
-            headers = [(name, value.encode()) for name, value in json.loads(row["headers"]).items()]
+            headers = [(name, value.encode()) for name, value in from_json(row["headers"]).items()]
             if batch.append(key=row["key"], value=row["value"], timestamp=None, headers=headers) is None:
                 break
             ids.append(row["id"])
