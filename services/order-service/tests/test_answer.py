@@ -74,6 +74,15 @@ async def test_old_news_changes_nothing(shop: Any) -> None:
     assert (await shop.show(order_id))["version"] == 2
 
 
+async def test_an_older_answer_does_not_undo_what_a_newer_one_said(shop: Any) -> None:
+    order_id = await shop.placed()
+    await shop.hears(shop.reserved(order_id, shop.line("SKU-1", 3, 2), sequence=3))
+    assert await shop.hears(shop.backordered(order_id, shop.line("SKU-1", 3, 0), sequence=2)) == []
+    assert await shop.hears(shop.reserved(order_id, sequence=1)) == []
+    shown = await shop.show(order_id)
+    assert (shown["status"], shown["version"], shown["waiting"]["lines"][0]["missing"]) == ("backordered", 2, 1)
+
+
 async def test_an_answer_for_a_cancelled_order_is_ignored(shop: Any) -> None:
     order_id = await shop.placed()
     await shop.client.post(f"/v1/orders/{order_id}:cancel")

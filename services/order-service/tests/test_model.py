@@ -109,6 +109,17 @@ def test_saying_everything_twice_changes_nothing_more(steps: list[Step], data: s
     )
 
 
+@given(st.permutations([1, 2, 3, 4]), st.lists(st.integers(0, 3), max_size=6))
+def test_answers_in_any_order_end_where_the_latest_leads(sequences: list[int], repeats: list[int]) -> None:
+    """Inventory's answer number n says that n of 9 are reserved."""
+    subject = order()
+    for i in [*range(4), *repeats]:
+        if subject.hear(sequences[i]):
+            subject.reserved((line(9, sequences[i]),), NOW)
+    assert subject.waiting is not None
+    assert [each.reserved for each in subject.waiting.lines] == [4]
+
+
 def test_nothing_leads_back() -> None:
     def beyond(status: Status) -> set[Status]:
         reached: set[Status] = set()

@@ -100,7 +100,7 @@ class Draft(_Part):
     ship_to: Address | None = None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")]
     lines: Annotated[list[DraftLine], Field(min_length=1, max_length=500)]
-    discounts: Annotated[list[Discount], Field(max_length=50)] = []
+    discounts: Annotated[list[Discount], Field(default_factory=list, max_length=50)]
     shipping: Amount = Decimal(0)
     tax: Amount = Decimal(0)
     total: Annotated[Amount, Field(description="Σ line amounts - Σ discounts + shipping + tax, exactly")]
@@ -108,8 +108,8 @@ class Draft(_Part):
     notes: Annotated[str, Field(max_length=2000)] | None = None
     metadata: Annotated[
         dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=500)]],
-        Field(max_length=20),
-    ] = {}
+        Field(default_factory=dict, max_length=20),
+    ]
 
 
 def settle(draft: Draft) -> Draft:
