@@ -96,26 +96,25 @@ DEQUEUE = "DELETE FROM release_queue WHERE id = ANY($1::bigint[])"
 # stock can serve is not looked at, however long the queue is: total stock decides, so neither is it when it is served.
 CANDIDATES = """
     WITH free AS (
-        SELECT item_id, sum(on_hand - reserved) AS units FROM levels WHERE on_hand > reserved GROUP BY item_id
+        SELECT item_id, sum(on_hand - reserved) AS units FROM levels
+        WHERE on_hand > reserved AND item_id IN (SELECT item_id FROM reservation_lines WHERE waiting > 0)
+        GROUP BY item_id
     ), concerned AS (
         SELECT order_id FROM reservation_lines WHERE waiting > 0 AND item_id = ANY($1::text[])
         UNION
         SELECT order_id FROM reservations WHERE status = 'waiting' AND NOT partial AND placed_at < $2
     )
-    SELECT reservation.order_id, priority, placed_at, partial, lines.line_ids, lines.item_ids, lines.quantities
+    SELECT reservation.order_id, reservation.priority, placed_at, partial,
+           array_agg(line_id ORDER BY position) FILTER (WHERE item.status = 'active') AS line_ids,
+           array_agg(item_id ORDER BY position) FILTER (WHERE item.status = 'active') AS item_ids,
+           array_agg(waiting ORDER BY position) FILTER (WHERE item.status = 'active') AS quantities
     FROM concerned JOIN reservations AS reservation USING (order_id)
-    CROSS JOIN LATERAL (
-        SELECT array_agg(line_id ORDER BY position) FILTER (WHERE status = 'active') AS line_ids,
-               array_agg(item_id ORDER BY position) FILTER (WHERE status = 'active') AS item_ids,
-               array_agg(waiting ORDER BY position) FILTER (WHERE status = 'active') AS quantities,
-               bool_and(status = 'active') AS active,
-               bool_or(status = 'active' AND units > 0) AS any,
-               bool_and(coalesce(units, 0) >= waiting) AS every
-        FROM reservation_lines AS line JOIN items USING (item_id) LEFT JOIN free USING (item_id)
-        WHERE line.order_id = reservation.order_id AND line.waiting > 0
-    ) AS lines
-    WHERE status = 'waiting' AND lines.any AND (partial OR (lines.active AND (lines.every OR placed_at < $2)))
-    ORDER BY priority DESC, placed_at, order_id
+    JOIN reservation_lines AS line USING (order_id) JOIN items AS item USING (item_id) LEFT JOIN free USING (item_id)
+    WHERE reservation.status = 'waiting' AND line.waiting > 0
+    GROUP BY reservation.order_id
+    HAVING bool_or(item.status = 'active' AND units > 0)
+       AND (partial OR bool_and(item.status = 'active' AND (placed_at < $2 OR coalesce(units, 0) >= waiting)))
+    ORDER BY reservation.priority DESC, placed_at, reservation.order_id
     LIMIT $3
 """
 
