@@ -132,7 +132,9 @@ def test_what_is_prepared_is_prepared_again_only_for_other_code(toy: None, home:
         assert "toy-service: database migrated" not in said
         stack.down()
         said.clear()
+        assert stack.outdated == []
         (home / "code" / "toy_service" / "more.py").touch()
+        assert stack.outdated == ["toy-service"]
         stack.up(report=Listening())
         assert "toy-service: database migrated" in said
     finally:

@@ -41,6 +41,8 @@ def up(stack: Stack, console: Console, *, fast: bool, replay: bool) -> None:
     begun = time.monotonic()
     if stack.running:
         console.print(f"Crossdock is running already, since {_since(stack)}.")
+        if outdated := stack.outdated:
+            console.print(f"The code of {', '.join(outdated)} has changed since: `make down up` takes it up.")
         started = False
     else:
         console.print("Starting Crossdock")

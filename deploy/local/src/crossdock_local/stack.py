@@ -128,6 +128,16 @@ class Stack:
         return all(handle.ready() for handle in self.handles())
 
     @property
+    def outdated(self) -> list[str]:
+        """Services whose files have changed since they were last prepared, so that what runs may be older."""
+        prepared = self._prepared()
+        return [
+            service.name
+            for service in services.installed()
+            if service.name in prepared and prepared[service.name] != services.fingerprint(service)
+        ]
+
+    @property
     def started_at(self) -> float | None:
         """When the oldest of its own processes was started, in seconds since the epoch."""
         started = [each.started_at for each in [self._issuer, *self._service_processes()]]
