@@ -180,8 +180,11 @@ def test_values_of_either_side_of_compatible_edits_pass_the_other(old: Schema, d
 @given(old=objects(schemas), data=st.data())
 def test_a_value_that_one_side_refuses_was_reported(old: Schema, data: st.DataObject) -> None:
     new = copy.deepcopy(old)
-    for place in places(new):
-        data.draw(st.sampled_from(OTHERS))(data, new, place)
+    place = data.draw(st.sampled_from(places(new)))
+    for edit in data.draw(st.permutations(OTHERS)):  # the first that finds something to do: one break can hide another
+        edit(data, new, place)
+        if new != old:
+            break
     new = sane(edited(data, new, COMPATIBLE))
     found = breaking(old, new)
     for writer, reader in ((old, new), (new, old)):
