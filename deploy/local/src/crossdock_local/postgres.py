@@ -258,9 +258,11 @@ class Postgres:
         """Raises Refused before anything is created on a server that only happens to listen there."""
         stranger = f"Port {self.port} is answered by a PostgreSQL that is not the one in {self._data}."
         try:
-            connection = await asyncpg.connect(self.databases.admin_dsn, timeout=10)
-        except (PostgresError, OSError) as error:
+            connection = await asyncpg.connect(self.databases.admin_dsn, timeout=30)
+        except PostgresError as error:
             raise Refused(stranger, str(error)) from error
+        except OSError as error:
+            raise Refused(f"PostgreSQL started, but does not answer; its log is {self.process.log}.") from error
         try:
             row = await connection.fetchrow(
                 "SELECT system_identifier, current_setting('data_directory') AS folder FROM pg_control_system()"

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -58,9 +59,11 @@ class Installed:
             raise Refused(f"{self.name} cannot be loaded: {error}.", traceback.format_exc(limit=-3)) from error
 
 
-def installed() -> list[Installed]:
+@cache
+def installed() -> tuple[Installed, ...]:
+    """By name. Looked up once: asking every distribution takes a while, and none comes while this runs."""
     found = [Installed(each.name, each.module.partition(".")[0], each.module) for each in entry_points(group=GROUP)]
-    return sorted(found, key=lambda each: each.name)
+    return tuple(sorted(found, key=lambda each: each.name))
 
 
 def chosen(names: list[str] | None) -> list[Installed]:

@@ -319,7 +319,7 @@ class Stack:
             "CROSSDOCK_HOST": HOST,
         }
 
-    def _processes_of(self, wanted: list[services.Installed]) -> list[Process]:
+    def _processes_of(self, wanted: Sequence[services.Installed]) -> list[Process]:
         return [
             services.process_of(self.home, self.ports, service, role, self._environment_of(service))
             for service in wanted
