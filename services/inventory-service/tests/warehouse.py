@@ -1,13 +1,15 @@
 """A warehouse to test in: the service on a database of its own, and short words for what happens to it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+import asyncpg
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis import Service
+from crossdock_chassis import Service, Unit
 from crossdock_chassis.testing import envelope_of
 from crossdock_events import Cause, Envelope, Event
 from crossdock_events.orders import OrderCancelled, OrderLine, OrderPlaced
@@ -41,10 +43,10 @@ def placed(
         partial=partial,
         currency="USD",
         lines=tuple(
-            OrderLine(line_id=str(n), item_id=item, quantity=quantity, amount=0)  # type: ignore[arg-type]
+            OrderLine(line_id=str(n), item_id=item, quantity=quantity, amount=0)
             for n, (item, quantity) in enumerate(lines, 1)
         ),
-        total=0,  # type: ignore[arg-type]
+        total=0,
     )
 
 
@@ -53,6 +55,7 @@ def cancelled(order_id: UUID) -> OrderCancelled:
 
 
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
 
 
 def sent(event: E) -> Envelope[E]:
@@ -79,31 +82,41 @@ class House:
         return await self.receive_all([(item, quantity)], location)
 
     async def receive_all(self, lines: Sequence[tuple[str, int]], location: str = "north") -> Recorded:
-        return await self.database.run(receive_stock, ReceiveStock(_document("receipt", lines), location))
+        command = ReceiveStock(_document("receipt", lines), location)
+        return await self.patiently(lambda unit: receive_stock(unit, command))
 
     async def adjust(self, item: str, quantity: int, location: str = "north") -> Recorded:
-        document = _document("adjustment", [(item, quantity)])
-        return await self.database.run(adjust_stock, AdjustStock(document, location, "count"))
+        command = AdjustStock(_document("adjustment", [(item, quantity)]), location, "count")
+        return await self.patiently(lambda unit: adjust_stock(unit, command))
 
     async def change(self, item: str, **traits: Any) -> None:
         await self.database.run(change_item, ChangeItem(item, traits, lambda version: None, Cause(uuid7())))
 
     async def reserve(self, *orders: OrderPlaced | Envelope[OrderPlaced]) -> list[Event]:
         batch = [each if isinstance(each, Envelope) else sent(each) for each in orders]
-        async with self.database.unit() as unit:
-            await reserve(unit, batch)
-        return [envelope.event for envelope in unit.published]
+        return await self.published_by(lambda unit: reserve(unit, batch))
 
     async def cancel(self, *orders: UUID) -> list[Event]:
-        async with self.database.unit() as unit:
-            await release(unit, [sent(cancelled(order)) for order in orders])
-        return [envelope.event for envelope in unit.published]
+        return await self.published_by(lambda unit: release(unit, [sent(cancelled(order)) for order in orders]))
 
     async def serve(self, *, earmark_after: timedelta = timedelta(days=1), most: int = 500) -> list[Event]:
         """One look at the release queue."""
-        async with self.database.unit() as unit:
-            await backorders.serve(unit, unit.now - earmark_after, most)
-        return [envelope.event for envelope in unit.published]
+        return await self.published_by(lambda unit: backorders.serve(unit, unit.now - earmark_after, most))
+
+    async def published_by(self, do: Callable[[Unit], Awaitable[object]]) -> list[Event]:
+        async def done(unit: Unit) -> list[Event]:
+            await do(unit)
+            return [envelope.event for envelope in unit.published]
+
+        return await self.patiently(done)
+
+    async def patiently(self, do: Callable[[Unit], Awaitable[T]]) -> T:
+        """As the consumer would: who waited too long for a lock asks again. Nothing else is forgiven."""
+        for _ in range(10):
+            with suppress(asyncpg.LockNotAvailableError):
+                async with self.database.unit() as unit:
+                    return await do(unit)
+        raise AssertionError("a lock was never to be had")
 
     async def drain(self, *, earmark_after: timedelta = timedelta(days=1)) -> list[Event]:
         """Until the queue is worked off."""
