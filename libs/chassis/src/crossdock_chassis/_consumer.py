@@ -12,15 +12,14 @@ from aiokafka.structs import TopicPartition
 
 from crossdock_chassis import _kafka, _telemetry
 from crossdock_chassis._intake import Intake, Record
+from crossdock_chassis._pace import gather_more
 from crossdock_chassis._reactions import Subscription
 from crossdock_chassis._unit import Database, is_transient
 from crossdock_events import Message
 
 log = logging.getLogger(__name__)
 
-BATCH_LIMIT = 500
-PACE_SECONDS = 0.01
-"""Batches that are not full begin no closer together than this: a transaction for one costs what it costs for ten."""
+BATCH_LIMIT = 1_000
 REPORT_SECONDS = 1.0
 STUCK_SECONDS = 30.0
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -170,8 +169,7 @@ class Consumer:
                         handled = False
                 if handled:
                     failures, self._limit = 0, BATCH_LIMIT
-                    if sum(map(len, batch.values())) < BATCH_LIMIT:
-                        await asyncio.sleep(began + PACE_SECONDS - time.monotonic())
+                    await gather_more(began, sum(map(len, batch.values())), BATCH_LIMIT)
                     continue
                 failures += 1
                 self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller

@@ -15,15 +15,13 @@ from aiokafka.errors import KafkaError
 from pydantic_core import from_json
 
 from crossdock_chassis import _kafka, _outbox, _telemetry
+from crossdock_chassis._pace import gather_more
 from crossdock_chassis._unit import CONNECTION_LOST, SERVER_STOPPING
 
 log = logging.getLogger(__name__)
 
 READ_LIMIT = 2_000
 POLL_SECONDS = 1.0
-PACE_SECONDS = 0.01
-"""What is committed while one batch is on its way is gathered for so long before the next: many small batches cost the
-broker and this process several times as much as a few."""
 RESCAN_SECONDS = 5.0
 LEASE_SECONDS = 2.0
 SEND_SECONDS = 10.0
@@ -158,8 +156,8 @@ class Relay:
                 low.advance(verified, max(sent))
             if failure is not None:
                 raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
-            if len(rows) < READ_LIMIT and not stopping.is_set():
-                await asyncio.sleep(verified + PACE_SECONDS - time.monotonic())
+            if not stopping.is_set():
+                await gather_more(verified, len(rows), READ_LIMIT)
 
 
 async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
