@@ -7,9 +7,10 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -199,23 +200,24 @@ def _order(plan: Plan, reference: str, chance: random.Random) -> dict[str, Any]:
 
 async def run(plan: Plan) -> None:
     chance = random.Random(plan.seed)
-    work: list[Callable[[Partner], Any]] = []
-    for number in range(plan.orders):
-        own = random.Random(chance.random())
-        work.append(lambda partner, number=number, own=own: partner.place(number, own))
-        if number % 50 == 49:
-            work.append(lambda partner, number=number: partner.receive(number))
-    left = iter(work)
     headers = {"Authorization": f"Bearer {plan.token}"}
     limits = httpx.Limits(max_connections=2 * plan.clients)
     async with httpx.AsyncClient(headers=headers, timeout=20, limits=limits) as client:
         partner = Partner(plan, client)
+        left = _work(plan, partner, chance)
 
         async def one() -> None:
             for each in left:
-                await each(partner)
+                await each()
 
         await asyncio.gather(*(one() for _ in range(plan.clients)))
+
+
+def _work(plan: Plan, partner: Partner, chance: random.Random) -> Iterator[Callable[[], Awaitable[None]]]:
+    for number in range(plan.orders):
+        yield partial(partner.place, number, random.Random(chance.random()))
+        if number % 50 == 49:
+            yield partial(partner.receive, number)
 
 
 def main(arguments: Sequence[str]) -> None:

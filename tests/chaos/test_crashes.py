@@ -1,7 +1,6 @@
-"""Parts of the stack are killed under a steady load. Nothing is lost, oversold or done twice, and nobody waits in vain."""
+"""Parts of the stack are killed under a steady load: nothing is lost, oversold or done twice, nobody waits in vain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 from house import INVENTORY, ORDERS, House
@@ -70,9 +69,6 @@ async def test_postgresql_dies(house: House) -> None:
     nothing_amiss(outcome)
     assert outcome.unseen > 0
     await house.adds_up()
-
-
-Scenario = Callable[[House, str], Awaitable[None]]
 
 
 @pytest.mark.parametrize("service", [ORDERS, INVENTORY])

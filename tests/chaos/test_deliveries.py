@@ -1,0 +1,161 @@
+"""Deliveries that come twice, in the wrong order, unreadable or too early; and many who want the same thing at once."""
+
+import asyncio
+import json
+import random
+from uuid import uuid4
+
+import httpx
+from house import INVENTORY, LOCATIONS, ORDERS, Body, House, eventually, order
+from load import load
+
+from crossdock_events import CATALOGUE, Message
+from crossdock_events.orders import OrderEvent
+from crossdock_local.verify import ORDERS as PLACING
+
+TOPIC = OrderEvent.topic.name
+RACERS = 32
+
+
+def reference() -> str:
+    return f"PO-{uuid4().hex[:12]}"
+
+
+async def test_every_event_comes_again_and_backwards(house: House) -> None:
+    """Under load, so that repeats of old events stand between new ones, and repeats of new ones overtake them."""
+    assert PLACING == ORDERS
+    topics = sorted(topic.name for topic in CATALOGUE.topics())
+    async with load(house, 1_000) as running:
+        for moment in (200, 600):
+            await running.until(moment)
+            log = await house.log(*topics)
+            for topic in topics:
+                recent = log.without(house.injected).topics[topic][-400:]
+                await house.copy(recent[::-1])
+        outcome = await running.end()
+    assert not outcome.refused and not outcome.clashes
+    log = await house.log(*topics)
+    for topic in topics:
+        await house.copy(log.without(house.injected).topics[topic][-1_000:][::-1])
+    await house.adds_up()
+
+
+async def test_a_cancel_that_comes_before_its_order_bars_it(house: House) -> None:
+    """The relay is held back; a copy of the cancel that it would send second is there first."""
+    (item,) = await house.items(on_hand=10)
+    relay = house.stack.process(f"{ORDERS}.worker")
+    await asyncio.to_thread(relay.stop)
+    try:
+        async with house.client() as client, house.database(ORDERS) as look, house.database(INVENTORY) as stock:
+            placed = await house.post(client, order(reference(), (item, 4)))
+            assert (await client.post(f"/v1/orders/{placed['id']}:cancel")).status_code == 200
+            rows = await look.fetch(
+                "SELECT topic, key, value, headers::text FROM outbox WHERE key = $1 ORDER BY id", placed["id"].encode()
+            )
+            topic, key, value, headers = rows[1]
+            encoded = {name: text.encode() for name, text in json.loads(headers).items()}
+            assert encoded["ce_type"] == b"crossdock.OrderCancelled.v1"
+            await house.inject(Message(topic, key, value, encoded))
+
+            async def barred() -> bool:
+                found = await stock.fetchval("SELECT status FROM reservations WHERE order_id = $1", placed["id"])
+                return bool(found == "released")
+
+            await eventually(barred)
+    finally:
+        await asyncio.to_thread(relay.start)
+    await asyncio.to_thread(relay.wait_ready)
+    async with house.client() as client:
+        await house.adds_up()
+        assert (await house.get(client, placed["id"]))["status"] == "cancelled"
+    async with house.client(INVENTORY) as client:
+        moved = (await client.get("/v1/ledger", params={"reference": placed["id"]})).json()["items"]
+        assert moved == []
+    assert (await house.availability(item))["reserved"] == 0
+
+
+async def test_poison_among_good_ones_and_what_failed_for_a_while_is_redriven(house: House) -> None:
+    """Bytes of no meaning are discarded. Orders of one item fail in inventory until it is mended, then go through."""
+    (cursed,) = await house.items(on_hand=1_000)
+    async with house.database(INVENTORY) as fault:
+        name = f"cursed_{uuid4().hex[:8]}"
+        await fault.execute(
+            f"ALTER TABLE reservation_lines ADD CONSTRAINT {name} CHECK (item_id <> '{cursed}') NOT VALID"
+        )
+        try:
+            async with load(house, 1_000) as running, house.client() as client:
+                unlucky: list[Body] = []
+                for moment in (100, 300, 500):
+                    await running.until(moment)
+                    for _ in range(5):
+                        unlucky.append(await house.post(client, order(reference(), (cursed, 1))))
+                        await house.inject(Message(TOPIC, None, random.randbytes(50), {}), poison=True)
+                for each in unlucky[::2]:
+                    assert (await client.post(f"/v1/orders/{each['id']}:cancel")).status_code == 200
+                outcome = await running.end()
+        finally:
+            await fault.execute(f"ALTER TABLE reservation_lines DROP CONSTRAINT {name}")
+    assert not outcome.refused and not outcome.clashes
+
+    waiting = {each["id"] for each in unlucky}
+    async with house.client(INVENTORY) as operator, house.client() as client:
+
+        async def all_poison() -> bool:
+            letters = await _poison(operator)
+            return waiting <= {each["key"] for each in letters} and sum(each["key"] is None for each in letters) >= 15
+
+        await eventually(all_poison)
+        for each in await _poison(operator):
+            action = "redrive" if each["key"] in waiting else "discard"
+            answer = await operator.post(f"/v1/dead-letters/{each['id']}:{action}", json={"reason": "mended"})
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["left"] == 0
+            if each["key"] in waiting:
+                place = each["topic"], each["partition"], each["offset"]
+                house.poison.add(place)
+        for position, each in enumerate(unlucky):
+            await house.until(client, each["id"], "confirmed" if position % 2 else "cancelled")
+    assert (await house.availability(cursed))["reserved"] == len(unlucky) // 2
+    await house.adds_up()
+
+
+async def _poison(operator: httpx.AsyncClient) -> list[Body]:
+    answer = await operator.get("/v1/dead-letters", params={"state": "poison", "limit": 200})
+    assert answer.status_code == 200, answer.text
+    letters: list[Body] = answer.json()["items"]
+    return letters
+
+
+async def test_many_race_for_one_scarce_item(house: House) -> None:
+    """Whole orders, partial ones, the same item on several lines, cancels and receipts at both places, all at once."""
+    scarce, *others = await house.items(4, on_hand=40)
+    arrived = 0
+
+    async def racer(number: int) -> None:
+        chance = random.Random(number)
+        async with house.client(partner=f"racer-{number}") as client:
+            for _ in range(12):
+                lines = [(scarce, chance.randint(1, 3)) for _ in range(chance.choice([1, 1, 2, 3]))]
+                lines += [(item, 1) for item in others if chance.random() < 0.3]
+                chance.shuffle(lines)
+                body = order(reference(), *lines, priority=chance.randint(0, 9), partial=chance.random() < 0.3)
+                placed = await house.post(client, body, f"racer-{number}")
+                if chance.random() < 0.3:
+                    answer = await client.post(f"/v1/orders/{placed['id']}:cancel")
+                    assert answer.status_code == 200, answer.text
+
+    async def receiver() -> None:
+        nonlocal arrived
+        for number in range(10):
+            await house.receive({scarce: 7}, LOCATIONS[number % 2])
+            arrived += 7
+
+    await asyncio.gather(*(racer(number) for number in range(RACERS)), receiver())
+    await house.adds_up()
+    level = await house.availability(scarce)
+    assert level["on_hand"] == 40 + arrived
+    assert 0 <= level["reserved"] <= level["on_hand"]
+    async with house.client(INVENTORY) as client:
+        overdue = (await client.get("/v1/backorders/overdue")).json()
+        assert (overdue["queued_items"], overdue["orders"]) == (0, [])
+        assert (await client.get("/v1/reconciliation")).json()["outcome"] == "agrees"

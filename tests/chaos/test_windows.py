@@ -1,0 +1,208 @@
+"""The instants at which a crash could lose or repeat something, each held open by a lock or a stop until it is used."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import asyncpg
+import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+from house import INVENTORY, ORDERS, House, eventually, order
+
+from crossdock_events.orders import OrderEvent, OrderPlaced
+from crossdock_local.postgres import database_in
+
+TOPIC = OrderEvent.topic.name
+
+
+def reference() -> str:
+    return f"PO-{uuid4().hex[:12]}"
+
+
+@asynccontextmanager
+async def administrator(house: House, database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_in(house.stack.servers.databases.admin_dsn, database))
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=5)
+
+
+async def restart(house: House, name: str) -> None:
+    handle = house.stack.process(name)
+    await asyncio.to_thread(handle.kill)
+    await asyncio.to_thread(handle.start)
+    await asyncio.to_thread(handle.wait_ready)
+
+
+async def waits_for_a_lock(house: House, database: str, statement: str) -> None:
+    """Until a session of that database stands still in such a statement."""
+    async with administrator(house, database) as look:
+
+        async def blocked() -> bool:
+            found = await look.fetchval(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = $1 AND wait_event_type = 'Lock' AND query ILIKE $2",
+                database,
+                f"%{statement}%",
+            )
+            return bool(found)
+
+        await eventually(blocked)
+
+
+async def test_the_relay_dies_after_it_sent_and_before_it_marked(house: House) -> None:
+    """What it sent is sent again, and counts once."""
+    (item,) = await house.items(on_hand=100)
+    worker = house.stack.process(f"{ORDERS}.worker")
+    worker.kill(signal.SIGSTOP)
+    async with house.client() as client, administrator(house, "order_service") as admin:
+        placed = [await house.post(client, order(reference(), (item, 1))) for _ in range(20)]
+        async with admin.transaction():
+            held = await admin.fetch("SELECT id FROM outbox WHERE published_at IS NULL FOR UPDATE")
+            assert len(held) == 20
+            worker.kill(signal.SIGCONT)
+            await waits_for_a_lock(house, "order_service", "UPDATE outbox SET published_at")
+
+            async def sent() -> bool:
+                keys = (await house.log(TOPIC)).by_key(TOPIC)
+                return all(each["id"] in keys for each in placed)
+
+            await eventually(sent)
+            await asyncio.to_thread(worker.kill)
+            # Its session would still mark them once it may: that ends with its machine.
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'order-service-relay'"
+            )
+        assert await admin.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 20
+        await restart(house, f"{ORDERS}.worker")
+        for each in placed:
+            await house.until(client, each["id"], "confirmed")
+    copies = [entry.id for entry in (await house.log(TOPIC)).topics[TOPIC]]
+    first = (await house.events(OrderPlaced, placed[0]["id"]))[0]
+    assert copies.count(str(first.id)) == 2
+    assert (await house.availability(item))["reserved"] == 20
+    await house.adds_up()
+
+
+async def test_the_consumer_dies_in_the_middle_of_its_transaction(house: House) -> None:
+    """Everything of the batch is undone with it: position, inbox, effects, outbox."""
+    (item,) = await house.items(on_hand=100)
+    async with house.client() as client, administrator(house, "inventory_service") as admin:
+        async with admin.transaction():
+            await admin.execute("SELECT FROM stock_heads WHERE item_id = $1 FOR UPDATE", item)
+            placed = [await house.post(client, order(reference(), (item, 1))) for _ in range(20)]
+            await waits_for_a_lock(house, "inventory_service", "FROM stock_heads")
+            await asyncio.to_thread(house.stack.process(f"{INVENTORY}.worker").kill)
+        await restart(house, f"{INVENTORY}.worker")
+        for each in placed:
+            await house.until(client, each["id"], "confirmed")
+    assert (await house.availability(item))["reserved"] == 20
+    await house.adds_up()
+
+
+async def test_the_consumer_dies_between_its_commit_and_its_offsets(house: House) -> None:
+    """Kafka believes that the group has not read what its database knows it has."""
+    (item,) = await house.items(on_hand=1_000)
+    for _ in range(10):
+        if await _died_between(house, item):
+            break
+    else:
+        raise AssertionError("the offsets were reported first, ten times")
+    await restart(house, f"{INVENTORY}.worker")
+    await house.adds_up()
+
+
+async def _died_between(house: House, item: str) -> bool:
+    """Whether Kafka's offsets are behind the group's positions now."""
+    await restart(house, f"{INVENTORY}.worker")
+    async with house.client() as client, administrator(house, "inventory_service") as admin:
+        before = (await house.availability(item))["reserved"]
+        placed = [await house.post(client, order(reference(), (item, 1))) for _ in range(5)]
+        ids = [each["id"] for each in placed]
+
+        async def committed() -> bool:
+            found = await admin.fetchval("SELECT count(*) FROM reservations WHERE order_id = ANY($1::uuid[])", ids)
+            return bool(found == len(ids))
+
+        await eventually(committed)
+        await asyncio.to_thread(house.stack.process(f"{INVENTORY}.worker").kill)
+        assert (await house.availability(item))["reserved"] == before + 5
+        rows = await admin.fetch("SELECT partition, next FROM consumer_position WHERE topic = $1", TOPIC)
+    kafka = AIOKafkaAdminClient(bootstrap_servers=house.stack.kafka)
+    await kafka.start()
+    try:
+        offsets = await kafka.list_consumer_group_offsets(INVENTORY)
+    finally:
+        await kafka.close()
+    known = {tp.partition: each.offset for tp, each in offsets.items() if tp.topic == TOPIC}
+    return any(row["next"] > known.get(row["partition"], 0) for row in rows)
+
+
+async def test_the_api_dies_after_it_committed_and_before_it_answered(house: House) -> None:
+    """It is held between the two by a caller who prefers to wait for a decision that cannot come."""
+    (item,) = await house.items(on_hand=10)
+    body, key = order(reference(), (item, 1)), uuid4().hex
+    house.stack.process(f"{INVENTORY}.worker").kill(signal.SIGSTOP)
+    try:
+        async with house.client() as client, house.database(ORDERS) as look:
+            waiting = asyncio.create_task(
+                client.post("/v1/orders", json=body, headers={"Prefer": "wait=10", "Idempotency-Key": key})
+            )
+
+            async def committed() -> str | None:
+                found: str | None = await look.fetchval(
+                    "SELECT id::text FROM orders WHERE reference = $1", body["reference"]
+                )
+                return found
+
+            order_id = await eventually(committed)
+            assert not waiting.done()
+            await restart(house, f"{ORDERS}.api")
+            await asyncio.wait([waiting], timeout=60)
+            assert isinstance(waiting.exception(), httpx.TransportError)
+    finally:
+        house.stack.process(f"{INVENTORY}.worker").kill(signal.SIGCONT)
+    async with house.client() as client:
+        again = await house.post(client, body, **{"Idempotency-Key": key})
+        assert again["id"] == order_id
+        await house.until(client, order_id, "confirmed")
+    await house.adds_up()
+
+
+async def test_the_connection_breaks_during_commit(house: House) -> None:
+    """COMMIT waits for a standby that is not there, and its session ends: the order stands, and nobody was told so."""
+    (item,) = await house.items(on_hand=10)
+    body, key = order(reference(), (item, 1)), {"Idempotency-Key": uuid4().hex}
+    async with house.client() as client, administrator(house, "order_service") as admin:
+        await admin.execute("SET synchronous_commit = off")
+        await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await admin.execute("SELECT pg_reload_conf()")
+        try:
+            asked = asyncio.create_task(client.post("/v1/orders", json=body, headers=key))
+
+            async def committing() -> int | None:
+                found: int | None = await admin.fetchval(
+                    "SELECT pid FROM pg_stat_activity WHERE datname = 'order_service' AND wait_event = 'SyncRep' "
+                    "AND application_name = 'order-service' LIMIT 1"
+                )
+                return found
+
+            while not asked.done():
+                await admin.execute("SELECT pg_terminate_backend($1)", await eventually(committing))
+                await asyncio.wait([asked], timeout=0.2)
+        finally:
+            await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await admin.execute("SELECT pg_reload_conf()")
+        answer = await asked
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["type"] == "urn:crossdock:problem:outcome-unknown"
+        assert answer.headers["retry-after"]
+        stored = await admin.fetchval("SELECT id::text FROM orders WHERE reference = $1", body["reference"])
+        assert stored is not None
+        again = await house.post(client, body, **key)
+        assert again["id"] == stored
+        await house.until(client, stored, "confirmed")
+    await house.adds_up()
