@@ -6,6 +6,7 @@ import pytest
 
 from crossdock_chassis.testing import envelope_of
 from crossdock_events.items import ItemChanged, ItemRegistered
+from order_service.catalogue.learn import learn
 from order_service.orders.place import outward
 
 
@@ -27,6 +28,14 @@ async def test_the_latest_counts_however_they_come(shop: Any) -> None:
     assert await known(shop) == {"A": ("discontinued", 3)}
     await shop.hears(changed("discontinued", 4), changed("active", 5))
     assert await known(shop) == {"A": ("active", 5)}
+
+
+async def test_while_the_projection_is_rebuilt_what_is_known_does_not_go_back(shop: Any) -> None:
+    """A new generation reads the topic from its beginning, into the table that orders are checked against meanwhile."""
+    await shop.hears(changed("discontinued", 3))
+    async with shop.service.database.unit() as unit:
+        await learn(unit, [changed("active", 1), changed("active", 2)])
+    assert await known(shop) == {"A": ("discontinued", 3)}
 
 
 @pytest.mark.parametrize(

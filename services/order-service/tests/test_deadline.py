@@ -162,6 +162,18 @@ async def test_a_backorder_is_not_waited_for_for_ever(shop: Any) -> None:
     assert await shop.count("waiting_items") == 1
 
 
+async def test_what_was_served_between_the_look_and_the_lock_is_not_expired(shop: Any) -> None:
+    order_id = await shop.placed()
+    await shop.hears(shop.reserved(order_id))
+    async with shop.service.database.unit() as unit:  # what a look just before the answer would have found
+        await unit.sql.execute(
+            "INSERT INTO waiting_items VALUES ($1, 'SKU-1', 'acme', $2)", order_id, unit.now - timedelta(days=31)
+        )
+    async with shop.service.database.unit() as unit:
+        await expire_after(timedelta(days=30))(unit)
+    assert await status(shop, order_id) == "confirmed"
+
+
 async def test_how_many_wait_for_what_and_how_long(shop: Any) -> None:
     await shop.placed()
     for _ in range(2):
