@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 ImportKind: TypeAlias = Literal["items", "locations", "opening-stock"]
-KINDS: Final[tuple[ImportKind, ...]] = ("items", "locations", "opening-stock")
 MOST_ERRORS: Final = 100
 DEFAULT_REFERENCE: Final = "opening"
 MOST_UNITS_A_ROW: Final = 1_000_000_000
