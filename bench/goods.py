@@ -33,7 +33,7 @@ class Item:
 class Catalogue:
     def __init__(self, size: int = ITEMS, seed: int = 1) -> None:
         prices = random.Random(seed)
-        self.items = [Item(f"SKU-{number:05}", prices.randrange(99, 9_999)) for number in range(1, size + 1)]
+        self.items = [Item(f"BENCH-{number:05}", prices.randrange(99, 9_999)) for number in range(1, size + 1)]
         self._weights = list(accumulate(1 / rank for rank in range(1, size + 1)))
 
     def pick(self, chance: random.Random, count: int) -> list[Item]:

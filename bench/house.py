@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 
@@ -81,7 +82,7 @@ class House:
         self.stack, self._helpers, self._items = stack, helpers, items
         self.token = stack.token(PARTNER, SCOPES)
         self.loader = helpers.enter_context(Helper("bench.loader"))
-        self._runs = 0
+        self._runs, self._name = 0, uuid4().hex[:8]
 
     def stock(self) -> None:
         """Registers the catalogue through the doors, and waits until order-service knows it."""
@@ -133,7 +134,7 @@ class House:
                 "token": self.token,
                 "items": self._items,
                 "count": count,
-                "prefix": f"B{self._runs}",
+                "prefix": f"{self._name}-{self._runs}",
                 "seed": self._runs,
                 "batch": batch,
                 "connections": connections,

@@ -28,7 +28,7 @@ class Scale:
 
     items: int = goods.ITEMS
     repeats: int = 3
-    warm: int = 2_000
+    warm: int = 4_000
     accept: int = 5_000
     accept_batched: int = 6_000
     single: int = 8_000
@@ -37,7 +37,7 @@ class Scale:
     steady_rate: int = 200
     steady_seconds: int = 15
     twin: int = 1_000
-    connections: int = 64
+    connections: int = 128
 
 
 FULL = Scale()
@@ -63,15 +63,22 @@ def run(scale: Scale, console: Console) -> Results:
 
     stage("starting PostgreSQL, Kafka and the services, and stocking the shelves")
     with house(scale.items) as opened:
-        _end_to_end(opened, scale, found, stage)
-        opened.stop(*WORKERS)
-        _accept(opened, scale, found, stage)
-        opened.stop(*APIS)
-        _twin(opened, scale, found, stage)
+        measure(opened, scale, found, stage)
         stage("stopping")
     found.seconds = time.monotonic() - began
     found.load_after = results.load_average()
     return found
+
+
+def measure(opened: House, scale: Scale, found: Results, stage: Callable[[str], None], *, alone: bool = True) -> None:
+    """`alone`: what a row does not measure is stopped for it, and stays so; else the stack is left as it was."""
+    _end_to_end(opened, scale, found, stage)
+    if alone:
+        opened.stop(*WORKERS)
+    _accept(opened, scale, found, stage)
+    if alone:
+        opened.stop(*APIS)
+    _twin(opened, scale, found, stage)
 
 
 def _end_to_end(opened: House, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:

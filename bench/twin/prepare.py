@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sqlalchemy import insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench import goods
@@ -23,5 +23,5 @@ async def _tables(orders: str, inventory: str, catalogue: goods.Catalogue) -> No
             await connection.run_sync(base.metadata.create_all)
             if base is Inventory:
                 rows = [{"item_id": each.id, "on_hand": goods.STOCK, "reserved": 0} for each in catalogue.items]
-                await connection.execute(insert(Stock), rows)
+                await connection.execute(insert(Stock).on_conflict_do_nothing(), rows)
         await engine.dispose()

@@ -1,0 +1,155 @@
+"""What of the bench can be wrong without anybody noticing: its arithmetic, its parsing and its clock."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
+
+import pytest
+from bench import client, goods, loader
+from bench.cpu import Reading, backend_of, used
+from bench.profile import folded
+from bench.results import Results, Row, shown
+from bench.run import TINY
+from bench.statistics import middle, percentile, spread
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.5, 5.0), (0.99, 10.0), (0.9, 9.0), (0.01, 1.0), (1.0, 10.0), (0.0, 1.0)]
+)
+def test_percentiles_are_values_that_were_measured(share: float, expected: float) -> None:
+    assert percentile([10.0, 1, 2, 3, 4, 5, 6, 7, 8, 9], share) == expected
+
+
+def test_of_nothing_there_is_no_percentile() -> None:
+    with pytest.raises(ValueError):
+        percentile([], 0.5)
+
+
+def test_one_disturbed_run_does_not_move_the_result() -> None:
+    assert middle([100.0, 99.0, 3.0]) == 99.0
+    assert spread([90.0, 100.0, 110.0]) == pytest.approx(0.2)
+
+
+def test_rows_know_whether_they_reach_their_target() -> None:
+    assert Row("a", [1.0], "x", 2.0).met is False
+    assert Row("a", [1.0], "x", 2.0, "less").met is True
+    assert Row("a", [1.0], "x").met is None
+    document = Results({}, "", rows=[Row("a", [3.0, 1.0, 2.0], "x", 2.0)]).document()
+    assert document["rows"][0]["value"] == 2.0 and document["rows"][0]["met"] is True
+    assert [shown(value) for value in (1234.5, 12.34, 1.234)] == ["1,234", "12.3", "1.23"]
+
+
+def test_orders_add_up_and_differ() -> None:
+    catalogue = goods.Catalogue(200)
+    orders = list(goods.orders(300, "T", 7, catalogue))
+    for order in orders:
+        assert len({line["item_id"] for line in order["lines"]}) == goods.LINES
+        total = sum(line["quantity"] * Decimal(line["unit_price"]) for line in order["lines"])
+        assert total == Decimal(order["total"])
+    assert len({order["reference"] for order in orders}) == 300
+    assert orders == list(goods.orders(300, "T", 7, catalogue))
+    sold = Counter(line["item_id"] for order in orders for line in order["lines"])
+    assert sold[catalogue.items[0].id] > 5 * sold[catalogue.items[150].id]
+
+
+def test_batches_hold_every_line_once() -> None:
+    lines = [b"%d" % n for n in range(25)]
+    assert b"".join(goods.batches(lines, 10)).split() == lines
+
+
+def test_processor_time_goes_to_the_database_that_used_it() -> None:
+    before = Reading({"postgres": 10.0, "api": 1.0}, {7: ("orders", 4.0), 8: ("gone", 1.0)})
+    after = Reading({"postgres": 16.0, "api": 1.5}, {7: ("orders", 6.0), 9: ("orders", 1.0)})
+    assert used(before, after) == {"postgres": 3.0, "postgres orders": 3.0, "api": 0.5}
+    assert backend_of("postgres: someone orders 127.0.0.1(4711) idle in transaction") == "orders"
+    assert backend_of("postgres: walwriter ") is None
+
+
+def test_samples_are_counted_once_a_function() -> None:
+    profile = folded(["run (a.py:1);walk (b.py:2);walk (b.py:9) 3", "run (a.py:1) 1", ""])
+    assert profile.samples == 4
+    assert profile.own == {"walk (b.py)": 0.75, "run (a.py)": 0.25}
+    assert profile.below == {"run (a.py)": 1.0, "walk (b.py)": 0.75}
+
+
+@asynccontextmanager
+async def server(answer: bytes, *, pieces: int = 1) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Answers every request with these bytes, in so many writes."""
+    seen: list[bytes] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                seen.append(await reader.readexactly(length))
+                size = -(-len(answer) // pieces)
+                for start in range(0, len(answer), size):
+                    writer.write(answer[start : start + size])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1], seen
+        for writer in writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+def requests(count: int) -> list[bytes]:
+    return [client.request("/", "x", {"a": "b"}, b"%d" % number) for number in range(count)]
+
+
+CREATED = b'HTTP/1.1 201 Created\r\ncontent-length: 10\r\n\r\n{"id":"a"}'
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("answer", "status", "body"), [(CREATED, 201, b'{"id":"a"}'), (CHUNKED, 200, b"abcde")])
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_every_request_is_sent_once_and_answered(answer: bytes, status: int, body: bytes, pieces: int) -> None:
+    async with server(answer, pieces=pieces) as (port, seen):
+        answers = await client.post_all("127.0.0.1", port, requests(50), connections=4, seconds=20)
+    assert sorted(map(int, seen)) == list(range(50)) == sorted(each.number for each in answers)
+    assert {(each.status, each.body) for each in answers} == {(status, body)}
+    assert all(each.answered >= each.due > 0 for each in answers)
+
+
+async def test_a_steady_load_is_due_by_the_clock_whatever_the_answers_do() -> None:
+    async with server(CREATED) as (port, _):
+        answers = await client.post_all("127.0.0.1", port, requests(20), connections=2, rate=200, seconds=20)
+    due = [each.due for each in sorted(answers, key=lambda each: each.number)]
+    assert [later - due[0] for later in due] == pytest.approx([number / 200 for number in range(20)])
+
+
+async def test_a_silent_server_is_not_waited_for_for_ever() -> None:
+    async with server(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc") as (port, _):
+        with pytest.raises(client.LoadFailed, match="0 of 3"):
+            await client.post_all("127.0.0.1", port, requests(3), connections=2, seconds=0.3)
+
+
+async def test_nonsense_is_not_taken_for_an_answer() -> None:
+    async with server(b"what?\r\n\r\n") as (port, _):
+        with pytest.raises(client.LoadFailed, match="not HTTP"):
+            await client.post_all("127.0.0.1", port, requests(3), connections=1, seconds=20)
+
+
+def test_an_order_that_was_not_taken_fails_the_run() -> None:
+    taken = client.Answer(0, 1.0, 201, 2.0, b'{"id": "a"}')
+    assert loader.single([taken]) == {"a": 2.0}
+    with pytest.raises(client.LoadFailed, match="503"):
+        loader.single([taken, client.Answer(1, 1.0, 503, 2.0, b"{}")])
+    lines = [{"outcome": "created", "id": "a"}, {"outcome": "invalid", "reference": "R"}]
+    body = b"\n".join(json.dumps(line).encode() for line in lines)
+    with pytest.raises(client.LoadFailed, match="invalid"):
+        loader.batched([client.Answer(0, 1.0, 200, 2.0, body)])
+
+
+def test_a_tiny_run_has_something_of_everything() -> None:
+    assert all(getattr(TINY, name) for name in TINY.__dataclass_fields__)
