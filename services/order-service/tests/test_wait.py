@@ -83,6 +83,13 @@ async def test_one_who_goes_away_is_forgotten(shop: Any) -> None:
     assert not waiters._waiting
 
 
+async def test_when_the_time_is_up_nobody_looks_any_more(shop: Any) -> None:
+    waiters = Waiters(shop.service.database)
+    assert await waiters.decided(await shop.placed(), 0.05) is False
+    assert not waiters._waiting
+    await asyncio.wait_for(waiters._watcher, 10)
+
+
 async def test_a_look_that_fails_is_tried_again(shop: Any) -> None:
     class Stumbling(Counting):
         async def _look(self, order_ids: list[UUID]) -> list[UUID]:
