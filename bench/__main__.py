@@ -1,6 +1,7 @@
 """`python -m bench`: everything, one table. `python -m bench profile order-service.worker`: where its time goes."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def main() -> None:
     profile.add_argument("process", help="order-service.api, order-service.worker, inventory-service.worker …")
     profile.add_argument("--load", choices=("single", "batched"), default="single")
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     try:
         if arguments.command == "profile":
             _profile(console, arguments.process, arguments.load)

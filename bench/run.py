@@ -36,7 +36,7 @@ class Scale:
     batch: int = 1_000
     steady_rate: int = 200
     steady_seconds: int = 15
-    twin: int = 1_000
+    twin: int = 600
     connections: int = 128
 
 
