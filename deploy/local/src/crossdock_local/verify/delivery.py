@@ -4,6 +4,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+import asyncpg
+
 from crossdock_local.verify.books import Books, DeadLetter, Group
 from crossdock_local.verify.log import Entry, Log, Place
 from crossdock_local.verify.report import Check, Findings
@@ -55,20 +57,25 @@ def _outbox(books: Books, log: Log, on_kafka: dict[str | None, Entry], found: Fi
         if row["published_at"] is None:
             found.add(LOST, f"{books.service}: {row['id']} for {row['topic']} is still to be sent")
             continue
-        headers = json.loads(row["headers"])
         if _mirrors(row["topic"]):
-            if not mirrored[row["topic"], headers["crossdock_origin"].encode(), row["value"]]:
-                found.add(LOST, f"{books.service}: the mirror of {headers['crossdock_origin']} on {row['topic']}")
+            origin = json.loads(row["headers"])["crossdock_origin"]
+            if not mirrored[row["topic"], origin.encode(), row["value"]]:
+                found.add(LOST, f"{books.service}: the mirror of {origin} on {row['topic']}")
             continue
-        name = f"{books.service}: {headers.get('ce_type')} #{int(headers.get('ce_sequence', 0))} of {_text(row['key'])}"
         if row["id"] in ids:
-            found.add(COMMITTED_TWICE, f"{name} ({row['id']})")
+            found.add(COMMITTED_TWICE, _named(books, row))
         ids.add(row["id"])
         entry = on_kafka.get(row["id"])
         if entry is None:
-            found.add(LOST, f"{name} ({row['id']})")
+            found.add(LOST, _named(books, row))
         elif (entry.topic, entry.key, entry.value) != (row["topic"], row["key"], row["value"]):
-            found.add(ALTERED, f"{name} is {entry.name}")
+            found.add(ALTERED, f"{_named(books, row)} is {entry.name}")
+
+
+def _named(books: Books, row: asyncpg.Record) -> str:
+    headers = json.loads(row["headers"])
+    event = f"{headers.get('ce_type')} #{int(headers.get('ce_sequence', 0))} of {_text(row['key'])}"
+    return f"{books.service}: {event} ({row['id']})"
 
 
 def _never_committed(books: Books, log: Log, found: Findings) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer
@@ -58,6 +58,7 @@ class Log:
     """Every record, by topic, each partition in its order."""
 
     topics: dict[str, list[Entry]]
+    _by_key: dict[str, dict[str, list[Entry]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.topics.values()))
@@ -74,7 +75,9 @@ class Log:
 
     def by_key(self, topic: str) -> dict[str, list[Entry]]:
         """Those, by their key."""
-        keys: dict[str, list[Entry]] = defaultdict(list)
+        if topic in self._by_key:
+            return self._by_key[topic]
+        keys = self._by_key[topic] = defaultdict(list)
         for entry in self.firsts(topic):
             if entry.key is not None:
                 keys[entry.key.decode("utf-8", "backslashreplace")].append(entry)
