@@ -1,7 +1,6 @@
 """How many orders wait, for what, and how long the oldest has."""
 
-from crossdock_chassis import Unit
-from crossdock_chassis._telemetry import WAITING_OLDEST, WAITING_ORDERS
+from crossdock_chassis import WAITING_OLDEST, WAITING_ORDERS, Unit
 from order_service.orders import store
 
 COUNT = """
