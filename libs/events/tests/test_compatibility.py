@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from crossdock_events._compatibility import Change, Kind, breaking, changes
+from crossdock_events.compatibility import BACKWARD, FORWARD, Change, Direction, Kind, breaking, changes
 
 
 def thing(**properties: Any) -> dict[str, Any]:
@@ -22,6 +22,7 @@ OPEN: dict[str, Any] = {"type": "string", "pattern": "^[a-z]+$", "x-open-enum": 
 CLOSED: dict[str, Any] = {"type": "string", "enum": ["red", "blue"]}
 COUNT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 9}
 LIST: dict[str, Any] = {"type": "array", "items": COUNT, "minItems": 1, "maxItems": 5}
+SHORT_LIST: dict[str, Any] = {**LIST, "maxItems": 2}
 
 
 def optional(schema: dict[str, Any]) -> dict[str, Any]:
@@ -244,6 +245,74 @@ def test_the_direction_is_told() -> None:
     assert "could not read" in tighter.reason and "would refuse" in looser.reason
 
 
+NULLABLE: dict[str, Any] = {"anyOf": [TEXT, {"type": "null"}]}
+MAP: dict[str, Any] = {"additionalProperties": COUNT}
+SHUT: dict[str, Any] = {**thing(a=TEXT), "additionalProperties": False}
+
+# What is sent to new code breaks ("backward"), what is answered to old code ("forward"), or both.
+DIRECTIONS: list[tuple[str, set[Direction], Any, Any]] = [
+    ("a property goes", {"backward", "forward"}, thing(a=TEXT, b=optional(COUNT)), thing(a=TEXT)),
+    ("a property is renamed", {"backward", "forward"}, thing(b=COUNT), thing(c=COUNT)),
+    ("an optional property comes", set(), thing(a=TEXT), thing(a=TEXT, b=optional(COUNT))),
+    ("and the object is closed", set(), SHUT, {**thing(a=TEXT, b=optional(COUNT)), "additionalProperties": False}),
+    ("and the rest is a map", {"backward", "forward"}, MAP, {**MAP, "properties": {"a": COUNT}}),
+    ("a required property comes", {"backward"}, thing(a=TEXT), thing(a=TEXT, b=COUNT)),
+    ("an optional one becomes required", {"backward"}, thing(a=optional(TEXT)), thing(a=TEXT)),
+    ("a required one becomes optional", {"forward"}, thing(a=TEXT), thing(a=optional(TEXT))),
+    ("another type", {"backward", "forward"}, {"type": "integer"}, {"type": "string"}),
+    ("a type comes", {"backward"}, {}, {"type": "string"}),
+    ("a type goes", {"forward"}, {"type": "string"}, {}),
+    ("null comes", {"forward"}, NULLABLE["anyOf"][0], NULLABLE),
+    ("and the default stays", {"forward"}, {**TEXT, "default": "x"}, {**NULLABLE, "default": "x"}),
+    ("null goes", {"backward"}, NULLABLE, NULLABLE["anyOf"][0]),
+    ("one of many becomes another", {"backward", "forward"}, TEXT, {"anyOf": [COUNT, {"type": "boolean"}]}),
+    ("all alternatives tighten", {"backward"}, {"anyOf": [thing(), LIST]}, {"anyOf": [thing(a=TEXT), SHORT_LIST]}),
+    ("alternatives change places", set(), {"anyOf": [LIST, SHORT_LIST]}, {"anyOf": [SHORT_LIST, LIST]}),
+    ("whichever is the wider", set(), {"anyOf": [SHORT_LIST, LIST]}, {"anyOf": [LIST, SHORT_LIST]}),
+    ("an alternative comes", {"forward"}, {"anyOf": [TEXT, COUNT]}, {"anyOf": [TEXT, COUNT, LIST]}),
+    ("an alternative goes", {"backward"}, {"anyOf": [TEXT, COUNT, LIST]}, {"anyOf": [TEXT, COUNT]}),
+    ("one that excludes comes", {"backward", "forward"}, {"oneOf": [TEXT, COUNT]}, {"oneOf": [TEXT, COUNT, LIST]}),
+    ("one that excludes loosens", {"backward", "forward"}, {"oneOf": [LIST, SHORT_LIST]}, {"oneOf": [LIST, LIST]}),
+    ("a bound tightens", {"backward"}, COUNT, {**COUNT, "maximum": 8}),
+    ("a bound loosens", {"forward"}, COUNT, {**COUNT, "minimum": 0}),
+    ("a multiple comes", {"backward"}, COUNT, {**COUNT, "multipleOf": 3}),
+    ("a multiple changes", {"backward", "forward"}, {**COUNT, "multipleOf": 2}, {**COUNT, "multipleOf": 3}),
+    ("a format comes", {"backward"}, TEXT, {**TEXT, "format": "uuid"}),
+    ("a format goes", {"forward"}, {**TEXT, "format": "uuid"}, TEXT),
+    ("a pattern changes", {"backward", "forward"}, OPEN, {**OPEN, "pattern": "^[a-z]*$"}),
+    ("a closed enum grows", {"forward"}, {**CLOSED, "enum": ["red"]}, CLOSED),
+    ("a closed enum shrinks", {"backward"}, CLOSED, {**CLOSED, "enum": ["red"]}),
+    ("an enum closes", {"backward"}, {"type": "string"}, CLOSED),
+    ("an enum opens", {"forward"}, CLOSED, {"type": "string"}),
+    ("an open enum grows", set(), OPEN, {**OPEN, "x-open-enum": ["red", "blue", "green"]}),
+    ("a default comes", {"backward", "forward"}, {}, {"default": 1}),
+    ("an object closes", {"backward"}, thing(), {**thing(), "additionalProperties": False}),
+    ("an object opens", set(), {**thing(), "additionalProperties": False}, thing()),
+    ("a closed object becomes a map", set(), {"additionalProperties": False}, MAP),
+    ("an object becomes a map", {"backward"}, {}, MAP),
+    ("a map's values become anything", {"forward"}, MAP, {}),
+    ("a map becomes a closed object", {"backward", "forward"}, MAP, {"additionalProperties": False}),
+    ("a list may hold anything", {"forward"}, LIST, {key: LIST[key] for key in LIST if key != "items"}),
+    ("a list holds nothing any more", {"backward", "forward"}, LIST, {**LIST, "items": False}),
+    ("a list that held nothing does", {"forward"}, {**LIST, "items": False}, LIST),
+    ("an unknown keyword comes", {"backward", "forward"}, {}, {"contentEncoding": "base64"}),
+    ("fewer need to be contained", {"backward", "forward"}, {"contains": TEXT}, {"contains": TEXT, "minContains": 0}),
+]
+
+
+@pytest.mark.parametrize(("broken", "old", "new"), [each[1:] for each in DIRECTIONS], ids=[d[0] for d in DIRECTIONS])
+def test_a_change_breaks_only_who_cannot_live_with_it(broken: set[Direction], old: Any, new: Any) -> None:
+    assert bool(breaking(old, new, BACKWARD)) == ("backward" in broken)
+    assert bool(breaking(old, new, FORWARD)) == ("forward" in broken)
+
+
+def test_references_may_lead_into_a_document_around_the_schemas() -> None:
+    old, new = ({"components": {"schemas": {"Part": part}}} for part in (COUNT, {**COUNT, "maximum": 8}))
+    part = thing(part={"$ref": "#/components/schemas/Part"})
+    assert [each.pointer for each in breaking(part, part, BACKWARD, (old, new))] == ["/properties/part/maximum"]
+    assert breaking(part, part, FORWARD, (old, new)) == []
+
+
 def test_several_breaks_are_all_told() -> None:
     found = breaking(thing(a=TEXT, b=COUNT, c=LIST), thing(a=COUNT, b={**COUNT, "minimum": 0}, d=TEXT))
     assert {change.kind for change in found} >= {"type", "bound", "property-removed", "required-added"}
@@ -278,5 +347,5 @@ def test_references_that_lead_nowhere_are_errors() -> None:
 def test_a_finding_reads_well() -> None:
     assert str(Change("", "type", "why")) == "/: why"
     assert str(breaking(thing(a=COUNT), thing(a={**COUNT, "maximum": 8}))[0]) == (
-        "/properties/a/maximum: maximum changed from 9 to 8: new code could not read what lies in the log"
+        "/properties/a/maximum: maximum changed from 9 to 8: new code could not read what old writers send"
     )

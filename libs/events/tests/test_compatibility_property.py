@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from crossdock_events._compatibility import breaking
+from crossdock_events.compatibility import BACKWARD, FORWARD, breaking
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 WORDS = ("red", "green", "blue", "grey")
@@ -186,8 +186,9 @@ def test_a_value_that_one_side_refuses_was_reported(old: Schema, data: st.DataOb
         if new != old:
             break
     new = sane(edited(data, new, COMPATIBLE))
-    found = breaking(old, new)
-    for writer, reader in ((old, new), (new, old)):
+    for directions, writer, reader in ((BACKWARD, old, new), (FORWARD, new, old)):
+        found = breaking(old, new, directions)
+        assert breaking(old, new) or not found
         validator = Draft202012Validator(reader)
         for value in data.draw(st.lists(values(writer), min_size=2, max_size=2)):
             assert found or validator.is_valid(value)

@@ -1,9 +1,10 @@
 """Generated files of the services, and the lock: `python -m crossdock_local.checks` compares, `… write` makes them.
 
 The OpenAPI description of each service and the table of who hears what are committed, so that a change of what clients
-and subscribers see is read in review.
+and subscribers see is read in review. One that breaks clients is not written unless `--break` says that it is meant.
 """
 
+import argparse
 import difflib
 import json
 import subprocess
@@ -12,11 +13,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossdock_local import openapi
 from crossdock_local.layout import checkout
 from crossdock_local.services import installed
 
 if TYPE_CHECKING:
     from crossdock_chassis import Service
+
+_OPENAPI = ".openapi.json"
+_REMEDY = (
+    "Clients rely on what is committed: keep the old shape, or offer the new one beside it under another path or "
+    "version (`make generate BREAK=1` writes a break that is meant)."
+)
 
 # The description depends on none of these, and nothing connects to them.
 NOWHERE = {"postgres": "postgresql://nobody@127.0.0.1:1/none", "kafka": "127.0.0.1:1", "issuer": "http://127.0.0.1:1"}
@@ -27,7 +35,7 @@ def generated() -> dict[Path, str]:
     folder = checkout() / "docs" / "generated"
     built = {each.name: each.build({f"CROSSDOCK_{k.upper()}": v for k, v in NOWHERE.items()}) for each in installed()}
     files = {
-        folder / f"{name}.openapi.json": json.dumps(service.api().openapi(), indent=2, sort_keys=True) + "\n"
+        folder / f"{name}{_OPENAPI}": json.dumps(service.api().openapi(), indent=2, sort_keys=True) + "\n"
         for name, service in built.items()
     }
     return {**files, folder / "services.md": _who_hears_what(built)}
@@ -59,28 +67,68 @@ def _who_hears_what(services: Mapping[str, "Service"]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def differences() -> Iterator[str]:
+def differences(made: Mapping[Path, str]) -> Iterator[str]:
     """What differs between the committed files and the code, as text to read."""
-    for file, made in generated().items():
-        committed = file.read_text() if file.exists() else ""
+    for file, text in made.items():
         yield from difflib.unified_diff(
-            committed.splitlines(), made.splitlines(), str(file), "what the code says", n=2, lineterm=""
+            _committed(file).splitlines(), text.splitlines(), str(file), "what the code says", n=2, lineterm=""
         )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments == ["write"]:
-        for file, made in generated().items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(made)
-        return 0
-    found = list(differences())
-    print("\n".join(found[:60]), end="\n" if found else "")
+def breaks(made: Mapping[Path, str]) -> dict[Path, list[str]]:
+    """What clients of the committed descriptions would miss, by each description that differs."""
+    descriptions = {file: text for file, text in made.items() if file.name.endswith(_OPENAPI)}
+    return {file: _breaks(file, text) for file, text in descriptions.items() if text != _committed(file)}
+
+
+def _breaks(file: Path, text: str) -> list[str]:
+    if not file.exists():
+        return []
+    try:
+        committed = json.loads(_committed(file))
+    except ValueError:
+        return ["what is committed cannot be read: restore the file from version control"]
+    return [str(each) for each in openapi.breaks(committed, json.loads(text))]
+
+
+def _committed(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def write(*, may_break: bool) -> int:
+    made = generated()
+    broken = [] if may_break else [f"{file.name}: {each}" for file, found in breaks(made).items() for each in found]
+    if broken:
+        print(*broken, f"Nothing is written. {_REMEDY}", sep="\n", file=sys.stderr)
+        return 1
+    for file, text in made.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return 0
+
+
+def compare() -> int:
+    made = generated()
+    found = list(differences(made))
     if found:
+        print(*found[:60], sep="\n")
+        broken = breaks(made)
+        for file, each in broken.items():
+            print(*[f"BREAK {file.name}: {said}" for said in each] or [f"{file.name}: breaks no client"], sep="\n")
         print("The generated files are not what the code says: run `make generate` and read the difference.")
+        if any(broken.values()):
+            print(_REMEDY)
     bootstrap = checkout() / "deploy" / "local" / "bootstrap.py"
     lock = subprocess.run([sys.executable, str(bootstrap), "check-lock"], check=False)
     return 1 if found or lock.returncode else 0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m crossdock_local.checks", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=("compare", "write"), default="compare")
+    parser.add_argument("--break", dest="may_break", action="store_true", help="write even what breaks clients")
+    options = parser.parse_args(arguments)
+    return write(may_break=options.may_break) if options.command == "write" else compare()
 
 
 if __name__ == "__main__":

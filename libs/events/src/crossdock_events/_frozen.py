@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from crossdock_events._catalogue import Catalogue
-from crossdock_events._compatibility import breaking, changes
 from crossdock_events._event import Event
 from crossdock_events._lint import Violation, lint
 from crossdock_events._schema import consumer_schema
+from crossdock_events.compatibility import breaking, changes
 from crossdock_events.examples import Example
 
 _SCHEMA = re.compile(r"(?P<type>.+\.v\d+)\.r(?P<revision>\d+)\.json")

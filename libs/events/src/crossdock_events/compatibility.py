@@ -1,15 +1,16 @@
-"""Whether two JSON Schemas of one event type may stand side by side. Pure: schemas in, findings out.
+"""Whether two JSON Schemas may stand side by side. Pure: schemas in, findings out.
 
-FULL: code written for either schema reads what the other's producers write. So a constraint may neither tighten (what
-lies in the log would no longer be read) nor loosen (readers of the old schema would refuse what is written now). What
-remains: new optional properties, new values of an open enum, prose. A keyword that is not understood here counts as
-breaking when it changes, for a guard that guesses is none.
+Events ask for FULL: code written for either schema reads what the other's producers write. So a constraint may neither
+tighten (what lies in the log would no longer be read) nor loosen (readers of the old schema would refuse what is
+written now). What remains: new optional properties, new values of an open enum, prose. HTTP asks for one direction:
+BACKWARD of what a service is sent, FORWARD of what it answers. A keyword that is not understood here counts as breaking
+every way when it changes, for a guard that guesses is none.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 Schema: TypeAlias = Mapping[str, Any] | bool
@@ -33,16 +34,26 @@ Kind = Literal[
     "promise",
     "keyword",
 ]
-COMPATIBLE: frozenset[Kind] = frozenset({"property-added", "open-enum-grown"})
+Direction = Literal["backward", "forward", "closed"]
+"""Backward: new code reads what old writers send. Forward: old code reads what new writers send, and ignores properties
+that it does not know. Closed: the same of old code that refuses those which its schema does not let in."""
+
+BACKWARD: frozenset[Direction] = frozenset({"backward"})
+FORWARD: frozenset[Direction] = frozenset({"forward"})
+FULL: frozenset[Direction] = frozenset({"backward", "forward", "closed"})
 
 _PROSE = frozenset(
     {"$schema", "$id", "$defs", "$comment", "title", "description", "examples", "deprecated", "x-stability"}
 )
-_LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"}
+_LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 _UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"}
 _SUBSCHEMA = ("items", "additionalProperties")
 _ALTERNATIVES = ("anyOf", "oneOf")
-_UNREAD = "new code could not read what lies in the log"
+_ANNOTATIONS = _PROSE | {"default"}
+_NONE: frozenset[Direction] = frozenset()
+_CLOSED: frozenset[Direction] = frozenset({"closed"})
+_UNREAD = "new code could not read what old writers send"
+_LOST = "readers of the old schema look for it, and its writers send it"
 _REFUSED = "readers of the old schema would refuse what new code writes"
 
 
@@ -54,10 +65,7 @@ class Change:
     pointer: str
     kind: Kind
     reason: str
-
-    @property
-    def breaking(self) -> bool:
-        return self.kind not in COMPATIBLE
+    breaks: frozenset[Direction] = FULL
 
     def __str__(self) -> str:
         return f"{self.pointer or '/'}: {self.reason}"
@@ -65,23 +73,27 @@ class Change:
 
 def changes(old: Schema, new: Schema) -> list[Change]:
     """Everything that differs and is not prose. Empty: the same shape."""
-    return list(_Comparison(old, new).run())
+    return list(_Comparison(old, new, FULL).schemas("", old, new))
 
 
-def breaking(old: Schema, new: Schema) -> list[Change]:
-    return [change for change in changes(old, new) if change.breaking]
+def breaking(
+    old: Schema,
+    new: Schema,
+    directions: frozenset[Direction] = FULL,
+    documents: tuple[Schema, Schema] | None = None,
+) -> list[Change]:
+    """`documents`: where the `$ref`s of either schema lead, if not into itself."""
+    comparison = _Comparison(*(documents or (old, new)), directions)
+    return [change for change in comparison.schemas("", old, new) if change.breaks & directions]
 
 
 class _Comparison:
-    def __init__(self, old: Schema, new: Schema) -> None:
-        self._old, self._new = old, new
+    def __init__(self, old: Schema, new: Schema, directions: frozenset[Direction]) -> None:
+        self._old, self._new, self._directions = old, new, directions
         self._open: set[tuple[int, int]] = set()  # pairs under comparison: a recursive schema meets itself again
 
-    def run(self) -> Iterator[Change]:
-        yield from self._schemas("", self._old, self._new)
-
-    def _schemas(self, at: str, old: Schema, new: Schema) -> Iterator[Change]:
-        pair = (id(_target(self._old, old)), id(_target(self._new, new)))
+    def schemas(self, at: str, old: Schema, new: Schema) -> Iterator[Change]:
+        pair = (id(target(self._old, old)), id(target(self._new, new)))
         if pair in self._open:
             return
         self._open.add(pair)
@@ -91,11 +103,13 @@ class _Comparison:
             self._open.discard(pair)
 
     def _flat(self, at: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        for keyword in _ALTERNATIVES:
+            old, new = _one_of_one(keyword, old, new), _one_of_one(keyword, new, old)
         before, after = _types(old), _types(new)
         if before and after:
             yield from _sets(f"{at}/type", "type", "type", before, after)
         elif before or after:
-            yield Change(f"{at}/type", "type", f"type {'came' if after else 'went'}: {_UNREAD if after else _REFUSED}")
+            yield _tighter_or_looser(f"{at}/type", "type", f"type {'came' if after else 'went'}", bool(after))
         understood = _PROSE | {"type", *_ALTERNATIVES, *_SUBSCHEMA}
         for keywords, compare in _RULES:
             understood |= keywords
@@ -110,9 +124,9 @@ class _Comparison:
         yield from self._prefix(f"{at}/prefixItems", old.get("prefixItems", []), new.get("prefixItems", []))
         for keyword in _ALTERNATIVES:
             if keyword in old or keyword in new:
-                yield from self._alternatives(f"{at}/{keyword}", old.get(keyword, []), new.get(keyword, []))
+                yield from self._alternatives(f"{at}/{keyword}", keyword, old[keyword], new[keyword])
         for keyword in sorted((old.keys() | new.keys()) - understood):
-            if _inlined(self._old, old.get(keyword, ...)) != _inlined(self._new, new.get(keyword, ...)):
+            if inlined(self._old, old.get(keyword, ...)) != inlined(self._new, new.get(keyword, ...)):
                 yield Change(f"{at}/{_escape(keyword)}", "keyword", f"{keyword} changed, and no rule here knows it")
 
     def _properties(self, at: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -123,21 +137,21 @@ class _Comparison:
         for name in before:
             here = f"{at}/properties/{_escape(name)}"
             if name in after:
-                yield from self._schemas(here, before[name], after[name])
+                yield from self.schemas(here, before[name], after[name])
             elif name in renamed:
-                yield Change(here, "property-renamed", f"{name} went and {renamed[name]} came: readers look for {name}")
+                yield Change(here, "property-renamed", f"{name} went and {renamed[name]} came: {_LOST}")
             else:
-                yield Change(here, "property-removed", f"{name} went: readers of the old schema look for it")
+                yield Change(here, "property-removed", f"{name} went: {_LOST}")
         for name in added:
             here = f"{at}/properties/{_escape(name)}"
-            if _lets_in(old, name):
-                yield Change(here, "property-added", f"{name} came")
+            if barred := _barred(old, name):
+                yield Change(here, "property-barred", f"{name} came, and the old schema is closed: {_REFUSED}", barred)
             else:
-                yield Change(here, "property-barred", f"{name} came, and the old schema is closed: {_REFUSED}")
+                yield Change(here, "property-added", f"{name} came", _NONE)
         for name in sorted(needs - needed):
-            yield Change(f"{at}/required", "required-added", f"{name} must be there now: {_UNREAD}")
+            yield _tighter_or_looser(f"{at}/required", "required-added", f"{name} must be there now", True)
         for name in sorted(needed - needs):
-            yield Change(f"{at}/required", "required-removed", f"{name} may be missing now: {_REFUSED}")
+            yield _tighter_or_looser(f"{at}/required", "required-removed", f"{name} may be missing now", False)
 
     def _renames(
         self, before: Mapping[str, Any], after: Mapping[str, Any], added: list[str]
@@ -145,7 +159,7 @@ class _Comparison:
         free = list(added)
         for name in before:
             if name not in after:
-                twin = next((each for each in free if not any(self._schemas("", before[name], after[each]))), None)
+                twin = next((each for each in free if not any(self.schemas("", before[name], after[each]))), None)
                 if twin is not None:
                     free.remove(twin)
                     yield name, twin
@@ -154,16 +168,17 @@ class _Comparison:
         before, after = old.get(keyword, True), new.get(keyword, True)
         if isinstance(before, bool) or isinstance(after, bool):
             if _flatten(self._old, before) != _flatten(self._new, after):
-                yield Change(at, "keyword", f"{keyword} changed from {_show(before)} to {_show(after)}")
+                what = f"{keyword} changed from {_show(before)} to {_show(after)}"
+                yield Change(at, "keyword", what, _directions_of_rest(keyword, before, after))
         else:
-            yield from self._schemas(at, before, after)
+            yield from self.schemas(at, before, after)
 
     def _patterns(self, at: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
         before, after = old.get("patternProperties", {}), new.get("patternProperties", {})
         for name in sorted(before.keys() | after.keys()):
             here = f"{at}/{_escape(name)}"
             if name in before and name in after:
-                yield from self._schemas(here, before[name], after[name])
+                yield from self.schemas(here, before[name], after[name])
             else:
                 yield Change(here, "keyword", f"{name} {'came' if name in after else 'went'}")
 
@@ -171,26 +186,34 @@ class _Comparison:
         if len(old) != len(new):
             yield Change(at, "bound", f"the places of the tuple changed from {len(old)} to {len(new)}")
         for place, (before, after) in enumerate(zip(old, new, strict=False)):
-            yield from self._schemas(f"{at}/{place}", before, after)
+            yield from self.schemas(f"{at}/{place}", before, after)
 
-    def _alternatives(self, at: str, old: list[Schema], new: list[Schema]) -> Iterator[Change]:
-        """Order means nothing: each old alternative is matched with a new one that breaks nothing."""
-        left = list(enumerate(new))
-        unmatched: list[int] = []
-        for place, before in enumerate(old):
-            match = next(((i, s) for i, s in left if not any(c.breaking for c in self._schemas("", before, s))), None)
-            if match is None:
-                unmatched.append(place)
-            else:
-                left.remove(match)
-                yield from self._schemas(f"{at}/{match[0]}", before, match[1])
+    def _alternatives(self, at: str, keyword: str, old: list[Schema], new: list[Schema]) -> Iterator[Change]:
+        """Those of `oneOf` exclude each other: what one of them lets in now, another may have let in before."""
+        for change in self._matched(at, old, new):
+            yield replace(change, breaks=FULL) if keyword == "oneOf" and change.breaks else change
+
+    def _matched(self, at: str, old: list[Schema], new: list[Schema]) -> Iterator[Change]:
+        """Order means nothing: each old alternative is matched with a new one that breaks nothing. Those that broke in
+        no direction go first, or one that only loosened could take the place of one that stayed."""
+        unmatched, left = list(enumerate(old)), list(enumerate(new))
+        for directions in (FULL, self._directions):
+            for before in list(unmatched):
+                after = next((each for each in left if not self._breaks(before[1], each[1], directions)), None)
+                if after is not None:
+                    unmatched.remove(before)
+                    left.remove(after)
+                    yield from self.schemas(f"{at}/{after[0]}", before[1], after[1])
         if len(unmatched) == len(left) == 1:  # one changed: say what changed in it
-            yield from self._schemas(f"{at}/{left[0][0]}", old[unmatched[0]], left[0][1])
+            yield from self.schemas(f"{at}/{left[0][0]}", unmatched[0][1], left[0][1])
             return
-        for place in unmatched:
-            yield Change(f"{at}/{place}", "alternative", f"an alternative went: {_UNREAD}")
+        for place, _ in unmatched:
+            yield _tighter_or_looser(f"{at}/{place}", "alternative", "an alternative went", True)
         for place, _ in left:
-            yield Change(f"{at}/{place}", "alternative", f"an alternative came: {_REFUSED}")
+            yield _tighter_or_looser(f"{at}/{place}", "alternative", "an alternative came", False)
+
+    def _breaks(self, old: Schema, new: Schema, directions: frozenset[Direction]) -> bool:
+        return any(change.breaks & directions for change in self.schemas("", old, new))
 
 
 def _bound(at: str, old: Any, new: Any) -> Iterator[Change]:
@@ -198,17 +221,14 @@ def _bound(at: str, old: Any, new: Any) -> Iterator[Change]:
         return
     keyword = at.rpartition("/")[2]
     tighter = old is None or (new is not None and (new > old if keyword in _LOWER else new < old))
-    yield Change(at, "bound", f"{keyword} {_from_to(old, new)}: {_UNREAD if tighter else _REFUSED}")
+    yield _tighter_or_looser(at, "bound", f"{keyword} {_from_to(old, new)}", tighter)
 
 
 def _closed_enum(at: str, old: Any, new: Any) -> Iterator[Change]:
     if old is None or new is None:
         if old != new:
-            yield Change(
-                at,
-                "closed-enum",
-                f"the enum {'closed' if old is None else 'opened'}: {_UNREAD if old is None else _REFUSED}",
-            )
+            closed = old is None
+            yield _tighter_or_looser(at, "closed-enum", f"the enum {'closed' if closed else 'opened'}", closed)
         return
     yield from _sets(at, "closed-enum", "value", {_show(v) for v in old}, {_show(v) for v in new})
 
@@ -219,16 +239,20 @@ def _open_enum(at: str, old: Any, new: Any) -> Iterator[Change]:
         return
     for value in new:
         if value not in old:
-            yield Change(at, "open-enum-grown", f"{_show(value)} came")
+            yield Change(at, "open-enum-grown", f"{_show(value)} came", _NONE)
     for value in old:
         if value not in new:
-            yield Change(at, "open-enum-shrunk", f"{_show(value)} is still in the log: it stays known")
+            yield Change(at, "open-enum-shrunk", f"{_show(value)} went: old writers send it, so it stays known")
 
 
-def _equal(kind: Kind, why: str) -> Callable[[str, Any, Any], Iterator[Change]]:
+def _equal(kind: Kind, why: str, *, constrains: bool = True) -> Callable[[str, Any, Any], Iterator[Change]]:
     def compare(at: str, old: Any, new: Any) -> Iterator[Change]:
         if old != new:
-            yield Change(at, kind, f"{at.rpartition('/')[2]} {_from_to(old, new)}: {why}")
+            what = f"{at.rpartition('/')[2]} {_from_to(old, new)}"
+            if constrains and (old is None or new is None):
+                yield _tighter_or_looser(at, kind, what, old is None)
+            else:
+                yield Change(at, kind, f"{what}: {why}")
 
     return compare
 
@@ -240,19 +264,23 @@ _RULES: tuple[tuple[frozenset[str], Callable[[str, Any, Any], Iterator[Change]]]
     (frozenset({"pattern"}), _equal("pattern", "whether one pattern contains the other is not decidable here")),
     (frozenset({"enum"}), _closed_enum),
     (frozenset({"x-open-enum"}), _open_enum),
-    (frozenset({"default"}), _equal("default", "an old event without the property would mean something else")),
-    (frozenset({"x-topic", "x-key", "x-carries"}), _equal("promise", "consumers are built on it")),
+    (frozenset({"default"}), _equal("default", "without the property it would mean something else", constrains=False)),
+    (frozenset({"x-topic", "x-key", "x-carries"}), _equal("promise", "consumers are built on it", constrains=False)),
 )
 
 
 def _sets(at: str, kind: Kind, noun: str, old: set[str], new: set[str]) -> Iterator[Change]:
     for value in sorted(old - new):
-        yield Change(at, kind, f"{noun} {value} went: {_UNREAD}")
+        yield _tighter_or_looser(at, kind, f"{noun} {value} went", True)
     for value in sorted(new - old):
-        yield Change(at, kind, f"{noun} {value} came: {_REFUSED}")
+        yield _tighter_or_looser(at, kind, f"{noun} {value} came", False)
 
 
-def _target(root: Schema, schema: Schema) -> Schema:
+def _tighter_or_looser(at: str, kind: Kind, what: str, tighter: bool) -> Change:
+    return Change(at, kind, f"{what}: {_UNREAD if tighter else _REFUSED}", BACKWARD if tighter else FORWARD)
+
+
+def target(root: Schema, schema: Schema) -> Schema:
     """Follows `$ref`s that stand alone."""
     seen: list[str] = []
     while isinstance(schema, Mapping) and "$ref" in schema and not (schema.keys() - _PROSE - {"$ref"}):
@@ -265,7 +293,7 @@ def _target(root: Schema, schema: Schema) -> Schema:
 
 def _flatten(root: Schema, schema: Schema) -> Mapping[str, Any]:
     """One mapping of constraints, with `$ref`, disjoint `allOf`, `const` and booleans resolved."""
-    schema = _target(root, schema)
+    schema = target(root, schema)
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
     flat = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "const")}
@@ -299,12 +327,34 @@ def _types(schema: Mapping[str, Any]) -> set[str]:
     return {stated} if isinstance(stated, str) else set(stated)
 
 
-def _lets_in(schema: Mapping[str, Any], name: str) -> bool:
-    patterns = schema.get("patternProperties", {})
-    return schema.get("additionalProperties", True) in (True, {}) and not any(re.search(p, name) for p in patterns)
+def _one_of_one(keyword: str, schema: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A text beside "a text or null" is an only alternative. Else all alternatives would seem to come or to go."""
+    if keyword in schema or keyword not in other:
+        return schema
+    around = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
+    return {**around, keyword: [{key: value for key, value in schema.items() if key not in _ANNOTATIONS}]}
 
 
-def _inlined(root: Schema, value: Any, within: tuple[str, ...] = ()) -> Any:
+def _barred(schema: Mapping[str, Any], name: str) -> frozenset[Direction]:
+    """What breaks when a property of this name comes."""
+    if any(re.search(pattern, name) for pattern in schema.get("patternProperties", {})):
+        return FULL
+    rest = schema.get("additionalProperties", True)
+    if rest is False:
+        return _CLOSED
+    return _NONE if rest in (True, {}) else FULL
+
+
+def _directions_of_rest(keyword: str, old: Schema, new: Schema) -> frozenset[Direction]:
+    """One of the two is a boolean: `true` lets everything in, `false` nothing."""
+    if old is False and keyword == "additionalProperties":
+        return _CLOSED
+    if old is False or new is True:
+        return FORWARD
+    return BACKWARD if old is True else FULL
+
+
+def inlined(root: Schema, value: Any, within: tuple[str, ...] = ()) -> Any:
     """Without this a definition could change unseen behind a `$ref` under a keyword that no rule knows."""
     if isinstance(value, Mapping):
         reference = value.get("$ref")
@@ -312,10 +362,10 @@ def _inlined(root: Schema, value: Any, within: tuple[str, ...] = ()) -> Any:
             if reference in within:
                 raise ValueError(f"{reference} recurses under a keyword that no rule knows")
             rest = {key: each for key, each in value.items() if key != "$ref"}
-            return [_inlined(root, rest, within), _inlined(root, _resolve(root, reference), (*within, reference))]
-        return {key: _inlined(root, each, within) for key, each in value.items()}
+            return [inlined(root, rest, within), inlined(root, _resolve(root, reference), (*within, reference))]
+        return {key: inlined(root, each, within) for key, each in value.items()}
     if isinstance(value, list):
-        return [_inlined(root, each, within) for each in value]
+        return [inlined(root, each, within) for each in value]
     return value
 
 
