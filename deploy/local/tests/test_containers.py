@@ -1,14 +1,19 @@
 """The handle of a container, on a stand-in for Docker's: what a real engine adds is covered where one is."""
 
+import threading
+import time
 from signal import SIGTERM
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 
-from crossdock_local.containers import Container
+from crossdock_local.containers import Container, reached
 from crossdock_local.errors import Refused
+from crossdock_local.ports import HOST
 
 
 class Engine:
@@ -72,9 +77,82 @@ def test_one_that_dies_while_starting_shows_its_log(engine: Engine) -> None:
     kafka = container(engine, ready=False)
     kafka.start()
     engine.kill("SIGKILL")
-    with pytest.raises(Refused, match="container of kafka was not ready") as refused:
+    with pytest.raises(Refused, match="container of kafka ended while it was starting") as refused:
         kafka.wait_ready(5)
     assert refused.value.details == "no space left"
+
+
+def test_one_that_does_not_answer_says_how_long_it_had(engine: Engine) -> None:
+    kafka = container(engine, ready=False)
+    kafka.start()
+    with pytest.raises(Refused, match="was not ready within 0 s"):
+        kafka.wait_ready(0.1)
+    assert kafka.alive
+
+
+def test_one_that_was_made_but_cannot_start_is_removed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when another program takes its port in between: the engine keeps what it made."""
+
+    def start() -> None:
+        raise APIError("port is already allocated")
+
+    monkeypatch.setattr(engine, "start", start)
+    kafka = container(engine)
+    with pytest.raises(Refused, match="did not start the container of kafka") as refused:
+        kafka.start()
+    assert "already allocated" in refused.value.details
+    kafka.stop()
+    assert engine.removed
+
+
+def test_two_never_start_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first start of a run makes the container that clears up after it, and there can be one of that name."""
+    inside = 0
+    most = 0
+
+    def start() -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.1)
+        inside -= 1
+
+    engines = [Engine(), Engine()]
+    for engine in engines:
+        monkeypatch.setattr(engine, "start", start)
+    threads = [threading.Thread(target=container(engine).start) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def client(host: str, networks: dict[str, Any] | None) -> DockerClient:
+    """An engine at `host`; `networks` are those of the container we are in, None when we are in none."""
+
+    def get(name: str) -> SimpleNamespace:
+        if networks is None:
+            raise NotFound(name)
+        return SimpleNamespace(attrs={"NetworkSettings": {"Networks": networks}})
+
+    containers = SimpleNamespace(get=get)
+    return cast(DockerClient, SimpleNamespace(host=lambda: host, client=SimpleNamespace(containers=containers)))
+
+
+@pytest.mark.parametrize(
+    ("host", "networks", "where"),
+    [
+        ("localhost", None, (HOST, HOST)),
+        ("localhost", {"bridge": {"Gateway": "172.17.0.1"}}, ("172.17.0.1", "172.17.0.1")),
+        ("localhost", {"host": {"Gateway": ""}}, (HOST, HOST)),
+        ("10.1.2.3", None, ("10.1.2.3", "")),
+    ],
+)
+def test_a_port_is_published_no_further_than_to_where_it_is_used(
+    host: str, networks: dict[str, Any] | None, where: tuple[str, str]
+) -> None:
+    assert reached(client(host, networks)) == where
 
 
 def test_one_that_was_removed_behind_our_back_is_not_alive(engine: Engine) -> None:

@@ -1,10 +1,13 @@
 """The launcher's own PostgreSQL and Kafka, whatever CROSSDOCK_TEST_SERVERS chooses for other tests."""
 
 import asyncio
+import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from crossdock_local.kafka import Kafka, TopicSpec
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.postgres import Postgres, database_in
-from crossdock_local.servers import Servers, engine_for_tests
+from crossdock_local.servers import Servers, engine_for_tests, together
 
 ISOLATED = (asyncpg.exceptions.InsufficientPrivilegeError, asyncpg.exceptions.InvalidAuthorizationSpecificationError)
 
@@ -203,6 +206,25 @@ def test_a_broker_can_be_asked_for_only_when_it_was(home: Path) -> None:
     servers = Servers(home, Ports.free(), kafka=False)
     with pytest.raises(Refused, match="without Kafka"):
         _ = servers.topics
+
+
+def test_an_interrupt_waits_for_what_is_being_started() -> None:
+    """Otherwise it would be running only after everything had been stopped."""
+    started = threading.Event()
+
+    def start() -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        started.set()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            together([start])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started.is_set()
 
 
 def test_the_switch_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,24 +2,32 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from signal import SIGKILL, Signals
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from aiokafka.errors import KafkaError
-from docker.errors import NotFound
+from docker.errors import DockerException, NotFound
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 
 from crossdock_local.asynchronous import in_thread
 from crossdock_local.errors import Refused
 from crossdock_local.jars import KAFKA
 from crossdock_local.kafka import Topics
 from crossdock_local.layout import Home
-from crossdock_local.postgres import MAJOR, SUPERUSER, Databases, answers
+from crossdock_local.ports import HOST
+from crossdock_local.postgres import MAJOR, OPTIONS, SETTINGS, SUPERUSER, Databases, answers
 from crossdock_local.processes import wait_until
 from crossdock_local.report import SILENT, Report
+
+# The container that removes the others when a test run was killed is made by whichever of them starts first: two that
+# start at the same time would both make it.
+_STARTING = threading.Lock()
+WHERE_IT_LISTENS = ("listen_addresses", "unix_socket_directories")
 
 
 def engine_answers() -> bool:
@@ -69,17 +77,25 @@ class Container:
         return self.alive and self._ready()
 
     def start(self) -> None:
-        if self._running is None:
-            self._made.start()
-            self._running = self._made.get_wrapped_container()
-        elif not self.alive:
-            self._running.start()
+        try:
+            if self._running is None:
+                with _STARTING:
+                    self._made.start()
+                self._running = self._made.get_wrapped_container()
+            elif not self.alive:
+                self._running.start()
+        except DockerException as error:
+            raise Refused(
+                f"Docker did not start the container of {self.name}; CROSSDOCK_TEST_SERVERS=local does without it.",
+                str(error),
+            ) from error
 
     def wait_ready(self, seconds: float | None = None) -> None:
         limit = 90 if seconds is None else seconds
         if not wait_until(lambda: self._ready() or not self.alive, limit) or not self.alive:
             log = self._running.logs(tail=15).decode(errors="replace") if self._running else ""
-            raise Refused(f"The container of {self.name} was not ready within {limit:.0f} s.", log)
+            what = f"was not ready within {limit:.0f} s" if self.alive else "ended while it was starting"
+            raise Refused(f"The container of {self.name} {what}.", log)
 
     def kill(self, signal: Signals = SIGKILL) -> None:
         if self.alive:
@@ -88,10 +104,10 @@ class Container:
             wait_until(lambda: not self.alive, 10)
 
     def stop(self) -> None:
-        if self._running is not None:
-            with suppress(NotFound):
-                self._made.stop()
-            self._running = None
+        """Removes it with its data; also one that was made and then did not start."""
+        with suppress(NotFound):
+            self._made.stop()
+        self._running = None
 
     def _state(self) -> dict[str, Any]:
         if self._running is None:
@@ -101,6 +117,35 @@ class Container:
         except NotFound:
             return {}
         return dict(self._running.attrs["State"])
+
+
+class Published(DockerContainer):
+    """A container with one port that is reached from here, at `host`, and published no further than that takes."""
+
+    def __init__(self, image: str, inside: int, port: int) -> None:
+        try:
+            super().__init__(image)
+        except DockerException as error:
+            raise Refused(
+                "No Docker engine answers; CROSSDOCK_TEST_SERVERS=local does without one.", str(error)
+            ) from error
+        self.host, published = reached(self.get_docker_client())
+        # The method for this knows no address. What the engine's client makes of the mapping does.
+        self.ports[str(inside)] = cast(Any, (published, port))
+
+
+def reached(engine: DockerClient) -> tuple[str, str]:
+    """Where a published port is found from here, and the address to publish it on for that."""
+    host = engine.host()
+    if host not in ("localhost", HOST, "::1"):
+        return host, ""  # elsewhere: on every address it has
+    with suppress(NotFound):
+        # This is a container of the same engine: its neighbours are behind the gateway, not on its own loopback.
+        here = engine.client.containers.get(socket.gethostname())
+        for network in here.attrs["NetworkSettings"]["Networks"].values():
+            if gateway := network["Gateway"]:
+                return gateway, gateway
+    return HOST, HOST
 
 
 class _InContainer:
@@ -119,8 +164,12 @@ class ContainerPostgres(_InContainer):
     def __init__(self, home: Home, port: int) -> None:
         self.title, self.ports = f"PostgreSQL {MAJOR} (container)", (port,)
         password = home.secret("postgres-superuser")
-        made = DockerContainer(f"postgres:{MAJOR}").with_bind_ports(5432, port).with_env("POSTGRES_PASSWORD", password)
-        dsn = f"postgresql://{SUPERUSER}:{password}@{made.get_container_host_ip()}:{port}/postgres"
+        made = Published(f"postgres:{MAJOR}", 5432, port).with_env("POSTGRES_PASSWORD", password)
+        # Texts are ordered, and as many connections taken, as by the local server: the image has its own ideas of both.
+        made = made.with_env("POSTGRES_INITDB_ARGS", " ".join(OPTIONS))
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items() if name not in WHERE_IT_LISTENS]
+        made = made.with_command(["postgres", *settings])
+        dsn = f"postgresql://{SUPERUSER}:{password}@{made.host}:{port}/postgres"
         self.databases = Databases(dsn, home, ours=True)
         self.process = Container("postgres", made, ready=lambda: in_thread(lambda: answers(dsn)))
 
@@ -128,15 +177,14 @@ class ContainerPostgres(_InContainer):
 class ContainerKafka(_InContainer):
     def __init__(self, home: Home, port: int) -> None:
         self.title, self.ports = f"Kafka {KAFKA} (container)", (port,)
-        made = DockerContainer(f"apache/kafka:{KAFKA}").with_bind_ports(9092, port)
-        host = made.get_container_host_ip()
+        made = Published(f"apache/kafka:{KAFKA}", 9092, port)
         settings = {
             "KAFKA_PROCESS_ROLES": "broker,controller",
             "KAFKA_NODE_ID": "1",
             "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
             "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
             "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
-            "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{host}:{port}",
+            "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{made.host}:{port}",
             "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
             "KAFKA_BROKER_SESSION_TIMEOUT_MS": "2000",
@@ -149,7 +197,7 @@ class ContainerKafka(_InContainer):
         }
         for name, value in settings.items():
             made = made.with_env(name, value)
-        self.bootstrap = f"{host}:{port}"
+        self.bootstrap = f"{made.host}:{port}"
         self.topics = Topics(self.bootstrap)
         self.process = Container("kafka", made, ready=self._ready)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from signal import SIGKILL, Signals
 from types import TracebackType
@@ -202,9 +202,17 @@ class Servers:
 
 
 def together(work: Sequence[Callable[[], None]]) -> None:
-    """All at the same time; when some fail the first of their errors is raised after all have ended."""
+    """All at the same time; when some fail the first of their errors is raised after all have ended.
+
+    An interrupt too is raised only then: who stops what was started would otherwise come before it has started.
+    """
     with ThreadPoolExecutor(max(1, len(work))) as pool:
-        running = [pool.submit(each) for each in work]
+        try:
+            running = [pool.submit(each) for each in work]
+            wait(running)
+        except BaseException:
+            pool.shutdown()
+            raise
     for each in running:
         each.result()
 
