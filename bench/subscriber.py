@@ -12,6 +12,8 @@ from time import monotonic
 import uvloop
 from aiokafka import AIOKafkaConsumer
 
+from bench.helper import say
+
 START_SECONDS = 30
 FETCH_MILLISECONDS = 200
 
@@ -76,10 +78,6 @@ async def main(bootstrap: str, topic: str, ce_type: str | None) -> None:
         listening.cancel()
         await asyncio.wait([listening])
         await consumer.stop()
-
-
-def say(answer: object) -> None:
-    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,20 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from uuid_utils.compat import uuid7
 
-from crossdock_chassis import Caller, Database, HotRoute, IdempotencyKey, Service, Wait, answer, cause, main, requires
+from crossdock_chassis import (
+    Caller,
+    Database,
+    HotRoute,
+    IdempotencyKey,
+    Service,
+    Wait,
+    answer,
+    cause,
+    main,
+    new_id,
+    requires,
+)
 from crossdock_events import Cause
 from order_service import migrations, tables
 from order_service.orders.draft import Draft, settle
@@ -29,7 +40,7 @@ def routes() -> APIRouter:
         wait: Wait,
     ) -> Response:
         settle(body)
-        order_id = uuid7()
+        order_id = new_id()
         links = Links.of(order_id)
         receipt = Receipt(
             id=order_id,

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +14,7 @@ from decimal import Decimal
 import pytest
 from bench import client, goods, loader
 from bench.cpu import Reading, backend_of, used
+from bench.helper import ROOT
 from bench.profile import folded
 from bench.results import Results, Row, shown
 from bench.run import TINY
@@ -153,3 +158,22 @@ def test_an_order_that_was_not_taken_fails_the_run() -> None:
 
 def test_a_tiny_run_has_something_of_everything() -> None:
     assert all(getattr(TINY, name) for name in TINY.__dataclass_fields__)
+
+
+def test_a_long_answer_arrives_whole_also_from_a_process_that_is_interrupted_while_it_writes() -> None:
+    """A signal cuts a write to a pipe short, and `print` under PYTHONUNBUFFERED takes that for all."""
+    answering = (
+        "import signal; from bench.helper import say; signal.signal(signal.SIGALRM, lambda *_: None); "
+        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001); say(list(range(300_000))); "
+        "signal.setitimer(signal.ITIMER_REAL, 0)"
+    )
+    pieces = []
+    with subprocess.Popen(
+        [sys.executable, "-c", answering], cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        while piece := process.stdout.read(1 << 15):
+            pieces.append(piece)
+            time.sleep(0.0005)  # a reader slower than the writer, so that the pipe is full
+    assert process.returncode == 0
+    assert json.loads(b"".join(pieces)) == list(range(300_000))

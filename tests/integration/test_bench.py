@@ -19,9 +19,9 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
     assert len({row.name for row in found.rows}) == len(found.rows) == 13
     assert all(row.value > 0 for row in found.rows if row.unit != "ms")
     assert [row.name for row in found.rows if row.target is not None] == [
+        "Accepted to confirmed, p99",
         "End to end, single",
         "End to end, batched",
-        "Accepted to confirmed, p99",
         "Accept ÷ validate only",
         "End to end, single ÷ twin",
         "End to end, batched ÷ twin",
