@@ -257,13 +257,16 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Check]]] = {
         {stock.NOT_THE_ITEM},
     ),
     "an event is still to be sent": (
-        lambda c: c.orders("UPDATE outbox SET published_at = NULL WHERE key = $1", str(c.confirmed).encode()),
+        lambda c: c.orders(
+            "INSERT INTO outbox_pending (ids) SELECT array_agg(id) FROM outbox WHERE key = $1",
+            str(c.confirmed).encode(),
+        ),
         {delivery.LOST},
     ),
     "an event was marked and never sent": (
         lambda c: c.orders(
-            "INSERT INTO outbox (event_id, topic, key, value, headers, published_at) "
-            "SELECT $2::uuid, topic, key, value, headers, published_at FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
+            "INSERT INTO outbox (event_id, topic, key, value, headers) "
+            "SELECT $2::uuid, topic, key, value, headers FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
             str(c.confirmed).encode(),
             ORPHAN,
         ),
@@ -271,8 +274,8 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Check]]] = {
     ),
     "an event was committed twice": (
         lambda c: c.orders(
-            "INSERT INTO outbox (event_id, topic, key, value, headers, published_at) "
-            "SELECT event_id, topic, key, value, headers, published_at FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
+            "INSERT INTO outbox (event_id, topic, key, value, headers) "
+            "SELECT event_id, topic, key, value, headers FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
             str(c.confirmed).encode(),
         ),
         {delivery.COMMITTED_TWICE},
@@ -283,7 +286,7 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Check]]] = {
     ),
     "an outbox row is dropped": (
         lambda c: c.orders(
-            "DELETE FROM outbox WHERE id = (SELECT min(id) FROM outbox WHERE key = $1)", str(c.confirmed).encode()
+            "DELETE FROM outbox WHERE id = (SELECT max(id) FROM outbox WHERE key = $1)", str(c.confirmed).encode()
         ),
         {delivery.NEVER_COMMITTED},
     ),

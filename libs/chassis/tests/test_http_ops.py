@@ -101,7 +101,7 @@ async def test_sigterm_says_no_first_finishes_what_is_in_flight_and_then_ends(
     unused_tcp_port_factory: Callable[[], int],
 ) -> None:
     http, ops_port = unused_tcp_port_factory(), unused_tcp_port_factory()
-    told = settings(http_port=http, ops_port=ops_port, unready_seconds=0.3)
+    told = settings(http_port=http, ops_port=ops_port, unready_seconds=2)
     slow = Slow()
     with signals() as stop:
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.TaskGroup() as group:

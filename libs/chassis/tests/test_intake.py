@@ -1,13 +1,15 @@
 """What a consumer does with a batch, on the real database, without Kafka."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import toy
 from examples import cancelled, placed
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis import Service
+from crossdock_chassis import Service, Unit
 from crossdock_chassis._intake import Intake, Record, VersionUnknown
 from crossdock_chassis.testing import Deliver, envelope_of, published
 from crossdock_events import Envelope, Event, Message
@@ -36,6 +38,26 @@ async def test_an_event_has_its_effect_once_however_often_it_comes(service: Serv
     await take(service, records(event))  # and once more later
     assert await toy.marks(service) == {"PO-1": 1}
     assert len(await published(service)) == 1
+
+
+async def test_locks_are_taken_before_events_of_several_types_and_before_halving(service: Service) -> None:
+    held: list[list[str]] = []
+
+    async def lock(unit: Unit, batch: Sequence[Envelope[Any]]) -> None:
+        assert not unit.published, "before the first reaction"
+        held.append([type(envelope.event).__name__ for envelope in batch])
+
+    locking = replace(service, reaction_locks=lock)
+    first, second = placed("PO-1"), placed("PO-2")
+    await take(locking, records(envelope_of(first), envelope_of(second)))
+    assert held == [], "a reaction locks what a batch of one type needs"
+    mixed = records(envelope_of(placed("PO-3")), envelope_of(cancelled(first)))
+    await take(locking, [*mixed, *mixed])
+    assert held.pop() == ["OrderPlaced", "OrderCancelled"]
+    await take(locking, mixed)
+    assert held == [], "what was handled before needs none"
+    await take(locking, records(envelope_of(placed("PO-4")), envelope_of(placed("PO-5"))), careful=True)
+    assert held == [["OrderPlaced", "OrderPlaced"]]
 
 
 async def test_a_poison_event_spares_its_neighbours_and_parks_what_follows_on_its_key(service: Service) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 import toy
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 from examples import cancelled, placed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossdock_chassis import Service
+from crossdock_chassis import Service, _consumer, _telemetry
 from crossdock_chassis._consumer import Consumer, PositionUnknown
-from crossdock_chassis._kafka import TopicsMissing, check_topics, lag, partition_of
+from crossdock_chassis._kafka import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
 from crossdock_chassis._relay import Relay
 from crossdock_chassis.testing import Fresh, envelope_of
 from crossdock_events import CATALOGUE, Envelope, Event, Message
@@ -71,7 +71,7 @@ async def publish(service: Service, *events: tuple[Event, int]) -> None:
 
 async def all_published(service: Service) -> bool:
     async with service.database.unit() as unit:
-        return not await unit.sql.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+        return not await unit.sql.fetchval("SELECT count(*) FROM outbox_pending")
 
 
 async def log_of(service: Service, orders: set[UUID]) -> list[Envelope[OrderEvent]]:
@@ -177,6 +177,51 @@ async def test_each_event_has_its_effect_once_while_members_come_and_go(service:
         await eventually(lambda: handled(900))
         await eventually(lambda: _at_end(service, first))
     assert set((await mine(service, tag)).values()) == {1}
+
+
+class SlowToLeave(ConsumerRebalanceListener):
+    """Somebody else's member, which keeps the whole group waiting at every rebalance."""
+
+    def __init__(self) -> None:
+        self.has: set[TopicPartition] = set()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        if self.has:
+            await asyncio.sleep(1.5)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.has = set(assigned)
+
+
+async def test_a_rebalance_that_takes_long_leaves_a_member_with_what_it_is_given(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It handles that, tells the lag of that and of nothing else, and lives on."""
+    monkeypatch.setattr(_consumer, "REPORT_SECONDS", 0.02)
+    (consumer,) = service.consumers()
+    topics = consumer.subscription.topics
+    everything = {TopicPartition(topic, n) for topic in topics for n in range(4)}
+    listeners = [SlowToLeave(), SlowToLeave()]
+
+    def told() -> set[TopicPartition]:
+        (metric,) = _telemetry.LAG_MESSAGES.collect()
+        labels = [each.labels for each in metric.samples if each.labels["group"] == service.name]
+        return {TopicPartition(each["topic"], int(each["partition"])) for each in labels}
+
+    async def shared(among: Sequence[SlowToLeave]) -> bool:
+        theirs = [each.has for each in among]
+        return all(theirs) and told() == everything - set().union(*theirs)
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(consumer))
+        await eventually(lambda: shared([]))
+        for count, listener in enumerate(listeners, 1):
+            other = await start_consumer(
+                service.settings.kafka, service.name, client_id="slow", topics=topics, listener=listener
+            )
+            stack.push_async_callback(discard, other)
+            await eventually(lambda among=listeners[:count]: shared(among))  # type: ignore[misc]
+            assert consumer._next.keys() == told()
 
 
 async def test_a_member_whose_position_moved_drops_its_batch(service: Service) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,16 +32,12 @@ REMEMBER = """
     ORDER BY topic, partition ON CONFLICT DO NOTHING
 """
 
-LOCK = """
-    SELECT topic, partition, next FROM consumer_position
-    WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
-    ORDER BY topic, partition FOR UPDATE
-"""
-
+# Compare and set. A row that another member holds is waited for and looked at again as that member leaves it.
 ADVANCE = """
     UPDATE consumer_position AS position SET next = new.next
-    FROM unnest($2::text[], $3::int[], $4::bigint[]) AS new (topic, partition, next)
+    FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS new (topic, partition, expected, next)
     WHERE (position.consumer_group, position.topic, position.partition) = ($1, new.topic, new.partition)
+      AND position.next = new.expected
 """
 
 
@@ -71,6 +67,7 @@ class Consumer:
     def __init__(self, database: Database, kafka: str, subscription: Subscription) -> None:
         self._database, self._kafka, self.subscription = database, kafka, subscription
         self._intake = Intake(subscription)
+        self._assigned: frozenset[TopicPartition] = frozenset()
         self._next: dict[TopicPartition, int] = {}
         self._stopped: dict[TopicPartition, str] = {}
         self._gaps: dict[TopicPartition, int] = {}
@@ -96,7 +93,7 @@ class Consumer:
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
             finally:
                 self.ready = False
-                self._next.clear()
+                self._forget(self._assigned)
                 self.progressed = time.monotonic()
                 if client is not None:
                     await _kafka.discard(client)
@@ -152,7 +149,7 @@ class Consumer:
                     reporting.result()
                 fetched = await client.getmany(timeout_ms=200, max_records=self._limit)
                 self.progressed = began = time.monotonic()
-                if client.assignment() - self._next.keys() - self._stopped.keys():
+                if self._assigned - self._next.keys() - self._stopped.keys():
                     await self._reposition(client)  # the database was away when they were assigned
                     continue
                 async with self._busy:
@@ -160,7 +157,7 @@ class Consumer:
                     if not batch:
                         continue
                     try:
-                        await self._handle(client, batch)
+                        taken = await self._handle(batch)
                         handled = True
                     except Exception as error:
                         if not isinstance(error, PositionMoved) and not is_transient(error):
@@ -169,7 +166,8 @@ class Consumer:
                         handled = False
                 if handled:
                     failures, self._limit = 0, BATCH_LIMIT
-                    await gather_more(began, sum(map(len, batch.values())), BATCH_LIMIT)
+                    if sum(map(len, batch.values())) < BATCH_LIMIT:
+                        await gather_more(began, taken)
                     continue
                 failures += 1
                 self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller
@@ -211,43 +209,54 @@ class Consumer:
                 batch[tp] = records
         return batch
 
-    async def _handle(self, client: AIOKafkaConsumer, batch: Mapping[TopicPartition, Sequence[Record]]) -> None:
+    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> int:
+        """How many of the records the group had to do with."""
         try:
-            await self._in_one_unit(batch, careful=False)
+            taken = await self._in_one_unit(batch, careful=False)
         except PositionMoved:
             raise
         except Exception as error:
             if is_transient(error):
                 raise
             log.warning("%s looks for poison: %s: %s", self.subscription.group, type(error).__name__, error)
-            await self._in_one_unit(batch, careful=True)
+            taken = await self._in_one_unit(batch, careful=True)
         for tp, records in batch.items():
             self._next[tp] = records[-1].offset + 1
             self._last_time[tp] = records[-1].time
             _telemetry.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
+        return taken
 
-    async def _in_one_unit(self, batch: Mapping[TopicPartition, Sequence[Record]], *, careful: bool) -> None:
+    async def _in_one_unit(self, batch: Mapping[TopicPartition, Sequence[Record]], *, careful: bool) -> int:
         group = self.subscription.group
         tps = sorted(batch)
         async with self._database.unit() as unit:
-            topics, partitions = [tp.topic for tp in tps], [tp.partition for tp in tps]
-            rows = await unit.sql.fetch(LOCK, group, topics, partitions)
-            held = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
-            if moved := [tp for tp in tps if held.get(tp) != self._next[tp]]:
-                raise PositionMoved(f"{len(moved)} of {len(tps)} partitions have moved on without us")
-            await unit.sql.execute(ADVANCE, group, topics, partitions, [batch[tp][-1].offset + 1 for tp in tps])
-            await self._intake.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
+            outcome = await unit.sql.execute(
+                ADVANCE,
+                group,
+                [tp.topic for tp in tps],
+                [tp.partition for tp in tps],
+                [self._next[tp] for tp in tps],
+                [batch[tp][-1].offset + 1 for tp in tps],
+            )
+            if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
+                raise PositionMoved(f"{moved} of {len(tps)} partitions have moved on without us")
+            return await self._intake.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
 
-    async def positioned(self, client: AIOKafkaConsumer, assigned: Iterable[TopicPartition]) -> None:
+    async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
+        """The end of a rebalance. Until then the client still says that it has what it had before, which others may be
+        given: what is ours is remembered here."""
+        self._assigned = frozenset(partitions)
+        await self._position(client, self._assigned)
+
+    async def _position(self, client: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
         """Seek each partition to where the database says, if the log still reaches from there to its end."""
-        assigned = list(assigned)
         async with self._database.unit() as unit:
             rows = await unit.sql.fetch(POSITIONS, self.subscription.group)
         stored = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
         beginnings = await asyncio.wait_for(client.beginning_offsets(assigned), 10)
         ends = await asyncio.wait_for(client.end_offsets(assigned), 10)
         for tp in assigned:
-            if tp not in client.assignment():
+            if tp not in self._assigned:
                 continue  # a newer rebalance took it meanwhile
             if tp not in stored:
                 self._stop(client, tp, str(PositionUnknown(f"{tp.topic}/{tp.partition} has no position")))
@@ -261,7 +270,7 @@ class Consumer:
 
     async def _reposition(self, client: AIOKafkaConsumer) -> None:
         async with self._busy:
-            await self.positioned(client, [tp for tp in client.assignment() if tp not in self._stopped])
+            await self._position(client, self._assigned - self._stopped.keys())
 
     def _stop(self, client: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
         """Until a person or a deployment comes: this partition waits, the others go on."""
@@ -269,16 +278,29 @@ class Consumer:
         self._stopped[tp] = why
         self._next.pop(tp, None)
         client.pause(tp)
-        _telemetry.STOPPED.labels(self.subscription.group, tp.topic).set(
-            sum(1 for other in self._stopped if other.topic == tp.topic)
-        )
+        self._count_stopped(tp.topic)
 
-    async def released(self, partitions: Iterable[TopicPartition]) -> None:
-        """Called before a rebalance takes them: the batch in flight ends first."""
+    async def released(self) -> None:
+        """The beginning of a rebalance, which takes everything: the batch in flight ends first."""
         async with self._busy:
-            for tp in partitions:
-                self._next.pop(tp, None)
-                self._stopped.pop(tp, None)
+            self._forget(self._assigned)
+
+    def _forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """They are somebody else's from now on, and so is what is told about them."""
+        group = self.subscription.group
+        for tp in partitions:
+            self._next.pop(tp, None)
+            self._last_time.pop(tp, None)
+            self._gaps.pop(tp, None)
+            _telemetry.LAG_MESSAGES.remove(group, tp.topic, str(tp.partition))
+            _telemetry.LAG_SECONDS.remove(group, tp.topic, str(tp.partition))
+            if self._stopped.pop(tp, None):
+                self._count_stopped(tp.topic)
+        self._assigned = frozenset()
+
+    def _count_stopped(self, topic: str) -> None:
+        stopped = sum(1 for tp in self._stopped if tp.topic == topic)
+        _telemetry.STOPPED.labels(self.subscription.group, topic).set(stopped)
 
     async def _report(self, client: AIOKafkaConsumer) -> None:
         """Lag for people and other services. Raises Stuck when records are there and none arrive."""
@@ -314,11 +336,11 @@ class _Listener(ConsumerRebalanceListener):
         self.client: AIOKafkaConsumer | None = None
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._consumer.released(revoked)
+        await self._consumer.released()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         if self.client is not None:
-            await self._consumer.positioned(self.client, assigned)
+            await self._consumer.assigned(self.client, assigned)
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:

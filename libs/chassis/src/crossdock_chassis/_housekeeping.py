@@ -27,9 +27,11 @@ MAKE_PARTITIONS = """
 """
 
 OLD_PARTITIONS = """
-    SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+    SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid,
+    LATERAL (SELECT to_date(right(child.relname, 8), 'YYYYMMDD') + 1) AS day (ended)
     WHERE inhparent = 'outbox'::regclass AND child.relname ~ '^outbox_[0-9]{8}$'
-    AND to_date(right(child.relname, 8), 'YYYYMMDD') + 1 < now() - make_interval(hours => $1)
+    AND ended < now() - make_interval(hours => $1)
+    AND NOT EXISTS (SELECT FROM outbox_pending WHERE created_at < ended)
 """
 
 
@@ -41,11 +43,11 @@ async def keep_house(unit: Unit) -> None:
     """Hourly, in one worker. Nothing unpublished is ever dropped."""
     await make_outbox_partitions(unit.sql)
     for row in await unit.sql.fetch(OLD_PARTITIONS, OUTBOX_KEPT_HOURS):
-        partition = row["relname"]
-        if not await unit.sql.fetchval(f'SELECT EXISTS (SELECT FROM "{partition}" WHERE published_at IS NULL)'):
-            await unit.sql.execute(f'DROP TABLE "{partition}"')
+        await unit.sql.execute(f'DROP TABLE "{row["relname"]}"')
     await unit.sql.execute(
-        "DELETE FROM outbox_rest WHERE published_at < now() - make_interval(hours => $1)", OUTBOX_KEPT_HOURS
+        "DELETE FROM outbox_rest WHERE created_at < least(now() - make_interval(hours => $1), "
+        "(SELECT min(created_at) FROM outbox_pending))",
+        OUTBOX_KEPT_HOURS,
     )
     await unit.sql.execute(
         "DELETE FROM inbox WHERE event_id IN (SELECT event_id FROM inbox "
@@ -60,8 +62,9 @@ async def look_at_outbox(database: Database) -> None:
     async with database.unit() as unit:
         row = await unit.sql.fetchrow(
             """
-            SELECT count(*) AS depth, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age
-            FROM (SELECT created_at FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS waiting
+            SELECT coalesce(sum(cardinality(ids)), 0)::bigint AS depth,
+                   coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age
+            FROM (SELECT created_at, ids FROM outbox_pending ORDER BY id LIMIT $1) AS waiting
             """,
             database.pressure.outbox_limit + 1,
         )

@@ -103,8 +103,8 @@ class Intake:
             return VersionUnknown(ce_type)
         return None
 
-    async def take(self, unit: Unit, records: Sequence[Record], *, careful: bool) -> None:
-        """Decode, set aside what is poison or parked, drop repeats, claim, react.
+    async def take(self, unit: Unit, records: Sequence[Record], *, careful: bool) -> int:
+        """Decode, set aside what is poison or parked, drop repeats, claim, react. Answers how many were the group's.
 
         Careful: a batch that raises is halved by key until the culprit stands alone, each part under a savepoint. Not
         careful: it raises, and the caller rolls the unit back.
@@ -122,12 +122,14 @@ class Intake:
                 fresh.append(item)
         fresh = await self._claim(unit, fresh)
         if fresh:
+            await self._lock(unit, fresh, careful=careful)
             if careful:
                 await self._halve(unit, fresh, aside)
             else:
                 await self._react(unit, fresh)
         if aside:
             await self._keep(unit, aside)
+        return len(items) + len(malformed)
 
     async def apply(self, unit: Unit, record: Record) -> None:
         """One record that was set aside, whether or not its key is parked. Raises what its reaction raises."""
@@ -223,6 +225,12 @@ class Intake:
             columns = [list(column) for column in zip(*lanes, strict=True)]
             await unit.sql.execute(ADVANCE, group, *columns, [heads[lane] for lane in lanes])
         return fresh
+
+    async def _lock(self, unit: Unit, items: Sequence[_Item], *, careful: bool) -> None:
+        """Of one type a reaction locks everything at once itself, unless the batch is halved."""
+        locks = self.subscription.locks
+        if locks is not None and (careful or len({type(item.envelope.event) for item in items}) > 1):
+            await locks(unit, [item.envelope for item in items])
 
     async def _react(self, unit: Unit, items: Sequence[_Item]) -> None:
         for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
@@ -339,8 +347,9 @@ def _mirror(group: str, record: Record, state: str, reason: str) -> Message:
 
 def _type_header(message: Message) -> str | None:
     """The type of a binary-mode event without decoding it; None when it must be looked at."""
-    raw = message.headers.get("ce_type")
-    if not raw or message.headers.get("content-type", b"").lower().startswith(STRUCTURED):
+    headers = message.headers
+    raw = headers.get("ce_type")
+    if not raw or headers.get("content-type", b"").lower().startswith(STRUCTURED):
         return None
     return raw.decode("utf-8", "replace")
 

@@ -20,10 +20,10 @@ from fastapi.routing import APIRoute
 from opentelemetry.trace import Span, StatusCode
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils.compat import uuid7
 
 from crossdock_chassis import _telemetry, _tracing
 from crossdock_chassis._auth import Guard
+from crossdock_chassis._ids import new_id
 from crossdock_chassis._problems import (
     INTERNAL,
     MALFORMED_REQUEST,
@@ -191,7 +191,7 @@ def _request_id(sent: bytes | None) -> tuple[str, UUID | None]:
     """The caller's own when it is sane, else a new one, which is a UUID."""
     if sent is not None and _SANE.fullmatch(sent):
         return sent.decode(), None
-    new = uuid7()
+    new = new_id()
     return str(new), new
 
 

@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crossdock_chassis import _telemetry
+from crossdock_chassis._protocol import BoundedProtocol
 from crossdock_chassis._settings import Settings
 
 Check = Callable[[], Awaitable[str | None]]
@@ -38,7 +39,7 @@ class Ops:
 
     def __init__(self, *, live: Check = well, ready: Check = well) -> None:
         self._live, self._ready = live, ready
-        self.draining = False
+        self.unready: str | None = None  # why it should not be sent any work yet, or any more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,8 +47,8 @@ class Ops:
         match scope["path"]:
             case "/livez":
                 await _answer(send, *await _checked(self._live))
-            case "/readyz" if self.draining:
-                await _answer(send, 503, b'{"status":"no","reason":"draining"}')
+            case "/readyz" if self.unready:
+                await _answer(send, *_no(self.unready))
             case "/readyz":
                 await _answer(send, *await _checked(self._ready))
             case "/metrics":
@@ -64,6 +65,10 @@ async def _checked(check: Check) -> tuple[int, bytes]:
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if reason is None:
         return 200, b'{"status":"ok"}'
+    return _no(reason)
+
+
+def _no(reason: str) -> tuple[int, bytes]:
     return 503, json.dumps({"status": "no", "reason": reason}).encode()
 
 
@@ -107,7 +112,7 @@ async def listening(app: ASGIApp, settings: Settings, port: int, variable: str) 
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -143,21 +148,23 @@ def _bind(host: str, port: int, variable: str) -> socket.socket:
 
 
 async def serve(api: ASGIApp | None, ops: Ops, settings: Settings, stop: asyncio.Event) -> None:
-    """Both ports until `stop`, then in order: readiness says no, load balancers get `unready_seconds` to notice, the
-    API finishes what is in flight, and the ops port closes last. A worker has no API.
+    """Both ports until `stop`: readiness waits for the API's. Then in order: readiness says no, load balancers get
+    `unready_seconds` to notice, the API finishes what is in flight, and the ops port closes last. A worker has no API.
 
     with signals() as stop:
         await serve(service.api(), ops, settings, stop)
     """
+    ops.unready = None if api is None else "starting"
     async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT") as ops_port:
         if api is None:
             log.info("listening", extra={"ops_port": ops_port})
             await stop.wait()
-            ops.draining = True
+            ops.unready = "draining"
             return
         async with listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT") as http_port:
             log.info("listening", extra={"host": settings.host, "http_port": http_port, "ops_port": ops_port})
+            ops.unready = None
             await stop.wait()
-            ops.draining = True
+            ops.unready = "draining"
             log.info("draining", extra={"seconds": settings.drain_seconds})
             await asyncio.sleep(settings.unready_seconds)

@@ -10,10 +10,9 @@ SECONDS_A_MESSAGE: Final = 0.003
 LONGEST_SECONDS: Final = 0.03
 
 
-async def gather_more(began: float, count: int, full: int) -> None:
-    """After a batch of `count` that began then (`time.monotonic`). One that was full has more waiting behind it."""
-    if count < full:
-        await asyncio.sleep(began + pause(count) - time.monotonic())
+async def gather_more(began: float, count: int) -> None:
+    """After a batch of `count` that began then (`time.monotonic`); not after a full one, which has more behind it."""
+    await asyncio.sleep(began + pause(count) - time.monotonic())
 
 
 def pause(count: int) -> float:

@@ -29,12 +29,26 @@ RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 LEASE = "SELECT pg_try_advisory_lock(hashtextextended('crossdock.relay', 0))"
 
-UNPUBLISHED = """
-    SELECT id, topic, key, value, headers, created_at FROM outbox
-    WHERE published_at IS NULL AND id > $1 ORDER BY id LIMIT $2
+# As many rows of `outbox_pending`, oldest first, as name about that many messages. A unit that took a key's row after
+# another appended after it, so that their order is the order of each key.
+PENDING = """
+    WITH taken AS (
+        SELECT id, created_at, ids FROM (
+            SELECT id, created_at, ids, sum(cardinality(ids)) OVER (ORDER BY id) - cardinality(ids) AS before
+            FROM (SELECT * FROM outbox_pending WHERE id > $1 ORDER BY id LIMIT $2) AS oldest
+        ) AS counted WHERE before < $2
+    )
+    SELECT taken.id AS pending, message.id, topic, key, value, headers
+    FROM taken JOIN outbox AS message ON message.created_at = taken.created_at AND message.id = ANY (taken.ids)
+    ORDER BY taken.id, message.id
 """
 
-MARK = "UPDATE outbox SET published_at = now() WHERE published_at IS NULL AND id = ANY($1::bigint[])"
+PUBLISHED = "DELETE FROM outbox_pending WHERE id = ANY($1::bigint[])"
+
+STILL_PENDING = "UPDATE outbox_pending SET ids = $2 WHERE id = $1"
+
+BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""A plan is made once, perhaps while the outbox is empty, and kept when it has millions of rows."""
 
 
 class LeaseLost(Exception):
@@ -95,7 +109,7 @@ class Relay:
             self._dsn,
             timeout=5,
             command_timeout=10,
-            server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"},
+            server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"} | BY_INDEX,
         )
         task = asyncio.current_task()
         assert task is not None
@@ -139,7 +153,7 @@ class Relay:
             wake.clear()
             verified = time.monotonic()
             start = low.start(verified)
-            rows = await connection.fetch(UNPUBLISHED, start, READ_LIMIT)
+            rows = await connection.fetch(PENDING, start, READ_LIMIT)
             self.progressed = time.monotonic()
             if not rows:
                 if stopping.is_set():
@@ -151,13 +165,29 @@ class Relay:
                 continue  # stalled since the read: ask again before sending anything
             sent, failure = await _send(producer, rows)
             if sent:
-                await connection.execute(MARK, sent)
+                published = await _mark(connection, rows, sent)
                 _telemetry.RELAY_SENT.inc(len(sent))
-                low.advance(verified, max(sent))
+                low.advance(verified, published)
             if failure is not None:
                 raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
-            if not stopping.is_set():
-                await gather_more(verified, len(rows), READ_LIMIT)
+            if len(rows) < READ_LIMIT and not stopping.is_set():
+                await gather_more(verified, len(rows))
+
+
+async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> int:
+    """Forget what Kafka has. The last pending row of which nothing is left, 0 for none."""
+    left: dict[int, list[int]] = {row["pending"]: [] for row in rows}
+    if len(sent) < len(rows):
+        acknowledged = set(sent)
+        for row in rows:
+            if row["id"] not in acknowledged:
+                left[row["pending"]].append(row["id"])
+        for pending, ids in left.items():
+            if ids:
+                await connection.execute(STILL_PENDING, pending, ids)
+    published = [pending for pending, ids in left.items() if not ids]
+    await connection.execute(PUBLISHED, published)
+    return max(published, default=0)
 
 
 async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:

@@ -11,10 +11,11 @@ from aiokafka.structs import TopicPartition
 
 from crossdock_local.verify.log import Place
 
-DEPTH = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
 
 OUTBOX = """
-    SELECT event_id::text AS id, topic, key, value, headers::text AS headers, created_at, published_at
+    SELECT event_id::text AS id, topic, key, value, headers::text AS headers, created_at,
+           outbox.id IN (SELECT unnest(ids) FROM outbox_pending) AS pending
     FROM outbox ORDER BY outbox.id
 """
 

@@ -54,7 +54,7 @@ def _outbox(books: Books, log: Log, on_kafka: dict[str | None, Entry], found: Fi
     mirrored = Counter((e.topic, dict(e.headers).get("crossdock_origin"), e.value) for e in _dead_letter_entries(log))
     ids: set[str] = set()
     for row in books.outbox:
-        if row["published_at"] is None:
+        if row["pending"]:
             found.add(LOST, f"{books.service}: {row['id']} for {row['topic']} is still to be sent")
             continue
         if _mirrors(row["topic"]):

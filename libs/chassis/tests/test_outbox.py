@@ -1,0 +1,106 @@
+"""What is still to be sent, between a unit and the relay."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+
+import asyncpg
+from examples import placed
+
+from crossdock_chassis import Service, Unit
+from crossdock_chassis._outbox import PENDING_LIMIT
+from crossdock_chassis._relay import BY_INDEX, PENDING, READ_LIMIT, _mark
+
+DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
+
+
+def publish(unit: Unit, count: int) -> None:
+    for _ in range(count):
+        unit.publish(placed(), sequence=1, cause=None)
+
+
+@asynccontextmanager
+async def relay(service: Service) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(service.database.dsn, server_settings=BY_INDEX)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def test_units_are_read_in_their_order_and_only_so_many_messages_at_once(service: Service) -> None:
+    counts = [3, 2 * PENDING_LIMIT + 1, 1, 2]
+    for count in counts:
+        async with service.database.unit() as unit:
+            publish(unit, count)
+    async with relay(service) as connection:
+        everything = await connection.fetch(PENDING, 0, READ_LIMIT)
+        assert [row["id"] for row in everything] == sorted(row["id"] for row in everything)
+        assert len(everything) == sum(counts)
+        sizes: dict[int, int] = {}
+        for row in everything:
+            sizes[row["pending"]] = sizes.get(row["pending"], 0) + 1
+        assert list(sizes.values()) == [3, PENDING_LIMIT, PENDING_LIMIT, 1, 1, 2]
+        assert [row["id"] for row in await connection.fetch(PENDING, 0, 4)] == [
+            row["id"] for row in everything[: 3 + PENDING_LIMIT]
+        ]
+        second = list(sizes)[1]
+        assert (await connection.fetch(PENDING, second, READ_LIMIT))[0]["id"] == everything[3 + PENDING_LIMIT]["id"]
+
+
+async def test_what_was_not_acknowledged_stays_pending(service: Service) -> None:
+    for count in (3, 2, 1):
+        async with service.database.unit() as unit:
+            publish(unit, count)
+    async with relay(service) as connection:
+        rows = await connection.fetch(PENDING, 0, READ_LIMIT)
+        first, second, third = dict.fromkeys(row["pending"] for row in rows)
+        unsent = rows[1]["id"]
+        assert await _mark(connection, rows, [row["id"] for row in rows[:5] if row["id"] != unsent]) == second
+        left = await connection.fetch(PENDING, 0, READ_LIMIT)
+        assert [(row["pending"], row["id"]) for row in left] == [(first, unsent), (third, rows[5]["id"])]
+        assert await _mark(connection, left, [row["id"] for row in left]) == third
+        assert await connection.fetchval(DEPTH) == 0
+
+
+async def test_a_unit_that_fails_leaves_nothing_to_send(service: Service) -> None:
+    class Failed(Exception):
+        pass
+
+    try:
+        async with service.database.unit() as unit:
+            publish(unit, 2)
+            await unit.flush()
+            raise Failed
+    except Failed:
+        pass
+    async with relay(service) as connection:
+        assert await connection.fetchval(DEPTH) == 0
+        assert not await connection.fetch("SELECT FROM outbox")
+
+
+async def test_the_relay_looks_messages_up_by_their_ids_whenever_that_was_planned(service: Service) -> None:
+    async with relay(service) as connection:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute(f"PREPARE made_early (bigint, bigint) AS {PENDING}")
+        plan = [row[0] for row in await connection.fetch("EXPLAIN (COSTS OFF) EXECUTE made_early(0, 1)")]
+    assert any("Index" in line for line in plan)
+    assert not any("Seq Scan" in line for line in plan), plan
+
+
+async def test_what_an_older_version_had_not_sent_is_still_sent(service: Service) -> None:
+    """The migration, on the tables as they were before it."""
+    async with service.database.unit() as unit:
+        publish(unit, PENDING_LIMIT + 2)
+    async with service.database.unit() as unit:
+        await unit.sql.execute("DROP TABLE outbox_pending")
+        await unit.sql.execute("DROP INDEX outbox_id")
+        await unit.sql.execute("ALTER TABLE outbox ADD COLUMN published_at timestamptz")
+        await unit.sql.execute("CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL")
+        await unit.sql.execute("UPDATE outbox SET published_at = now() WHERE id = (SELECT min(id) FROM outbox)")
+        for statement in import_module("crossdock_chassis.migrations.0002_pending").STATEMENTS:
+            await unit.sql.execute(statement)
+    async with relay(service) as connection:
+        rows = await connection.fetch(PENDING, 0, READ_LIMIT)
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM outbox ORDER BY id")]
+    assert [row["id"] for row in rows] == ids[1:]
