@@ -12,7 +12,6 @@ from inventory_service.reservations.model import (
     Allocation,
     Demand,
     Free,
-    Line,
     Outcome,
     Reservation,
     Status,
@@ -111,7 +110,7 @@ def test_an_order_that_waited_long_enough_sets_aside_what_it_can_use() -> None:
 
 
 def test_what_an_order_holds_adds_up_over_several_grants() -> None:
-    subject = Reservation(UUID(int=1), 5, NOON, True, [Line("1", "a", 5), Line("2", "b", 1)])
+    subject = Reservation(UUID(int=1), 5, [Want("1", "a", 5), Want("2", "b", 1)])
     assert subject.answer().lines[0].backordered == 5
     subject.grant([Allocation("1", "a", "north", 2)])
     subject.grant([Allocation("1", "a", "north", 1), Allocation("1", "a", "south", 2)])

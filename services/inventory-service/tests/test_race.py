@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import pytest
-from warehouse import House, placed, sent
+from warehouse import House, cancelled, placed, sent
 
 from crossdock_chassis import Service
-from crossdock_chassis.testing import Fresh
+from crossdock_chassis.testing import Deliver, Fresh
 from crossdock_events.reservations import StockReserved
+from inventory_service.reservations import store
 from inventory_service.reservations.model import Status
 from inventory_service.reservations.reserve import reserve
 from inventory_service.service import Settings, build
@@ -100,6 +101,22 @@ async def test_orders_cancels_receipts_and_the_queue_at_once_deadlock_never_and_
     assert statuses[Status.OPEN] and statuses[Status.RELEASED]
 
 
+async def test_orders_and_cancels_of_two_batches_never_wait_in_a_circle(
+    house: House, service: Service, deliver: Deliver
+) -> None:
+    """Each batch takes first what the other gives back last."""
+    await house.open("a", "b")
+    await house.receive_all([("a", 1_000), ("b", 1_000)])
+    for _ in range(5):
+        holds_a, holds_b = placed(("a", 1)), placed(("b", 1))
+        await house.reserve(holds_a, holds_b)
+        await asyncio.gather(
+            deliver(service, placed(("b", 1)), cancelled(holds_a.order_id)),
+            deliver(service, placed(("a", 1)), cancelled(holds_b.order_id)),
+        )
+    await house.check()
+
+
 @asynccontextmanager
 async def holding(house: House, item: str) -> AsyncIterator[asyncpg.Connection]:
     """Somebody else's transaction, which has the item's head and whatever it does with it."""
@@ -112,6 +129,22 @@ async def someone_waits(sql: asyncpg.Connection) -> None:
     async with asyncio.timeout(20):
         while not await sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
             await asyncio.sleep(0.005)
+
+
+async def test_a_cancel_and_who_serves_its_order_never_wait_in_a_circle(
+    house: House, service: Service, deliver: Deliver
+) -> None:
+    """Serving locks the reservation, then the heads; so does a batch of orders and cancels."""
+    await house.open("a", "b")
+    waits = placed(("a", 1), ("b", 1))
+    await house.reserve(waits)
+    async with house.database.unit() as serving:
+        assert await store.lock_waiting(serving, [waits.order_id])
+        cancelling = asyncio.create_task(deliver(service, placed(("b", 1)), cancelled(waits.order_id)))
+        await someone_waits(serving.sql)
+        assert await stocks.lock(serving, ["a", "b"])
+    await cancelling
+    await house.check()
 
 
 async def test_who_waited_for_a_lock_sees_what_it_waited_for(house: House) -> None:

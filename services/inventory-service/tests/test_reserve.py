@@ -96,6 +96,42 @@ async def test_what_is_short_waits_and_what_nobody_keeps_is_refused(house: House
     await house.check()
 
 
+async def test_a_line_that_is_split_adds_up_beside_others(house: House) -> None:
+    await house.open("a", "b")
+    await house.receive_all([("a", 3), ("b", 9)])
+    await house.receive("a", 4, "south")
+    split, waiting = placed(("b", 1), ("a", 5), ("b", 2)), placed(("a", 3), ("b", 1), partial=True)
+    answers = {event.key: event for event in await house.reserve(split, waiting)}
+    answer = answers[str(split.order_id)]
+    assert isinstance(answer, StockReserved)
+    assert [[(each.location_id, each.quantity) for each in line.allocations] for line in answer.lines] == [
+        [("north", 1)],
+        [("north", 3), ("south", 2)],
+        [("north", 2)],
+    ]
+    rows = await house.fetch(
+        "SELECT position, item_id, requested, reserved, waiting FROM reservation_lines ORDER BY order_id, position"
+    )
+    assert [tuple(row) for row in rows] == [
+        (0, "b", 1, 1, 0),
+        (1, "a", 5, 5, 0),
+        (2, "b", 2, 2, 0),
+        (0, "a", 3, 2, 1),
+        (1, "b", 1, 1, 0),
+    ]
+    ledger = await house.fetch("SELECT line_id, location_id, reserved FROM movements WHERE kind = 'reservation'")
+    assert sorted(map(tuple, ledger)) == [
+        ("1", "north", 1),
+        ("1", "south", 2),
+        ("2", "north", 1),
+        ("2", "north", 3),
+        ("2", "south", 2),
+        ("3", "north", 2),
+    ]
+    assert await house.levels() == {("a", "north"): (3, 3), ("a", "south"): (4, 4), ("b", "north"): (9, 4)}
+    await house.check()
+
+
 async def test_a_partial_order_takes_what_there_is_and_the_rest_when_it_comes(house: House) -> None:
     await house.open("a", "b")
     await house.receive("a", 3)

@@ -41,10 +41,10 @@ async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
         heads = await stocks.lock(
             unit,
             {
-                line.item_id
+                item_id
                 for each in locked.values()
-                for line in each.reservation.lines
-                if line.reserved < line.requested
+                for line_id, item_id, requested in each.reservation.lines
+                if each.reservation.reserved(line_id) < requested
             },
         )
         now, done = await _plan(unit, items, keeps_if_before)
@@ -52,19 +52,21 @@ async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
         done = done and len(granted) == len(now)
         stock = await stocks.read(unit, heads)
         served: list[Reservation] = []
+        causes: list[Cause] = []
         for order_id, allocations in granted.items():
             reservation, correlation_id = locked[order_id]
             reservation.grant(allocations)
             reservation.sequence += 1
             served.append(reservation)
             cause = Cause(correlation_id)
-            take(stock, order_id, allocations, correlation_id, cause)
+            causes.append(cause)
+            take(stock, allocations, cause)
             unit.publish(reservation.answer(), sequence=reservation.sequence, cause=cause)
         if served:
             await store.update_lines(unit, served)
-            await store.hold_more(unit, granted)
+            await store.hold_more(unit, served, granted, causes, stock)
             await store.decide(unit, served)
-            await stocks.write(unit, stock)
+            stocks.tell(unit, stock)
     if done:
         await store.dequeue(unit, entries)
     return len(granted)

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from crossdock_chassis import Unit
 from crossdock_events import Cause, Envelope
 from crossdock_events.orders import OrderPlaced
-from inventory_service.reservations.model import PRIORITIES, Allocation, Demand, Line, Reservation, Status, Want
+from inventory_service.reservations.model import PRIORITIES, Allocation, Demand, Reservation, Status, Want
+from inventory_service.stock.model import Stock
 
 # What is answered is ours to decide; an order that is missing was decided, or cancelled, before.
 CLAIM = """
@@ -34,8 +35,12 @@ BAR = """
     RETURNING order_id, sequence
 """
 
+LOCK = "SELECT FROM reservations WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE"
+
+ITEMS = "SELECT DISTINCT item_id FROM reservation_lines WHERE order_id = ANY($1::uuid[])"
+
 LOCK_WAITING = """
-    SELECT order_id, sequence, priority, partial, placed_at, correlation_id FROM reservations
+    SELECT order_id, sequence, priority, correlation_id FROM reservations
     WHERE order_id = ANY($1::uuid[]) AND status = 'waiting' ORDER BY order_id FOR UPDATE
 """
 
@@ -45,21 +50,55 @@ DECIDE = """
     WHERE reservations.order_id = new.order_id
 """
 
-LINE_COLUMNS = ("order_id", "line_id", "position", "item_id", "requested", "reserved", "waiting", "priority")
-
 UPDATE_LINES = """
     UPDATE reservation_lines SET reserved = new.reserved, waiting = new.waiting
     FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) AS new (order_id, line_id, reserved, waiting)
     WHERE reservation_lines.order_id = new.order_id AND reservation_lines.line_id = new.line_id
 """
 
-HELD_COLUMNS = ("order_id", *Allocation._fields)
-
-HOLD_MORE = """
-    INSERT INTO allocations (order_id, line_id, item_id, location_id, quantity)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[])
-    ON CONFLICT (order_id, line_id, location_id) DO UPDATE SET quantity = allocations.quantity + excluded.quantity
+# Once for all five tables, because each trip costs as much as several orders. $1-$4 by order: id, what moved it,
+# priority, whether it waits. $5-$12 by part of a line: the number of its order among those; line and item; position,
+# requested and reserved, where the line is not written yet; location and quantity, where it is given something. $13 are
+# the items that change: `levels.item_id = ANY` repeats what the join says, so that the plan goes by the key even if it
+# was made while the table was empty.
+HOLD = """
+    WITH part AS (
+        SELECT ($1::uuid[])[number] AS order_id, ($2::uuid[])[number] AS cause, ($3::smallint[])[number] AS priority,
+               CASE WHEN ($4::boolean[])[number] THEN requested - reserved ELSE 0 END AS waiting,
+               line_id, item_id, position, requested, reserved, location_id, quantity
+        FROM unnest($5::int[], $6::text[], $7::text[], $8::int[], $9::bigint[], $10::bigint[], $11::text[],
+                    $12::bigint[])
+             AS part (number, line_id, item_id, position, requested, reserved, location_id, quantity)
+    ), line AS (
+        INSERT INTO reservation_lines (order_id, line_id, position, item_id, requested, reserved, waiting, priority)
+        SELECT order_id, line_id, position, item_id, requested, reserved, waiting, priority
+        FROM part WHERE position IS NOT NULL
+    ), held AS (
+        INSERT INTO allocations (order_id, line_id, item_id, location_id, quantity)
+        SELECT order_id, line_id, item_id, location_id, quantity FROM part WHERE quantity IS NOT NULL{more}
+    ), moved AS (
+        INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, line_id, cause, at)
+        SELECT item_id, location_id, 0, quantity, 'reservation', order_id::text, line_id, cause, $14
+        FROM part WHERE quantity IS NOT NULL
+    ), promised AS (
+        UPDATE levels SET reserved = levels.reserved + promise.units
+        FROM (
+            SELECT item_id, location_id, sum(quantity)::bigint AS units
+            FROM part WHERE quantity IS NOT NULL GROUP BY item_id, location_id
+        ) AS promise
+        WHERE levels.item_id = promise.item_id AND levels.location_id = promise.location_id
+          AND levels.item_id = ANY($13::text[])
+    )
+    UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($13::text[])
 """
+
+HOLD_NEW = HOLD.format(more="")  # looking for a conflict that cannot be costs a fifth of the statement
+
+HOLD_MORE = HOLD.format(
+    more="""
+        ON CONFLICT (order_id, line_id, location_id)
+            DO UPDATE SET quantity = allocations.quantity + excluded.quantity"""
+)
 
 HELD = """
     SELECT order_id, line_id, item_id, location_id, quantity
@@ -81,7 +120,21 @@ LINES = """
     WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, position
 """
 
-DISCONTINUED = "SELECT item_id FROM items WHERE item_id = ANY($1::text[]) AND status <> 'active'"
+# `level.item_id = ANY` for the same reason as in HOLD. `waited_for` is one answer for all of them: the first
+# line found ends it, and one scan is the worst that a poor plan makes of it. EXISTS would scan the table instead of the
+# index where it expects few rows, ORDER BY does not.
+LOOK = """
+    SELECT item.item_id, item.status <> 'active' AS discontinued,
+           level.location_id, location.rank, level.on_hand, level.reserved,
+           (
+               SELECT item_id FROM reservation_lines
+               WHERE item_id = ANY($1::text[]) AND waiting > 0 ORDER BY item_id LIMIT 1
+           ) IS NOT NULL AS waited_for
+    FROM items AS item
+    LEFT JOIN levels AS level ON level.item_id = item.item_id AND level.item_id = ANY($1::text[])
+    LEFT JOIN locations AS location USING (location_id)
+    WHERE item.item_id = ANY($1::text[])
+"""
 
 AHEAD = """
     SELECT item_id, priority, sum(waiting)::bigint AS units FROM reservation_lines
@@ -145,8 +198,37 @@ async def bar(unit: Unit, causes: Mapping[UUID, Cause]) -> dict[UUID, int]:
     return {row["order_id"]: row["sequence"] for row in rows}
 
 
-async def discontinued(unit: Unit, items: Iterable[str]) -> set[str]:
-    return {row["item_id"] for row in await unit.sql.fetch(DISCONTINUED, list(items))}
+async def lock(unit: Unit, orders: Collection[UUID]) -> set[str]:
+    """The items of those orders, which are locked."""
+    if not orders:
+        return set()
+    await unit.sql.execute(LOCK, sorted(orders))
+    return {row["item_id"] for row in await unit.sql.fetch(ITEMS, orders)}
+
+
+class Found(NamedTuple):
+    """`locations` in sourcing order: those where any of the items lies. `waited_for`: whether backorders want any."""
+
+    stock: Stock
+    locations: list[str]
+    discontinued: set[str]
+    waited_for: bool
+
+
+async def look(unit: Unit, sequences: dict[str, int]) -> Found:
+    """All that decides about new orders for the items whose heads `lock` answered."""
+    levels: dict[str, dict[str, list[int]]] = {item: {} for item in sequences}
+    ranks: dict[str, int] = {}
+    discontinued: set[str] = set()
+    rows = await unit.sql.fetch(LOOK, list(sequences))
+    for item, gone, location, rank, on_hand, reserved, _ in rows:
+        if gone:
+            discontinued.add(item)
+        if location is not None:
+            levels[item][location] = [on_hand, reserved]
+            ranks[location] = rank
+    locations = sorted(ranks, key=lambda location: (ranks[location], location))
+    return Found(Stock(sequences, levels), locations, discontinued, bool(rows) and rows[0]["waited_for"])
 
 
 async def ahead(unit: Unit, items: Iterable[str]) -> dict[str, list[int]]:
@@ -157,39 +239,70 @@ async def ahead(unit: Unit, items: Iterable[str]) -> dict[str, list[int]]:
     return waiting
 
 
-async def insert_lines(unit: Unit, reservations: Sequence[Reservation]) -> None:
-    lines = [
-        (each.order_id, line.line_id, position, line.item_id, line.requested, reserved,
-         line.requested - reserved if each.status is Status.WAITING else 0, each.priority)
-        for each in reservations
-        for position, line in enumerate(each.lines)
-        for reserved in (line.reserved,)
-    ]  # fmt: skip
-    # COPY, because rows that only come in cost a third less than through arrays
-    await unit.sql.copy_records_to_table("reservation_lines", columns=LINE_COLUMNS, records=lines)
+Part: TypeAlias = tuple[int, str, str, int | None, int | None, int | None, str | None, int | None]
+"""$5-$12 of HOLD."""
+
+
+async def hold(unit: Unit, reservations: Sequence[Reservation], causes: Sequence[Cause], stock: Stock) -> None:
+    """Writes new orders' lines and all they hold; of a line that is split, only the first part carries its numbers."""
+    parts: list[Part] = []
+    for number, each in enumerate(reservations, 1):
+        for position, (line_id, item_id, requested) in enumerate(each.lines):
+            places = each.held.get(line_id)
+            if not places:
+                parts.append((number, line_id, item_id, position, requested, 0, None, None))
+                continue
+            (location, quantity), *others = places.items()
+            reserved = sum(places.values()) if others else quantity
+            parts.append((number, line_id, item_id, position, requested, reserved, location, quantity))
+            parts += [(number, line_id, item_id, None, None, None, *other) for other in others]
+    await _hold(unit, HOLD_NEW, reservations, causes, parts, stock)
+
+
+async def hold_more(
+    unit: Unit,
+    reservations: Sequence[Reservation],
+    granted: Mapping[UUID, Sequence[Allocation]],
+    causes: Sequence[Cause],
+    stock: Stock,
+) -> None:
+    """Adds what was granted to orders whose lines are written already."""
+    parts: list[Part] = [
+        (number, line_id, item_id, None, None, None, location, quantity)
+        for number, each in enumerate(reservations, 1)
+        for line_id, item_id, location, quantity in granted[each.order_id]
+    ]
+    await _hold(unit, HOLD_MORE, reservations, causes, parts, stock)
+
+
+async def _hold(
+    unit: Unit,
+    statement: str,
+    reservations: Sequence[Reservation],
+    causes: Sequence[Cause],
+    parts: Sequence[Part],
+    stock: Stock,
+) -> None:
+    await unit.sql.execute(
+        statement,
+        [each.order_id for each in reservations],
+        [cause.causation_id or cause.correlation_id for cause in causes],
+        [each.priority for each in reservations],
+        [each.status is Status.WAITING for each in reservations],
+        *zip(*parts, strict=True),
+        list(stock.changes),
+        unit.now,
+    )
 
 
 async def update_lines(unit: Unit, reservations: Iterable[Reservation]) -> None:
     lines = [
-        (each.order_id, line.line_id, line.reserved, line.requested - line.reserved)
+        (each.order_id, line_id, reserved, requested - reserved)
         for each in reservations
-        for line in each.lines
+        for line_id, _, requested in each.lines
+        for reserved in (each.reserved(line_id),)
     ]
     await unit.sql.execute(UPDATE_LINES, *(list(column) for column in zip(*lines, strict=True)))
-
-
-async def hold(unit: Unit, granted: Mapping[UUID, Sequence[Allocation]]) -> None:
-    """For orders that hold nothing yet."""
-    if granted:
-        await unit.sql.copy_records_to_table("allocations", columns=HELD_COLUMNS, records=_rows(granted))
-
-
-async def hold_more(unit: Unit, granted: Mapping[UUID, Sequence[Allocation]]) -> None:
-    await unit.sql.execute(HOLD_MORE, *(list(column) for column in zip(*_rows(granted), strict=True)))
-
-
-def _rows(granted: Mapping[UUID, Sequence[Allocation]]) -> list[tuple[UUID, str, str, str, int]]:
-    return [(order_id, *allocation) for order_id, allocations in granted.items() for allocation in allocations]
 
 
 async def decide(unit: Unit, reservations: Sequence[Reservation]) -> None:
@@ -229,19 +342,15 @@ class Locked(NamedTuple):
 async def lock_waiting(unit: Unit, orders: Collection[UUID]) -> dict[UUID, Locked]:
     """Those that still wait, with what they hold."""
     rows = await unit.sql.fetch(LOCK_WAITING, sorted(orders))
+    lines: dict[UUID, list[Want]] = {row["order_id"]: [] for row in rows}
+    for order_id, *line in await unit.sql.fetch(LINES, list(lines)):
+        lines[order_id].append(Want(*line))
     found = {
-        row["order_id"]: Locked(
-            Reservation(
-                row["order_id"], row["priority"], row["placed_at"], row["partial"], [], row["sequence"], Status.WAITING
-            ),
-            row["correlation_id"],
-        )
-        for row in rows
+        order_id: Locked(Reservation(order_id, priority, lines[order_id], sequence), correlation_id)
+        for order_id, sequence, priority, correlation_id in rows
     }
-    holding = await held(unit, list(found))
-    for order_id, line_id, item_id, requested in await unit.sql.fetch(LINES, list(found)):
-        holds = {each.location_id: each.quantity for each in holding[order_id] if each.line_id == line_id}
-        found[order_id].reservation.lines.append(Line(line_id, item_id, requested, holds, sum(holds.values())))
+    for order_id, allocations in (await held(unit, list(found))).items():
+        found[order_id].reservation.grant(allocations)
     return found
 
 

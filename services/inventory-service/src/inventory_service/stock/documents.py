@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from uuid_utils.compat import uuid7
-
-from crossdock_chassis import Unit
+from crossdock_chassis import Unit, new_id
 from crossdock_events import Cause
 from inventory_service.stock import store
 from inventory_service.stock.model import DuplicateReference, Movement, Stock, UnknownItem, UnknownLocation
@@ -69,7 +67,7 @@ async def record(
 
 async def _claim(unit: Unit, document: Document) -> Recorded:
     kind, reference, body = document.kind, document.reference, document.body
-    id = uuid7()
+    id = new_id()
     if await unit.sql.fetchval(CLAIM, id, kind, document.partner, reference, json.dumps(body), unit.now):
         return Recorded(document=DocumentView.of(id, kind, body, unit.now), created=True)
     row = await unit.sql.fetchrow(FIND, kind, document.partner, reference)

@@ -104,11 +104,19 @@ class Stock:
         level[0] += movement.on_hand
         level[1] += movement.reserved
         self.movements.append(movement)
+        self._changed(item, movement.kind, movement.on_hand - movement.reserved, cause)
+
+    def promise(self, item: str, location: str, quantity: int, cause: Cause) -> None:
+        """A movement from free to reserved whose line in the ledger is derived from what the order holds."""
+        self.levels[item][location][1] += quantity
+        self._changed(item, "reservation", -quantity, cause)
+
+    def _changed(self, item: str, kind: Kind, raised: int, cause: Cause) -> None:
         change = self.changes.get(item)
         if change is None:
             change = self.changes[item] = _Change(set(), cause)
-        change.kinds.add(movement.kind)
-        change.raised += movement.on_hand - movement.reserved
+        change.kinds.add(kind)
+        change.raised += raised
 
     def check(self) -> None:
         """Raises NotEnoughFree or TooMuch for what the movements made impossible, all places at once."""

@@ -22,10 +22,11 @@ WRITE_LEVELS = """
     ON CONFLICT DO NOTHING
 """
 
+# `ANY` repeats what the join says, so that the plan goes by the key even if it was made while the table was empty.
 MOVE_LEVELS = """
     UPDATE levels SET on_hand = levels.on_hand + moved.on_hand, reserved = levels.reserved + moved.reserved
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS moved (item_id, location_id, on_hand, reserved)
-    WHERE levels.item_id = moved.item_id AND levels.location_id = moved.location_id
+    WHERE levels.item_id = moved.item_id AND levels.location_id = moved.location_id AND levels.item_id = ANY($1::text[])
 """
 
 LEDGER = (*Movement._fields, "at")
@@ -87,10 +88,15 @@ async def write(unit: Unit, stock: Stock) -> None:
         "movements", columns=LEDGER, records=[(*movement, unit.now) for movement in stock.movements]
     )
     await unit.sql.execute(COUNT_HEADS, changed)
-    for event, sequence, cause in stock.facts():
-        unit.publish(event, sequence=sequence, cause=cause)
+    tell(unit, stock)
     if raised := stock.raised():
         await queue(unit, raised)
+
+
+def tell(unit: Unit, stock: Stock) -> None:
+    """One event for each item that changed."""
+    for event, sequence, cause in stock.facts():
+        unit.publish(event, sequence=sequence, cause=cause)
 
 
 async def queue(unit: Unit, items: Sequence[str]) -> None:
