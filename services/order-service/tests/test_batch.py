@@ -244,7 +244,8 @@ async def test_a_client_that_reads_nothing_before_it_has_sent_everything(shop: A
 
 
 async def test_answers_that_nobody_reads_end_the_batch(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "BACKLOG_BYTES", 500)
+    monkeypatch.setattr(batch, "GROUP", 3)
+    monkeypatch.setattr(batch, "MOST_WAITING", 6)
     monkeypatch.setattr(batch.BatchAnswer.__init__, "__kwdefaults__", {"backlog_bytes": 500})
     app = shop.service.api(shop.client._transport.app._verifier)
     sent_all = asyncio.Event()
@@ -269,6 +270,30 @@ async def test_answers_that_nobody_reads_end_the_batch(shop: Any, monkeypatch: p
     assert await shop.count("orders") == len(answers) - 1 < 30
 
 
+async def test_lines_that_came_in_pieces_are_placed_in_whole_groups(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    answered = batch.BatchAnswer._answers
+
+    async def seen(self: batch.BatchAnswer, group: list[batch.Line]) -> list[batch.BatchLine]:
+        sizes.append(len(group))
+        return await answered(self, group)
+
+    monkeypatch.setattr(batch.BatchAnswer, "_answers", seen)
+    monkeypatch.setattr(batch, "GROUP", 20)
+    app = shop.service.api(shop.client._transport.app._verifier)
+    bodies = [ndjson(shop.body(f"PO-{i}")) for i in range(50)]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": bodies.pop(0) if bodies else b"", "more_body": bool(bodies)}
+
+    async def hear(message: dict[str, Any]) -> None:
+        pass
+
+    await asyncio.wait_for(app(scope(), receive, hear), 30)
+    assert sizes == [20, 20, 10]
+    assert await shop.count("orders") == 50
+
+
 async def test_while_the_database_is_away_lines_fail_and_can_be_sent_again(open_shop: Any) -> None:
     shop = await open_shop()
     shop.service.database.pressure.outbox_depth = 10**9
@@ -277,3 +302,28 @@ async def test_while_the_database_is_away_lines_fail_and_can_be_sent_again(open_
     assert answers[0]["problem"]["status"] == 503
     shop.service.database.pressure.outbox_depth = 0
     assert [each["outcome"] for each in await send(shop.client, ndjson(shop.body("PO-1")))] == ["created"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit"), [("MOST_WAITING", 6), ("WAITING_BYTES", 600)], ids=["many lines", "long lines"]
+)
+async def test_no_more_is_read_than_can_wait(monkeypatch: pytest.MonkeyPatch, bound: str, limit: int) -> None:
+    monkeypatch.setattr(batch, bound, limit)
+    monkeypatch.setattr(batch, "GROUP", 3)
+    read = 0
+
+    async def chunks() -> AsyncIterator[list[batch.Line]]:
+        nonlocal read
+        for read in range(1, 31):
+            yield [batch.Line(read, None, ValueError(), 100)]
+
+    waiting = batch._Waiting()
+    filling = asyncio.create_task(waiting.fill(chunks()))
+    taken = 0
+    while group := await waiting.take():
+        taken += len(group)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert read <= taken + 7
+    await filling
+    assert taken == 30

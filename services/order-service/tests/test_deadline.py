@@ -34,7 +34,7 @@ class Clock:
 
     async def publishes(self) -> None:
         async with self.shop.service.database.unit() as unit:
-            await unit.sql.execute("UPDATE outbox SET published_at = now() WHERE published_at IS NULL")
+            await unit.sql.execute("DELETE FROM outbox_pending")
 
 
 async def status(shop: Any, order_id: UUID) -> str:

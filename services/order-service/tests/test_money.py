@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from order_service.orders.codes import EXPONENTS
@@ -74,8 +74,7 @@ def test_the_total_is_the_exact_sum_of_rounded_lines_and_charges(
         "shipping": f"{shipping * quantum:f}",
         "tax": f"{tax * quantum:f}",
     }
-    if total < 0:
-        return
+    assume(total >= 0 and total + quantum < 10**15)  # what an amount can say
     settled = settle(sent(**order, total=f"{total:f}"))
     assert [line.amount for line in settled.lines] == amounts
     assert settled.total == total

@@ -1,8 +1,9 @@
 """Many orders in one request: a line in, a line out, in order, while the rest is still being read.
 
-What is being read is placed in groups as it arrives; while one group is placed the next is read and parsed, and the
-answers are sent by a task of their own. So a client that sends everything before it reads anything does not block
-itself, and memory is bounded by one chunk, two groups and `BACKLOG_BYTES` of answers that wait for such a client.
+Three things go on at once: lines are read and parsed, those that are there are placed in groups, and answers are sent.
+So a client that sends everything before it reads anything does not block itself, a fast one fills whole groups, a slow
+one waits for nobody, and memory is bounded by `MOST_WAITING` lines of `WAITING_BYTES`, a chunk more, and
+`BACKLOG_BYTES` of answers.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from crossdock_chassis import Coalescer, JsonBody, Overloaded, Refusal
 from crossdock_events import Cause
 from order_service.orders.draft import Draft, settle
 from order_service.orders.model import DuplicateReference, OrderError
-from order_service.orders.place import Placed, PlaceOrder
+from order_service.orders.place import Placed, PlaceOrder, document_of
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 MOST_LINES: Final = 100_000
@@ -31,6 +32,9 @@ MOST_BYTES: Final = 64 << 20
 LONGEST_LINE: Final = 1 << 20
 BACKLOG_BYTES: Final = 16 << 20
 MOST_ERRORS: Final = 10
+GROUP: Final = 200
+MOST_WAITING: Final = 2 * GROUP
+WAITING_BYTES: Final = 1 << 20
 
 
 class LineTooLong(OrderError):
@@ -62,9 +66,12 @@ class BatchLine(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """`size`: bytes that it holds while it waits."""
+
     number: int
     reference: str | None
     content: Draft | Exception
+    size: int
 
 
 @dataclass(slots=True)
@@ -107,6 +114,45 @@ class _Splitter:
 
     def _sized(self, number: int, raw: bytes) -> tuple[int, bytes | None]:
         return number, raw if len(raw) <= LONGEST_LINE else None
+
+
+class _Waiting:
+    """Lines that were read and are still to be placed."""
+
+    def __init__(self) -> None:
+        self._lines: deque[Line] = deque()
+        self._size = 0
+        self._some, self._room = asyncio.Event(), asyncio.Event()
+        self._ended = False
+
+    async def fill(self, chunks: AsyncIterator[Sequence[Line]]) -> None:
+        """Reads on while there is room, to the end."""
+        try:
+            async for lines in chunks:
+                self._lines.extend(lines)
+                self._size += sum(line.size for line in lines)
+                self._some.set()
+                while len(self._lines) > MOST_WAITING or self._size > WAITING_BYTES:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._ended = True
+            self._some.set()
+
+    async def take(self) -> list[Line]:
+        """Those that are there, at most a group; waits for the first. Empty at the end."""
+        while not self._lines and not self._ended:
+            self._some.clear()
+            await self._some.wait()
+        taken = [self._lines.popleft() for _ in range(min(len(self._lines), GROUP))]
+        self._size -= sum(line.size for line in taken)
+        self._room.set()
+        return taken
+
+    async def drop(self) -> None:
+        """Whatever comes from now on, to the end."""
+        while await self.take():
+            pass
 
 
 class _Backlog:
@@ -162,41 +208,30 @@ class BatchAnswer(Response):
         self.init_headers(None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        groups = self._groups()
-        first = await anext(groups, None)
+        chunks = self._chunks()
+        first = await anext(chunks, None)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        backlog = _Backlog(send)
+        backlog, waiting = _Backlog(send), _Waiting()
+        reading = asyncio.create_task(waiting.fill(_after(first, chunks)))
         sending = asyncio.create_task(backlog.drain())
         try:
-            if first is not None:
-                await self._answer_all(first, groups, backlog)
+            while group := await waiting.take():
+                if backlog.size > self._backlog_bytes:
+                    refused = Line(group[0].number, group[0].reference, AnswersUnread(), 0)
+                    backlog.put(_written([self._refused(refused)]))
+                    await waiting.drop()
+                    break
+                backlog.put(_written(await self._answers(group)))
+            await reading
             backlog.end()
             await sending
         finally:
-            sending.cancel()
-            await groups.aclose()
+            for task in (reading, sending):
+                task.cancel()
+            await asyncio.gather(reading, sending, return_exceptions=True)
+            await chunks.aclose()
 
-    async def _answer_all(
-        self, group: Sequence[Line] | None, groups: AsyncIterator[Sequence[Line]], backlog: _Backlog
-    ) -> None:
-        while group is not None:
-            upcoming = asyncio.create_task(_next(groups))
-            try:
-                answers = await self._answers(group)
-                backlog.put(b"".join(each.model_dump_json(exclude_none=True).encode() + b"\n" for each in answers))
-                group = await upcoming
-            finally:
-                if not upcoming.done():
-                    upcoming.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await upcoming
-            if group and backlog.size > self._backlog_bytes:
-                refused = Line(group[0].number, group[0].reference, AnswersUnread())
-                backlog.put(self._refused(refused).model_dump_json(exclude_none=True).encode() + b"\n")
-                await self._discard()
-                return
-
-    async def _groups(self) -> AsyncGenerator[Sequence[Line], None]:
+    async def _chunks(self) -> AsyncGenerator[Sequence[Line], None]:
         """The lines of each chunk, parsed; what ends the batch early is its last line."""
         splitter = _Splitter()
         try:
@@ -204,7 +239,7 @@ class BatchAnswer(Response):
                 found = splitter.feed(chunk)
                 splitter.lines += len(found)
                 if (excess := splitter.lines - MOST_LINES) > 0:
-                    yield [*map(self._line, found[:-excess]), Line(found[-excess][0], None, TooManyLines())]
+                    yield [*map(self._line, found[:-excess]), Line(found[-excess][0], None, TooManyLines(), 0)]
                     await self._discard()
                     return
                 if found:
@@ -212,7 +247,7 @@ class BatchAnswer(Response):
         except Refusal as error:
             if splitter.number == splitter.lines == 0 and splitter._length == 0:
                 raise
-            yield [Line(splitter.number + 1, None, error)]
+            yield [Line(splitter.number + 1, None, error, 0)]
             return
         if found := splitter.end():
             yield [self._line(each) for each in found]
@@ -226,19 +261,19 @@ class BatchAnswer(Response):
     def _line(self, found: tuple[int, bytes | None]) -> Line:
         number, raw = found
         if raw is None:
-            return Line(number, None, LineTooLong())
+            return Line(number, None, LineTooLong(), 0)
         try:
             draft = self._parse(raw)
         except (Refusal, RequestValidationError) as error:
-            return Line(number, _reference_in(raw), error)
+            return Line(number, _reference_in(raw), error, len(raw))
         try:
-            return Line(number, draft.reference, settle(draft))
+            return Line(number, draft.reference, settle(draft), len(raw))
         except OrderError as error:
-            return Line(number, draft.reference, error)
+            return Line(number, draft.reference, error, len(raw))
 
     async def _answers(self, group: Sequence[Line]) -> list[BatchLine]:
         drafts = [line.content for line in group if isinstance(line.content, Draft)]
-        commands = [PlaceOrder(self._partner, draft, self._cause) for draft in drafts]
+        commands = [PlaceOrder(self._partner, draft, document_of(draft), self._cause) for draft in drafts]
         try:
             placed = iter(await self._place.many(commands) if commands else [])
         except Overloaded as error:
@@ -250,7 +285,7 @@ class BatchAnswer(Response):
 
     def _answered(self, line: Line, answer: Placed | Exception) -> BatchLine:
         if isinstance(answer, Exception):
-            return self._refused(Line(line.number, line.reference, answer))
+            return self._refused(Line(line.number, line.reference, answer, 0))
         return BatchLine(
             line=line.number,
             reference=line.reference,
@@ -275,8 +310,15 @@ class BatchAnswer(Response):
         )
 
 
-async def _next(groups: AsyncIterator[Sequence[Line]]) -> Sequence[Line] | None:
-    return await anext(groups, None)
+async def _after(first: Sequence[Line] | None, others: AsyncIterator[Sequence[Line]]) -> AsyncIterator[Sequence[Line]]:
+    if first is not None:
+        yield first
+    async for each in others:
+        yield each
+
+
+def _written(answers: Sequence[BatchLine]) -> bytes:
+    return b"".join(each.__pydantic_serializer__.to_json(each, exclude_none=True) + b"\n" for each in answers)
 
 
 def _reference_in(raw: bytes) -> str | None:
