@@ -115,16 +115,28 @@ async def test_a_cancelled_order_gives_its_stock_to_the_next(house: House) -> No
         first = await house.post(client, order(reference(), (item, 7)))
         await house.until(client, first["id"], "confirmed")
         urgent = await house.post(client, order(reference(), (item, 6), priority=9))
-        small = await house.post(client, order(reference(), (item, 3), priority=1))
         await house.until(client, urgent["id"], "backordered")
-        await house.until(client, small["id"], "backordered")  # 3 are free, and an older one waits for them
+        small = await house.post(client, order(reference(), (item, 4), priority=1))
+        await house.until(client, small["id"], "backordered")
         answer = await client.post(f"/v1/orders/{first['id']}:cancel")
         assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
         await house.until(client, urgent["id"], "confirmed")
         await house.until(client, small["id"], "confirmed")
     level = await house.availability(item)
-    assert (level["on_hand"], level["reserved"]) == (10, 9)
+    assert (level["on_hand"], level["reserved"]) == (10, 10)
     await house.adds_up()
+
+
+async def test_a_new_order_waits_its_turn_behind_an_older_one_that_cannot_be_served(house: House) -> None:
+    (item,) = await house.items(on_hand=3)
+    async with house.client() as client:
+        urgent = await house.post(client, order(reference(), (item, 6), priority=9))
+        await house.until(client, urgent["id"], "backordered")
+        small = await house.post(client, order(reference(), (item, 3), priority=1))
+        await house.until(client, small["id"], "confirmed")
+        history = (await client.get(f"/v1/orders/{small['id']}/timeline")).json()["events"]
+        assert [each["type"].split(".")[1] for each in history] == ["OrderPlaced", "OrderBackordered", "OrderConfirmed"]
+        assert (await house.get(client, urgent["id"]))["status"] == "backordered"
 
 
 async def test_who_prefers_to_wait_is_answered_with_the_decision(house: House) -> None:
