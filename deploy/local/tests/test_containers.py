@@ -1,7 +1,10 @@
 """The handle of a container, on a stand-in for Docker's: what a real engine adds is covered where one is."""
 
+import gc
+import socket
 import threading
 import time
+from pathlib import Path
 from signal import SIGTERM
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,9 +13,11 @@ import pytest
 from docker.errors import APIError, NotFound
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
+from testcontainers.core.exceptions import ContainerConnectException
 
-from crossdock_local.containers import Container, reached
+from crossdock_local.containers import Container, ContainerPostgres, engine_answers, reached
 from crossdock_local.errors import Refused
+from crossdock_local.layout import Home
 from crossdock_local.ports import HOST
 
 
@@ -103,6 +108,40 @@ def test_one_that_was_made_but_cannot_start_is_removed(engine: Engine, monkeypat
     assert "already allocated" in refused.value.details
     kafka.stop()
     assert engine.removed
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ConnectionRefusedError(111, "Connection refused"),
+        ContainerConnectException("Could not obtain network details"),
+    ],
+)
+def test_the_one_that_clears_up_and_does_not_answer_is_told_in_a_sentence_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def start() -> None:
+        raise trouble
+
+    monkeypatch.setattr(engine, "start", start)
+    with pytest.raises(Refused, match="did not start the container of kafka") as refused:
+        container(engine).start()
+    assert refused.value.details == f"{type(trouble).__name__}: {trouble}"
+
+
+def test_without_an_engine_it_is_said_where_one_was_looked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no socket of Docker's client stays open: the warning of that would be an error here."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
+    with pytest.raises(Refused, match=f"^No Docker engine answers at unix://{home}/docker.sock; "):
+        ContainerPostgres(Home(home), 1)
+    gc.collect()
+
+
+def test_behind_ssh_it_is_enough_that_something_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        monkeypatch.setenv("DOCKER_HOST", f"ssh://me@{HOST}:{listening.getsockname()[1]}")
+        assert engine_answers()
+    assert not engine_answers()
 
 
 def test_two_never_start_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiokafka.errors import KafkaError
 from docker.errors import DockerException, NotFound
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.docker_client import DockerClient
+from testcontainers.core.docker_client import DockerClient, get_docker_host
 
 from crossdock_local.asynchronous import in_thread
 from crossdock_local.errors import Refused
@@ -30,17 +30,24 @@ _STARTING = threading.Lock()
 WHERE_IT_LISTENS = ("listen_addresses", "unix_socket_directories")
 
 
+def engine_address() -> str:
+    """As testcontainers finds it: by its own file, DOCKER_HOST or the context that was chosen, else the usual one."""
+    return get_docker_host() or "unix:///var/run/docker.sock"
+
+
 def engine_answers() -> bool:
-    """A Docker engine is there and lets this user in (behind TLS: something listens)."""
-    address = urlsplit(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+    """A Docker engine is there and lets this user in (behind TLS or SSH: something listens)."""
     try:
+        address = urlsplit(engine_address())
         if address.scheme == "unix":
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as engine:
                 engine.settimeout(3)
                 engine.connect(address.path)
                 return _pings(engine)
-        with socket.create_connection((address.hostname or "", address.port or 2375), timeout=3) as engine:
-            return bool(os.environ.get("DOCKER_TLS_VERIFY")) or _pings(engine)
+        ssh = address.scheme == "ssh"
+        port = address.port or (22 if ssh else 2375)
+        with socket.create_connection((address.hostname or "", port), timeout=3) as engine:
+            return ssh or bool(os.environ.get("DOCKER_TLS_VERIFY")) or _pings(engine)
     except (OSError, ValueError):
         return False
 
@@ -84,11 +91,12 @@ class Container:
                 self._running = self._made.get_wrapped_container()
             elif not self.alive:
                 self._running.start()
-        except DockerException as error:
+        except (DockerException, RuntimeError, OSError) as error:
+            # The last two come from the container that clears up, when it was made and then does not answer.
             raise Refused(
                 f"Docker did not start the container of {self.name}; CROSSDOCK_TEST_SERVERS=local does without it.",
-                str(error),
-            ) from error
+                f"{type(error).__name__}: {error}",
+            ) from None
 
     def wait_ready(self, seconds: float | None = None) -> None:
         limit = 90 if seconds is None else seconds
@@ -123,12 +131,14 @@ class Published(DockerContainer):
     """A container with one port that is reached from here, at `host`, and published no further than that takes."""
 
     def __init__(self, image: str, inside: int, port: int) -> None:
+        # Asked first: Docker's client leaves a socket open when nobody answers, which ends a test run with a traceback.
+        absent = f"No Docker engine answers at {engine_address()}; CROSSDOCK_TEST_SERVERS=local does without one."
+        if not engine_answers():
+            raise Refused(absent)
         try:
             super().__init__(image)
         except DockerException as error:
-            raise Refused(
-                "No Docker engine answers; CROSSDOCK_TEST_SERVERS=local does without one.", str(error)
-            ) from error
+            raise Refused(absent, str(error)) from None
         self.host, published = reached(self.get_docker_client())
         # The method for this knows no address. What the engine's client makes of the mapping does.
         self.ports[str(inside)] = cast(Any, (published, port))
