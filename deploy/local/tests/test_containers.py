@@ -15,8 +15,9 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.exceptions import ContainerConnectException
 
-from crossdock_local.containers import Container, ContainerPostgres, engine_answers, reached
+from crossdock_local.containers import Container, ContainerPostgres, broker_settings, engine_answers, reached
 from crossdock_local.errors import Refused
+from crossdock_local.kafka import SETTINGS
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST
 
@@ -192,6 +193,15 @@ def test_a_port_is_published_no_further_than_to_where_it_is_used(
     host: str, networks: dict[str, Any] | None, where: tuple[str, str]
 ) -> None:
     assert reached(client(host, networks)) == where
+
+
+def test_the_broker_is_set_like_the_local_one_but_for_where_it_listens() -> None:
+    there = broker_settings("127.0.0.1:12345")
+    here = dict(
+        line.split("=", 1) for line in SETTINGS.format(host=HOST, port=9092, controller=9093, data="").splitlines()
+    )
+    assert there["advertised.listeners"] == "PLAINTEXT://127.0.0.1:12345"
+    assert {name for name in here if there.get(name) != here[name]} == {"listeners", "advertised.listeners", "log.dirs"}
 
 
 def test_one_that_was_removed_behind_our_back_is_not_alive(engine: Engine) -> None:

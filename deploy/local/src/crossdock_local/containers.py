@@ -17,6 +17,7 @@ from testcontainers.core.docker_client import DockerClient, get_docker_host
 from crossdock_local.asynchronous import in_thread
 from crossdock_local.errors import Refused
 from crossdock_local.jars import KAFKA
+from crossdock_local.kafka import SETTINGS as SETTINGS_OF_THE_BROKER
 from crossdock_local.kafka import Topics
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST
@@ -158,6 +159,17 @@ def reached(engine: DockerClient) -> tuple[str, str]:
     return HOST, HOST
 
 
+def broker_settings(advertised: str) -> dict[str, str]:
+    """The local broker's, but for where it listens, which is everywhere in its container, and where its data is."""
+    text = SETTINGS_OF_THE_BROKER.format(host=HOST, port=9092, controller=9093, data="")
+    settings = dict(line.split("=", 1) for line in text.splitlines())
+    del settings["log.dirs"]
+    return settings | {
+        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "advertised.listeners": f"PLAINTEXT://{advertised}",
+    }
+
+
 class _InContainer:
     title: str
     process: Container
@@ -188,25 +200,8 @@ class ContainerKafka(_InContainer):
     def __init__(self, home: Home, port: int) -> None:
         self.title, self.ports = f"Kafka {KAFKA} (container)", (port,)
         made = Published(f"apache/kafka:{KAFKA}", 9092, port)
-        settings = {
-            "KAFKA_PROCESS_ROLES": "broker,controller",
-            "KAFKA_NODE_ID": "1",
-            "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-            "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
-            "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{made.host}:{port}",
-            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
-            "KAFKA_BROKER_SESSION_TIMEOUT_MS": "2000",
-            "KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": "500",
-            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-            "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "4",
-            "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-            "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-        }
-        for name, value in settings.items():
-            made = made.with_env(name, value)
+        for name, value in broker_settings(f"{made.host}:{port}").items():
+            made = made.with_env(f"KAFKA_{name.replace('.', '_').upper()}", value)
         self.bootstrap = f"{made.host}:{port}"
         self.topics = Topics(self.bootstrap)
         self.process = Container("kafka", made, ready=self._ready)
