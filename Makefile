@@ -7,6 +7,9 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.1
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$each"; exit; }; done; echo python3)
 BIN := .venv/bin
 RUN := $(BIN)/python -m
+# Each process has servers of its own. What runs a whole stack stays alone.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
+UNITS := libs services deploy/local/tests bench/tests
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -31,10 +34,11 @@ reset: install  ## stop everything and forget its data (YES=1: without asking)
 	@$(BIN)/crossdock reset $(if $(YES),--yes)
 
 test: lint types contracts  ## the whole suite, on its own ports and folder
-	@$(RUN) pytest
+	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
+	@$(RUN) pytest tests
 
-test-unit: install  ## what needs neither services nor each other
-	@$(RUN) pytest libs services deploy/local/tests
+test-unit: install  ## what needs no running stack
+	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
 
 test-integration: install  ## the whole stack: across services, and through crashes
 	@$(RUN) pytest tests
