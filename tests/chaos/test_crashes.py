@@ -5,7 +5,7 @@ import asyncio
 from house import INVENTORY, ORDERS, House
 from load import Outcome, load
 
-ORDERS_PER_SCENARIO = 1_500
+ORDERS_PER_SCENARIO = 900
 
 
 async def back(house: House, name: str) -> None:
@@ -28,7 +28,7 @@ def nothing_amiss(outcome: Outcome, orders: int = ORDERS_PER_SCENARIO) -> None:
 async def test_the_api_dies_with_requests_in_flight(house: House) -> None:
     """Each answer that nobody saw resolves to one order when it is asked for again."""
     async with load(house, ORDERS_PER_SCENARIO) as running:
-        for moment in (300, 900):
+        for moment in (200, 550):
             await running.until(moment)
             await crash(house, f"{ORDERS}.api")
         outcome = await running.end()
@@ -39,7 +39,7 @@ async def test_the_api_dies_with_requests_in_flight(house: House) -> None:
 
 async def test_the_workers_die_again_and_again(house: House) -> None:
     async with load(house, ORDERS_PER_SCENARIO) as running:
-        for moment in (300, 900):
+        for moment in (200, 550):
             await running.until(moment)
             await asyncio.gather(crash(house, f"{ORDERS}.worker"), crash(house, f"{INVENTORY}.worker"))
         outcome = await running.end()
@@ -50,9 +50,9 @@ async def test_the_workers_die_again_and_again(house: House) -> None:
 async def test_the_broker_dies(house: House) -> None:
     """Orders are taken while it is away."""
     async with load(house, ORDERS_PER_SCENARIO) as running:
-        await running.until(300)
+        await running.until(200)
         await asyncio.to_thread(house.stack.process("kafka").kill)
-        await running.until(800)
+        await running.until(500)
         await back(house, "kafka")
         outcome = await running.end()
     nothing_amiss(outcome)
@@ -61,7 +61,7 @@ async def test_the_broker_dies(house: House) -> None:
 
 async def test_postgresql_dies(house: House) -> None:
     async with load(house, ORDERS_PER_SCENARIO) as running:
-        for moment in (300, 900):
+        for moment in (200, 550):
             await running.until(moment)
             await crash(house, "postgres")
         outcome = await running.end()
@@ -73,14 +73,14 @@ async def test_postgresql_dies(house: House) -> None:
 async def test_second_workers_come_and_go_in_mid_batch(house: House) -> None:
     """Once they leave in good order, once they die."""
     async with load(house, ORDERS_PER_SCENARIO) as running:
-        await running.until(200)
+        await running.until(100)
         starting = (asyncio.to_thread(house.stack.extra_worker, service) for service in (ORDERS, INVENTORY))
         seconds = await asyncio.gather(*starting)
-        await running.until(600)
+        await running.until(350)
         await asyncio.gather(*(asyncio.to_thread(second.stop) for second in seconds))
-        await running.until(800)
+        await running.until(500)
         await asyncio.gather(*(asyncio.to_thread(second.restart) for second in seconds))
-        await running.until(1_100)
+        await running.until(650)
         await asyncio.gather(*(asyncio.to_thread(second.kill) for second in seconds))
         outcome = await running.end()
     nothing_amiss(outcome)

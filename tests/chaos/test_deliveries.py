@@ -25,8 +25,8 @@ async def test_every_event_comes_again_and_backwards(house: House) -> None:
     """Under load, so that repeats of old events stand between new ones, and repeats of new ones overtake them."""
     assert PLACING == ORDERS
     topics = sorted(topic.name for topic in CATALOGUE.topics())
-    async with load(house, 1_000) as running:
-        for moment in (200, 600):
+    async with load(house, 600) as running:
+        for moment in (150, 400):
             await running.until(moment)
             log = await house.log(*topics)
             for topic in topics:
@@ -83,9 +83,9 @@ async def test_poison_among_good_ones_and_what_failed_for_a_while_is_redriven(ho
             f"ALTER TABLE reservation_lines ADD CONSTRAINT {name} CHECK (item_id <> '{cursed}') NOT VALID"
         )
         try:
-            async with load(house, 1_000) as running, house.client() as client:
+            async with load(house, 600) as running, house.client() as client:
                 unlucky: list[Body] = []
-                for moment in (100, 300, 500):
+                for moment in (100, 250, 400):
                     await running.until(moment)
                     for _ in range(5):
                         unlucky.append(await house.post(client, order(reference(), (cursed, 1))))
