@@ -110,6 +110,7 @@ def test_a_partner_gets_an_id_and_a_secret_once(environment: dict[str, str], hom
     secret = words["secret"].split()[0]
     assert secret not in "".join(file.read_text() for file in home.rglob("*.json"))
     assert "/oauth/token" in done.stdout
+    assert "stock:" not in done.stdout  # its ledger names everybody's orders
     done = crossdock(environment, "partner", "add", "Not A Name")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

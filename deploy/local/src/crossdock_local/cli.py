@@ -19,8 +19,8 @@ partner_app = typer.Typer(no_args_is_help=True, help="Who may send orders.")
 app.add_typer(partner_app, name="partner")
 
 console = Console(highlight=False)
-ALL_SCOPES = ["orders:read", "orders:write", "stock:read", "stock:write"]
-Scopes = Annotated[list[str] | None, typer.Option("--scope", help="Repeatable; without it, all but ops.")]
+PARTNER_SCOPES = ["orders:read", "orders:write"]
+OWN_SCOPES = [*PARTNER_SCOPES, "stock:read", "stock:write"]
 Fast = Annotated[bool, typer.Option("--fast", help="The trading day as fast as it goes.")]
 
 
@@ -74,15 +74,22 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = 
 
 
 @app.command()
-def token(partner: str, scope: Scopes = None) -> None:
-    """A bearer token of that partner, alone on stdout."""
-    print(stack().token(partner, scope or ALL_SCOPES))
+def token(
+    partner: str,
+    scope: Annotated[list[str] | None, typer.Option(help="Repeatable; without it, all but ops.")] = None,
+) -> None:
+    """A bearer token in that partner's name for the person at this terminal, alone on stdout."""
+    print(stack().token(partner, scope or OWN_SCOPES))
 
 
 @partner_app.command("add")
-def partner_add(name: str, scope: Scopes = None) -> None:
-    """A new client of that partner: its id and its secret, shown this once."""
-    commands.add_partner(stack(), console, name, scope or ALL_SCOPES)
+def partner_add(
+    name: str,
+    scope: Annotated[list[str] | None, typer.Option(help="Repeatable; without it, orders only.")] = None,
+) -> None:
+    """A new client of that partner: its id and its secret, shown this once. Stock names everybody's orders: whoever
+    reads it is one of us."""
+    commands.add_partner(stack(), console, name, scope or PARTNER_SCOPES)
 
 
 @app.command()
