@@ -7,7 +7,8 @@ from time import monotonic
 import asyncpg
 import uvloop
 
-ROWS_A_TRANSACTION = 200
+from order_service.orders.batch import GROUP
+
 ORDER = ("id", "partner", "reference", "fingerprint", "customer_id", "document", "history", "placed_at")
 OUTBOX = ("event_id", "topic", "key", "value", "headers")
 
@@ -35,7 +36,7 @@ INSERT_EVENTS = """
 
 def rows_per_second(source: str, target: str, count: int, runs: int, connections: int) -> list[float]:
     """Takes the newest `count` orders and events from `source` and inserts them into the same tables of `target`,
-    two hundred orders with their events a transaction. One value a run."""
+    as many orders with their events a transaction as a batch has. One value a run."""
     return uvloop.run(_measured(source, target, count, runs, connections))
 
 
@@ -44,8 +45,8 @@ async def _measured(source: str, target: str, count: int, runs: int, connections
     orders, events = await origin.fetch(ORDERS, count), await origin.fetch(EVENTS, count)
     await origin.close()
     parts = [
-        (_columns(orders[at : at + ROWS_A_TRANSACTION], ORDER), _columns(events[at : at + ROWS_A_TRANSACTION], OUTBOX))
-        for at in range(0, len(orders), ROWS_A_TRANSACTION)
+        (_columns(orders[at : at + GROUP], ORDER), _columns(events[at : at + GROUP], OUTBOX))
+        for at in range(0, len(orders), GROUP)
     ]
     pool = await asyncpg.create_pool(target, min_size=connections, max_size=connections)
     try:

@@ -16,6 +16,7 @@ from bench.twin import common as twin
 from bench.twin.prepare import prepare
 from crossdock_local import jars
 from crossdock_local.postgres import MAJOR
+from order_service.orders.batch import GROUP
 
 WORKERS = ("order-service.worker", "inventory-service.worker")
 APIS = ("order-service.api", "inventory-service.api")
@@ -155,7 +156,12 @@ def _accept(opened: House, scale: Scale, found: Results, stage: Callable[[str], 
     )
     found.rows += [
         Row("Accept, NDJSON", [each.rate for each in loads], "orders/s", note="the workers stopped"),
-        Row("Insert the same rows and no more", inserted, "orders/s", note="asyncpg, unnest, 200 orders a transaction"),
+        Row(
+            "Insert the same rows and no more",
+            inserted,
+            "orders/s",
+            note=f"asyncpg, unnest, {GROUP} orders a transaction",
+        ),
         Row("NDJSON ÷ insert", [middle([each.rate for each in loads]) / middle(inserted)], "times"),
     ]
 
