@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
@@ -113,13 +112,6 @@ class Relay:
         )
         task = asyncio.current_task()
         assert task is not None
-        lost = False
-
-        def on_loss(_: Any) -> None:
-            nonlocal lost
-            lost = True
-            task.cancel()
-
         producer: AIOKafkaProducer | None = None
         try:
             while not await connection.fetchval(LEASE):
@@ -130,16 +122,16 @@ class Relay:
                     return
             wake = asyncio.Event()
             await connection.add_listener(_outbox.CHANNEL, lambda *_: wake.set())
-            connection.add_termination_listener(on_loss)
             producer = await _kafka.start_producer(self._kafka, f"{self._name}-relay")
-            await self._publish(connection, producer, wake, stopping)
+            # A task of its own: a loss that is told late, while what follows it is tidied up, must not end the relay.
+            publishing = asyncio.create_task(self._publish(connection, producer, wake, stopping))
+            connection.add_termination_listener(lambda _: publishing.cancel())
+            await publishing
         except asyncio.CancelledError:
-            if lost:
-                task.uncancel()
-                raise LeaseLost("the connection that holds the lease is gone") from None
-            raise
+            if task.cancelling():
+                raise
+            raise LeaseLost("the connection that holds the lease is gone") from None
         finally:
-            connection.remove_termination_listener(on_loss)
             if producer is not None:
                 await _kafka.discard(producer)
             with suppress(Exception):
