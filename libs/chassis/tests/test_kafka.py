@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -135,6 +136,25 @@ async def test_a_second_relay_waits_and_takes_over_when_the_first_loses_its_leas
     await admin.close()
     log = await log_of(service, {order.order_id})
     assert firsts(log)[order.order_id] == list(range(1, 30))
+
+
+async def test_a_loss_that_is_told_late_does_not_end_the_relay(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement may fail before the connection is said to be lost, while the client is being stopped."""
+    order = placed()
+    as_always = Relay._publish
+
+    async def cut_off(self: Relay, connection: asyncpg.Connection, *others: Any) -> None:
+        monkeypatch.setattr(Relay, "_publish", as_always)
+        connection.terminate()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(Relay, "_publish", cut_off)
+    async with running(relay(service)):
+        await publish(service, (order, 1))
+        await eventually(lambda: all_published(service))
+    assert firsts(await log_of(service, {order.order_id}))[order.order_id] == [1]
 
 
 async def test_killing_the_broker_under_load_loses_and_reorders_nothing(service: Service, servers: Servers) -> None:
