@@ -17,14 +17,12 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey, RSAKey
 from pydantic import BaseModel
 
-from crossdock_chassis._api import Api
-from crossdock_chassis._auth import requires
-from crossdock_chassis._http import answer
-from crossdock_chassis._problems import Refusal
-from crossdock_chassis._request import Caller
-from crossdock_chassis._route import HotRoute
-from crossdock_chassis._signing import Signer
-from crossdock_chassis._tokens import (
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.auth import requires
+from crossdock_chassis.http.conventions import answer
+from crossdock_chassis.http.hot_route import HotRoute
+from crossdock_chassis.http.request import Caller
+from crossdock_chassis.http.tokens import (
     IssuerKeys,
     KeysUnavailable,
     StaticKeys,
@@ -32,6 +30,8 @@ from crossdock_chassis._tokens import (
     pick,
     usable,
 )
+from crossdock_chassis.problems import Refusal
+from crossdock_chassis.testing.signing import Signer
 
 URL = "https://issuer.test"
 ISSUER = Signer.generate()

@@ -4,10 +4,10 @@ import toy
 from examples import placed
 
 from crossdock_chassis import Service, Unit, every
-from crossdock_chassis._housekeeping import keep_house, look_at_dead_letters, look_at_outbox
-from crossdock_chassis._jobs import Jobs
-from crossdock_chassis._relay import _LowWater
-from crossdock_chassis._telemetry import exposition
+from crossdock_chassis.database.jobs import Jobs
+from crossdock_chassis.housekeeping import keep_house, look_at_dead_letters, look_at_outbox
+from crossdock_chassis.messaging.relay import _LowWater
+from crossdock_chassis.observability.metrics import exposition
 from crossdock_chassis.testing import published
 
 

@@ -12,15 +12,15 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from crossdock_chassis import _middleware
-from crossdock_chassis._api import Api
-from crossdock_chassis._auth import requires
-from crossdock_chassis._http import accepts, answer, cause
-from crossdock_chassis._problems import INVALID, Problem, Refusal
-from crossdock_chassis._request import Caller, describe
-from crossdock_chassis._route import HotRoute, JsonBody
-from crossdock_chassis._signing import Signer
-from crossdock_chassis._unit import OutcomeUnknown
+from crossdock_chassis.database.unit import OutcomeUnknown
+from crossdock_chassis.http import front_door
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.auth import requires
+from crossdock_chassis.http.conventions import accepts, answer, cause
+from crossdock_chassis.http.hot_route import HotRoute, JsonBody
+from crossdock_chassis.http.request import Caller, describe
+from crossdock_chassis.problems import INVALID, Problem, Refusal
+from crossdock_chassis.testing.signing import Signer
 from crossdock_events import Cause
 
 ISSUER = Signer.generate()
@@ -307,7 +307,7 @@ async def test_a_body_in_pieces(client: httpx.AsyncClient, path: str) -> None:
 async def test_a_body_that_stands_still_is_given_up(
     client: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_middleware, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(front_door, "IDLE_SECONDS", 0.01)
 
     async def body() -> AsyncIterator[bytes]:
         yield b'{"refer'

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from crossdock_chassis._api import Api
-from crossdock_chassis._auth import requires
-from crossdock_chassis._http import (
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.auth import requires
+from crossdock_chassis.http.conventions import (
     Cursor,
     IdempotencyKey,
     IfMatch,
@@ -27,10 +27,10 @@ from crossdock_chassis._http import (
     answer,
     etag,
 )
-from crossdock_chassis._problems import Refusal, pointer
-from crossdock_chassis._request import Caller
-from crossdock_chassis._route import HotRoute
-from crossdock_chassis._signing import Signer
+from crossdock_chassis.http.hot_route import HotRoute
+from crossdock_chassis.http.request import Caller
+from crossdock_chassis.problems import Refusal, pointer
+from crossdock_chassis.testing.signing import Signer
 
 ISSUER = Signer.generate()
 THINGS = Cursor("things", tuple[datetime, UUID])

@@ -13,10 +13,10 @@ import httpx
 import pytest
 from fastapi import APIRouter
 
-from crossdock_chassis._api import Api
-from crossdock_chassis._ops import Ops, listening, serve, signals
-from crossdock_chassis._settings import Settings
-from crossdock_chassis._signing import Signer
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.server import Ops, listening, serve, signals
+from crossdock_chassis.settings import Settings
+from crossdock_chassis.testing.signing import Signer
 
 
 def settings(**more: Any) -> Settings:
@@ -59,7 +59,7 @@ async def test_all_well() -> None:
 async def test_not_well_is_503_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, check: Callable[[], Any], reason: str
 ) -> None:
-    monkeypatch.setattr("crossdock_chassis._ops.PATIENCE", 0.01)
+    monkeypatch.setattr("crossdock_chassis.server.PATIENCE", 0.01)
     for path, ops in (("/livez", Ops(live=check)), ("/readyz", Ops(ready=check))):
         async with asking(ops) as client:
             answered = await client.get(path)

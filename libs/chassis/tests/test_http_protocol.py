@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from crossdock_chassis import Settings, _protocol
-from crossdock_chassis._ops import listening
-from crossdock_chassis._protocol import HEAD_BYTES
+from crossdock_chassis import Settings
+from crossdock_chassis.http import protocol
+from crossdock_chassis.http.protocol import HEAD_BYTES
+from crossdock_chassis.server import listening
 
 SETTINGS = Settings(postgres="postgresql://r:p@127.0.0.1/db", kafka="127.0.0.1:1", issuer="http://127.0.0.1:1")
 MUCH = 64 * 1024 * 1024
@@ -98,7 +99,7 @@ async def test_what_is_too_large_is_said_so(what: str) -> None:
 
 @pytest.mark.parametrize("what", ENDLESS)
 async def test_what_comes_too_slowly_is_given_up(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
     start, more = ENDLESS[what]
     async with connected() as (reader, writer):
         await begin(reader, writer, start)
@@ -115,7 +116,7 @@ async def test_what_comes_too_slowly_is_given_up(what: str, monkeypatch: pytest.
 
 
 async def test_who_says_nothing_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_protocol, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
     async with connected() as (reader, _):
         assert await reader.read() == b""
 
@@ -129,7 +130,7 @@ async def test_what_is_not_http_is_400() -> None:
 
 async def test_a_slow_request_in_small_pieces_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body may be large, and takes its own time: only what is not a body is bounded here."""
-    monkeypatch.setattr(_protocol, "HEAD_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 1.0)
     pieces = [b"POST / HTTP/1.1\r\n", b"host: x\r\ntransfer-encoding: ", b"chunked\r\n", b"\r\n"]
     pieces += [b"1", b"\r\na\r\n"] * 30 + [b"%x\r\n" % (4 * HEAD_BYTES), bytes(4 * HEAD_BYTES), b"\r\n0\r\n", b"\r\n"]
     async with connected() as (reader, writer):
@@ -145,7 +146,7 @@ async def test_a_slow_request_in_small_pieces_is_one(monkeypatch: pytest.MonkeyP
 
 async def test_an_answer_may_take_longer_than_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after a chunked body whose end came by itself."""
-    monkeypatch.setattr(_protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
     async with connected() as (reader, writer):
         await begin(reader, writer, CHUNKED.replace(b"/ ", b"/slow ", 1))
         assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")

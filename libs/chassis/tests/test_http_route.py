@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Respons
 from pydantic import BaseModel
 from starlette.middleware.gzip import GZipMiddleware
 
-from crossdock_chassis._api import Api
-from crossdock_chassis._http import answer
-from crossdock_chassis._route import HotRoute
-from crossdock_chassis._signing import Signer
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.conventions import answer
+from crossdock_chassis.http.hot_route import HotRoute
+from crossdock_chassis.testing.signing import Signer
 
 
 class Body(BaseModel):

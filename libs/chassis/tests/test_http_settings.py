@@ -2,7 +2,7 @@
 
 import pytest
 
-from crossdock_chassis._settings import Settings, load
+from crossdock_chassis.settings import Settings, load
 
 GOOD = {
     "CROSSDOCK_POSTGRES": "postgresql://role:hunter2@127.0.0.1:5432/orders",

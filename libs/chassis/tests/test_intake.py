@@ -10,7 +10,7 @@ from examples import cancelled, placed
 from uuid_utils.compat import uuid7
 
 from crossdock_chassis import Service, Unit
-from crossdock_chassis._intake import Intake, Record, VersionUnknown
+from crossdock_chassis.messaging.inbox import Intake, Record, VersionUnknown
 from crossdock_chassis.testing import Deliver, envelope_of, published
 from crossdock_events import Envelope, Event, Message
 from crossdock_events.items import ItemChanged, ItemRegistered

@@ -18,10 +18,12 @@ from examples import cancelled, placed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossdock_chassis import Service, _consumer, _telemetry
-from crossdock_chassis._consumer import Consumer, PositionUnknown
-from crossdock_chassis._kafka import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
-from crossdock_chassis._relay import Relay
+from crossdock_chassis import Service
+from crossdock_chassis.messaging import consumer as consumer_module
+from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
+from crossdock_chassis.messaging.consumer import Consumer, PositionUnknown
+from crossdock_chassis.messaging.relay import Relay
+from crossdock_chassis.observability import metrics
 from crossdock_chassis.testing import Fresh, envelope_of
 from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_events.orders import OrderEvent
@@ -217,14 +219,14 @@ async def test_a_rebalance_that_takes_long_leaves_a_member_with_what_it_is_given
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It handles that, tells the lag of that and of nothing else, and lives on."""
-    monkeypatch.setattr(_consumer, "REPORT_SECONDS", 0.02)
+    monkeypatch.setattr(consumer_module, "REPORT_SECONDS", 0.02)
     (consumer,) = service.consumers()
     topics = consumer.subscription.topics
     everything = {TopicPartition(topic, n) for topic in topics for n in range(4)}
     listeners = [SlowToLeave(), SlowToLeave()]
 
     def told() -> set[TopicPartition]:
-        (metric,) = _telemetry.LAG_MESSAGES.collect()
+        (metric,) = metrics.LAG_MESSAGES.collect()
         labels = [each.labels for each in metric.samples if each.labels["group"] == service.name]
         return {TopicPartition(each["topic"], int(each["partition"])) for each in labels}
 

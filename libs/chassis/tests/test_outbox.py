@@ -8,8 +8,8 @@ import asyncpg
 from examples import placed
 
 from crossdock_chassis import Service, Unit
-from crossdock_chassis._outbox import PENDING_LIMIT
-from crossdock_chassis._relay import BY_INDEX, PENDING, READ_LIMIT, _mark
+from crossdock_chassis.database.outbox import PENDING_LIMIT
+from crossdock_chassis.messaging.relay import BY_INDEX, PENDING, READ_LIMIT, _mark
 
 DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
 

@@ -1,6 +1,6 @@
 import time
 
-from crossdock_chassis._pace import LONGEST_SECONDS, gather_more, pause
+from crossdock_chassis.messaging.linger import LONGEST_SECONDS, gather_more, pause
 
 
 def test_a_lone_message_is_not_held_and_a_crowd_not_for_long() -> None:

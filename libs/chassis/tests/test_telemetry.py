@@ -19,10 +19,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
-from crossdock_chassis import Coalescer, Unit, _logging, _telemetry, _tracing
-from crossdock_chassis._api import Api
-from crossdock_chassis._request import CURRENT
-from crossdock_chassis._signing import Signer
+from crossdock_chassis import Coalescer, Unit
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.request import CURRENT
+from crossdock_chassis.observability import logging as logs
+from crossdock_chassis.observability import metrics, tracing
+from crossdock_chassis.testing.signing import Signer
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{SPAN}-01"
@@ -38,9 +40,9 @@ class Seen(BaseModel):
 def exported() -> Iterator[InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    _tracing.use(provider)
+    tracing.use(provider)
     yield exporter
-    _tracing.use(None)
+    tracing.use(None)
     provider.shutdown()
 
 
@@ -51,8 +53,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     @router.get("/current/{id}")
     async def get_current(id: str) -> str | None:
         log.info("inside", extra={"id": id})
-        with _tracing.span("work"):
-            return _tracing.current_traceparent()
+        with tracing.span("work"):
+            return tracing.current_traceparent()
 
     @router.get("/breaks")
     async def get_breaks() -> str:
@@ -71,7 +73,7 @@ async def test_a_trace_travels_through_although_nobody_records(client: httpx.Asy
     version, trace_id, span_id, flags = inner.split("-")
     assert (version, trace_id, flags) == ("00", TRACE, "01")
     assert span_id != SPAN
-    assert _tracing.current_traceparent() is None, "nothing of the request is left behind"
+    assert tracing.current_traceparent() is None, "nothing of the request is left behind"
 
 
 @pytest.mark.parametrize(
@@ -127,11 +129,11 @@ async def test_a_caller_that_does_not_sample_is_followed(
 
 
 def test_a_batch_has_one_parent_or_many_links(exported: InMemorySpanExporter) -> None:
-    with _tracing.span("one", parents=[SAMPLED, None, SAMPLED]):
-        assert (_tracing.current_traceparent() or "").startswith(f"00-{TRACE}")
-    with _tracing.span("many", parents=[SAMPLED, OTHER, "nonsense"]):
-        assert TRACE not in (_tracing.current_traceparent() or "")
-    with _tracing.span("none", attributes={"count": 3}):
+    with tracing.span("one", parents=[SAMPLED, None, SAMPLED]):
+        assert (tracing.current_traceparent() or "").startswith(f"00-{TRACE}")
+    with tracing.span("many", parents=[SAMPLED, OTHER, "nonsense"]):
+        assert TRACE not in (tracing.current_traceparent() or "")
+    with tracing.span("none", attributes={"count": 3}):
         pass
     one, many, none = exported.get_finished_spans()
     assert one.parent is not None and f"{one.parent.trace_id:032x}" == TRACE
@@ -140,7 +142,7 @@ def test_a_batch_has_one_parent_or_many_links(exported: InMemorySpanExporter) ->
 
 
 def test_an_exception_marks_its_span_and_goes_on(exported: InMemorySpanExporter) -> None:
-    with pytest.raises(KeyError), _tracing.span("fails"):
+    with pytest.raises(KeyError), tracing.span("fails"):
         raise KeyError("secret")
     (span,) = exported.get_finished_spans()
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "KeyError")
@@ -148,9 +150,9 @@ def test_an_exception_marks_its_span_and_goes_on(exported: InMemorySpanExporter)
 
 async def test_concurrent_tasks_keep_their_traces_apart() -> None:
     async def one(parent: str) -> bool:
-        with _tracing.span("one", parents=[parent]):
+        with tracing.span("one", parents=[parent]):
             await asyncio.sleep(0)
-            return (_tracing.current_traceparent() or "")[3:35] == parent[3:35]
+            return (tracing.current_traceparent() or "")[3:35] == parent[3:35]
 
     assert all(await asyncio.gather(*(one(parent) for parent in [SAMPLED, OTHER] * 10)))
 
@@ -165,10 +167,10 @@ async def test_spans_reach_a_collector_over_otlp(unused_tcp_port: int) -> None:
         writer.close()
 
     async with await asyncio.start_server(collector, "127.0.0.1", unused_tcp_port):
-        _tracing.configure("order-service", "api", f"http://127.0.0.1:{unused_tcp_port}")
-        with _tracing.span("work"):
-            assert int((_tracing.current_traceparent() or "0")[-2:], 16) & 1, "sampled"
-        await asyncio.to_thread(_tracing.shutdown)
+        tracing.configure("order-service", "api", f"http://127.0.0.1:{unused_tcp_port}")
+        with tracing.span("work"):
+            assert int((tracing.current_traceparent() or "0")[-2:], 16) & 1, "sampled"
+        await asyncio.to_thread(tracing.shutdown)
     assert received[0].startswith(b"POST /v1/traces")
 
 
@@ -192,7 +194,7 @@ async def test_a_unit_is_linked_to_every_caller_in_it_and_logs_for_none(
     async def call(n: int, parent: str) -> None:
         caller: Any = SimpleNamespace(request_id="one-of-many")
         CURRENT.set(caller)
-        with _tracing.span("request", parents=[parent]):
+        with tracing.span("request", parents=[parent]):
             assert (await door(n)).result.n == n
 
     await asyncio.gather(call(0, SAMPLED), call(1, OTHER))
@@ -211,7 +213,7 @@ async def test_a_unit_is_linked_to_every_caller_in_it_and_logs_for_none(
 def logged() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    _logging.configure("order-service", "api", "info")
+    logs.configure("order-service", "api", "info")
     stream = io.StringIO()
     handler = root.handlers[0]
     assert isinstance(handler, logging.StreamHandler)
@@ -282,7 +284,7 @@ async def test_requests_are_counted_by_template_and_never_by_path(client: httpx.
         await client.get(f"/t/current/{n}")
         await client.request(f"MADEUP{n}", f"/no/such/{n}")
     assert (count(**labels) - before, count(**nowhere) - lost) == (3, 3)
-    text = _telemetry.exposition().decode()
+    text = metrics.exposition().decode()
     assert "/no/such/" not in text and "MADEUP" not in text
     assert 'crossdock_http_request_seconds_bucket{le="0.15",method="GET",route="/t/current/{id}"}' in text
 
@@ -306,4 +308,4 @@ async def test_requests_are_counted_by_template_and_never_by_path(client: httpx.
     ],
 )
 def test_what_dashboards_read_keeps_its_name(name: str) -> None:
-    assert f"# HELP {name} " in _telemetry.exposition().decode()
+    assert f"# HELP {name} " in metrics.exposition().decode()

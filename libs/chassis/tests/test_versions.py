@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from crossdock_chassis import on
-from crossdock_chassis._intake import Intake, Record
-from crossdock_chassis._reactions import Subscription
+from crossdock_chassis.messaging.inbox import Intake, Record
+from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_events import Catalogue, Cause, Envelope, Event, Message, Topic
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from crossdock_chassis._telemetry import WAITING_OLDEST, WAITING_ORDERS
+from crossdock_chassis.observability.metrics import WAITING_OLDEST, WAITING_ORDERS
 from order_service.orders.deadline import AnswerDeadline, cancel_unanswered, expire_after
 from order_service.orders.measure import measure_waiting
 

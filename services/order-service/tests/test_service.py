@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crossdock_chassis._jobs import Jobs
+from crossdock_chassis.database.jobs import Jobs
 from order_service.service import Settings, build
 
 

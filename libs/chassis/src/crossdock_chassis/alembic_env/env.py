@@ -1,4 +1,4 @@
-"""Run by alembic for each history; `_migrations` has opened the transaction and holds the lock."""
+"""Run by alembic for each history; `database.migrate` has opened the transaction and holds the lock."""
 
 from alembic import context
 

@@ -1,0 +1,252 @@
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel
+
+from crossdock_chassis.commands import idempotency
+from crossdock_chassis.commands.idempotency import IdempotentRequest
+from crossdock_chassis.database.unit import (
+    Database,
+    Handler,
+    OutcomeUnknown,
+    is_connection_loss,
+    is_contention,
+    is_transient,
+)
+from crossdock_chassis.observability import metrics, tracing
+from crossdock_chassis.problems import Problem
+
+C = TypeVar("C")
+R = TypeVar("R", bound=BaseModel)
+R_co = TypeVar("R_co", bound=BaseModel, covariant=True)
+
+WRITERS: Final = 2
+WORTH_A_WRITER: Final = 25
+"""While one unit waits for the database the next is made ready, if there is enough for it; small units cost more than
+they gain. The two never wait for each other in a circle: keys and rows are claimed in one order everywhere."""
+
+LOCK_SECONDS: Final = 0.25
+"""One foreign lock must not stall every caller behind this writer for longer."""
+
+PATIENT_LOCK_SECONDS: Final = 5.0
+"""Who stood alone and still could not lock waits aside for this long, out of the writers' way."""
+
+
+class Overloaded(Exception):
+    """More is waiting than can be answered soon; nothing of this request was done."""
+
+    problem = Problem(503, "overloaded", "Too much is waiting; ask again", headers=lambda _: {"Retry-After": "1"})
+
+
+class Unavailable(Exception):
+    """The database is away. What was asked may or may not have been done; the same key or reference tells."""
+
+    problem = Problem(
+        503,
+        "outcome-unknown",
+        "Not possible at the moment; ask again with the same key",
+        headers=lambda _: {"Retry-After": "1"},
+    )
+
+
+class Contended(Exception):
+    """Others held a row that this request changes for longer than it may wait; nothing of it was done."""
+
+    problem = Problem(
+        503, "contended", "Others are changing the same thing; ask again", headers=lambda _: {"Retry-After": "1"}
+    )
+
+
+class Answered(NamedTuple, Generic[R_co]):
+    result: R_co
+    replayed: bool
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[C, R]):
+    command: C
+    request: IdempotentRequest | None
+    answer: "asyncio.Future[Answered[R]]"
+    traceparent: str | None
+
+
+class Coalescer(Generic[C, R]):
+    """Turns concurrent single commands into batches for a handler: whatever waits goes into the next unit.
+
+        place = Coalescer(database, place_orders, Receipt)
+        done = await place(command, key.of(body))      # Answered(result, replayed)
+
+    The caller returns after the commit that holds its command. A batch that fails is split until the culprit
+    stands alone; one that waits for a row of another's is then done aside, while the writer goes on.
+    A repeated idempotency key gets the first answer again, whether the handler ran here or not.
+    `limit=1` is the same door for commands that should not share a transaction.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        handler: Handler[C, R],
+        result: type[R],
+        *,
+        limit: int = 500,
+        queue_limit: int = 2_000,
+        name: str = "",
+    ) -> None:
+        self._database, self._handler, self._result = database, handler, result
+        self._limit, self._queue_limit = limit, queue_limit
+        self._queue: deque[_Waiting[C, R]] = deque()
+        self._writers = 0
+        self._aside = 0
+        self._patience = asyncio.Semaphore(WRITERS)  # what waits for rows must not hold the whole pool
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._label = name or getattr(handler, "__name__", "commands")
+        self._sizes = metrics.BATCH_SIZE.labels(self._label)
+        self._depth = metrics.QUEUE_DEPTH.labels(self._label)
+
+    async def __call__(self, command: C, request: IdempotentRequest | None = None) -> Answered[R]:
+        """Raises what the handler answered for this command, `Overloaded` before anything is done, or `Unavailable`."""
+        if len(self._queue) + self._aside >= self._queue_limit or self._database.pressure.high:
+            raise Overloaded
+        answer: asyncio.Future[Answered[R]] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(command, request, answer, tracing.current_traceparent())
+        self._queue.append(waiting)
+        if self._writers == 0 or (self._writers < WRITERS and len(self._queue) >= WORTH_A_WRITER):
+            self._writers += 1
+            self._start(self._write())
+        return await answer
+
+    async def many(self, commands: Sequence[C]) -> list[R | Exception]:
+        """Commands that arrived together, in as few units as the limit allows; an answer for each, in their order."""
+        if self._database.pressure.high:
+            raise Overloaded
+        answers: list[R | Exception] = []
+        for start in range(0, len(commands), self._limit):
+            part = commands[start : start + self._limit]
+            with tracing.span(self._label, attributes={"batch": len(part)}):
+                attempt = asyncio.ensure_future(self._attempt_twice([(command, None) for command in part]))
+                answered = await asyncio.shield(attempt)
+            answers += [answer.result if isinstance(answer, Answered) else answer for answer in answered]
+        return answers
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        # It works for many: what it logs and traces must not go by the name of the caller that woke it.
+        task = asyncio.create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self) -> None:
+        try:
+            while self._queue and (self._writers == 1 or len(self._queue) >= WORTH_A_WRITER):
+                await self._write_once()
+        finally:
+            self._writers -= 1
+
+    async def _write_once(self) -> None:
+        batch: list[_Waiting[C, R]] = []
+        while self._queue and len(batch) < self._limit:
+            waiting = self._queue.popleft()
+            if not waiting.answer.done():  # else the caller has gone away before anything began
+                batch.append(waiting)
+        self._depth.set(len(self._queue))
+        if not batch:
+            return
+        if contended := await self._answer(batch):
+            self._aside += len(contended)
+            self._start(self._wait_aside(contended))
+
+    async def _wait_aside(self, contended: Sequence[_Waiting[C, R]]) -> None:
+        try:
+            async with self._patience:
+                if there := [waiting for waiting in contended if not waiting.answer.done()]:
+                    await self._answer(there, patient=True)
+        finally:
+            self._aside -= len(contended)
+
+    async def _answer(self, batch: Sequence[_Waiting[C, R]], *, patient: bool = False) -> list[_Waiting[C, R]]:
+        """Answers all but those, returned, for which it is worth to be patient."""
+        parents = [waiting.traceparent for waiting in batch]
+        with tracing.span(self._label, parents=parents, attributes={"batch": len(batch)}):
+            answers = await self._attempt([(waiting.command, waiting.request) for waiting in batch], patient=patient)
+        contended = []
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.answer.done():  # the client went away meanwhile; its command stands all the same
+                continue
+            if isinstance(answer, Contended) and not patient:
+                contended.append(waiting)
+            elif isinstance(answer, Exception):
+                waiting.answer.set_exception(answer)
+            else:
+                waiting.answer.set_result(answer)
+        return contended
+
+    async def _attempt_twice(
+        self, batch: Sequence[tuple[C, IdempotentRequest | None]]
+    ) -> Sequence[Answered[R] | Exception]:
+        answers = list(await self._attempt(batch))
+        if contended := [i for i, answer in enumerate(answers) if isinstance(answer, Contended)]:
+            async with self._patience:
+                later = await self._attempt([batch[i] for i in contended], patient=True)
+            for i, answer in zip(contended, later, strict=True):
+                answers[i] = answer
+        return answers
+
+    async def _attempt(
+        self, batch: Sequence[tuple[C, IdempotentRequest | None]], *, patient: bool = False
+    ) -> Sequence[Answered[R] | Exception]:
+        self._sizes.observe(len(batch))
+        try:
+            return await self._in_one_unit(batch, PATIENT_LOCK_SECONDS if patient else LOCK_SECONDS)
+        except OutcomeUnknown as error:
+            return [_chained(Unavailable(), error) for _ in batch]
+        except Exception as error:
+            if is_connection_loss(error):
+                return [_chained(Unavailable(), error) for _ in batch]
+            failure = error
+        if is_contention(failure) and (patient or len(batch) == 1):
+            return [_chained(Contended(), failure) for _ in batch]
+        if len(batch) == 1:
+            return [_chained(Unavailable(), failure) if is_transient(failure) else failure]
+        half = len(batch) // 2
+        return [
+            *await self._attempt(batch[:half], patient=patient),
+            *await self._attempt(batch[half:], patient=patient),
+        ]
+
+    async def _in_one_unit(
+        self, batch: Sequence[tuple[C, IdempotentRequest | None]], lock_timeout: float
+    ) -> Sequence[Answered[R] | Exception]:
+        requests = [request for _, request in batch]
+        async with self._database.unit(lock_timeout=lock_timeout) as unit:
+            earlier = await idempotency.claim(unit.sql, requests, self._result)
+            first: dict[tuple[str, str, str], int] = {}
+            mine: list[int] = []
+            for position, (request, answer) in enumerate(zip(requests, earlier, strict=True)):
+                if answer is None and (request is None or first.setdefault(request.scope, position) == position):
+                    mine.append(position)
+            made = dict(zip(mine, await self._handler(unit, [batch[i][0] for i in mine]), strict=True)) if mine else {}
+            done = [(request, made[i]) for i in mine if (request := requests[i]) is not None]
+            if done:
+                await idempotency.remember(unit.sql, done)
+        answers: list[Answered[R] | Exception] = []
+        for position, (request, before) in enumerate(zip(requests, earlier, strict=True)):
+            if isinstance(before, Exception):
+                answers.append(before)
+            elif before is not None:
+                answers.append(Answered(before, True))
+            else:
+                answer = made[position if request is None else first[request.scope]]
+                repeated = position not in made
+                answers.append(answer if isinstance(answer, Exception) else Answered(answer, repeated))
+        return answers
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def _chained(error: E, cause: BaseException) -> E:
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,36 @@
+"""Forward only. The chassis's own tables and a service's are two histories in one database."""
+
+import asyncio
+from pathlib import Path
+from types import ModuleType
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+from crossdock_chassis import migrations as own
+from crossdock_chassis.database.unit import schema_change
+
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('crossdock.migrate', 0))"
+
+
+def migrate(url: str, service: ModuleType) -> None:
+    """To the newest revision of both. Several processes may try at once: one does it, the others wait."""
+    asyncio.run(migrate_async(url, service))
+
+
+async def migrate_async(url: str, service: ModuleType) -> None:
+    async with schema_change(url) as connection:
+        await connection.execute(text(LOCK))
+        await connection.run_sync(_upgrade, own, "crossdock_chassis_version")
+        await connection.run_sync(_upgrade, service, "crossdock_version")
+
+
+def _upgrade(connection: Connection, history: ModuleType, version_table: str) -> None:
+    assert history.__file__ is not None
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "alembic_env"))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", str(Path(history.__file__).parent))
+    config.attributes.update(connection=connection, version_table=version_table)
+    command.upgrade(config, "head")

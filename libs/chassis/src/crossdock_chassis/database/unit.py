@@ -1,0 +1,299 @@
+"""The unit of work: one connection, one transaction, one outbox flush. Only this file begins or commits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+
+from crossdock_chassis.database import outbox
+from crossdock_chassis.ids import new_id
+from crossdock_events import Cause, Envelope, Event, Message
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+TRANSACTION_LIMIT_SECONDS = 15
+"""Held by the server (`transaction_timeout`). Whoever waits for a unit to end waits at least twice as long."""
+
+CONNECTION_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.exceptions.InterfaceError,
+    asyncpg.exceptions.InternalClientError,  # what asyncpg says when the server's farewell came between two statements
+    asyncpg.PostgresConnectionError,
+)
+"""The server is away or went away; nothing is wrong with what was asked of it."""
+
+SERVER_STOPPING = (
+    asyncpg.exceptions.AdminShutdownError,
+    asyncpg.exceptions.CrashShutdownError,
+    asyncpg.exceptions.CannotConnectNowError,
+    asyncpg.exceptions.TooManyConnectionsError,
+)
+
+
+_CONTENTION = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
+
+_PASSING = (
+    *_CONTENTION,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+class OutcomeUnknown(Exception):
+    """The connection broke during COMMIT. Never retried here: the caller asks again under its idempotency key."""
+
+
+class NotCommitted(Exception):
+    """A statement had failed and the handler went on: the server answered COMMIT with a rollback."""
+
+
+class Unit:
+    """All that happens in one transaction. Leaving its block commits; an exception rolls back.
+
+    `sql` and `session` are two views of the same connection and transaction: hand-written set statements
+    where orders stream, the ORM where a person edits one record. A table is written through one of the two.
+    """
+
+    def __init__(self, source: str, sql: asyncpg.Connection, connection: AsyncConnection) -> None:
+        self.sql = sql
+        self.now = datetime.now(UTC)
+        self.published: list[Envelope[Event]] = []
+        self.mirrored: list[Message] = []
+        self._source = source
+        self._connection = connection
+        self._session: AsyncSession | None = None
+        self._savepoints = 0
+
+    @property
+    def session(self) -> AsyncSession:
+        if self._session is None:
+            self._session = AsyncSession(self._connection, expire_on_commit=False)
+        return self._session
+
+    def publish(self, event: Event, *, sequence: int, cause: Cause | None) -> Envelope[Event]:
+        """Append to the outbox. Written in one statement when the unit ends, however many there are.
+
+        `sequence` is the aggregate's version after the fact; `cause` is what made it happen, None for time.
+        """
+        id = new_id()
+        envelope = Envelope(event, id, self._source, self.now, sequence, cause or Cause(id))
+        self.published.append(envelope)
+        return envelope
+
+    def mirror(self, message: Message) -> None:
+        """Append bytes that are no contract of ours, for a dead-letter topic."""
+        self.mirrored.append(message)
+
+    async def flush(self) -> None:
+        if self._session is not None:
+            await self._session.flush()
+        if self.published or self.mirrored:
+            await outbox.append(self.sql, self.published, self.mirrored)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part that may fail without the rest. What it published is forgotten with it."""
+        self._savepoints += 1
+        name = f"s{self._savepoints}"
+        published, mirrored = len(self.published), len(self.mirrored)
+        await self.sql.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+            if self._session is not None:
+                await self._session.flush()
+        except BaseException:
+            if not self.sql.is_closed():
+                await self.sql.execute(f"ROLLBACK TO SAVEPOINT {name}")
+            if self._session is not None:
+                self._session.expunge_all()
+            del self.published[published:], self.mirrored[mirrored:]
+            raise
+        await self.sql.execute(f"RELEASE SAVEPOINT {name}")
+
+
+Handler: TypeAlias = Callable[[Unit, Sequence[T]], Awaitable[Sequence[R | Exception]]]
+"""The one shape of a change: a batch in, an answer for each in the same order.
+
+An item that is refused has its exception as its answer and its neighbours stand; raising fails the batch.
+"""
+
+
+def each(one: Callable[[Unit, T], Awaitable[R]]) -> Handler[T, R]:
+    """A handler from a function of one: for what is rare enough to be done one at a time."""
+
+    async def handler(unit: Unit, batch: Sequence[T]) -> Sequence[R | Exception]:
+        return [await one(unit, item) for item in batch]
+
+    return handler
+
+
+@dataclass(slots=True)
+class _Pressure:
+    """How full the outbox is, as last looked at; the coalescers of a process shed by it."""
+
+    outbox_depth: int = 0
+    outbox_limit: int = 50_000
+
+    @property
+    def high(self) -> bool:
+        return self.outbox_depth > self.outbox_limit
+
+
+class Database:
+    """A service's own database. SQLAlchemy owns the pool; the unit owns the transaction.
+
+    The engine is in AUTOCOMMIT, so SQLAlchemy never begins, commits or rolls back by itself: both views of a
+    unit live inside the one transaction opened below. PostgreSQL 17 or newer (`transaction_timeout`).
+    """
+
+    def __init__(self, url: str, *, source: str, pool_size: int = 8) -> None:
+        self.source = source
+        self.pressure = _Pressure()
+        self._url = make_url(url)
+        self._engine = create_async_engine(
+            self._url.set(drivername="postgresql+asyncpg"),
+            isolation_level="AUTOCOMMIT",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=TRANSACTION_LIMIT_SECONDS,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": TRANSACTION_LIMIT_SECONDS + 5,
+                "server_settings": {
+                    "application_name": source,
+                    "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
+                    "jit": "off",  # compiling costs more than any statement here takes
+                },
+            },
+        )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+
+    @property
+    def dsn(self) -> str:
+        """For connections outside the pool: the relay's lease, migrations."""
+        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
+        try:
+            connection = await self._engine.connect()
+        except DBAPIError as error:  # one name for "the server is away", whichever view of it noticed
+            raise ConnectionError(f"{self._url.database} cannot be reached") from error
+        try:
+            sql: Any = (await connection.get_raw_connection()).driver_connection
+            yield connection, sql
+        finally:
+            await asyncio.shield(connection.close())
+
+    @asynccontextmanager
+    async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
+        """One transaction. `lock_timeout` in seconds: how long one statement may wait for a row of another's."""
+        async with self._connected() as (connection, sql):
+            unit = Unit(self.source, sql, connection)
+            try:
+                await sql.execute(f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}")
+                yield unit
+                await unit.flush()
+            except BaseException:
+                await _roll_back(connection, sql)
+                raise
+            try:
+                outcome = await sql.execute("COMMIT")
+            except BaseException as error:
+                await connection.invalidate()
+                if isinstance(error, Exception) and not isinstance(error, asyncpg.IntegrityConstraintViolationError):
+                    raise OutcomeUnknown from error
+                raise
+            if outcome != "COMMIT":
+                raise NotCommitted(outcome)
+
+    @asynccontextmanager
+    async def trial(self) -> AsyncIterator[Unit]:
+        """A unit that never commits: everything it would do, seen and undone."""
+        async with self._connected() as (connection, sql):
+            try:
+                await sql.execute("BEGIN; SET LOCAL lock_timeout = 5000")
+                unit = Unit(self.source, sql, connection)
+                yield unit
+                await unit.flush()
+            finally:
+                await _roll_back(connection, sql)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A read-only look: what it changes is refused by the server."""
+        async with (
+            self._connected() as (connection, sql),
+            sql.transaction(readonly=True),
+            AsyncSession(connection) as session,
+        ):
+            yield session
+
+    async def run(self, handler: Callable[[Unit, T], Awaitable[R]], item: T) -> R:
+        """One item through a function of one, in a unit of its own."""
+        async with self.unit() as unit:
+            return await handler(unit, item)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+@asynccontextmanager
+async def schema_change(url: str) -> AsyncIterator[AsyncConnection]:
+    """One transaction for migrations, without the limits that a unit has."""
+    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+async def _roll_back(connection: AsyncConnection, sql: asyncpg.Connection) -> None:
+    """Never raises: what brought us here matters more. A connection in doubt leaves the pool."""
+    try:
+        if not sql.is_closed():
+            await sql.execute("ROLLBACK", timeout=5)
+            return
+    except Exception:
+        pass
+    await connection.invalidate()
+
+
+def _refuse_closed(adapted: Any, record: object, proxy: object) -> None:
+    """A pooled connection that died while idle is replaced, without a ping per checkout."""
+    if adapted.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def is_connection_loss(error: BaseException | None) -> bool:
+    """Whether the server is away or went away, whichever view of the connection noticed."""
+    return _because_of(error, (*CONNECTION_LOST, *SERVER_STOPPING))
+
+
+def is_contention(error: BaseException | None) -> bool:
+    """Whether others held, or wanted in another order, a row that was needed."""
+    return _because_of(error, _CONTENTION)
+
+
+def is_transient(error: BaseException | None) -> bool:
+    """Whether the same work may well succeed when it is simply done again."""
+    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, *_PASSING))
+
+
+def _because_of(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
+    while error is not None:
+        if isinstance(error, kinds):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,87 @@
+"""What every database needs now and then: partitions ahead of time, old rows gone, numbers for the gauges."""
+
+from collections import defaultdict
+
+import asyncpg
+
+from crossdock_chassis.commands import idempotency
+from crossdock_chassis.database.unit import Database, Unit
+from crossdock_chassis.observability import metrics
+
+OUTBOX_DAYS_AHEAD = 3
+OUTBOX_KEPT_HOURS = 72
+INBOX_KEPT_HOURS = 96
+"""Longer than the longest republish, which the outbox's rows allow for 72 h."""
+
+MAKE_PARTITIONS = """
+    DO $$
+    DECLARE day date;
+    BEGIN
+        FOR day IN SELECT generate_series(current_date, current_date + %d, interval '1 day') LOOP
+            IF to_regclass('outbox_' || to_char(day, 'YYYYMMDD')) IS NULL
+               AND NOT EXISTS (SELECT FROM outbox_rest WHERE created_at >= day AND created_at < day + 1) THEN
+                EXECUTE format('CREATE TABLE %%I PARTITION OF outbox FOR VALUES FROM (%%L) TO (%%L)',
+                               'outbox_' || to_char(day, 'YYYYMMDD'), day, day + 1);
+            END IF;
+        END LOOP;
+    END $$
+"""
+
+OLD_PARTITIONS = """
+    SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid,
+    LATERAL (SELECT to_date(right(child.relname, 8), 'YYYYMMDD') + 1) AS day (ended)
+    WHERE inhparent = 'outbox'::regclass AND child.relname ~ '^outbox_[0-9]{8}$'
+    AND ended < now() - make_interval(hours => $1)
+    AND NOT EXISTS (SELECT FROM outbox_pending WHERE created_at < ended)
+"""
+
+
+async def make_outbox_partitions(sql: asyncpg.Connection) -> None:
+    await sql.execute(MAKE_PARTITIONS % OUTBOX_DAYS_AHEAD)
+
+
+async def keep_house(unit: Unit) -> None:
+    """Hourly, in one worker. Nothing unpublished is ever dropped."""
+    await make_outbox_partitions(unit.sql)
+    for row in await unit.sql.fetch(OLD_PARTITIONS, OUTBOX_KEPT_HOURS):
+        await unit.sql.execute(f'DROP TABLE "{row["relname"]}"')
+    await unit.sql.execute(
+        "DELETE FROM outbox_rest WHERE created_at < least(now() - make_interval(hours => $1), "
+        "(SELECT min(created_at) FROM outbox_pending))",
+        OUTBOX_KEPT_HOURS,
+    )
+    await unit.sql.execute(
+        "DELETE FROM inbox WHERE event_id IN (SELECT event_id FROM inbox "
+        "WHERE received_at < now() - make_interval(hours => $1) LIMIT 50000)",
+        INBOX_KEPT_HOURS,
+    )
+    await unit.sql.execute(idempotency.PURGE)
+
+
+async def look_at_outbox(database: Database) -> None:
+    """The depth decides whether the API sheds, so it is counted only as far as that needs."""
+    async with database.unit() as unit:
+        row = await unit.sql.fetchrow(
+            """
+            SELECT coalesce(sum(cardinality(ids)), 0)::bigint AS depth,
+                   coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age
+            FROM (SELECT created_at, ids FROM outbox_pending ORDER BY id LIMIT $1) AS waiting
+            """,
+            database.pressure.outbox_limit + 1,
+        )
+    database.pressure.outbox_depth = row["depth"]
+    metrics.OUTBOX_DEPTH.set(row["depth"])
+    metrics.OUTBOX_AGE.set(row["age"])
+
+
+async def look_at_dead_letters(unit: Unit) -> None:
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for row in await unit.sql.fetch("SELECT consumer_group, state, count(*) FROM dead_letter GROUP BY 1, 2"):
+        counts[row["consumer_group"], row["state"]] = row["count"]
+    for (group, state), count in counts.items():
+        metrics.DEAD_LETTERS.labels(group, state).set(count)
+    parked = {group: 0 for group, _ in counts}
+    for row in await unit.sql.fetch("SELECT consumer_group, count(*) FROM parked_key GROUP BY 1"):
+        parked[row["consumer_group"]] = row["count"]
+    for group, count in parked.items():
+        metrics.PARKED_KEYS.labels(group).set(count)

@@ -1,0 +1,170 @@
+"""The route for the hot path, and the one way a JSON body is read."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
+
+import jiter
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.params import Form
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from crossdock_chassis.http.request import state_of
+from crossdock_chassis.problems import INVALID, MALFORMED_JSON, UNSUPPORTED_TYPE, Refusal, invalid, pointer
+
+M = TypeVar("M", bound=BaseModel)
+JSON: Final = "application/json"
+
+
+def strict_json(raw: bytes) -> None:
+    """Raises Refusal 400 for what JSON parsers disagree about (a member named twice, NaN, trailing bytes, nesting
+    beyond 200), 422 for a NUL in a string, which PostgreSQL cannot keep."""
+    try:
+        document = jiter.from_json(raw, catch_duplicate_keys=True, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refusal(MALFORMED_JSON, str(error)) from None
+    if b"\\u0000" in raw and (place := _nul(document, ())) is not None:
+        message = "a NUL character cannot be stored"
+        raise Refusal(
+            INVALID, message, errors=[{"pointer": pointer(place), "detail": message, "code": "nul_character"}]
+        )
+
+
+def _nul(value: object, place: tuple[str | int, ...]) -> tuple[str | int, ...] | None:
+    if isinstance(value, str):
+        return place if "\0" in value else None
+    if isinstance(value, dict):
+        if any("\0" in name for name in value):
+            return place
+        found = (_nul(each, (*place, name)) for name, each in value.items())
+    elif isinstance(value, list):
+        found = (_nul(each, (*place, i)) for i, each in enumerate(value))
+    else:
+        return None
+    return next((each for each in found if each is not None), None)
+
+
+class JsonBody(Generic[M]):
+    """Bytes to a model: what `HotRoute` does with a body and a batch with each of its lines.
+
+    Raises Refusal (400, or 422 for a NUL) and RequestValidationError (422 with field paths).
+    """
+
+    def __init__(self, model: type[M]) -> None:
+        self._validate = model.__pydantic_validator__.validate_json
+
+    def parse(self, raw: bytes) -> M:
+        strict_json(raw)
+        try:
+            parsed: M = self._validate(raw)
+        except ValidationError as error:
+            raise invalid(error) from None
+        return parsed
+
+
+async def read_body(request: Request) -> bytes:
+    """Raises Refusal 413 past the limit: the receive channel given to routes counts."""
+    receive = request.receive
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return body
+
+
+class HotRoute(APIRoute):
+    """An ordinary route declaration, in the OpenAPI like any other, run without FastAPI's dependency solver.
+
+    For routes measured to need it: `APIRouter(route_class=HotRoute)`. The endpoint takes one body model and
+    dependencies that are async functions of the request alone, and returns a Response; else declaring it fails.
+    Dependencies run first, in order, so nobody without a token has a body read.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._body, model = _only_body(self)
+        (self.method,) = self.methods or {"POST"}
+        self._parse = JsonBody(model).parse
+        self._providers = [_provider(self, dependency) for dependency in self.dependant.dependencies]
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != self.method:
+            raise HTTPException(405, headers={"Allow": self.method})
+        request = Request(scope, receive, send)
+        state = state_of(request)
+        state.checked = True
+        values: dict[str, Any] = {}
+        for name, provide in self._providers:
+            value = await provide(request)
+            if name is not None:
+                values[name] = value
+        if state.headers.get(b"content-type") != b"application/json" and not is_json(state.header(b"content-type")):
+            raise Refusal(UNSUPPORTED_TYPE, f"Send {JSON}")
+        values[self._body] = self._parse(await read_body(request))
+        response: Response = await self.endpoint(**values)
+        await response(scope, receive, send)
+
+
+def media_type(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def is_json(content_type: str | None) -> bool:
+    kind = media_type(content_type)
+    return kind == JSON or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _only_body(route: APIRoute) -> tuple[str, type[BaseModel]]:
+    own = route.dependant
+    if own.path_params or own.query_params or own.header_params or own.cookie_params:
+        raise TypeError(f"{route.name}: a HotRoute reads nothing but its body; take the rest from dependencies")
+    if (
+        len(own.body_params) != 1
+        or isinstance(own.body_params[0].field_info, Form)
+        or _specials(own, with_request=True)
+    ):
+        raise TypeError(f"{route.name}: a HotRoute takes one JSON body and dependencies, nothing else")
+    model = own.body_params[0].field_info.annotation
+    if (
+        not (isinstance(model, type) and issubclass(model, BaseModel))
+        or not own.body_params[0].field_info.is_required()
+    ):
+        raise TypeError(f"{route.name}: the body of a HotRoute is one required pydantic model")
+    if not inspect.iscoroutinefunction(route.endpoint):
+        raise TypeError(f"{route.name}: the endpoint of a HotRoute is an async function")
+    return own.body_params[0].name, model
+
+
+def _provider(route: APIRoute, dependency: Dependant) -> tuple[str | None, Callable[[Request], Awaitable[Any]]]:
+    call = dependency.call
+    assert call is not None
+    name = getattr(call, "__qualname__", type(call).__qualname__)
+    parameters = (
+        dependency.path_params + dependency.query_params + dependency.header_params + dependency.cookie_params
+    ) + dependency.body_params
+    if dependency.dependencies or parameters or _specials(dependency) or dependency.request_param_name is None:
+        raise TypeError(f"{route.name}: the dependency {name} needs something else than the request")
+    if not inspect.iscoroutinefunction(call) and not inspect.iscoroutinefunction(getattr(call, "__call__", None)):  # noqa: B004
+        raise TypeError(f"{route.name}: the dependency {name} is not an async function")
+    return dependency.name, call
+
+
+def _specials(dependant: Dependant, *, with_request: bool = False) -> bool:
+    return bool(
+        (with_request and dependant.request_param_name)
+        or dependant.websocket_param_name
+        or dependant.http_connection_param_name
+        or dependant.response_param_name
+        or dependant.background_tasks_param_name
+        or dependant.security_scopes_param_name
+    )

@@ -1,0 +1,311 @@
+"""Access tokens against the issuer's published keys: RS256 or ES256, issuer, audience and times checked.
+
+    verifier = TokenVerifier(IssuerKeys(settings.issuer), issuer=settings.issuer, audience=settings.audience)
+    verifier = TokenVerifier(StaticKeys(jwks), issuer="https://issuer.test", audience="crossdock")   # no network
+
+A token that was verified is remembered by its bytes, so the hot path pays for a dictionary; for at most five minutes,
+so a key withdrawn by the issuer stops working soon after.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, JWKRegistry, RSAKey
+from joserfc.util import urlsafe_b64decode
+
+from crossdock_chassis.http.request import REALM, Caller
+from crossdock_chassis.problems import UNAUTHENTICATED, Problem, Refusal
+from crossdock_chassis.settings import Settings
+
+ISSUER_UNAVAILABLE: Final = Problem(503, "issuer-unavailable", "Tokens cannot be checked at the moment")
+LEEWAY: Final = 10.0  # seconds of clock difference forgiven
+LARGEST_TOKEN: Final = 8 * 1024
+LARGEST_DOCUMENT: Final = 256 * 1024
+Key = RSAKey | ECKey
+
+log = logging.getLogger(__name__)
+
+
+class KeysUnavailable(Exception):
+    """The issuer's keys cannot be had now. Worth asking again after `retry_after` seconds."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Keys(Protocol):
+    async def find(self, kid: str | None, algorithm: str) -> Key | None:
+        """The key, or None when the issuer has no such key. Raises KeysUnavailable."""
+
+
+class StaticKeys:
+    """A fixed JWK set: tests, and issuers whose keys are handed over by hand."""
+
+    def __init__(self, jwks: Mapping[str, Any]) -> None:
+        self._keys = usable(jwks)
+
+    async def find(self, kid: str | None, algorithm: str) -> Key | None:
+        return pick(self._keys, kid, algorithm)
+
+
+class IssuerKeys:
+    """The keys an OpenID issuer publishes, found by discovery, kept for `max_age` seconds, renewed behind the scenes.
+
+    An unknown key id asks again, at most every `min_interval` seconds however many tokens name one. Keys that were had
+    stay good while the issuer is away: it is the issuer that is down, not its signatures.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        max_age: float = 600,
+        min_interval: float = 5,
+        timeout: float = 3,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._issuer = issuer.rstrip("/")
+        self._max_age, self._min_interval, self._timeout = max_age, min_interval, timeout
+        self._transport, self._clock = transport, clock
+        self._keys: list[tuple[str | None, Key]] | None = None
+        self._had_at = self._tried_at = -math.inf
+        self._failure = "never asked"
+        self._refreshing: asyncio.Task[bool] | None = None
+
+    async def find(self, kid: str | None, algorithm: str) -> Key | None:
+        if self._keys is None:
+            if not await self._refresh():
+                raise KeysUnavailable(self._failure, self._min_interval)
+        elif self._clock() - self._had_at > self._max_age:
+            self._start_refresh()
+        if (key := pick(self._keys or [], kid, algorithm)) is not None:
+            return key
+        asked = await self._refresh()
+        if (key := pick(self._keys or [], kid, algorithm)) is None and not asked:
+            raise KeysUnavailable(self._failure, self._min_interval)
+        return key
+
+    async def _refresh(self) -> bool:
+        """Whether the keys held are what the issuer published a moment ago."""
+        if (task := self._start_refresh()) is not None:
+            return await asyncio.shield(task)
+        return self._had_at >= self._tried_at
+
+    def _start_refresh(self) -> asyncio.Task[bool] | None:
+        """The refresh that is under way, a new one, or None when the last one is too recent."""
+        if self._refreshing is not None and not self._refreshing.done():
+            return self._refreshing
+        if self._clock() - self._tried_at < self._min_interval:
+            return None
+        self._tried_at = self._clock()
+        self._refreshing = asyncio.create_task(self._fetch(self._tried_at))
+        return self._refreshing
+
+    async def _fetch(self, started: float) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout):
+                self._keys = usable(await self._jwks())
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, RecursionError, TimeoutError) as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            log.warning("issuer keys unavailable: %s", self._failure, extra={"issuer": self._issuer})
+            return False
+        self._had_at = started
+        return True
+
+    async def _jwks(self) -> Mapping[str, Any]:
+        # A proxy from the environment must not come between this process and an issuer on the same machine.
+        remote = urlsplit(self._issuer).hostname not in ("127.0.0.1", "localhost", "::1")
+        async with httpx.AsyncClient(transport=self._transport, trust_env=remote, timeout=self._timeout) as client:
+            discovered = await _document(client, f"{self._issuer}/.well-known/openid-configuration")
+            if str(discovered.get("issuer")).rstrip("/") != self._issuer:
+                raise ValueError("the discovery document names another issuer")
+            location = str(discovered.get("jwks_uri"))
+            if self._issuer.startswith("https:") and not location.startswith("https:"):
+                raise ValueError("jwks_uri of an https issuer is not https")
+            return await _document(client, location)
+
+
+async def _document(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
+    body = b""
+    async with client.stream("GET", url, headers={"Accept": "application/json"}) as response:
+        response.raise_for_status()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > LARGEST_DOCUMENT:
+                raise ValueError(f"more than {LARGEST_DOCUMENT} bytes from {url}")
+    document = json.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError(f"not a JSON object from {url}")
+    return document
+
+
+def usable(jwks: Mapping[str, Any]) -> list[tuple[str | None, Key]]:
+    """The signing keys that we accept. One that is not understood is passed over; the others stand."""
+    found: list[tuple[str | None, Key]] = []
+    entries = jwks.get("keys")
+    if not isinstance(entries, list):
+        raise ValueError("a key set without keys")
+    for entry in entries:
+        try:
+            key = JWKRegistry.import_key({name: entry[name] for name in _PUBLIC if name in entry})
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+        algorithm = _algorithm_of(key)
+        if (
+            isinstance(key, (RSAKey, ECKey))
+            and algorithm
+            and (entry.get("use", "sig") == "sig" and entry.get("alg", algorithm) == algorithm)
+        ):
+            found.append((entry.get("kid"), key))
+    return found
+
+
+_PUBLIC: Final = ("kty", "n", "e", "crv", "x", "y")
+
+
+def _algorithm_of(key: object) -> str | None:
+    if isinstance(key, RSAKey):
+        return "RS256" if key.public_key.key_size >= 2048 else None
+    return "ES256" if isinstance(key, ECKey) and key.curve_name == "P-256" else None
+
+
+def pick(keys: Sequence[tuple[str | None, Key]], kid: str | None, algorithm: str) -> Key | None:
+    fitting = [key for name, key in keys if _algorithm_of(key) == algorithm and (kid is None or name == kid)]
+    return fitting[0] if len(fitting) == 1 or (fitting and kid is not None) else None
+
+
+class TokenVerifier:
+    """A `Verifier` for JWTs of one issuer."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        issuer: str,
+        audience: str,
+        partner_claim: str = "partner",
+        remembered: int = 10_000,
+        remember_seconds: float = 300,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._keys, self._issuer = keys, issuer.rstrip("/")
+        self._audience, self._partner_claim = audience, partner_claim
+        self._remembered, self._remember_seconds, self._clock = remembered, remember_seconds, clock
+        self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+
+    def known(self, authorization: bytes) -> Caller | None:
+        entry = self._known.get(authorization)
+        if entry is None:
+            return None
+        if self._clock() >= entry[1]:
+            del self._known[authorization]
+            return None
+        self._known.move_to_end(authorization)
+        return entry[0]
+
+    async def verify(self, authorization: bytes) -> Caller:
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() != b"bearer" or not token or b" " in token:
+            raise Refusal(UNAUTHENTICATED, "Send Authorization: Bearer <token>", headers={"WWW-Authenticate": REALM})
+        claims = await self._claims(token)
+        expires = self._check(claims)
+        caller = self._caller(claims)
+        self._known[authorization] = caller, min(expires, self._clock() + self._remember_seconds)
+        while len(self._known) > self._remembered:
+            self._known.popitem(last=False)
+        return caller
+
+    async def _claims(self, token: bytes) -> Mapping[str, Any]:
+        """Of a token whose signature stands."""
+        if len(token) > LARGEST_TOKEN:
+            raise refused("the token is too long")
+        try:
+            protected = json.loads(urlsafe_b64decode(token.split(b".", 1)[0]))
+            algorithm, kid = protected.get("alg"), protected.get("kid")
+        except _GARBAGE:
+            raise refused("this is not a JWT") from None
+        # The key decides the algorithm, never the token: what is not one of these two finds no key.
+        if algorithm not in ("RS256", "ES256") or not (kid is None or isinstance(kid, str)):
+            raise refused("signed with an algorithm or key that is not accepted")
+        try:
+            key = await self._keys.find(kid, algorithm)
+        except KeysUnavailable as error:
+            retry = {"Retry-After": str(math.ceil(error.retry_after))}
+            raise Refusal(ISSUER_UNAVAILABLE, "The issuer does not answer", headers=retry) from error
+        if key is None:
+            raise refused("signed with a key that the issuer does not publish")
+        try:
+            return jwt.decode(token, key, algorithms=[algorithm]).claims
+        except _GARBAGE:
+            raise refused("the signature does not stand") from None
+
+    def _check(self, claims: Mapping[str, Any]) -> float:
+        """When it expires. Raises Refusal."""
+        now = self._clock()
+        audience = claims.get("aud")
+        expires, not_before = _time(claims, "exp"), _time(claims, "nbf")
+        if str(claims.get("iss")).rstrip("/") != self._issuer:
+            raise refused("from another issuer")
+        if self._audience not in (audience if isinstance(audience, list) else [audience]):
+            raise refused("meant for another audience")
+        if expires is None:
+            raise refused("it never expires")
+        if now >= expires + LEEWAY:
+            raise refused("expired")
+        if not_before is not None and now < not_before - LEEWAY:
+            raise refused("not valid yet")
+        return expires + LEEWAY
+
+    def _caller(self, claims: Mapping[str, Any]) -> Caller:
+        scopes = claims.get("scope", claims.get("scp"))
+        scopes = scopes.split() if isinstance(scopes, str) else scopes if isinstance(scopes, list) else []
+        partner = claims.get(self._partner_claim)
+        named = isinstance(partner, str) and 0 < len(partner) <= 64 and partner.isprintable()
+        client = claims.get("client_id") or claims.get("azp") or claims.get("sub")
+        return Caller(
+            partner=str(partner) if named else "",
+            scopes=frozenset(str(scope) for scope in scopes),
+            client_id=str(client or ""),
+        )
+
+
+def verifier_for(settings: Settings) -> TokenVerifier:
+    """Nothing is fetched until the first token comes, so an issuer that is down keeps no process from starting."""
+    return TokenVerifier(
+        IssuerKeys(settings.issuer),
+        issuer=settings.issuer,
+        audience=settings.audience,
+        partner_claim=settings.partner_claim,
+    )
+
+
+_GARBAGE: Final = (JoseError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
+
+
+def refused(reason: str) -> Refusal:
+    return Refusal(
+        UNAUTHENTICATED,
+        f"The token is not valid: {reason}",
+        headers={"WWW-Authenticate": f'{REALM}, error="invalid_token", error_description="{reason}"'},
+    )
+
+
+def _time(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -(2**53) < value < 2**53:
+        raise refused(f"{name} is not a time")
+    return float(value)

@@ -1,0 +1,358 @@
+"""Facts in: records become one transaction with their position, and nobody else's clock or offset is believed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
+from aiokafka.structs import TopicPartition
+
+from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging.inbox import Intake, Record
+from crossdock_chassis.messaging.linger import gather_more
+from crossdock_chassis.messaging.reactions import Subscription
+from crossdock_chassis.observability import metrics
+from crossdock_events import Message
+
+log = logging.getLogger(__name__)
+
+BATCH_LIMIT = 1_000
+REPORT_SECONDS = 1.0
+STUCK_SECONDS = 30.0
+BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+POSITIONS = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
+
+REMEMBER = """
+    INSERT INTO consumer_position (consumer_group, topic, partition, next)
+    SELECT $1, topic, partition, next FROM unnest($2::text[], $3::int[], $4::bigint[]) AS new (topic, partition, next)
+    ORDER BY topic, partition ON CONFLICT DO NOTHING
+"""
+
+# Compare and set. A row that another member holds is waited for and looked at again as that member leaves it.
+ADVANCE = """
+    UPDATE consumer_position AS position SET next = new.next
+    FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS new (topic, partition, expected, next)
+    WHERE (position.consumer_group, position.topic, position.partition) = ($1, new.topic, new.partition)
+      AND position.next = new.expected
+"""
+
+
+class PositionMoved(Exception):
+    """Somebody else has handled these records: this member is no longer the one, and drops its batch."""
+
+
+class PositionUnknown(Exception):
+    """A group that has positions has none for a partition: it must not guess where to begin."""
+
+
+class RecordsLost(Exception):
+    """Kafka no longer has the records at the group's position."""
+
+
+class Stuck(Exception):
+    """Records are there and do not arrive: the client is replaced."""
+
+
+class Consumer:
+    """One member of one group. Fetch, then in one transaction: positions, parked keys, inbox, reactions, outbox.
+
+    The batch is whatever was fetched, over all partitions: fewer, larger transactions. The position in the
+    database is the only one that counts; Kafka's committed offsets are written for lag displays.
+    """
+
+    def __init__(self, database: Database, kafka: str, subscription: Subscription) -> None:
+        self._database, self._kafka, self.subscription = database, kafka, subscription
+        self._intake = Intake(subscription)
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self._next: dict[TopicPartition, int] = {}
+        self._stopped: dict[TopicPartition, str] = {}
+        self._gaps: dict[TopicPartition, int] = {}
+        self._last_time: dict[TopicPartition, float] = {}
+        self._busy = asyncio.Lock()
+        self._limit = BATCH_LIMIT
+        self.progressed = time.monotonic()
+        self.ready = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        failures = 0
+        while not stopping.is_set():
+            client: AIOKafkaConsumer | None = None
+            started = time.monotonic()
+            try:
+                client = await self._start()
+                await self._consume(client, stopping)
+            except Exception as error:
+                if not isinstance(error, (*clients.KAFKA_TROUBLE, Stuck)) and not is_transient(error):
+                    raise
+                log.warning("%s interrupted: %s: %s", self.subscription.group, type(error).__name__, error)
+                failures = 0 if time.monotonic() - started > 30 else failures + 1
+                await _pause(stopping, BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
+            finally:
+                self.ready = False
+                self._forget(self._assigned)
+                self.progressed = time.monotonic()
+                if client is not None:
+                    await clients.discard(client)
+
+    async def _start(self) -> AIOKafkaConsumer:
+        subscription = self.subscription
+        await self._ensure_positions()
+        return await clients.start_consumer(
+            self._kafka,
+            subscription.group,
+            client_id=subscription.group,
+            topics=subscription.topics,
+            listener=_Listener(self),
+        )
+
+    async def _ensure_positions(self) -> None:
+        """A topic new to the group begins at its beginning. Half of a topic's positions is nobody's guess to make."""
+        group = self.subscription.group
+        client = await clients.start_consumer(self._kafka, None, client_id=f"{group}-positions")
+        try:
+            partitions = {
+                topic: sorted(await clients.partitions_of(client, topic)) for topic in sorted(self.subscription.topics)
+            }
+            everything = [TopicPartition(topic, p) for topic, ps in partitions.items() for p in ps]
+            beginnings = await asyncio.wait_for(client.beginning_offsets(everything), 10)
+        finally:
+            await clients.discard(client)
+        async with self._database.unit() as unit:
+            await unit.sql.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", group)
+            rows = await unit.sql.fetch(POSITIONS, group)
+            known = {TopicPartition(row["topic"], row["partition"]) for row in rows}
+            fresh = [tp for tp in everything if tp.topic not in {k.topic for k in known}]
+            if fresh:
+                await unit.sql.execute(
+                    REMEMBER,
+                    group,
+                    [t.topic for t in fresh],
+                    [t.partition for t in fresh],
+                    [beginnings[t] for t in fresh],
+                )
+        if missing := [tp for tp in everything if tp not in known and tp not in fresh]:
+            raise PositionUnknown(
+                f"{group} has positions on {missing[0].topic}, but none for partition {missing[0].partition}: "
+                "were partitions added? Drain and set them before starting again"
+            )
+
+    async def _consume(self, client: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
+        reporting = asyncio.create_task(self._report(client))
+        failures = 0
+        try:
+            while not stopping.is_set():
+                if reporting.done():
+                    reporting.result()
+                fetched = await client.getmany(timeout_ms=200, max_records=self._limit)
+                self.progressed = began = time.monotonic()
+                if self._assigned - self._next.keys() - self._stopped.keys():
+                    await self._reposition(client)  # the database was away when they were assigned
+                    continue
+                async with self._busy:
+                    batch = self._expected(client, fetched)
+                    if not batch:
+                        continue
+                    try:
+                        taken = await self._handle(batch)
+                        handled = True
+                    except Exception as error:
+                        if not isinstance(error, PositionMoved) and not is_transient(error):
+                            raise
+                        log.warning("%s retries: %s: %s", self.subscription.group, type(error).__name__, error)
+                        handled = False
+                if handled:
+                    failures, self._limit = 0, BATCH_LIMIT
+                    if sum(map(len, batch.values())) < BATCH_LIMIT:
+                        await gather_more(began, taken)
+                    continue
+                failures += 1
+                self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller
+                await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
+                await self._reposition(client)
+        finally:
+            reporting.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await reporting
+
+    def _expected(
+        self, client: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
+    ) -> dict[TopicPartition, list[Record]]:
+        """What lies at our positions. The client may have fetched from elsewhere before it was told where to."""
+        batch: dict[TopicPartition, list[Record]] = {}
+        for tp, found in fetched.items():
+            expected = self._next.get(tp)
+            if expected is None or tp in self._stopped:
+                continue
+            if found[0].offset > expected:
+                if self._gaps.get(tp) == expected:
+                    self._stop(
+                        client, tp, str(RecordsLost(f"{expected} was next, the log goes on at {found[0].offset}"))
+                    )
+                else:  # perhaps fetched before the client was told where to: ask for it once more
+                    self._gaps[tp] = expected
+                    client.seek(tp, expected)
+                continue
+            records = [_record(each) for each in found if each.offset >= expected]
+            for position, record in enumerate(records):
+                if refusal := self._intake.refuses(record):
+                    records = records[:position]
+                    if records:  # those are handled first; then it is met again
+                        client.seek(tp, record.offset)
+                    else:
+                        self._stop(client, tp, f"offset {record.offset}: {refusal}")
+                    break
+            if records:
+                batch[tp] = records
+        return batch
+
+    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> int:
+        """How many of the records the group had to do with."""
+        try:
+            taken = await self._in_one_unit(batch, careful=False)
+        except PositionMoved:
+            raise
+        except Exception as error:
+            if is_transient(error):
+                raise
+            log.warning("%s looks for poison: %s: %s", self.subscription.group, type(error).__name__, error)
+            taken = await self._in_one_unit(batch, careful=True)
+        for tp, records in batch.items():
+            self._next[tp] = records[-1].offset + 1
+            self._last_time[tp] = records[-1].time
+            metrics.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
+        return taken
+
+    async def _in_one_unit(self, batch: Mapping[TopicPartition, Sequence[Record]], *, careful: bool) -> int:
+        group = self.subscription.group
+        tps = sorted(batch)
+        async with self._database.unit() as unit:
+            outcome = await unit.sql.execute(
+                ADVANCE,
+                group,
+                [tp.topic for tp in tps],
+                [tp.partition for tp in tps],
+                [self._next[tp] for tp in tps],
+                [batch[tp][-1].offset + 1 for tp in tps],
+            )
+            if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
+                raise PositionMoved(f"{moved} of {len(tps)} partitions have moved on without us")
+            return await self._intake.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
+
+    async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
+        """The end of a rebalance. Until then the client still says that it has what it had before, which others may be
+        given: what is ours is remembered here."""
+        self._assigned = frozenset(partitions)
+        await self._position(client, self._assigned)
+
+    async def _position(self, client: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
+        """Seek each partition to where the database says, if the log still reaches from there to its end."""
+        async with self._database.unit() as unit:
+            rows = await unit.sql.fetch(POSITIONS, self.subscription.group)
+        stored = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
+        beginnings = await asyncio.wait_for(client.beginning_offsets(assigned), 10)
+        ends = await asyncio.wait_for(client.end_offsets(assigned), 10)
+        for tp in assigned:
+            if tp not in self._assigned:
+                continue  # a newer rebalance took it meanwhile
+            if tp not in stored:
+                self._stop(client, tp, str(PositionUnknown(f"{tp.topic}/{tp.partition} has no position")))
+            elif not beginnings[tp] <= stored[tp] <= ends[tp]:
+                span = f"the log reaches from {beginnings[tp]} to {ends[tp]}"
+                self._stop(client, tp, str(RecordsLost(f"{stored[tp]} is next, {span}")))
+            else:
+                self._next[tp] = stored[tp]
+                client.seek(tp, stored[tp])
+        self.ready = True
+
+    async def _reposition(self, client: AIOKafkaConsumer) -> None:
+        async with self._busy:
+            await self._position(client, self._assigned - self._stopped.keys())
+
+    def _stop(self, client: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
+        """Until a person or a deployment comes: this partition waits, the others go on."""
+        log.error("%s stopped on %s/%s: %s", self.subscription.group, tp.topic, tp.partition, why)
+        self._stopped[tp] = why
+        self._next.pop(tp, None)
+        client.pause(tp)
+        self._count_stopped(tp.topic)
+
+    async def released(self) -> None:
+        """The beginning of a rebalance, which takes everything: the batch in flight ends first."""
+        async with self._busy:
+            self._forget(self._assigned)
+
+    def _forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """They are somebody else's from now on, and so is what is told about them."""
+        group = self.subscription.group
+        for tp in partitions:
+            self._next.pop(tp, None)
+            self._last_time.pop(tp, None)
+            self._gaps.pop(tp, None)
+            metrics.LAG_MESSAGES.remove(group, tp.topic, str(tp.partition))
+            metrics.LAG_SECONDS.remove(group, tp.topic, str(tp.partition))
+            if self._stopped.pop(tp, None):
+                self._count_stopped(tp.topic)
+        self._assigned = frozenset()
+
+    def _count_stopped(self, topic: str) -> None:
+        stopped = sum(1 for tp in self._stopped if tp.topic == topic)
+        metrics.STOPPED.labels(self.subscription.group, topic).set(stopped)
+
+    async def _report(self, client: AIOKafkaConsumer) -> None:
+        """Lag for people and other services. Raises Stuck when records are there and none arrive."""
+        group = self.subscription.group
+        behind_since: dict[TopicPartition, tuple[int, float]] = {}
+        reported: dict[TopicPartition, int] = {}
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            now = time.monotonic()
+            positions = dict(self._next)
+            for tp, position in positions.items():
+                end = client.highwater(tp)
+                lag = max(0, end - position) if end is not None else 0
+                age = time.time() - self._last_time.get(tp, time.time()) if lag else 0.0
+                metrics.LAG_MESSAGES.labels(group, tp.topic, tp.partition).set(lag)
+                metrics.LAG_SECONDS.labels(group, tp.topic, tp.partition).set(age)
+                if not lag:
+                    behind_since.pop(tp, None)
+                elif behind_since.setdefault(tp, (position, now))[0] != position:
+                    behind_since[tp] = position, now
+                elif now - behind_since[tp][1] > STUCK_SECONDS:
+                    raise Stuck(f"{tp.topic}/{tp.partition} has not moved from {position} for {STUCK_SECONDS} s")
+            changed = {tp: at for tp, at in positions.items() if reported.get(tp) != at and tp in client.assignment()}
+            if changed:
+                with suppress(*clients.KAFKA_TROUBLE):
+                    await asyncio.wait_for(client.commit(changed), 5)
+                    reported.update(changed)
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.client: AIOKafkaConsumer | None = None
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._consumer.released()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        if self.client is not None:
+            await self._consumer.assigned(self.client, assigned)
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+
+
+def _record(record: "ConsumerRecord[Any, Any]") -> Record:
+    return Record(
+        Message.from_record(record.topic, record.key, record.value, record.headers),
+        record.partition,
+        record.offset,
+        record.timestamp / 1000,
+    )

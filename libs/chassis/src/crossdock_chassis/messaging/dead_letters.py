@@ -1,0 +1,235 @@
+"""What could not be handled, and what a person can do about it. The table is the truth, Kafka's topic a mirror."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+from pydantic import BaseModel
+
+from crossdock_chassis.database.unit import Database, Unit, is_transient
+from crossdock_chassis.messaging.inbox import Intake, Record, fingerprint, headers_of
+from crossdock_chassis.problems import Problem
+from crossdock_events import Malformed, Message
+
+State = Literal["poison", "parked", "redriven", "discarded"]
+
+COLUMNS = """
+    id, consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state, reason, fingerprint,
+    created_at
+"""
+
+
+class NoSuchDeadLetter(Exception):
+    problem = Problem(404, "no-such-dead-letter", "No such dead letter")
+
+
+class NotPoison(Exception):
+    """Only the event that failed can be acted on; those parked behind it follow by themselves."""
+
+    problem = Problem(409, "not-poison", "This dead letter is not one to act on")
+
+
+class StillPoison(Exception):
+    """It failed again; nothing was changed."""
+
+    problem = Problem(409, "still-poison", "It fails again, nothing was changed")
+
+
+class DeadLetter(BaseModel):
+    id: int
+    group: str
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    state: State
+    reason: str
+    fingerprint: str
+    headers: dict[str, str]
+    value: str
+    created_at: datetime
+    parked_behind: int = 0
+
+
+class Resolution(BaseModel):
+    """What was done, or with `dry_run` would be: `applied` events went through, `left` wait behind a new failure."""
+
+    id: int
+    state: State
+    applied: int
+    published: list[str]
+    left: int
+    failure: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """`value` and `headers` replace the record's own before it is tried: fix and resend."""
+
+    id: int
+    action: Literal["redrive", "discard", "resend"]
+    by: str
+    reason: str
+    value: bytes | None = None
+    headers: Mapping[str, str] | None = None
+
+
+async def resolve(unit: Unit, command: Resolve, intakes: Mapping[str, Intake], *, dry_run: bool) -> Resolution:
+    """The poison, then what is parked behind it in offset order, all in this unit; the key un-parks when none is left.
+
+    Raises NoSuchDeadLetter, NotPoison, StillPoison.
+    """
+    row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1", command.id)
+    if row is None:
+        raise NoSuchDeadLetter(str(command.id))
+    group, topic, key = row["consumer_group"], row["topic"], row["key"]
+    if key is not None:
+        await unit.sql.execute(
+            "SELECT FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3) FOR UPDATE", group, topic, key
+        )
+    row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1 FOR UPDATE", command.id)
+    if row["state"] != "poison":
+        raise NotPoison(f"it is {row['state']}")
+    intake = intakes.get(group)
+    if intake is None:
+        raise NotPoison(f"this build has no group {group}")
+    waiting = await _behind(unit.sql, group, topic, key)
+    if any(other["state"] == "poison" and other["offset"] < row["offset"] for other in waiting):
+        raise NotPoison("an earlier event of the same key comes first")
+
+    applied = 0
+    if command.action != "discard":
+        record = _record(row, command.value, command.headers)
+        if failure := await _try(unit, intake, record):
+            raise StillPoison(failure)
+        applied += 1
+    state: State = "discarded" if command.action == "discard" else "redriven"
+    await _close(unit.sql, row["id"], state, command)
+    failure, left = None, [other for other in waiting if other["id"] != row["id"]]
+    while left:
+        other = left[0]
+        failure = await _try(unit, intake, _record(other))
+        if failure is not None:
+            await unit.sql.execute(
+                "UPDATE dead_letter SET state = 'poison', reason = $2, fingerprint = $3 WHERE id = $1",
+                other["id"],
+                failure,
+                fingerprint(failure),
+            )
+            break
+        applied += 1
+        await _close(unit.sql, other["id"], "redriven", command)
+        left.pop(0)
+    if failure is None and key is not None:
+        await unit.sql.execute(
+            "DELETE FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3)", group, topic, key
+        )
+    published = [envelope.event.ce_type for envelope in unit.published]
+    return Resolution(
+        id=command.id,
+        state=state,
+        applied=applied,
+        published=published,
+        left=len(left),
+        failure=failure,
+        dry_run=dry_run,
+    )
+
+
+async def _try(unit: Unit, intake: Intake, record: Record) -> str | None:
+    """Why it fails, or None when it went through. What is malformed fails by being set aside again."""
+    decoded = intake.subscription.catalogue.decode(record.message)
+    if isinstance(decoded, Malformed):
+        return decoded.reason
+    try:
+        async with unit.savepoint():
+            await intake.apply(unit, record)
+    except Exception as error:
+        if is_transient(error):
+            raise
+        return f"{type(error).__name__}: {error}"[:2000]
+    return None
+
+
+async def _behind(sql: asyncpg.Connection, group: str, topic: str, key: bytes | None) -> Sequence[asyncpg.Record]:
+    if key is None:
+        return []
+    rows: Sequence[asyncpg.Record] = await sql.fetch(
+        f"""
+        SELECT {COLUMNS} FROM dead_letter
+        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND state IN ('poison', 'parked')
+        ORDER BY partition, "offset" FOR UPDATE
+        """,
+        group,
+        topic,
+        key,
+    )
+    return rows
+
+
+async def _close(sql: asyncpg.Connection, id: int, state: State, command: Resolve) -> None:
+    resolution: dict[str, Any] = {"action": command.action, "by": command.by, "reason": command.reason}
+    if id == command.id and command.value is not None:
+        resolution["value"] = command.value.decode("utf-8", "replace")
+    if id == command.id and command.headers is not None:
+        resolution["headers"] = dict(command.headers)
+    await sql.execute(
+        "UPDATE dead_letter SET state = $2, resolved_at = now(), resolution = $3::json WHERE id = $1",
+        id,
+        state,
+        json.dumps(resolution),
+    )
+
+
+def _record(row: asyncpg.Record, value: bytes | None = None, headers: Mapping[str, str] | None = None) -> Record:
+    merged = headers_of(row["headers"])
+    if headers is not None:
+        merged |= {name: text.encode() for name, text in headers.items()}
+    message = Message(row["topic"], row["key"], row["value"] if value is None else value, merged)
+    return Record(message, row["partition"], row["offset"], row["created_at"].timestamp())
+
+
+async def find(
+    database: Database, *, state: State | None, after: int | None, limit: int, id: int | None = None
+) -> list[DeadLetter]:
+    """Newest last, with how many are parked behind each poison one."""
+    async with database.unit() as unit:
+        rows = await unit.sql.fetch(
+            f"""
+            SELECT {COLUMNS}, CASE WHEN state = 'poison' THEN (
+                SELECT count(*) FROM dead_letter AS parked
+                WHERE parked.state = 'parked' AND parked.consumer_group = dead_letter.consumer_group
+                AND parked.topic = dead_letter.topic AND parked.key = dead_letter.key
+            ) ELSE 0 END AS parked_behind
+            FROM dead_letter
+            WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id > $2)
+              AND ($4::bigint IS NULL OR id = $4)
+            ORDER BY id LIMIT $3
+            """,
+            state,
+            after,
+            limit,
+            id,
+        )
+    return [
+        DeadLetter(
+            id=row["id"],
+            group=row["consumer_group"],
+            topic=row["topic"],
+            partition=row["partition"],
+            offset=row["offset"],
+            key=None if row["key"] is None else row["key"].decode("utf-8", "backslashreplace"),
+            state=row["state"],
+            reason=row["reason"],
+            fingerprint=row["fingerprint"],
+            headers=json.loads(row["headers"]),
+            value=row["value"].decode("utf-8", "backslashreplace"),
+            created_at=row["created_at"],
+            parked_behind=row["parked_behind"],
+        )
+        for row in rows
+    ]

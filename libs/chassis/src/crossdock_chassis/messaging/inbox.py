@@ -1,0 +1,366 @@
+"""What one consumer group does with records, inside a unit: from Kafka, or from a table when redriven."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from crossdock_chassis.database.unit import Unit, is_transient
+from crossdock_chassis.messaging.reactions import Subscription, react_in_order
+from crossdock_chassis.observability import metrics, tracing
+from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
+from crossdock_events._envelope import STRUCTURED
+
+CLAIM = """
+    INSERT INTO inbox (event_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
+    ON CONFLICT DO NOTHING RETURNING event_id
+"""
+
+ADVANCE = """
+    INSERT INTO projection_head AS head (consumer_group, source, topic, key, sequence)
+    SELECT $1, source, topic, key, sequence
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) AS new (source, topic, key, sequence)
+    ORDER BY source, topic, key
+    ON CONFLICT (consumer_group, source, topic, key) DO UPDATE SET sequence = excluded.sequence
+    WHERE head.sequence < excluded.sequence
+"""
+
+HEADS = """
+    SELECT source, topic, key, sequence FROM projection_head
+    JOIN unnest($2::text[], $3::text[], $4::text[]) AS wanted (source, topic, key) USING (source, topic, key)
+    WHERE consumer_group = $1
+    ORDER BY source, topic, key FOR UPDATE OF projection_head
+"""
+
+PARKED = """
+    SELECT topic, key FROM parked_key
+    WHERE consumer_group = $1 AND (topic, key) IN (SELECT * FROM unnest($2::text[], $3::bytea[]))
+    FOR SHARE
+"""
+
+PARK = "INSERT INTO parked_key (consumer_group, topic, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+
+KEEP = """
+    INSERT INTO dead_letter
+        (consumer_group, topic, partition, "offset", key, value, headers, state, reason, fingerprint)
+    SELECT $1, topic, partition, "offset", key, value, headers, state, reason, fingerprint
+    FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bytea[], $7::json[], $8::text[], $9::text[],
+                $10::text[])
+         AS new (topic, partition, "offset", key, value, headers, state, reason, fingerprint)
+    ON CONFLICT (consumer_group, topic, partition, "offset") DO NOTHING
+"""
+
+
+PARKED_BEHIND = "an earlier event of this key is a dead letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message and where it lay. `time` in seconds since the epoch, when the broker took it."""
+
+    message: Message
+    partition: int
+    offset: int
+    time: float
+
+
+class VersionUnknown(Exception):
+    """A subscribed event in a version that this build does not know: skipping it would lose facts."""
+
+    def __init__(self, ce_type: str) -> None:
+        super().__init__(f"{ce_type} is newer than this build: deploy consumers first, then start again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    record: Record
+    envelope: Envelope[Event]
+
+    @property
+    def aggregate(self) -> tuple[str, bytes | None]:
+        return self.record.message.topic, self.record.message.key
+
+
+class Intake:
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+
+    def refuses(self, record: Record) -> VersionUnknown | None:
+        """Whether the partition must stop before this record. Cheap: of a known type only a header is looked at."""
+        ce_type = _type_header(record.message)
+        if ce_type in self.subscription.types:
+            return None
+        if ce_type is None:
+            decoded = self.subscription.catalogue.decode(record.message)
+            ce_type = decoded.type if isinstance(decoded, Unknown) else None
+        if (
+            ce_type is not None
+            and ce_type not in self.subscription.types
+            and name_of(ce_type) in self.subscription.names
+        ):
+            return VersionUnknown(ce_type)
+        return None
+
+    async def take(self, unit: Unit, records: Sequence[Record], *, careful: bool) -> int:
+        """Decode, set aside what is poison or parked, drop repeats, claim, react. Answers how many were the group's.
+
+        Careful: a batch that raises is halved by key until the culprit stands alone, each part under a savepoint. Not
+        careful: it raises, and the caller rolls the unit back.
+        """
+        items, malformed = self._decode(records)
+        aside: list[tuple[Record, str, str]] = []
+        parked = await self._parked(unit, [*items, *malformed])
+        if malformed:
+            await self._set_aside_malformed(unit, malformed, items, parked, aside)
+        fresh: list[_Item] = []
+        for item in items:
+            if item.aggregate in parked:
+                aside.append((item.record, "parked", PARKED_BEHIND))
+            else:
+                fresh.append(item)
+        fresh = await self._claim(unit, fresh)
+        if fresh:
+            await self._lock(unit, fresh, careful=careful)
+            if careful:
+                await self._halve(unit, fresh, aside)
+            else:
+                await self._react(unit, fresh)
+        if aside:
+            await self._keep(unit, aside)
+        return len(items) + len(malformed)
+
+    async def apply(self, unit: Unit, record: Record) -> None:
+        """One record that was set aside, whether or not its key is parked. Raises what its reaction raises."""
+        items, _ = self._decode([record])
+        if fresh := await self._claim(unit, items):
+            await self._react(unit, fresh)
+
+    def _decode(self, records: Sequence[Record]) -> tuple[list[_Item], list[tuple[Record, str]]]:
+        items: list[_Item] = []
+        malformed: list[tuple[Record, str]] = []
+        subscription = self.subscription
+        for record in records:
+            ce_type = _type_header(record.message)
+            if ce_type is not None and ce_type not in subscription.types:
+                metrics.UNKNOWN_TYPES.labels(subscription.group, _bounded(ce_type, subscription)).inc()
+                continue
+            match subscription.catalogue.decode(record.message):
+                case Envelope() as envelope:
+                    if envelope.event.ce_type in subscription.types:
+                        items.append(_Item(record, envelope))
+                case Malformed(reason=reason):
+                    malformed.append((record, reason))
+                case Unknown(type=ce_type):
+                    metrics.UNKNOWN_TYPES.labels(subscription.group, _bounded(ce_type, subscription)).inc()
+        return items, malformed
+
+    async def _parked(self, unit: Unit, entries: Sequence[_Item | tuple[Record, str]]) -> set[tuple[str, bytes | None]]:
+        aggregates = {
+            (message.topic, message.key)
+            for message in (e.record.message if isinstance(e, _Item) else e[0].message for e in entries)
+            if message.key is not None
+        }
+        if not aggregates:
+            return set()
+        ordered = sorted(aggregates)
+        rows = await unit.sql.fetch(
+            PARKED, self.subscription.group, [topic for topic, _ in ordered], [key for _, key in ordered]
+        )
+        return {(row["topic"], row["key"]) for row in rows}
+
+    async def _set_aside_malformed(
+        self,
+        unit: Unit,
+        malformed: Sequence[tuple[Record, str]],
+        items: list[_Item],
+        parked: set[tuple[str, bytes | None]],
+        aside: list[tuple[Record, str, str]],
+    ) -> None:
+        """What cannot be read parks its key. Events of the key that came before it in this batch still count."""
+        newly: set[tuple[str, bytes | None]] = set()
+        for record, reason in malformed:
+            aggregate = record.message.topic, record.message.key
+            if aggregate in parked or aggregate in newly:
+                aside.append((record, "parked", PARKED_BEHIND))
+                continue
+            aside.append((record, "poison", reason))
+            if record.message.key is None:
+                continue
+            newly.add(aggregate)
+            await unit.sql.execute(PARK, self.subscription.group, *aggregate)
+            later = [i for i in items if i.aggregate == aggregate and i.record.offset > record.offset]
+            for item in later:
+                items.remove(item)
+                aside.append((item.record, "parked", PARKED_BEHIND))
+
+    async def _claim(self, unit: Unit, items: Sequence[_Item]) -> list[_Item]:
+        """Those not handled before; a relay that crashed sends again, so that repeats can come in one batch too."""
+        if not items:
+            return []
+        if self.subscription.kind == "projection":
+            return await self._advance(unit, items)
+        first: dict[UUID, _Item] = {}
+        for item in items:
+            first.setdefault(item.envelope.id, item)
+        rows = await unit.sql.fetch(CLAIM, list(first))
+        claimed = {row["event_id"] for row in rows}
+        return [item for id, item in first.items() if id in claimed]
+
+    async def _advance(self, unit: Unit, items: Sequence[_Item]) -> list[_Item]:
+        group = self.subscription.group
+        heads: dict[tuple[str, str, str], int] = {_lane(item.envelope): 0 for item in items}
+        columns = [list(column) for column in zip(*sorted(heads), strict=True)]
+        for row in await unit.sql.fetch(HEADS, group, *columns):
+            heads[row["source"], row["topic"], row["key"]] = row["sequence"]
+        fresh: list[_Item] = []
+        for item in items:
+            lane = _lane(item.envelope)
+            if item.envelope.sequence > heads[lane]:
+                heads[lane] = item.envelope.sequence
+                fresh.append(item)
+        if fresh:
+            lanes = sorted({_lane(item.envelope) for item in fresh})
+            columns = [list(column) for column in zip(*lanes, strict=True)]
+            await unit.sql.execute(ADVANCE, group, *columns, [heads[lane] for lane in lanes])
+        return fresh
+
+    async def _lock(self, unit: Unit, items: Sequence[_Item], *, careful: bool) -> None:
+        """Of one type a reaction locks everything at once itself, unless the batch is halved."""
+        locks = self.subscription.locks
+        if locks is not None and (careful or len({type(item.envelope.event) for item in items}) > 1):
+            await locks(unit, [item.envelope for item in items])
+
+    async def _react(self, unit: Unit, items: Sequence[_Item]) -> None:
+        for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
+            name = f"{self.subscription.group} {type(batch[0].event).__name__}"
+            parents = [envelope.cause.traceparent for envelope in batch]
+            with tracing.span(name, parents=parents, attributes={"batch": len(batch)}):
+                await reaction.do(unit, batch)
+
+    async def _halve(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
+        try:
+            async with unit.savepoint():
+                await self._react(unit, items)
+            return
+        except Exception as error:
+            if is_transient(error):
+                raise
+            failure = error
+        keys: dict[tuple[str, bytes | None], list[_Item]] = defaultdict(list)
+        for item in items:
+            keys[item.aggregate].append(item)
+        if len(keys) > 1:
+            half = len(keys) // 2
+            parts = list(keys.values())
+            await self._halve(unit, [item for part in parts[:half] for item in part], aside)
+            await self._halve(unit, [item for part in parts[half:] for item in part], aside)
+        elif len(items) > 1:
+            await self._one_by_one(unit, items, aside)
+        else:
+            await self._poison(unit, items[0], failure, aside)
+
+    async def _one_by_one(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
+        """One key, in order: what comes before the culprit stands, what comes after it is parked."""
+        for position, item in enumerate(items):
+            before = len(aside)
+            await self._halve(unit, [item], aside)
+            if len(aside) > before:
+                for later in items[position + 1 :]:
+                    await self._unclaim(unit, later)
+                    aside.append((later.record, "parked", PARKED_BEHIND))
+                return
+
+    async def _poison(self, unit: Unit, item: _Item, error: Exception, aside: list[tuple[Record, str, str]]) -> None:
+        await self._unclaim(unit, item)
+        aside.append((item.record, "poison", f"{type(error).__name__}: {error}"[:2000]))
+        if item.record.message.key is not None:
+            await unit.sql.execute(PARK, self.subscription.group, *item.aggregate)
+
+    async def _unclaim(self, unit: Unit, item: _Item) -> None:
+        """So that a redrive can claim it."""
+        if self.subscription.kind == "reaction":
+            await unit.sql.execute("DELETE FROM inbox WHERE event_id = $1", item.envelope.id)
+        else:
+            source, topic, key = _lane(item.envelope)
+            await unit.sql.execute(
+                "UPDATE projection_head SET sequence = least(sequence, $5) "
+                "WHERE (consumer_group, source, topic, key) = ($1, $2, $3, $4)",
+                self.subscription.group,
+                source,
+                topic,
+                key,
+                item.envelope.sequence - 1,
+            )
+
+    async def _keep(self, unit: Unit, aside: Sequence[tuple[Record, str, str]]) -> None:
+        """In the table, which is the truth, and on the dead-letter topic, which mirrors it for whoever watches."""
+        aside = sorted(aside, key=lambda entry: (entry[0].message.topic, entry[0].partition, entry[0].offset))
+        group = self.subscription.group
+        await unit.sql.execute(
+            KEEP,
+            group,
+            [record.message.topic for record, _, _ in aside],
+            [record.partition for record, _, _ in aside],
+            [record.offset for record, _, _ in aside],
+            [record.message.key for record, _, _ in aside],
+            [record.message.value for record, _, _ in aside],
+            [headers_json(record.message) for record, _, _ in aside],
+            [state for _, state, _ in aside],
+            [reason for _, _, reason in aside],
+            [fingerprint(reason) for _, _, reason in aside],
+        )
+        if self.subscription.kind == "reaction":
+            for record, state, reason in aside:
+                unit.mirror(_mirror(group, record, state, reason))
+
+
+def dead_letter_topic(topic: str, group: str) -> str:
+    return f"{topic}.{group}.dlq"
+
+
+def fingerprint(reason: str) -> str:
+    """The same for the same kind of trouble, so that a thousand dead letters read as one."""
+    kind = "".join("#" if c.isdigit() else c for c in reason.split(":", 1)[0])
+    return hashlib.sha256(kind.encode()).hexdigest()[:12]
+
+
+def headers_json(message: Message) -> str:
+    """Bytes as text, one to one (latin-1), whatever they are; escaped, for PostgreSQL refuses a bare NUL."""
+    return json.dumps({name: value.decode("latin-1") for name, value in message.headers.items()})
+
+
+def headers_of(text: str) -> dict[str, bytes]:
+    return {name: value.encode("latin-1") for name, value in json.loads(text).items()}
+
+
+def _mirror(group: str, record: Record, state: str, reason: str) -> Message:
+    message = record.message
+    about = {
+        "crossdock_state": state.encode(),
+        "crossdock_reason": reason.encode("ascii", "backslashreplace")[:500],
+        "crossdock_origin": f"{message.topic}/{record.partition}/{record.offset}".encode(),
+    }
+    return Message(dead_letter_topic(message.topic, group), message.key, message.value, {**message.headers, **about})
+
+
+def _type_header(message: Message) -> str | None:
+    """The type of a binary-mode event without decoding it; None when it must be looked at."""
+    headers = message.headers
+    raw = headers.get("ce_type")
+    if not raw or headers.get("content-type", b"").lower().startswith(STRUCTURED):
+        return None
+    return raw.decode("utf-8", "replace")
+
+
+def _bounded(ce_type: str, subscription: Subscription) -> str:
+    """A label of which there can only be so many: types of the catalogue by name, all others together."""
+    try:
+        return subscription.catalogue[ce_type].ce_type
+    except KeyError:
+        return "other"
+
+
+def _lane(envelope: Envelope[Event]) -> tuple[str, str, str]:
+    return envelope.source, envelope.event.topic.name, envelope.event.key

@@ -1,0 +1,225 @@
+"""Facts out: committed outbox rows become Kafka records, in order, at least once, by one process at a time."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from pydantic_core import from_json
+
+from crossdock_chassis.database import outbox
+from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
+from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging.linger import gather_more
+from crossdock_chassis.observability import metrics
+
+log = logging.getLogger(__name__)
+
+READ_LIMIT = 2_000
+POLL_SECONDS = 1.0
+RESCAN_SECONDS = 5.0
+LEASE_SECONDS = 2.0
+SEND_SECONDS = 10.0
+RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
+
+LEASE = "SELECT pg_try_advisory_lock(hashtextextended('crossdock.relay', 0))"
+
+# As many rows of `outbox_pending`, oldest first, as name about that many messages. A unit that took a key's row after
+# another appended after it, so that their order is the order of each key.
+PENDING = """
+    WITH taken AS (
+        SELECT id, created_at, ids FROM (
+            SELECT id, created_at, ids, sum(cardinality(ids)) OVER (ORDER BY id) - cardinality(ids) AS before
+            FROM (SELECT * FROM outbox_pending WHERE id > $1 ORDER BY id LIMIT $2) AS oldest
+        ) AS counted WHERE before < $2
+    )
+    SELECT taken.id AS pending, message.id, topic, key, value, headers
+    FROM taken JOIN outbox AS message ON message.created_at = taken.created_at AND message.id = ANY (taken.ids)
+    ORDER BY taken.id, message.id
+"""
+
+PUBLISHED = "DELETE FROM outbox_pending WHERE id = ANY($1::bigint[])"
+
+STILL_PENDING = "UPDATE outbox_pending SET ids = $2 WHERE id = $1"
+
+BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""A plan is made once, perhaps while the outbox is empty, and kept when it has millions of rows."""
+
+
+class LeaseLost(Exception):
+    """Another relay may be sending by now."""
+
+
+class SendFailed(Exception):
+    """The producer can no longer be trusted to keep the order; it is replaced."""
+
+
+@dataclass(slots=True)
+class _LowWater:
+    """Where to read from. Dead index entries below it would cost tens of milliseconds a poll while an old snapshot is
+    open elsewhere; rows that commit late below it are found by the full rescan.
+    """
+
+    id: int = 0
+    _seen: list[tuple[float, int]] = field(default_factory=list)
+    _rescanned: float = 0.0
+
+    def start(self, now: float) -> int:
+        if now - self._rescanned >= RESCAN_SECONDS:
+            self._rescanned = now
+            return 0
+        return self.id
+
+    def advance(self, now: float, published: int) -> None:
+        """Trails by two seconds: a transaction that drew a lower id may commit a moment later."""
+        self._seen.append((now, published))
+        while self._seen and now - self._seen[0][0] > 2.0:
+            self.id = max(self.id, self._seen.pop(0)[1])
+
+
+class Relay:
+    """One per database, whichever worker holds the lease. The connection that holds it also reads and marks."""
+
+    def __init__(self, dsn: str, kafka: str, name: str) -> None:
+        self._dsn, self._kafka, self._name = dsn, kafka, name
+        self.progressed = time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        failures = 0
+        while not stopping.is_set():
+            try:
+                await self._lead(stopping)
+                failures = 0
+            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, LeaseLost, SendFailed) as error:
+                log.warning("relay interrupted: %s: %s", type(error).__name__, error)
+                metrics.RELAY_RESTARTS.inc()
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                self.progressed = time.monotonic()  # alive and trying; readiness and depth tell the rest
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), pause)
+
+    async def _lead(self, stopping: asyncio.Event) -> None:
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=5,
+            command_timeout=10,
+            server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"} | BY_INDEX,
+        )
+        task = asyncio.current_task()
+        assert task is not None
+        producer: AIOKafkaProducer | None = None
+        try:
+            while not await connection.fetchval(LEASE):
+                self.progressed = time.monotonic()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
+                if stopping.is_set():
+                    return
+            wake = asyncio.Event()
+            await connection.add_listener(outbox.CHANNEL, lambda *_: wake.set())
+            producer = await clients.start_producer(self._kafka, f"{self._name}-relay")
+            # A task of its own: a loss that is told late, while what follows it is tidied up, must not end the relay.
+            publishing = asyncio.create_task(self._publish(connection, producer, wake, stopping))
+            connection.add_termination_listener(lambda _: publishing.cancel())
+            await publishing
+        except asyncio.CancelledError:
+            if task.cancelling():
+                raise
+            raise LeaseLost("the connection that holds the lease is gone") from None
+        finally:
+            if producer is not None:
+                await clients.discard(producer)
+            with suppress(Exception):
+                await connection.close(timeout=2)
+
+    async def _publish(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, wake: asyncio.Event, stopping: asyncio.Event
+    ) -> None:
+        low = _LowWater()
+        while True:
+            wake.clear()
+            verified = time.monotonic()
+            start = low.start(verified)
+            rows = await connection.fetch(PENDING, start, READ_LIMIT)
+            self.progressed = time.monotonic()
+            if not rows:
+                if stopping.is_set():
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+                continue
+            if time.monotonic() - verified > LEASE_SECONDS:
+                continue  # stalled since the read: ask again before sending anything
+            sent, failure = await _send(producer, rows)
+            if sent:
+                published = await _mark(connection, rows, sent)
+                metrics.RELAY_SENT.inc(len(sent))
+                low.advance(verified, published)
+            if failure is not None:
+                raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
+            if len(rows) < READ_LIMIT and not stopping.is_set():
+                await gather_more(verified, len(rows))
+
+
+async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> int:
+    """Forget what Kafka has. The last pending row of which nothing is left, 0 for none."""
+    left: dict[int, list[int]] = {row["pending"]: [] for row in rows}
+    if len(sent) < len(rows):
+        acknowledged = set(sent)
+        for row in rows:
+            if row["id"] not in acknowledged:
+                left[row["pending"]].append(row["id"])
+        for pending, ids in left.items():
+            if ids:
+                await connection.execute(STILL_PENDING, pending, ids)
+    published = [pending for pending, ids in left.items() if not ids]
+    await connection.execute(PUBLISHED, published)
+    return max(published, default=0)
+
+
+async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
+    """The ids that Kafka has acknowledged, a prefix for each partition and so for each key, and what went wrong."""
+    partitions = {
+        topic: len(await asyncio.wait_for(producer.partitions_for(topic), SEND_SECONDS))
+        for topic in {row["topic"] for row in rows}
+    }
+    lanes: dict[tuple[str, int], list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        topic, key = row["topic"], row["key"]
+        lanes[topic, 0 if key is None else clients.partition_of(key, partitions[topic])].append(row)
+    outcomes = await asyncio.gather(
+        *(_send_lane(producer, topic, partition, lane) for (topic, partition), lane in lanes.items())
+    )
+    acknowledged = [id for ids, _ in outcomes for id in ids]
+    return acknowledged, next((failure for _, failure in outcomes if failure is not None), None)
+
+
+async def _send_lane(
+    producer: AIOKafkaProducer, topic: str, partition: int, lane: Sequence[asyncpg.Record]
+) -> tuple[list[int], BaseException | None]:
+    acknowledged: list[int] = []
+    position = 0
+    while position < len(lane):
+        batch, ids = producer.create_batch(), []
+        while position < len(lane):
+            row = lane[position]
+            headers = [(name, value.encode()) for name, value in from_json(row["headers"]).items()]
+            if batch.append(key=row["key"], value=row["value"], timestamp=None, headers=headers) is None:
+                break
+            ids.append(row["id"])
+            position += 1
+        batch.close()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await (await producer.send_batch(batch, topic, partition=partition))
+        except (KafkaError, TimeoutError) as error:
+            return acknowledged, error
+        acknowledged += ids
+    return acknowledged, None

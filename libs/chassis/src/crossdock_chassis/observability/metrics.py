@@ -1,0 +1,60 @@
+"""Every metric, and the names they go by. Declared here and nowhere else: a dashboard reads one file.
+
+Seconds are seconds, counters end in `_total` by themselves. Labels are bounded: route templates, never paths;
+partitions and states, never keys. Tracing is in `tracing`, logs in `logging`.
+"""
+
+from functools import cache
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+_BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+# HTTP
+REQUESTS = Counter("crossdock_http_requests", "Requests answered", ["method", "route", "status"])
+LATENCY = Histogram(
+    "crossdock_http_request_seconds", "From the first byte to the last", ["method", "route"], buckets=_LATENCY
+)
+
+# commands
+QUEUE_DEPTH = Gauge("crossdock_queue_depth", "Commands that wait for a unit", ["command"])
+BATCH_SIZE = Histogram("crossdock_batch_size", "Commands coalesced into one unit", ["command"], buckets=_BATCH)
+
+# facts out
+OUTBOX_DEPTH = Gauge("crossdock_outbox_depth", "Committed events that Kafka has not acknowledged")
+OUTBOX_AGE = Gauge("crossdock_outbox_oldest_seconds", "Age of the oldest of them; 0 when there is none")
+RELAY_SENT = Counter("crossdock_relay_sent", "Events that Kafka has acknowledged")
+RELAY_RESTARTS = Counter("crossdock_relay_restarts", "Producers discarded after a send error or a lost lease")
+
+# facts in
+LAG_MESSAGES = Gauge("crossdock_consumer_lag_messages", "Behind the end", ["group", "topic", "partition"])
+LAG_SECONDS = Gauge(
+    "crossdock_consumer_lag_seconds", "Age of the last event handled; 0 at the end", ["group", "topic", "partition"]
+)
+CONSUMED = Counter("crossdock_consumer_events", "Events handled", ["group", "topic"])
+UNKNOWN_TYPES = Counter("crossdock_consumer_unknown_types", "Events skipped: a type not known here", ["group", "type"])
+STOPPED = Gauge(
+    "crossdock_consumer_stopped_partitions", "Partitions that wait for a person or a deployment", ["group", "topic"]
+)
+DEAD_LETTERS = Gauge("crossdock_dead_letters", "Dead letters by state", ["group", "state"])
+PARKED_KEYS = Gauge("crossdock_parked_keys", "Keys whose events are parked behind a dead letter", ["group"])
+
+# the business, as far as every service has it
+WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Orders that wait, by what for", ["reason"])
+WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "Since when the oldest of them waits", ["reason"])
+
+
+@cache
+def requests(method: str, route: str, status: str) -> Counter:
+    """`labels()` costs a lock and three strings; the children are few and live for ever."""
+    return REQUESTS.labels(method, route, status)
+
+
+@cache
+def latency(method: str, route: str) -> Histogram:
+    return LATENCY.labels(method, route)
+
+
+def exposition(registry: CollectorRegistry = REGISTRY) -> bytes:
+    return generate_latest(registry)

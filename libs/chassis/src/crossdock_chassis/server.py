@@ -1,0 +1,170 @@
+"""The port for machines that look after machines, and how a process ends.
+
+/livez    does it make progress          200, or 503 with the reason: restart it
+/readyz   should it get traffic          200, or 503 with the reason: send it elsewhere
+/metrics  Prometheus text
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from crossdock_chassis.http.protocol import BoundedProtocol
+from crossdock_chassis.observability import metrics
+from crossdock_chassis.settings import Settings
+
+Check = Callable[[], Awaitable[str | None]]
+"""None when all is well, else the reason why not, in a few words."""
+
+PATIENCE: Final = 2.0  # seconds; a check that takes longer is an answer
+
+log = logging.getLogger(__name__)
+
+
+async def well() -> str | None:
+    return None
+
+
+class Ops:
+    """`live` means progress and `ready` means the database, not Kafka: orders are taken while the broker is away."""
+
+    def __init__(self, *, live: Check = well, ready: Check = well) -> None:
+        self._live, self._ready = live, ready
+        self.unready: str | None = None  # why it should not be sent any work yet, or any more
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        match scope["path"]:
+            case "/livez":
+                await _answer(send, *await _checked(self._live))
+            case "/readyz" if self.unready:
+                await _answer(send, *_no(self.unready))
+            case "/readyz":
+                await _answer(send, *await _checked(self._ready))
+            case "/metrics":
+                await _answer(send, 200, metrics.exposition(), CONTENT_TYPE_LATEST)
+            case _:
+                await _answer(send, 404, b'{"status":"no such page"}')
+
+
+async def _checked(check: Check) -> tuple[int, bytes]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reason = await check()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if reason is None:
+        return 200, b'{"status":"ok"}'
+    return _no(reason)
+
+
+def _no(reason: str) -> tuple[int, bytes]:
+    return 503, json.dumps({"status": "no", "reason": reason}).encode()
+
+
+async def _answer(send: Send, status: int, body: bytes, media_type: str = "application/json") -> None:
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the process, which drains in an order; a server that took them would just stop."""
+        yield
+
+
+@contextmanager
+def signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets. A second signal ends the process at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def received() -> None:
+        stop.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, received)
+    try:
+        yield stop
+    finally:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, settings: Settings, port: int, variable: str) -> AsyncIterator[int]:
+    """The port it listens on, from the first line of the block; leaving it drains what is in flight, for at most
+    `drain_seconds`. Raises SystemExit with a sentence when the port is taken."""
+    bound = _bind(settings.host, port, variable)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        while not server.started and not running.done():
+            await asyncio.sleep(0.005)
+        yield bound.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await running
+
+
+def _bind(host: str, port: int, variable: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SystemExit(f"{variable}: cannot listen on {host}:{port}: {reason}.") from None
+    bound.setblocking(False)
+    return bound
+
+
+async def serve(api: ASGIApp | None, ops: Ops, settings: Settings, stop: asyncio.Event) -> None:
+    """Both ports until `stop`: readiness waits for the API's. Then in order: readiness says no, load balancers get
+    `unready_seconds` to notice, the API finishes what is in flight, and the ops port closes last. A worker has no API.
+
+    with signals() as stop:
+        await serve(service.api(), ops, settings, stop)
+    """
+    ops.unready = None if api is None else "starting"
+    async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT") as ops_port:
+        if api is None:
+            log.info("listening", extra={"ops_port": ops_port})
+            await stop.wait()
+            ops.unready = "draining"
+            return
+        async with listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT") as http_port:
+            log.info("listening", extra={"host": settings.host, "http_port": http_port, "ops_port": ops_port})
+            ops.unready = None
+            await stop.wait()
+            ops.unready = "draining"
+            log.info("draining", extra={"seconds": settings.drain_seconds})
+            await asyncio.sleep(settings.unready_seconds)

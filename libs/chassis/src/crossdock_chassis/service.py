@@ -1,0 +1,215 @@
+"""A service is a value; a process is one role of it."""
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TypeVar
+
+import uvloop
+from fastapi import APIRouter
+from sqlalchemy import MetaData
+
+from crossdock_chassis import housekeeping, server
+from crossdock_chassis.database.jobs import Job, Jobs, every
+from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.http import dead_letters
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.request import Verifier
+from crossdock_chassis.http.tokens import verifier_for
+from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging.consumer import Consumer
+from crossdock_chassis.messaging.inbox import Intake, dead_letter_topic
+from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
+from crossdock_chassis.messaging.relay import Relay
+from crossdock_chassis.observability import logging as logs
+from crossdock_chassis.observability import tracing
+from crossdock_chassis.problems import Problem
+from crossdock_chassis.settings import Settings, load
+from crossdock_events import CATALOGUE
+
+log = logging.getLogger(__name__)
+S = TypeVar("S", bound=Settings)
+
+PROGRESS_SECONDS = 60.0
+"""A worker in which something has not moved for this long is not alive: whoever watches it should restart it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Everything a service adds to the chassis. Tests take the same value that production runs.
+
+    `reaction_locks` takes all that the reactions to events of several types will lock, before the first of them.
+    `projections` are rebuilt from the beginning of their topics when `projection_generation` goes up.
+    """
+
+    name: str
+    settings: Settings
+    database: Database
+    metadata: MetaData
+    migrations: ModuleType
+    routers: Sequence[APIRouter] = ()
+    reactions: Sequence[Reaction] = ()
+    reaction_locks: Locks | None = None
+    projections: Sequence[Reaction] = ()
+    projection_generation: int = 1
+    jobs: Sequence[Job] = ()
+    problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+
+    def subscriptions(self) -> list[Subscription]:
+        found = []
+        if self.reactions:
+            found.append(Subscription(self.name, "reaction", self.reactions, CATALOGUE, self.reaction_locks))
+        if self.projections:
+            group = f"{self.name}.projections.{self.projection_generation}"
+            found.append(Subscription(group, "projection", self.projections, CATALOGUE))
+        return found
+
+    def topics(self) -> frozenset[str]:
+        """All that must exist before its worker starts: those it reads, those it owns, and its dead-letter topics."""
+        subscriptions = self.subscriptions()
+        read = {topic for subscription in subscriptions for topic in subscription.topics}
+        owned = {topic.name for topic in CATALOGUE.topics() if topic.owner == self.name}
+        return frozenset(read | owned | set(self.dead_letter_topics()))
+
+    def dead_letter_topics(self) -> list[str]:
+        return sorted(
+            dead_letter_topic(topic, subscription.group)
+            for subscription in self.subscriptions()
+            if subscription.kind == "reaction"
+            for topic in subscription.topics
+        )
+
+    def api(self, verifier: Verifier | None = None) -> Api:
+        """The HTTP application: routes, problems, auth; health and metrics sit on the ops port."""
+        settings = self.settings
+        intakes = {subscription.group: Intake(subscription) for subscription in self.subscriptions()}
+        own = [dead_letters.routes(self.database, intakes)] if intakes else []
+        return Api(
+            self.name,
+            [*self.routers, *own],
+            verifier=verifier or verifier_for(settings),
+            problems=self.problems,
+            max_body_bytes=settings.max_body_bytes,
+        )
+
+    def consumers(self) -> list[Consumer]:
+        return [Consumer(self.database, self.settings.kafka, each) for each in self.subscriptions()]
+
+
+def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
+    async def ready() -> str | None:
+        async with service.database.unit() as unit:
+            await unit.sql.execute("SELECT 1")
+        return None
+
+    return ready
+
+
+@asynccontextmanager
+async def _watching(service: Service) -> AsyncIterator[None]:
+    """Keeps an eye on the outbox, so that the API sheds before the disk fills."""
+
+    async def watch() -> None:
+        while True:
+            try:
+                await housekeeping.look_at_outbox(service.database)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("cannot look at the outbox: %s", error)
+            await asyncio.sleep(1)
+
+    service.database.pressure.outbox_limit = service.settings.outbox_depth_limit
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await service.database.close()
+
+
+async def _api(service: Service) -> None:
+    async with _watching(service):
+        with server.signals() as stop:
+            await server.serve(service.api(), server.Ops(ready=_ready(service)), service.settings, stop)
+
+
+async def _worker(service: Service) -> None:
+    """Relay, consumers and jobs, until SIGTERM has drained them. One that fails ends the process."""
+    settings = service.settings
+    await clients.check_topics(settings.kafka, service.topics())
+    relay = Relay(service.database.dsn, settings.kafka, service.name)
+    consumers = service.consumers()
+    house = [every(3600, housekeeping.keep_house), every(5, housekeeping.look_at_dead_letters)]
+    jobs = Jobs(service.database, [*service.jobs, *house])
+    parts: dict[str, Relay | Consumer] = {each.subscription.group: each for each in consumers} | {"relay": relay}
+    database_ready = _ready(service)
+
+    async def live() -> str | None:
+        stuck = [name for name, part in parts.items() if time.monotonic() - part.progressed > PROGRESS_SECONDS]
+        return f"no progress: {', '.join(stuck)}" if stuck else None
+
+    async def ready() -> str | None:
+        waiting = [consumer.subscription.group for consumer in consumers if not consumer.ready]
+        return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
+
+    async with _watching(service), asyncio.TaskGroup() as group:
+        with server.signals() as stop:
+            running = [group.create_task(part.run(stop)) for part in (*parts.values(), jobs)]
+            await server.serve(None, server.Ops(live=live, ready=ready), settings, stop)
+            await asyncio.wait(running)
+
+
+async def _migrate(service: Service) -> None:
+    from crossdock_chassis.database import migrate  # noqa: PLC0415  (alembic takes a quarter of a second to import)
+
+    await migrate.migrate_async(service.settings.postgres, service.migrations)
+    async with service.database.unit() as unit:
+        await housekeeping.make_outbox_partitions(unit.sql)
+    await service.database.close()
+
+
+async def _openapi(service: Service) -> None:
+    json.dump(service.api().openapi(), sys.stdout, indent=2, sort_keys=True)
+    print()
+
+
+ROLES = {"api": _api, "worker": _worker, "migrate": _migrate, "openapi": _openapi}
+
+
+def _quieten_collector() -> None:
+    """What was imported and built lives as long as the process, and a batch of a thousand orders holds 150,000 objects
+    that reference counts free. Walking both again and again cost a quarter of a worker's time, and 100 ms at once. What
+    does form cycles is collected when so much more has gathered than a batch holds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
+
+
+def main(build: Callable[[S], Service], settings: type[S]) -> None:
+    """`python -m order_service api|worker|migrate|openapi`"""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=ROLES)
+    role = parser.parse_args().role
+    loaded = load(settings)
+    service = build(loaded)
+    logs.configure(service.name, role, loaded.log_level)
+    tracing.configure(service.name, role, loaded.otlp_endpoint)
+    _quieten_collector()
+    try:
+        uvloop.run(ROLES[role](service))
+    except Exception as error:
+        log.critical("%s %s ends: %s: %s", service.name, role, type(error).__name__, error, exc_info=error)
+        raise SystemExit(1) from None
+    finally:
+        tracing.shutdown()

@@ -1,0 +1,175 @@
+"""A pytest plugin for the tests of any service: its own database, its HTTP, its reactions.
+
+Put `pytest_plugins = ["crossdock_chassis.testing"]` into the root conftest and give it a session fixture
+`postgres_admin`: the DSN of a real server's administrator.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from crossdock_chassis import housekeeping
+from crossdock_chassis.database import migrate
+from crossdock_chassis.database.unit import Unit
+from crossdock_chassis.http.request import Caller
+from crossdock_chassis.http.tokens import refused
+from crossdock_chassis.ids import new_id
+from crossdock_chassis.messaging.inbox import Intake, Record
+from crossdock_chassis.service import Service
+from crossdock_chassis.settings import Settings
+from crossdock_events import Cause, Envelope, Event
+
+S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+
+_templates: dict[tuple[str, str], str] = {}
+
+
+class Fresh(Protocol):
+    async def __call__(self, build: Callable[[S], Service], settings: type[S], **overrides: Any) -> Service: ...
+
+
+@pytest.fixture
+async def fresh(postgres_admin: str) -> AsyncIterator[Fresh]:
+    """`service = await fresh(build, Settings)`: the service on a migrated database of its own, gone after the test."""
+    made: list[Service] = []
+
+    async def make(build: Callable[[S], Service], settings: type[S], **overrides: Any) -> Service:
+        given = {"kafka": "127.0.0.1:1", "issuer": "http://127.0.0.1:1", **overrides}
+        name = f"t_{new_id().hex}"
+        template = await _template(postgres_admin, build, settings, given)
+        async with _admin(postgres_admin) as admin:
+            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        service = build(settings(postgres=_database_in(postgres_admin, name), **given))
+        made.append(service)
+        return service
+
+    yield make
+    async with _admin(postgres_admin) as admin:
+        for service in made:
+            await service.database.close()
+            await admin.execute(f'DROP DATABASE "{urlsplit(service.settings.postgres).path[1:]}" WITH (FORCE)')
+
+
+async def _template(admin_dsn: str, build: Callable[[S], Service], settings: type[S], given: dict[str, Any]) -> str:
+    """Migrated once a session for each service; a copy of it costs tens of milliseconds."""
+    known = admin_dsn, build.__module__
+    if known not in _templates:
+        name = f"template_{new_id().hex}"
+        async with _admin(admin_dsn) as admin:
+            await admin.execute(f'CREATE DATABASE "{name}"')
+        service = build(settings(postgres=_database_in(admin_dsn, name), **given))
+        await migrate.migrate_async(service.settings.postgres, service.migrations)
+        async with service.database.unit() as unit:
+            await housekeeping.make_outbox_partitions(unit.sql)
+        await service.database.close()
+        _templates[known] = name
+    return _templates[known]
+
+
+class Clients(Protocol):
+    def __call__(self, service: Service, partner: str = "acme", scopes: Iterable[str] = ()) -> httpx.AsyncClient: ...
+
+
+class _Known:
+    """Takes `Bearer partner scope scope …` at its word; real tokens are the tests' of `http.tokens`."""
+
+    def known(self, authorization: bytes) -> Caller | None:
+        kind, *words = authorization.decode().split()
+        if kind != "Bearer" or not words:
+            return None
+        return Caller(words[0], frozenset(words[1:]), f"client-of-{words[0]}")
+
+    async def verify(self, authorization: bytes) -> Caller:
+        raise refused("not a token of these tests")
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    """`client = clients(service, partner="acme", scopes=("orders:write",))`: HTTP to the service without a socket."""
+    opened: list[httpx.AsyncClient] = []
+    apps: dict[int, Any] = {}
+
+    def client(service: Service, partner: str = "acme", scopes: Iterable[str] = ()) -> httpx.AsyncClient:
+        app = apps.setdefault(id(service), service.api(_Known()))
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        headers = {"authorization": f"Bearer {' '.join([partner, *scopes])}"}
+        opened.append(httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers))
+        return opened[-1]
+
+    yield client
+    for each in opened:
+        await each.aclose()
+
+
+class Deliver(Protocol):
+    async def __call__(self, service: Service, *events: Event | Envelope[Event]) -> list[Event]: ...
+
+
+@pytest.fixture
+def deliver() -> Iterator[Deliver]:
+    """`published = await deliver(service, *events)`: as its consumers would take them from Kafka, each event twice.
+
+    One batch, one transaction per subscription, then the same records once more. Answers what was published in turn.
+    """
+    sequences: dict[tuple[str, str], int] = defaultdict(int)
+    offsets: dict[str, int] = defaultdict(int)
+
+    def enveloped(event: Event | Envelope[Event]) -> Envelope[Event]:
+        if isinstance(event, Envelope):
+            return event
+        lane = event.topic.name, event.key
+        sequences[lane] += 1
+        return envelope_of(event, sequence=sequences[lane])
+
+    def record(envelope: Envelope[Event]) -> Record:
+        offsets[envelope.event.topic.name] += 1
+        return Record(envelope.encode(), 0, offsets[envelope.event.topic.name], envelope.time.timestamp())
+
+    async def hand_over(service: Service, *events: Event | Envelope[Event]) -> list[Event]:
+        records = [record(enveloped(event)) for event in events]
+        published: list[Event] = []
+        for _ in range(2):
+            for subscription in service.subscriptions():
+                mine = [each for each in records if each.message.topic in subscription.topics]
+                async with service.database.unit() as unit:
+                    await Intake(subscription).take(unit, mine, careful=False)
+                published += [envelope.event for envelope in unit.published]
+        return published
+
+    yield hand_over
+
+
+def envelope_of(
+    event: Event, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
+) -> Envelope[Event]:
+    """An event as its owner would send it."""
+    unit = Unit(source or event.topic.owner, None, None)  # type: ignore[arg-type]  # nothing is sent
+    return unit.publish(event, sequence=sequence, cause=Cause(correlation_id or new_id()))
+
+
+async def published(service: Service) -> Sequence[asyncpg.Record]:
+    """The outbox, oldest first: what the relay would send."""
+    async with service.database.unit() as unit:
+        rows: Sequence[asyncpg.Record] = await unit.sql.fetch("SELECT * FROM outbox ORDER BY id")
+    return rows
+
+
+@asynccontextmanager
+async def _admin(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _database_in(dsn: str, name: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))

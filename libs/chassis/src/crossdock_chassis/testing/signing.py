@@ -1,0 +1,79 @@
+"""Tokens for tests: good ones, expired ones, foreign ones and forged ones, and a verifier that needs no network."""
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import uuid4
+
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
+from joserfc.util import urlsafe_b64encode
+
+from crossdock_chassis.http.tokens import Key, StaticKeys, TokenVerifier
+
+
+class Signer:
+    """One key and whose it is.
+
+    issuer = Signer.generate()
+    issuer.token("acme", ["orders:write"])                     # good
+    issuer.token("acme", claims={"exp": 1})                    # expired; a claim that is None is left out
+    Signer.generate().token("acme", kid=issuer.kid)            # forged: says it was signed with the other's key
+    Api(…, verifier=issuer.verifier())                         # an application that trusts this issuer alone
+    """
+
+    def __init__(self, key: Key, *, issuer: str = "https://issuer.test", audience: str = "crossdock") -> None:
+        key.ensure_kid()
+        self.key, self.issuer, self.audience = key, issuer, audience
+        self.algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
+
+    @classmethod
+    def generate(cls, algorithm: str = "ES256", *, issuer: str = "https://issuer.test") -> "Signer":
+        key: Key = RSAKey.generate_key(2048) if algorithm == "RS256" else ECKey.generate_key("P-256")
+        return cls(key, issuer=issuer)
+
+    @property
+    def kid(self) -> str:
+        return str(self.key.kid)
+
+    def jwks(self) -> dict[str, Any]:
+        """What the issuer publishes: never the private part."""
+        return {"keys": [{**self.key.as_dict(private=False), "use": "sig", "alg": self.algorithm, "kid": self.kid}]}
+
+    def verifier(self) -> TokenVerifier:
+        """One that trusts this key alone, without a network."""
+        return TokenVerifier(StaticKeys(self.jwks()), issuer=self.issuer, audience=self.audience)
+
+    def token(
+        self,
+        partner: str,
+        scopes: Collection[str] = (),
+        *,
+        client_id: str | None = None,
+        lifetime: int = 3600,
+        claims: Mapping[str, Any] | None = None,
+        kid: str | None = None,
+    ) -> str:
+        now = int(time.time())
+        client = client_id or partner
+        all_claims = {
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": client,
+            "client_id": client,
+            "partner": partner,
+            "scope": " ".join(scopes),
+            "iat": now,
+            "exp": now + lifetime,
+            "jti": str(uuid4()),
+            **(claims or {}),
+        }
+        stated = {name: value for name, value in all_claims.items() if value is not None}
+        header = {"alg": self.algorithm, "kid": kid or self.kid}
+        return jwt.encode(header, stated, self.key, algorithms=[self.algorithm], default_type="at+jwt")
+
+    def unsigned(self, partner: str) -> str:
+        """`alg: none`, which must never be believed."""
+        payload = self.token(partner).split(".")[1]
+        header = urlsafe_b64encode(b'{"alg":"none"}').decode()
+        return f"{header}.{payload}."
