@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 # Each process has servers of its own. What runs a whole stack stays alone.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
-UNITS := libs services deploy/local/tests bench/tests
+UNITS := libs services cli/tests deploy/local/tests bench/tests
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -53,12 +53,12 @@ types: install  ## mypy, strict
 contracts: install  ## event contracts, imports between packages, generated files
 	@$(RUN) crossdock_events check
 	@$(BIN)/lint-imports
-	@$(RUN) crossdock_local.checks
+	@$(RUN) crossdock_cli.contracts
 
 generate: install  ## write the generated files anew: schemas, examples, AsyncAPI, OpenAPI, pages (BREAK=1: even if it breaks clients)
 	@$(RUN) crossdock_events freeze
 	@for each in asyncapi topics docs; do $(RUN) crossdock_events $$each --write || exit 1; done
-	@$(RUN) crossdock_local.checks write $(if $(BREAK),--break)
+	@$(RUN) crossdock_cli.contracts write $(if $(BREAK),--break)
 
 bench: install  ## one run, one table
 	@$(RUN) bench

@@ -12,7 +12,7 @@ from bench.helper import HelperFailed
 from bench.house import BenchFailed, house
 from bench.profile import NoProfiler, Profile, watching
 from bench.run import BATCH_CONNECTIONS, FULL, TINY, run
-from crossdock_local.errors import Refused
+from crossdock_cli.errors import Refused
 
 SHOWN = 30
 

@@ -14,8 +14,8 @@ from bench.results import Results, Row
 from bench.statistics import middle, percentile
 from bench.twin import common as twin
 from bench.twin.prepare import prepare
-from crossdock_local import jars
-from crossdock_local.postgres import MAJOR
+from crossdock_local.servers import jars
+from crossdock_local.servers.postgres import MAJOR
 from order_service.orders.batch import GROUP
 
 WORKERS = ("order-service.worker", "inventory-service.worker")

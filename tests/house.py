@@ -13,10 +13,10 @@ import asyncpg
 import httpx
 from aiokafka import AIOKafkaProducer
 
+from crossdock_cli.verify import Known, Report, verify
+from crossdock_cli.verify.log import Entry, Log, Place, Reader
 from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_local.stack import Stack
-from crossdock_local.verify import Known, Report, verify
-from crossdock_local.verify.log import Entry, Log, Place, Reader
 
 ORDERS, INVENTORY = "order-service", "inventory-service"
 SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write", "ops")

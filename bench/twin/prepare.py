@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench import goods
 from bench.twin import common
 from bench.twin.models import Inventory, Orders, Stock
-from crossdock_local.kafka import Topics, TopicSpec
+from crossdock_local.servers.kafka import Topics, TopicSpec
 
 
 def prepare(bootstrap: str, orders: str, inventory: str, catalogue: goods.Catalogue) -> None:

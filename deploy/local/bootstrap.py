@@ -39,7 +39,7 @@ def main(command):
 
 def packages():
     """The repository's own packages, found, so that a new service needs no entry anywhere."""
-    places = ("libs/*", "services/*", "deploy/local")
+    places = ("libs/*", "services/*", "cli", "deploy/local")
     return sorted(os.path.dirname(file) for place in places for file in glob.glob(place + "/pyproject.toml"))
 
 

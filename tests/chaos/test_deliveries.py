@@ -9,9 +9,9 @@ import httpx
 from house import INVENTORY, LOCATIONS, ORDERS, Body, House, eventually, order
 from load import load
 
+from crossdock_cli.verify import ORDERS as PLACING
 from crossdock_events import CATALOGUE, Message
 from crossdock_events.orders import OrderEvent
-from crossdock_local.verify import ORDERS as PLACING
 
 TOPIC = OrderEvent.topic.name
 RACERS = 32

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from house import INVENTORY, ORDERS, House, eventually, order
 
 from crossdock_events.orders import OrderEvent, OrderPlaced
-from crossdock_local.postgres import database_in
+from crossdock_local.servers.postgres import database_in
 
 TOPIC = OrderEvent.topic.name
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 import httpx
 from house import INVENTORY, ORDERS, Body, House, eventually, order
 
+from crossdock_cli.verify.log import Place
 from crossdock_events import Message
 from crossdock_events.orders import OrderCancelled, OrderEvent
 from crossdock_events.reservations import ReservationEvent
-from crossdock_local.verify.log import Place
 
 TOPIC = OrderEvent.topic.name
 

@@ -9,11 +9,11 @@ import pytest
 from house import INVENTORY, House, eventually
 from rich.console import Console
 
-from crossdock_local.replay import Summary, show
-from crossdock_local.replay.data import THE_DAY, Basket, Day, Product, Sale
-from crossdock_local.replay.orders import clean
-from crossdock_local.replay.play import play
-from crossdock_local.replay.stock import CASE, NORTH
+from crossdock_cli.replay import Summary, show
+from crossdock_cli.replay.data import THE_DAY, Basket, Day, Product, Sale
+from crossdock_cli.replay.orders import clean
+from crossdock_cli.replay.play import play
+from crossdock_cli.replay.stock import CASE, NORTH
 
 OPENING = datetime(2017, 12, 23, 9)
 

@@ -15,13 +15,13 @@ import pytest
 from house import INVENTORY, ORDERS, Body, House, order
 
 from crossdock_chassis.testing import envelope_of
+from crossdock_cli.verify import Check, Known, Report, Subject, delivery, examine, orders, promises, stock
+from crossdock_cli.verify.books import Books
+from crossdock_cli.verify.log import Log
 from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderConfirmed, OrderEvent
 from crossdock_events.reservations import ReservationEvent
-from crossdock_local.postgres import database_in
-from crossdock_local.verify import Check, Known, Report, Subject, delivery, examine, orders, promises, stock
-from crossdock_local.verify.books import Books
-from crossdock_local.verify.log import Log
+from crossdock_local.servers.postgres import database_in
 
 
 @dataclass

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from crossdock_cli.waiting import wait_until
 from crossdock_local.layout import Home
-from crossdock_local.processes import wait_until
 
 Done = subprocess.CompletedProcess[str]
 
@@ -21,7 +21,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def crossdock(environment: dict[str, str], *words: str) -> Done:
-    command = [sys.executable, "-c", "from crossdock_local.cli import main; main()", *words]
+    command = [sys.executable, "-c", "from crossdock_cli.app import main; main()", *words]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False
     )
@@ -78,7 +78,7 @@ def test_logs_are_shown_by_name_and_unknown_names_refused(environment: dict[str,
 def test_logs_can_be_followed(environment: dict[str, str], home: Path) -> None:
     log = Home(home).logs / "kafka.log"
     log.write_text("before\n")
-    command = [sys.executable, "-u", "-c", "from crossdock_local.cli import main; main()", "logs", "kafka", "-f"]
+    command = [sys.executable, "-u", "-c", "from crossdock_cli.app import main; main()", "logs", "kafka", "-f"]
     with (home / "out").open("w") as out, subprocess.Popen(command, env=environment, stdout=out) as follower:
         try:
             assert wait_until(lambda: "before" in (home / "out").read_text(), 20)

@@ -15,11 +15,11 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.exceptions import ContainerConnectException
 
-from crossdock_local.containers import Container, ContainerPostgres, broker_settings, engine_answers, reached
-from crossdock_local.errors import Refused
-from crossdock_local.kafka import SETTINGS
+from crossdock_cli.errors import Refused
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST
+from crossdock_local.servers.containers import Container, ContainerPostgres, broker_settings, engine_answers, reached
+from crossdock_local.servers.kafka import SETTINGS
 
 
 class Engine:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crossdock_local import jars
-from crossdock_local.errors import Refused
+from crossdock_cli.errors import Refused
+from crossdock_local.servers import jars
 
 
 def test_the_list_pins_the_broker_and_its_log_with_everything_they_bring() -> None:

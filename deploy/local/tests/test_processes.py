@@ -10,10 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crossdock_local.errors import Refused
+from crossdock_cli.errors import Refused
+from crossdock_cli.waiting import wait_until
 from crossdock_local.layout import Home
 from crossdock_local.ports import FREE_RANGE, HOST, Ports, is_free, require_free
-from crossdock_local.processes import Process, Program, wait_until
+from crossdock_local.processes import Process, Program
 
 IDLE = "import signal, pathlib; pathlib.Path('up').touch(); signal.pause()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {IDLE}"

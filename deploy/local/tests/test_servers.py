@@ -15,12 +15,12 @@ import asyncpg
 import psutil
 import pytest
 
-from crossdock_local.errors import Refused
-from crossdock_local.kafka import Kafka, TopicSpec
+from crossdock_cli.errors import Refused
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, Ports
-from crossdock_local.postgres import Postgres, database_in
 from crossdock_local.servers import Servers, engine_for_tests, together
+from crossdock_local.servers.kafka import Kafka, TopicSpec
+from crossdock_local.servers.postgres import Postgres, database_in
 
 ISOLATED = (asyncpg.exceptions.InsufficientPrivilegeError, asyncpg.exceptions.InvalidAuthorizationSpecificationError)
 
@@ -163,7 +163,7 @@ def test_another_server_behind_the_port_is_noticed_before_anything_is_created(ho
 
 
 def test_a_data_folder_is_made_whole_or_not_at_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossdock_local.postgres.OPTIONS", ("--no-such-option",))
+    monkeypatch.setattr("crossdock_local.servers.postgres.OPTIONS", ("--no-such-option",))
     with pytest.raises(Refused, match="data folder could not be made") as refused:
         Postgres(Home(home), 1).prepare()
     assert "no-such-option" in refused.value.details

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from crossdock_local import services
-from crossdock_local.errors import Refused
+from crossdock_cli import discovery
+from crossdock_cli.errors import Refused
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.services import Installed
 from crossdock_local.stack import Stack
@@ -71,7 +71,9 @@ def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (package / f"{name}.py").write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
-    monkeypatch.setattr(services, "installed", lambda: [Installed("toy-service", "toy_service", "toy_service.service")])
+    monkeypatch.setattr(
+        discovery, "installed", lambda: [Installed("toy-service", "toy_service", "toy_service.service")]
+    )
     yield
     for name in ("toy_service", "toy_service.service"):
         sys.modules.pop(name, None)
@@ -232,7 +234,9 @@ def test_default_ports_are_those_of_the_plan(toy: None, home: Path) -> None:
 def test_one_s_own_servers_come_from_the_environment(toy: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSDOCK_KAFKA", "10.1.1.1:9092")
     monkeypatch.setenv("CROSSDOCK_POSTGRES", "postgresql://admin:pw@10.1.1.2:5432/postgres")
-    stack = Stack.from_environment(home / "s", Ports.free())
+    monkeypatch.setenv("CROSSDOCK_HOME", str(home / "s"))
+    monkeypatch.setenv("CROSSDOCK_PORTS", "free")
+    stack = Stack.current()
     assert stack.kafka == "10.1.1.1:9092"
     assert stack.dsn("toy-service").rpartition("@")[2] == "10.1.1.2:5432/toy_service"
     assert [handle.name for handle in stack.handles()] == ["issuer", "toy-service.api", "toy-service.worker"]

@@ -21,9 +21,9 @@ from pydantic import BaseModel
 
 from crossdock_chassis import Coalescer, Unit
 from crossdock_chassis.http.application import Api
-from crossdock_chassis.http.request import CURRENT
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import metrics, tracing
+from crossdock_chassis.observability.context import REQUEST_ID
 from crossdock_chassis.testing.signing import Signer
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -192,8 +192,7 @@ async def test_a_unit_is_linked_to_every_caller_in_it_and_logs_for_none(
     door: Coalescer[int, Seen] = Coalescer(database, handler, Seen, name="place")
 
     async def call(n: int, parent: str) -> None:
-        caller: Any = SimpleNamespace(request_id="one-of-many")
-        CURRENT.set(caller)
+        REQUEST_ID.set("one-of-many")
         with tracing.span("request", parents=[parent]):
             assert (await door(n)).result.n == n
 

@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from crossdock_local.errors import Refused
-
-
-def checkout() -> Path:
-    """The folder of the clone this package is installed from, else the working folder."""
-    for folder in Path(__file__).resolve().parents:
-        if (folder / "deploy" / "local").is_dir() and (folder / "libs").is_dir():
-            return folder
-    return Path.cwd()
+from crossdock_cli.clone import checkout
+from crossdock_cli.errors import Refused
 
 
 def default_home() -> Path:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from crossdock_local.errors import Refused
+from crossdock_cli.errors import Refused
 
 HOST = "127.0.0.1"
 FIXED = {"postgres": 8432, "kafka": 8492, "kafka-controller": 8493, "issuer": 8400}

@@ -4,7 +4,6 @@ import json
 import os
 import signal as signals
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from pathlib import Path
 
 import psutil
 
-from crossdock_local.errors import Refused
+from crossdock_cli.errors import Refused
+from crossdock_cli.waiting import wait_until
 from crossdock_local.layout import Home
 
 # The kernel counts start times from boot; a stepped clock moves what psutil derives from them.
 CLOCK_STEP_SECONDS = 2.0
-POLL_SECONDS = 0.1
 TAIL_LINES = 15
 
 
@@ -30,16 +29,6 @@ class Program:
     cwd: Path | None = None
     user: int | None = None
     group: int | None = None
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """True as soon as the condition holds, False when it did not within the time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
 
 
 class Process:

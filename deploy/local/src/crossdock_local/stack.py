@@ -7,20 +7,23 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from crossdock_cli import discovery
+from crossdock_cli.discovery import Installed
+from crossdock_cli.errors import Refused
+from crossdock_cli.progress import SILENT, Report, step
 from crossdock_events import CATALOGUE
 from crossdock_local import services
-from crossdock_local.errors import Refused
-from crossdock_local.kafka import TopicSpec
-from crossdock_local.layout import Home
+from crossdock_local.layout import Home, default_home
 from crossdock_local.ports import HOST, Ports, require_free
 from crossdock_local.processes import Process, Program
-from crossdock_local.report import SILENT, Report, step
 from crossdock_local.servers import Engine, Handle, Servers, together
+from crossdock_local.servers.kafka import TopicSpec
 
 AUDIENCE = "crossdock"
 PREPARED = "prepared.json"
@@ -66,11 +69,15 @@ class Stack:
         self._extra: dict[str, Process] = {}
 
     @classmethod
-    def from_environment(cls, home: Path, ports: Ports) -> Self:
-        """With the person's own PostgreSQL and Kafka where CROSSDOCK_POSTGRES and CROSSDOCK_KAFKA name them."""
+    def current(cls) -> Self:
+        """Return the stack of the person at this terminal, as the environment describes it.
+
+        CROSSDOCK_HOME names its folder, CROSSDOCK_PORTS=free gives a second stack its own ports, CROSSDOCK_POSTGRES and
+        CROSSDOCK_KAFKA name servers to use instead of starting some.
+        """
         return cls(
-            home,
-            ports,
+            default_home(),
+            Ports.free() if os.environ.get("CROSSDOCK_PORTS") == "free" else Ports.fixed(),
             own_postgres=os.environ.get("CROSSDOCK_POSTGRES") or None,
             own_kafka=os.environ.get("CROSSDOCK_KAFKA") or None,
         )
@@ -133,8 +140,8 @@ class Stack:
         prepared = self._prepared()
         return [
             service.name
-            for service in services.installed()
-            if service.name in prepared and prepared[service.name] != services.fingerprint(service)
+            for service in discovery.installed()
+            if service.name in prepared and prepared[service.name] != discovery.fingerprint(service)
         ]
 
     @property
@@ -174,6 +181,10 @@ class Stack:
             for partner in partners
         }
 
+    def note_replayed(self) -> None:
+        """The trading day is in its databases now: the next `up` need not replay it."""
+        self.home.replayed.write_text(json.dumps({"at": datetime.now().astimezone().isoformat()}))
+
     # Up and down
 
     def up(self, names: list[str] | None = None, report: Report = SILENT) -> None:
@@ -185,7 +196,7 @@ class Stack:
             before = {handle.name for handle in self.handles() if handle.alive}
             if not before:
                 self.ports.forget()
-            wanted = services.chosen(names)
+            wanted = discovery.chosen(names)
             self._require_free_ports(wanted, before)
             try:
                 self._start(wanted, report)
@@ -219,9 +230,9 @@ class Stack:
 
     # How
 
-    def _start(self, wanted: list[services.Installed], report: Report) -> None:
+    def _start(self, wanted: list[Installed], report: Report) -> None:
         prepared = self._prepared()
-        fresh = [service for service in wanted if prepared.get(service.name) != services.fingerprint(service)]
+        fresh = [service for service in wanted if prepared.get(service.name) != discovery.fingerprint(service)]
         dead_letters: list[TopicSpec] = []
 
         def servers() -> None:
@@ -241,7 +252,7 @@ class Stack:
         if fresh:
             migrations = [self._migration(service, report) for service in fresh]
             together([lambda: self._create_topics(dead_letters, report), *migrations])
-            self._keep_prepared(prepared | {service.name: services.fingerprint(service) for service in fresh})
+            self._keep_prepared(prepared | {service.name: discovery.fingerprint(service) for service in fresh})
         together([self._started(process, report) for process in self._processes_of(wanted)])
 
     def _prepared(self) -> dict[str, str]:
@@ -274,7 +285,7 @@ class Stack:
         with step(report, f"{len(own)} topics, {len(dead_letters)} for dead letters"):
             self.servers.topics.ensure([*own, *dead_letters])
 
-    def _migration(self, service: services.Installed, report: Report) -> Callable[[], None]:
+    def _migration(self, service: Installed, report: Report) -> Callable[[], None]:
         def migrate() -> None:
             with step(report, f"{service.name}: database migrated"):
                 services.migrate(self.home, service, self._environment_of(service))
@@ -297,7 +308,7 @@ class Stack:
         together([handle.stop for handle in handles if handle.name not in servers])
         together([handle.stop for handle in handles if handle.name in servers])
 
-    def _require_free_ports(self, wanted: list[services.Installed], running: set[str]) -> None:
+    def _require_free_ports(self, wanted: list[Installed], running: set[str]) -> None:
         self.servers.require_free_ports()
         ports: list[tuple[str, int]] = []
         if wanted and "issuer" not in running:
@@ -310,7 +321,7 @@ class Stack:
                     ports.append((f"{service.name}.{role}", services.port_of(self.ports, service, role)))
         require_free(ports)
 
-    def _environment_of(self, service: services.Installed) -> dict[str, str]:
+    def _environment_of(self, service: Installed) -> dict[str, str]:
         return self._environment | {
             "CROSSDOCK_POSTGRES": self.servers.databases.dsn(service.package),
             "CROSSDOCK_KAFKA": self.kafka,
@@ -319,7 +330,7 @@ class Stack:
             "CROSSDOCK_HOST": HOST,
         }
 
-    def _processes_of(self, wanted: Sequence[services.Installed]) -> list[Process]:
+    def _processes_of(self, wanted: Sequence[Installed]) -> list[Process]:
         return [
             services.process_of(self.home, self.ports, service, role, self._environment_of(service))
             for service in wanted
@@ -327,7 +338,7 @@ class Stack:
         ]
 
     def _service_processes(self) -> list[Process]:
-        return self._processes_of(services.installed())
+        return self._processes_of(discovery.installed())
 
     @cached_property
     def _issuer(self) -> Process:
@@ -345,8 +356,8 @@ class Stack:
             ready=lambda: services.answers_ok(port, "/.well-known/openid-configuration"),
         )
 
-    def _installed(self, name: str) -> services.Installed:
-        return services.chosen([name])[0]
+    def _installed(self, name: str) -> Installed:
+        return discovery.chosen([name])[0]
 
     def _address(self, name: str) -> str:
         if name == "postgres":
@@ -367,3 +378,12 @@ class Stack:
             except BlockingIOError:
                 raise Refused(f"Another crossdock command is starting or stopping {self.home.root}.") from None
             yield
+
+
+def running() -> Stack:
+    """The stack of the person at this terminal, for commands that work on any installation. Raises Refused when nothing
+    of it runs."""
+    stack = Stack.current()
+    if not any(handle.alive for handle in stack.handles()):
+        raise Refused("Crossdock is not running: `make up` starts it.")
+    return stack

@@ -23,9 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossdock_chassis.http.auth import Guard
 from crossdock_chassis.http.hot_route import JSON, HotRoute, is_json, strict_json
-from crossdock_chassis.http.request import CURRENT, KEY, RequestState, Verifier, route_template
+from crossdock_chassis.http.request import KEY, RequestState, Verifier, route_template
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics, tracing
+from crossdock_chassis.observability.context import REQUEST_ID
 from crossdock_chassis.problems import (
     INTERNAL,
     MALFORMED_REQUEST,
@@ -80,7 +81,7 @@ class Front:
             headers, request_id, correlation, traceparent, self._problems, self._verifier, self._body_limit
         )
         scope[KEY] = state
-        current, trace = CURRENT.set(state), tracing.CURRENT.set(traceparent)
+        current, trace = REQUEST_ID.set(request_id), tracing.CURRENT.set(traceparent)
         status = 0
 
         async def numbered(message: Message) -> None:
@@ -122,7 +123,7 @@ class Front:
         finally:
             _count(scope, status or 500, perf_counter() - began, span)
             tracing.CURRENT.reset(trace)
-            CURRENT.reset(current)
+            REQUEST_ID.reset(current)
 
     def _bounded(self, scope: Scope, receive: Receive, state: RequestState) -> Receive:
         """The receive channel that routes get. It refuses before the first byte what is announced too large, counts

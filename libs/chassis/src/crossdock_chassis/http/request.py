@@ -1,7 +1,6 @@
 """What one HTTP request carries along with it, from the first byte to the last log line."""
 
 from collections.abc import Mapping, MutableMapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -72,9 +71,6 @@ class RequestState:
         """By its lower case name."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
-
-
-CURRENT: Final[ContextVar[RequestState | None]] = ContextVar("crossdock_request", default=None)
 
 
 def state_of(request: Request) -> RequestState:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import structlog
 
-from crossdock_chassis.http.request import CURRENT
 from crossdock_chassis.observability import tracing
+from crossdock_chassis.observability.context import REQUEST_ID
 
 _SECRET_NAMES: Final = frozenset(
     {"authorization", "token", "access_token", "client_secret", "secret", "password", "cookie", "body", "dsn"}
@@ -28,8 +28,8 @@ def configure(service: str, role: str, level: str = "info") -> None:
 
     def whose(_logger: object, _method: str, line: Line) -> Line:
         line["service"], line["role"] = service, role
-        if (request := CURRENT.get()) is not None:
-            line.setdefault("request_id", request.request_id)
+        if (request_id := REQUEST_ID.get()) is not None:
+            line.setdefault("request_id", request_id)
         if (trace_id := tracing.trace_id(tracing.current_traceparent())) is not None:
             line.setdefault("trace_id", trace_id)
         return line

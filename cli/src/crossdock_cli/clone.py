@@ -1,0 +1,11 @@
+"""The clone that the packages are installed from."""
+
+from pathlib import Path
+
+
+def checkout() -> Path:
+    """The folder of the clone this package is installed from, else the working folder."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "deploy" / "local").is_dir() and (folder / "libs").is_dir():
+            return folder
+    return Path.cwd()

@@ -1,0 +1,13 @@
+from rich.console import Console
+
+from crossdock_cli import installation
+from crossdock_cli import verify as checker
+from crossdock_cli.errors import Refused
+
+
+def verify() -> None:
+    """Check that no order was lost, no stock oversold, nothing done twice and every level explained."""
+    report = checker.verify(installation.current())
+    Console(highlight=False).print(str(report))
+    if not report.clean:
+        raise Refused("The books do not balance: the differences are above.")

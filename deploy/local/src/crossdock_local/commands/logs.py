@@ -1,0 +1,43 @@
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from crossdock_cli.errors import Refused
+from crossdock_local.stack import Stack
+
+
+def logs(
+    name: Annotated[str | None, typer.Argument(help="One process: kafka, order-service.api …")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="And what comes, until Ctrl-C.")] = False,
+) -> None:
+    """The ends of the logs, or of one."""
+    # `name` is a process or the start of one: order-service shows all of that service's.
+    stack, console = Stack.current(), Console(highlight=False)
+    found = sorted(stack.home.logs.glob("*.log"))
+    files = [file for file in found if name is None or file.stem == name or file.stem.startswith(f"{name}.")]
+    if not files:
+        raise Refused(f"There is no log of {name}; there is: {', '.join(file.stem for file in found) or 'none yet'}.")
+    wide = len(files) > 1
+    for file in files:
+        if wide:
+            console.rule(file.stem, align="left")
+        for line in file.read_text(errors="replace").splitlines()[-10 if wide else -100 :]:
+            print(line)
+    if follow:
+        _follow(files, wide)
+
+
+def _follow(files: Sequence[Path], wide: bool) -> None:
+    places = {file: file.stat().st_size for file in files}
+    while True:
+        for file, place in places.items():
+            with file.open(errors="replace") as stream:
+                stream.seek(place)
+                for line in stream:
+                    print(f"{file.stem}: {line}" if wide else line, end="", flush=True)
+                places[file] = stream.tell()
+        time.sleep(0.2)

@@ -1,0 +1,24 @@
+from rich.console import Console
+from rich.table import Table
+
+from crossdock_local.layout import size_of
+from crossdock_local.stack import Stack
+
+
+def status() -> None:
+    """What runs, where, and the memory it takes."""
+    stack, console = Stack.current(), Console(highlight=False)
+    table = Table("process", "state", "pid", "RAM", "address", box=None)
+    states = stack.status()
+    for each in states:
+        colour = {"ready": "green", "stopped": "red"}.get(each.state, "yellow")
+        ram = f"{each.memory / 1e6:.0f} MB" if each.memory else ""
+        table.add_row(each.name, f"[{colour}]{each.state}[/{colour}]", str(each.pid or ""), ram, each.url)
+    console.print(table)
+    console.print(weight(stack))
+
+
+def weight(stack: Stack) -> str:
+    ram = sum(handle.memory for handle in stack.handles())
+    disk, data = size_of(stack.home.root), size_of(stack.home.postgres) + size_of(stack.home.broker)
+    return f"RAM {ram / 1e6:.0f} MB, disk {disk / 1e6:.0f} MB (data {data / 1e6:.0f} MB) in {stack.home.root}"

@@ -1,0 +1,77 @@
+import time
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from crossdock_cli.commands.replay import Fast, replay_and_verify
+from crossdock_cli.progress import runnable
+from crossdock_local.commands.status import weight
+from crossdock_local.stack import Stack
+
+
+def up(
+    fast: Fast = False,
+    no_replay: Annotated[bool, typer.Option("--no-replay", help="Start only; leave the stock empty.")] = False,
+) -> None:
+    """Start everything in the background and replay a real trading day into it, once."""
+    stack, console = Stack.current(), Console(highlight=False)
+    begun = time.monotonic()
+    if stack.running:
+        console.print(f"Crossdock is running already, since {_since(stack)}.")
+        if outdated := stack.outdated:
+            console.print(f"The code of {', '.join(outdated)} has changed since: `make down up` takes it up.")
+        started = False
+    else:
+        console.print("Starting Crossdock")
+        stack.up(report=Steps(console))
+        console.print(f"Everything runs after {time.monotonic() - begun:.1f} s.")
+        started = True
+    if not no_replay and not stack.home.replayed.exists():
+        replay_and_verify(stack, console, fast=fast)
+    elif started and stack.home.replayed.exists():
+        console.print("The trading day was replayed before: its orders and stock are still there.")
+    _where(stack, console)
+
+
+class Steps:
+    """Set-up as lines on the terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def begin(self, what: str) -> None:
+        self._console.print(f"  [dim]… {what}[/dim]")
+
+    def done(self, what: str, seconds: float) -> None:
+        self._console.print(f"  [green]✓[/green] {what}  [dim]{seconds:.1f} s[/dim]")
+
+
+def _where(stack: Stack, console: Console) -> None:
+    orders = stack.url("order-service")
+    table = Table.grid(padding=(0, 2))
+    for name, address in (
+        ("orders", f"{orders}/docs"),
+        ("stock", f"{stack.url('inventory-service')}/docs"),
+        ("issuer", stack.issuer_url),
+        ("Kafka", stack.kafka),
+    ):
+        table.add_row(f"  {name}", address)
+    console.print(table)
+    console.print(weight(stack))
+    console.print("Next:")
+    for command, why in (
+        ("crossdock order", "post an order and see it decided"),
+        ("crossdock tail orders", "watch events as they happen"),
+        ("crossdock status", "what runs, and the memory it takes"),
+        ("crossdock verify", "check that everything adds up"),
+        ("make down", "stop; the data stays"),
+    ):
+        console.print(f"  [bold]{runnable(command):<32}[/bold] [dim]{why}[/dim]")
+
+
+def _since(stack: Stack) -> str:
+    started = stack.started_at
+    return f"{datetime.fromtimestamp(started):%d %B %H:%M}" if started else "a while"

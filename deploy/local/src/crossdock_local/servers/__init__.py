@@ -1,0 +1,229 @@
+"""PostgreSQL and Kafka together: started here, in containers, or somebody's own."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from signal import SIGKILL, Signals
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from crossdock_cli.errors import Refused
+from crossdock_cli.progress import SILENT, Report, step
+from crossdock_local.layout import Home, downloads
+from crossdock_local.ports import Ports, require_free
+from crossdock_local.servers.kafka import Kafka, Topics
+from crossdock_local.servers.postgres import Databases, Postgres
+
+Engine = Literal["local", "containers"]
+
+
+class Handle(Protocol):
+    """One running thing that can be watched, killed and brought back."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def alive(self) -> bool: ...
+    @property
+    def memory(self) -> int: ...
+    def ready(self) -> bool: ...
+    def start(self) -> None: ...
+    def wait_ready(self, seconds: float | None = None) -> None: ...
+    def kill(self, signal: Signals = SIGKILL) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Server(Protocol):
+    """What `Servers` needs of PostgreSQL or Kafka, wherever it runs."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def process(self) -> Handle: ...
+    @property
+    def ports(self) -> Sequence[int]: ...
+    def prepare(self, report: Report = SILENT) -> None: ...
+    def wait_ready(self) -> None: ...
+
+
+class PostgresServer(Server, Protocol):
+    @property
+    def databases(self) -> Databases: ...
+
+
+class KafkaServer(Server, Protocol):
+    @property
+    def topics(self) -> Topics: ...
+    @property
+    def bootstrap(self) -> str: ...
+
+
+class Servers:
+    """PostgreSQL and Kafka (or PostgreSQL alone) for a stack or for tests.
+
+    >>> with Servers(Path("/somewhere/short"), Ports.free()) as servers:
+    ...     dsn = servers.database("order_service")
+    ...     servers.topics.ensure([TopicSpec("crossdock.orders.v1", 12)])
+
+    `up` leaves nothing running when it fails; both survive this interpreter until `down`.
+    `own_postgres` (an admin DSN) and `own_kafka` (bootstrap servers) are used instead of starting ours.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        ports: Ports,
+        *,
+        kafka: bool = True,
+        engine: Engine = "local",
+        own_postgres: str | None = None,
+        own_kafka: str | None = None,
+    ) -> None:
+        self.home = Home(home.absolute())
+        self.ports = ports.kept_in(self.home.root / "ports.json")
+        self._postgres: PostgresServer | None = None
+        self._kafka: KafkaServer | None = None
+        self.bootstrap: str | None = own_kafka
+        self._databases: Databases
+        if own_postgres:
+            self._databases = Databases(own_postgres, self.home, ours=False)
+        else:
+            self._postgres = self._make_postgres(engine)
+            self._databases = self._postgres.databases
+        if own_kafka:
+            self._topics: Topics | None = Topics(own_kafka)
+        elif kafka:
+            self._kafka = self._make_kafka(engine)
+            self._topics, self.bootstrap = self._kafka.topics, self._kafka.bootstrap
+        else:
+            self._topics = None
+
+    @property
+    def databases(self) -> Databases:
+        return self._databases
+
+    @property
+    def topics(self) -> Topics:
+        if self._topics is None:
+            raise Refused("These servers were asked for without Kafka.")
+        return self._topics
+
+    @property
+    def postgres(self) -> Handle:
+        """Raises Refused for somebody's own server, which is not ours to kill."""
+        if self._postgres is None:
+            raise Refused("PostgreSQL is your own server (CROSSDOCK_POSTGRES): it is not started or stopped here.")
+        return self._postgres.process
+
+    @property
+    def kafka(self) -> Handle:
+        """Raises Refused for somebody's own broker, which is not ours to kill."""
+        if self._kafka is None:
+            raise Refused(
+                "Kafka is your own (CROSSDOCK_KAFKA) or was not asked for: it is not started or stopped here."
+            )
+        return self._kafka.process
+
+    @property
+    def identity(self) -> int | None:
+        """Of the data behind both servers, None when they are not both ours or have none yet."""
+        if isinstance(self._postgres, Postgres) and isinstance(self._kafka, Kafka):
+            return self._postgres.identity
+        return None
+
+    @property
+    def handles(self) -> list[Handle]:
+        return [server.process for server in self._ours()]
+
+    def database(self, name: str) -> str:
+        """The DSN of database and role `name`, both made if need be."""
+        self.databases.ensure([name])
+        return self.databases.dsn(name)
+
+    def up(self, databases: Sequence[str] = (), report: Report = SILENT) -> None:
+        """Both at the same time, with these databases; what this call started is stopped again when something fails."""
+        stopped = [server for server in self._ours() if not server.process.alive]
+        self.require_free_ports()
+        try:
+            together([self._started(server, report) for server in self._ours()])
+            if databases:
+                self.databases.ensure(databases)
+        except BaseException:
+            together([server.process.stop for server in stopped])
+            raise
+
+    def require_free_ports(self) -> None:
+        """Raises Refused when somebody else holds the port of a server that is not running yet."""
+        for server in self._ours():
+            if not server.process.alive:
+                require_free((server.process.name, port) for port in server.ports)
+
+    def down(self) -> None:
+        together([handle.stop for handle in self.handles])
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.down()
+
+    def _ours(self) -> list[Server]:
+        return [server for server in (self._postgres, self._kafka) if server is not None]
+
+    @staticmethod
+    def _started(server: Server, report: Report) -> Callable[[], None]:
+        def start() -> None:
+            server.prepare(report)
+            if server.process.ready():
+                return
+            with step(report, f"{server.title} started"):
+                server.process.start()
+                server.wait_ready()
+
+        return start
+
+    def _make_postgres(self, engine: Engine) -> PostgresServer:
+        if engine == "containers":
+            from crossdock_local.servers.containers import ContainerPostgres  # noqa: PLC0415  (imports Docker: slow, seldom needed)
+
+            return ContainerPostgres(self.home, self.ports.of("postgres"))
+        return Postgres(self.home, self.ports.of("postgres"))
+
+    def _make_kafka(self, engine: Engine) -> KafkaServer:
+        if engine == "containers":
+            from crossdock_local.servers.containers import ContainerKafka  # noqa: PLC0415  (imports Docker: slow, seldom needed)
+
+            return ContainerKafka(self.home, self.ports.of("kafka"))
+        return Kafka(self.home, self.ports.of("kafka"), self.ports.of("kafka-controller"), downloads())
+
+
+def together(work: Sequence[Callable[[], None]]) -> None:
+    """All at the same time; when some fail the first of their errors is raised after all have ended.
+
+    An interrupt too is raised only then: who stops what was started would otherwise come before it has started.
+    """
+    with ThreadPoolExecutor(max(1, len(work))) as pool:
+        try:
+            running = [pool.submit(each) for each in work]
+            wait(running)
+        except BaseException:
+            pool.shutdown()
+            raise
+    for each in running:
+        each.result()
+
+
+def engine_for_tests() -> Engine:
+    """CROSSDOCK_TEST_SERVERS=local|containers; unset: containers where a Docker engine answers, else local."""
+    chosen = os.environ.get("CROSSDOCK_TEST_SERVERS")
+    if chosen in ("local", "containers"):
+        return "containers" if chosen == "containers" else "local"
+    if chosen:
+        raise Refused(f"CROSSDOCK_TEST_SERVERS is {chosen!r}: it can be local or containers.")
+    from crossdock_local.servers.containers import engine_answers  # noqa: PLC0415  (imports Docker: slow, seldom needed)
+
+    return "containers" if engine_answers() else "local"

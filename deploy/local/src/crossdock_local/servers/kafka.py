@@ -1,0 +1,282 @@
+"""Apache Kafka, one KRaft node on loopback, and the topics on it."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from crossdock_cli.errors import Refused
+from crossdock_cli.progress import SILENT, Report, step
+from crossdock_cli.waiting import in_thread
+from crossdock_local.layout import Home
+from crossdock_local.ports import HOST, is_open
+from crossdock_local.processes import Process, Program
+from crossdock_local.servers import jars
+
+TOPIC_EXISTS = 36
+HEAP_MEGABYTES = 320
+MOST_COPIES = 3
+
+SETTINGS = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+group.initial.rebalance.delay.ms=0
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+num.recovery.threads.per.data.dir=2
+"""
+
+LOGGING = """\
+status=error
+rootLogger.level=info
+rootLogger.appenderRef.out.ref=out
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it has to be; `config` as Kafka spells it (retention.ms and its like)."""
+
+    name: str
+    partitions: int
+    config: dict[str, str] = field(default_factory=dict)
+
+
+class Topics:
+    """The topics of a cluster, seen by its administrator."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+
+    def ensure(self, wanted: Sequence[TopicSpec]) -> list[str]:
+        """Creates those that are missing and answers their names. Existing ones are left as they are."""
+        return in_thread(lambda: self._ensure(wanted))
+
+    def names(self) -> set[str]:
+        async def names() -> set[str]:
+            admin = await self._admin()
+            try:
+                return set(await admin.list_topics())
+            finally:
+                await admin.close()
+
+        return in_thread(names)
+
+    def partitions(self, name: str) -> int:
+        async def count() -> int:
+            admin = await self._admin()
+            try:
+                (topic,) = await admin.describe_topics([name])
+                return len(topic["partitions"])
+            finally:
+                await admin.close()
+
+        return in_thread(count)
+
+    def cluster_id(self) -> str:
+        """Raises KafkaError or OSError when no broker that can work answers."""
+
+        async def ask() -> str:
+            admin = await self._admin()
+            try:
+                cluster = await admin.describe_cluster()
+                if not cluster["brokers"]:
+                    raise KafkaError("no broker has registered yet")
+                return str(cluster["cluster_id"])
+            finally:
+                await admin.close()
+
+        return in_thread(ask)
+
+    async def _admin(self) -> AIOKafkaAdminClient:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
+        try:
+            await admin.start()
+        except BaseException:
+            await admin.close()
+            raise
+        return admin
+
+    async def _ensure(self, wanted: Sequence[TopicSpec]) -> list[str]:
+        admin = await self._admin()
+        try:
+            present = set(await admin.list_topics())
+            copies = min(MOST_COPIES, len((await admin.describe_cluster())["brokers"]))
+            missing = [
+                NewTopic(topic.name, topic.partitions, copies, topic_configs=topic.config)
+                for topic in wanted
+                if topic.name not in present
+            ]
+            if not missing:
+                return []
+            response: Any = await admin.create_topics(missing, timeout_ms=20_000)
+            for name, code, *reason in response.topic_errors:
+                if code not in (0, TOPIC_EXISTS):
+                    raise Refused(f"Kafka refused to create the topic {name}.", f"error {code}: {reason}")
+            deadline = time.monotonic() + 20
+            while not await _led(admin, [topic.name for topic in missing]):
+                if time.monotonic() > deadline:
+                    raise Refused("Kafka made the topics but no broker leads them.")
+                await asyncio.sleep(0.05)
+            return [topic.name for topic in missing]
+        finally:
+            await admin.close()
+
+
+async def _led(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
+    """Every partition of them takes messages: the answer to a creation comes a little earlier than that."""
+    found = await admin.describe_topics(names)
+    return all(
+        topic["error_code"] == 0 and all(partition["error_code"] == 0 for partition in topic["partitions"])
+        for topic in found
+    )
+
+
+class Kafka:
+    """Our own broker below a home folder."""
+
+    title = f"Kafka {jars.KAFKA}"
+
+    def __init__(self, home: Home, port: int, controller_port: int, downloads: Path) -> None:
+        self._home, self.port, self.controller_port, self._downloads = home, port, controller_port, downloads
+        self.bootstrap = f"{HOST}:{port}"
+        self.topics = Topics(self.bootstrap)
+        self.process = Process(
+            "kafka",
+            home,
+            self._program,
+            ready=self._ready,
+            ready_seconds=90,
+            failed_because=self._explain,
+        )
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port, self.controller_port)
+
+    def prepare(self, report: Report = SILENT) -> None:
+        """Downloads the jars and formats the data folder, whole or not at all."""
+        if not jars.fetched(self._downloads):
+            self._home.require_space(100, "Kafka's download")
+            report.begin(
+                f"Downloading Apache Kafka {jars.KAFKA}: {jars.megabytes():.0f} MB in {len(jars.locked())} jars"
+            )
+            with step(report, f"Apache Kafka {jars.KAFKA} downloaded and verified ({jars.megabytes():.0f} MB)"):
+                jars.fetch(self._downloads)
+        if not (self._home.broker / "data" / "meta.properties").exists():
+            self._home.require_space(300, "Kafka")
+            with step(report, "Kafka's data folder made"):
+                self._format()
+
+    def _format(self) -> None:
+        shutil.rmtree(self._home.broker, ignore_errors=True)
+        fresh = self._home.root / "broker.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        # Formatting writes below log.dirs, so the properties it reads name the new folder.
+        (fresh / "data").mkdir(parents=True)
+        settings = self._settings(fresh, fresh / "data")
+        arguments = ["format", "-t", _cluster_id(), "-c", str(settings)]
+        done = subprocess.run(
+            self._java(jars.folder(self._downloads), fresh, "kafka.tools.StorageTool", arguments, heap=128),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise Refused("Kafka's data folder could not be formatted.", done.stdout + done.stderr)
+        fresh.rename(self._home.broker)
+
+    def wait_ready(self) -> None:
+        """Until the broker takes requests, and it is certain that the one behind the port is this one."""
+        self.process.wait_ready()
+        if self.topics.cluster_id() != self._own_cluster_id():
+            raise Refused(f"Port {self.port} is answered by a Kafka that is not the one in {self._home.broker}.")
+
+    def _program(self) -> Program:
+        folder = self._home.broker
+        settings = self._settings(folder, folder / "data")
+        classpath = jars.folder(self._downloads)
+        return Program(
+            argv=self._java(classpath, folder, "kafka.Kafka", [str(settings)], heap=HEAP_MEGABYTES),
+            env=_environment(),
+            cwd=folder,
+        )
+
+    def _settings(self, folder: Path, data: Path) -> Path:
+        file = folder / "server.properties"
+        file.write_text(SETTINGS.format(host=HOST, port=self.port, controller=self.controller_port, data=data))
+        (folder / "log4j2.properties").write_text(LOGGING)
+        return file
+
+    def _java(self, classpath: Path, folder: Path, main: str, arguments: Sequence[str], heap: int) -> list[str]:
+        options = [f"-Xmx{heap}m", "-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto"]
+        # The second compiler takes longer than a broker of this size ever runs: half of its processor time went there.
+        options += ["-XX:TieredStopAtLevel=1"]
+        options += ["-Djava.awt.headless=true", "-Djava.net.preferIPv4Stack=true"]
+        options += [f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"]
+        return [jars.java(), *options, "-cp", f"{classpath}/*", main, *arguments]
+
+    def _own_cluster_id(self) -> str:
+        lines = (self._home.broker / "data" / "meta.properties").read_text().splitlines()
+        return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
+
+    def _ready(self) -> bool:
+        if not is_open(self.port):
+            return False
+        try:
+            self.topics.cluster_id()
+        except (KafkaError, OSError):
+            return False
+        return True
+
+    def _explain(self, log: str) -> str | None:
+        if "Address already in use" in log or "BindException" in log:
+            return f"Port {self.port} or {self.controller_port}, needed for kafka, is taken by another program."
+        if "No space left on device" in log:
+            return f"The disk of {self._home.broker} is full: Kafka cannot start."
+        if "insufficient memory" in log or "Could not reserve enough space" in log:
+            return f"There is not enough free memory for Kafka ({HEAP_MEGABYTES} MB of heap)."
+        return None
+
+
+def _cluster_id() -> str:
+    """22 characters of URL-safe base64, as Kafka makes them; a leading dash would read as an option."""
+    while (candidate := secrets.token_urlsafe(16)).startswith("-"):
+        continue
+    return candidate
+
+
+def _environment() -> dict[str, str]:
+    keep = ("PATH", "LANG", "TMPDIR", "HOME", "JAVA_HOME")
+    return {name: os.environ[name] for name in keep if name in os.environ}
