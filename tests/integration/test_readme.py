@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
-from house import House, order
+from harness import Harness, order
 
 README = Path(__file__).parents[2] / "README.md"
 TOPIC = "crossdock.orders.v1"
@@ -22,9 +22,9 @@ def program() -> str:
     return str(found)
 
 
-async def _begin_at_the_end(house: House, group: str) -> None:
+async def _begin_at_the_end(harness: Harness, group: str) -> None:
     """As a group that has read so far: other tests have put bytes there that no subscriber should meet."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=house.stack.kafka, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(bootstrap_servers=harness.stack.kafka, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         partitions = [TopicPartition(TOPIC, number) for number in range(12)]
@@ -35,12 +35,12 @@ async def _begin_at_the_end(house: House, group: str) -> None:
 
 
 @pytest.fixture
-async def subscriber(house: House, program: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def subscriber(harness: Harness, program: str) -> AsyncIterator[asyncio.subprocess.Process]:
     (group,) = re.findall(r'group_id="([^"]+)"', program)
-    await _begin_at_the_end(house, group)
+    await _begin_at_the_end(harness, group)
     (broker,) = re.findall(r'bootstrap_servers="([^"]+)"', program)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-u", "-c", program.replace(broker, house.stack.kafka), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-u", "-c", program.replace(broker, harness.stack.kafka), stdout=asyncio.subprocess.PIPE
     )
     try:
         yield process
@@ -50,11 +50,11 @@ async def subscriber(house: House, program: str) -> AsyncIterator[asyncio.subpro
         await process.wait()
 
 
-async def test_it_prints_what_happens_to_an_order(house: House, subscriber: asyncio.subprocess.Process) -> None:
-    (item,) = await house.items(on_hand=1)
+async def test_it_prints_what_happens_to_an_order(harness: Harness, subscriber: asyncio.subprocess.Process) -> None:
+    (item,) = await harness.items(on_hand=1)
     reference = f"PO-{uuid4().hex[:12]}"
-    async with house.client() as client:
-        await house.post(client, order(reference, (item, 1)))
+    async with harness.client() as client:
+        await harness.post(client, order(reference, (item, 1)))
     printed = []
     assert subscriber.stdout is not None
     async with asyncio.timeout(60):

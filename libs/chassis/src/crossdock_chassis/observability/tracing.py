@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer
 
-MOST_LINKS: Final = 64
+MAX_LINKS: Final = 64
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
@@ -97,7 +97,7 @@ def span(name: str, *, parents: Iterable[str | None] = (), attributes: Attribute
         finally:
             CURRENT.reset(token)
         return
-    links = [Link(_context(each)) for each in distinct[:MOST_LINKS]] if len(distinct) > 1 else []
+    links = [Link(_context(each)) for each in distinct[:MAX_LINKS]] if len(distinct) > 1 else []
     context = trace.set_span_in_context(NonRecordingSpan(_context(parent)))
     kind = SpanKind.CONSUMER if distinct else SpanKind.INTERNAL
     opened = tracer.start_span(name, context=context, kind=kind, links=links, attributes=attributes)
