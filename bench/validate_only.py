@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from crossdock_chassis import (
     Caller,
     Database,
+    Feature,
     HotRoute,
     IdempotencyKey,
     Service,
@@ -25,34 +26,31 @@ from crossdock_events import Cause
 from order_service import migrations, tables
 from order_service.orders.draft import Draft, settle
 from order_service.orders.views import Links, Receipt
-from order_service.service import Settings
+from order_service.settings import Settings
+
+router = APIRouter(route_class=HotRoute, prefix="/v1")
 
 
-def routes() -> APIRouter:
-    router = APIRouter(route_class=HotRoute, prefix="/v1")
-
-    @router.post("/orders", status_code=201)
-    async def post_order(
-        body: Draft,
-        caller: Annotated[Caller, requires("orders:write")],
-        why: Annotated[Cause, cause],
-        key: IdempotencyKey,
-        wait: Wait,
-    ) -> Response:
-        settle(body)
-        order_id = new_id()
-        links = Links.of(order_id)
-        receipt = Receipt(
-            id=order_id,
-            reference=body.reference,
-            placed_at=datetime.now(UTC),
-            currency=body.currency,
-            total=str(body.total),
-            links=links,
-        )
-        return json_response(receipt, 201, location=links.self)
-
-    return router
+@router.post("/orders", status_code=201)
+async def post_order(
+    body: Draft,
+    caller: Annotated[Caller, requires("orders:write")],
+    why: Annotated[Cause, cause],
+    key: IdempotencyKey,
+    wait: Wait,
+) -> Response:
+    settle(body)
+    order_id = new_id()
+    links = Links.of(order_id)
+    receipt = Receipt(
+        id=order_id,
+        reference=body.reference,
+        placed_at=datetime.now(UTC),
+        currency=body.currency,
+        total=str(body.total),
+        links=links,
+    )
+    return json_response(receipt, 201, location=links.self)
 
 
 def build(settings: Settings) -> Service:
@@ -62,7 +60,7 @@ def build(settings: Settings) -> Service:
         database=Database(settings.postgres, source="validate-only"),
         metadata=tables.Base.metadata,
         migrations=migrations,
-        routers=[routes()],
+        features=[Feature(routers=[router])],
     )
 
 

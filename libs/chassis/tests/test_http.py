@@ -59,7 +59,7 @@ class TwoWrongs(Exception):
 
 
 PROBLEMS: dict[type[Exception], Problem] = {
-    NoSuchThing: Problem(404, "no-such-thing", "No such thing", headers=lambda e: {"Location": f"/things/{e.thing}"}),
+    NoSuchThing: Problem(404, "no-such-thing", "No such thing", headers={"Location": lambda e: f"/things/{e.thing}"}),
     TwoWrongs: Problem(422, "wrong", "Two wrongs"),
 }
 RAISED: dict[str, Exception] = {
@@ -353,8 +353,8 @@ async def test_wrong_in_many_places_shows_the_first_hundred(client: httpx.AsyncC
     body = json.dumps(order(**{f"x{n}": 1 for n in range(count)}), separators=(",", ":"))
     document = is_problem(await client.post(path, content=body, headers=JSON), 422, "invalid")
     assert len(document["errors"]) == 100
-    shown = ", the first 100 are shown" if count > 100 else ""
-    assert document["detail"] == f"{count} places are wrong{shown}"
+    shown = "; `errors` has the first 100" if count > 100 else ""
+    assert document["detail"] == f"The request has {count} errors{shown}"
 
 
 # --- what is not a body
@@ -471,21 +471,3 @@ async def test_the_cause_is_what_the_caller_says_it_is(client: httpx.AsyncClient
     assert UUID(await correlation(Correlation_Id="nonsense", Request_Id="also")).version == 7
     answered = await client.get("/v1/why")
     assert answered.json()["correlation"] == answered.headers["request-id"]
-
-
-# --- the OpenAPI
-
-
-async def test_the_openapi_shows_scopes_problems_and_hot_routes_like_any_other(client: httpx.AsyncClient) -> None:
-    document = (await client.get("/openapi.json")).json()
-    assert document["openapi"].startswith("3.1")
-    for path in ("/v1/hot", "/v1/cold"):
-        operation = document["paths"][path]["post"]
-        assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Order")
-        assert operation["security"] == [{"bearer": ["write"]}]
-        assert operation["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"].endswith(
-            "Problem"
-        )
-        assert "422" not in operation["responses"]
-    assert document["components"]["securitySchemes"]["bearer"]["bearerFormat"] == "JWT"
-    assert "HTTPValidationError" not in json.dumps(document)

@@ -23,6 +23,7 @@ from crossdock_chassis.http.conventions import (
     Page,
     PageCursor,
     PageLimit,
+    RequiredIfMatch,
     Wait,
     etag,
     json_response,
@@ -70,9 +71,14 @@ def application() -> Api:
         return claimed(key, body)
 
     @cold.put("/things/{version}")
-    async def put_thing(version: int, match: IfMatch, required: bool = False) -> Response:
-        match.check(version, required=required)
+    async def put_thing(version: int, match: IfMatch) -> Response:
+        match.check(version)
         return json_response(Thing(name="x"), etag=etag(version + 1))
+
+    @cold.delete("/things/{version}")
+    async def delete_thing(version: int, match: RequiredIfMatch) -> Response:
+        match.check(version)
+        return Response(status_code=204)
 
     @cold.get("/wait")
     async def get_wait(wait: Wait) -> float:
@@ -149,8 +155,10 @@ async def test_if_match(client: httpx.AsyncClient, sent: str | None, status: int
 
 
 async def test_a_version_that_must_be_named(client: httpx.AsyncClient) -> None:
-    answered = await client.put("/v1/things/3?required=true")
+    answered = await client.delete("/v1/things/3")
     assert (answered.status_code, answered.json()["type"]) == (428, "urn:crossdock:problem:precondition-required")
+    for tag, status in (('"2"', 412), ('"3"', 204)):
+        assert (await client.delete("/v1/things/3", headers={"If-Match": tag})).status_code == status
 
 
 # --- lists

@@ -7,7 +7,7 @@ import pytest
 from warehouse import Warehouse, placed
 
 from crossdock_chassis import Service
-from crossdock_chassis.testing import Clients, published
+from crossdock_chassis.testing import Clients, published, unlisted
 from crossdock_events.items import ItemChanged, ItemRegistered
 
 READ, WRITE = "stock:read", "stock:write"
@@ -325,6 +325,10 @@ async def test_who_may_not_read_sees_nothing(service: Service, clients: Clients)
         "imports/items/template",
     ):
         assert (await client.get(f"/v1/{path}")).status_code == 403, path
+
+
+async def test_every_problem_of_the_features_is_listed_by_a_route(service: Service) -> None:
+    assert unlisted(service) == []
 
 
 async def test_every_route_says_what_it_does(service: Service) -> None:

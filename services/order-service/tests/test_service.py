@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crossdock_chassis.database.jobs import Jobs
+from crossdock_chassis.testing import unlisted
 from order_service.service import Settings, build
 
 
@@ -24,6 +25,10 @@ async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Any, caplo
     assert (await shop.show(order_id))["status"] == "placed"
 
 
+async def test_every_problem_of_the_features_is_listed_by_a_route(shop: Any) -> None:
+    assert unlisted(shop.service) == []
+
+
 async def test_the_openapi_tells_what_there_is(shop: Any) -> None:
     document = shop.service.api().openapi()
     routes = {(path, method) for path, operations in document["paths"].items() for method in operations}
@@ -37,7 +42,7 @@ async def test_the_openapi_tells_what_there_is(shop: Any) -> None:
         ("/v1/orders/{order_id}:cancel", "post"),
     }
     post = document["paths"]["/v1/orders"]["post"]
-    assert {each["name"] for each in post["parameters"]} == {"Idempotency-Key", "Prefer"}
+    assert {each["name"] for each in post["parameters"]} == {"Correlation-Id", "Idempotency-Key", "Prefer"}
     assert {"200", "201", "409", "422"} <= set(post["responses"])
     assert "for" in document["components"]["schemas"]["WaitingView"]["properties"]
     assert document["components"]["schemas"]["Draft"]["required"] == ["reference", "currency", "lines", "total"]

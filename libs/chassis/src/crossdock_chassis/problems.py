@@ -1,44 +1,51 @@
-"""RFC 9457: what goes wrong, told in one form at every door.
+"""Problems (RFC 9457): one form for every error response, whichever route or check refuses the request.
 
     {"type": "urn:crossdock:problem:no-such-order", "title": …, "status": 404, "detail": …, "instance": "/v1/orders/…",
      "request_id": …, "errors": [{"pointer": "/lines/0/quantity", "detail": …, "code": "greater_than"}]}
 
-`type` is a promise to clients: it never changes its meaning. Every member but `detail`, `errors` and extras is present.
+`type` is a promise to clients: its meaning never changes. `detail`, `errors` and further members are optional.
 """
 
+import builtins
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 PREFIX: Final = "urn:crossdock:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
-MAX_ERRORS: Final = 100  # a body can be wrong in a hundred thousand places; nobody reads past the first hundred
+MAX_ERRORS: Final = 100  # a body can have a hundred thousand errors; nobody reads past the first hundred
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What an exception type becomes on the wire.
+    """The error response that an exception type becomes. The OpenAPI of each route lists these values.
 
-    `type` is a slug (`no-such-order`). The exception itself may carry, as plain attributes, `extra` (a mapping of
-    further members) and `errors` (mappings with `pointer`, `detail`, `code`); so a pure model needs nothing from here.
-    `headers` makes what only HTTP knows out of it:
-    `headers=lambda error: {"Location": f"/v1/orders/{error.order_id}"}`.
+    `type` is a slug (`no-such-order`), `title` the same sentence for every occurrence: it must make sense without the
+    code and, where the client can do something, say what to do next.
+
+    `headers` are sent with the response. Each is a text, or a function that makes the text from the exception:
+    `headers={"Location": lambda error: f"/v1/orders/{error.order_id}"}`.
+
+    `model` describes members that the standard ones do not cover, for the OpenAPI only. The exception carries the
+    members themselves as plain attributes: `extra` (a mapping) and `errors` (mappings with `pointer`, `detail`,
+    `code`). So a pure model needs nothing from here.
     """
 
     status: int
     type: str
     title: str
-    headers: Callable[[Any], Mapping[str, str]] | None = None
+    headers: Mapping[str, str | Callable[[Any], str]] = field(default_factory=dict, hash=False)
+    model: "builtins.type[BaseModel] | None" = None
 
 
 class Refusal(HTTPException):
-    """A request that ends here, said by the door itself: `raise Refusal(BAD_CURSOR, "not one of ours")`."""
+    """A request that the HTTP layer itself refuses: `raise Refusal(TOO_LARGE, "At most 1048576 bytes")`."""
 
     def __init__(
         self,
@@ -56,21 +63,31 @@ class Refusal(HTTPException):
         return str(self.detail)
 
 
-MALFORMED_JSON: Final = Problem(400, "malformed-json", "The body is not JSON that can be understood")
-MALFORMED_REQUEST: Final = Problem(400, "malformed-request", "The request cannot be understood")
-UNAUTHENTICATED: Final = Problem(401, "unauthenticated", "A valid access token is needed")
-FORBIDDEN: Final = Problem(403, "forbidden", "The token does not allow this")
-NOT_FOUND: Final = Problem(404, "not-found", "There is nothing here")
-METHOD_NOT_ALLOWED: Final = Problem(405, "method-not-allowed", "This resource does not answer to that method")
-TOO_SLOW: Final = Problem(408, "too-slow", "The body did not come in time", headers=lambda _: {"Connection": "close"})
-PRECONDITION_FAILED: Final = Problem(412, "precondition-failed", "It has changed since you read it")
-TOO_LARGE: Final = Problem(413, "too-large", "The body is larger than this resource takes")
-UNSUPPORTED_TYPE: Final = Problem(415, "unsupported-media-type", "This resource does not take that content type")
-INVALID: Final = Problem(422, "invalid", "The request breaks the rules of this resource")
-PRECONDITION_REQUIRED: Final = Problem(428, "precondition-required", "Say which version you mean with If-Match")
-INTERNAL: Final = Problem(500, "internal", "Something broke on our side")
+MALFORMED_JSON: Final = Problem(400, "malformed-json", "The body is not valid JSON")
+BAD_CURSOR: Final = Problem(400, "bad-cursor", "The cursor is not `next` of a page of this list")
+MALFORMED_REQUEST: Final = Problem(400, "malformed-request", "The request is malformed")
+UNAUTHENTICATED: Final = Problem(401, "unauthenticated", "The request needs a valid access token")
+FORBIDDEN: Final = Problem(403, "forbidden", "The access token does not permit this request")
+NOT_FOUND: Final = Problem(404, "not-found", "No resource has this path")
+METHOD_NOT_ALLOWED: Final = Problem(405, "method-not-allowed", "The resource does not support this method")
+TOO_SLOW: Final = Problem(
+    408, "too-slow", "The body arrived too slowly; send the request again", headers={"Connection": "close"}
+)
+PRECONDITION_FAILED: Final = Problem(
+    412, "precondition-failed", "The resource is no longer at the version in If-Match; read it again"
+)
+TOO_LARGE: Final = Problem(413, "too-large", "The body is larger than the limit")
+UNSUPPORTED_TYPE: Final = Problem(415, "unsupported-media-type", "The resource does not accept this content type")
+INVALID: Final = Problem(422, "invalid", "The request breaks a rule; `errors` names each field")
+PRECONDITION_REQUIRED: Final = Problem(
+    428, "precondition-required", "The request needs If-Match with the version to change"
+)
+INTERNAL: Final = Problem(500, "internal", "The service failed; report the request id")
 UNAVAILABLE: Final = Problem(
-    503, "unavailable", "Not possible at the moment; ask again", headers=lambda _: {"Retry-After": "1"}
+    503,
+    "unavailable",
+    "The service is not available now; wait Retry-After seconds, then retry",
+    headers={"Retry-After": "1"},
 )
 
 _BY_STATUS: Final = {
@@ -91,10 +108,10 @@ _BY_STATUS: Final = {
 
 
 class Problems:
-    """Which exception is which problem: a service's own table, then what the exception says of itself.
+    """Find the problem of an exception: in the service's table, else in the exception's own attribute `problem`.
 
-    An exception class of the chassis carries its `problem: Problem` as an attribute. One that nobody speaks for is
-    `internal`, and nothing of it reaches the client.
+    Exception classes of the chassis have that attribute. Any other exception is `internal`: the client sees nothing of
+    it.
     """
 
     def __init__(
@@ -103,7 +120,7 @@ class Problems:
         *,
         passing: Callable[[Exception], bool] | None = None,
     ) -> None:
-        """`passing` knows trouble that goes away by itself, like a database that restarts: 503, not 500."""
+        """`passing` recognises failures that end by themselves, like a database restart: 503 instead of 500."""
         self._table = dict(table or {})
         self._passing = passing or (lambda _: False)
 
@@ -120,7 +137,7 @@ class Problems:
         return UNAVAILABLE if self._passing(error) else INTERNAL
 
     def document(self, error: Exception, *, request_id: str, instance: str = "") -> dict[str, object]:
-        """The problem as JSON-ready members: also what one line of a batch answers."""
+        """Return the problem's members, ready for JSON. A line of a batch answer uses them too."""
         problem = self.of(error)
         document: dict[str, object] = {"type": PREFIX + problem.type, "title": problem.title, "status": problem.status}
         errors = _field_errors(error)
@@ -138,13 +155,13 @@ class Problems:
     def render(self, error: Exception, *, request_id: str, instance: str) -> Response:
         problem = self.of(error)
         headers = dict(getattr(error, "headers", None) or {})
-        if problem.headers is not None:
-            headers.update(problem.headers(error))
+        for name, value in problem.headers.items():
+            headers[name] = value if isinstance(value, str) else value(error)
         body = json.dumps(self.document(error, request_id=request_id, instance=instance), default=str).encode()
         return Response(body, problem.status, headers, MEDIA_TYPE)
 
 
-_SILENT: Final = (INTERNAL, UNAVAILABLE)  # what went wrong inside is for the log, not for the client
+_SILENT: Final = (INTERNAL, UNAVAILABLE)  # the log has the cause of these; clients must not see it
 _RESERVED: Final = frozenset({"type", "title", "status", "detail", "instance", "request_id", "errors"})
 
 
@@ -154,7 +171,7 @@ def pointer(location: Iterable[str | int]) -> str:
 
 
 def invalid(error: ValidationError) -> RequestValidationError:
-    """A body that breaks its model. Only this way is a ValidationError the client's fault: one from within is ours."""
+    """Return the 422 of a body that breaks its model. Any other ValidationError is a defect of ours: 500."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found])
 
@@ -171,7 +188,7 @@ def _field_errors(error: Exception) -> list[dict[str, str]]:
 
 
 def _own_faults(errors: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Without pydantic's echo: a tuple whose item is wrong is also called too short, for the item does not count."""
+    """Drop a `too_short` that pydantic adds to a tuple because an invalid item does not count."""
     short = [error for error in errors if error["type"] == "too_short"]
     if not short or len(short) == len(errors):
         return list(errors)
@@ -190,8 +207,8 @@ def _detail(error: Exception, errors: Sequence[Mapping[str, str]]) -> str:
     if isinstance(error, RequestValidationError):
         if len(errors) == 1:
             return errors[0]["detail"]
-        shown = f", the first {MAX_ERRORS} are shown" if len(errors) > MAX_ERRORS else ""
-        return f"{len(errors)} places are wrong{shown}"
+        shown = f"; `errors` has the first {MAX_ERRORS}" if len(errors) > MAX_ERRORS else ""
+        return f"The request has {len(errors)} errors{shown}"
     if isinstance(error, HTTPException):
         return str(error.detail)
     return str(error)

@@ -7,19 +7,19 @@ import json
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TypeVar
 
 import uvloop
-from fastapi import APIRouter
 from sqlalchemy import MetaData
 
 from crossdock_chassis import housekeeping, server
 from crossdock_chassis.database.jobs import Job, Jobs, every
 from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.feature import Feature, merged
 from crossdock_chassis.http import dead_letters
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.request import Verifier
@@ -31,7 +31,6 @@ from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
-from crossdock_chassis.problems import Problem
 from crossdock_chassis.settings import Settings, load
 from crossdock_events import CATALOGUE, TopicSpec
 
@@ -46,6 +45,7 @@ PROGRESS_SECONDS = 60.0
 class Service:
     """Everything a service adds to the chassis. Tests take the same value that production runs.
 
+    Two features that name a problem of the same exception, or provide the same class, are a TypeError.
     `reaction_locks` takes all that the reactions to events of several types will lock, before the first of them.
     `projections` are rebuilt from the beginning of their topics when `projection_generation` goes up.
     """
@@ -55,13 +55,18 @@ class Service:
     database: Database
     metadata: MetaData
     migrations: ModuleType
-    routers: Sequence[APIRouter] = ()
+    features: Sequence[Feature] = ()
     reactions: Sequence[Reaction] = ()
     reaction_locks: Locks | None = None
     projections: Sequence[Reaction] = ()
     projection_generation: int = 1
-    jobs: Sequence[Job] = ()
-    problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        merged(self.features)
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        return merged(self.features).jobs
 
     def subscriptions(self) -> list[Subscription]:
         found = []
@@ -95,15 +100,17 @@ class Service:
         )
 
     def api(self, verifier: Verifier | None = None) -> Api:
-        """The HTTP application: routes, problems, auth; health and metrics sit on the ops port."""
+        """Return the HTTP application. Health and metrics are on the ops port."""
         settings = self.settings
         inboxes = {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
-        own = [dead_letters.routes(self.database, inboxes)] if inboxes else []
+        own = [dead_letters.feature(self.database, inboxes)] if inboxes else []
+        whole = merged([*self.features, *own])
         return Api(
             self.name,
-            [*self.routers, *own],
+            whole.routers,
             verifier=verifier or verifier_for(settings),
-            problems=self.problems,
+            problems=whole.problems,
+            provides=whole.provides,
             max_body_bytes=settings.max_body_bytes,
         )
 

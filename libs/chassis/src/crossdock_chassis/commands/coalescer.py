@@ -39,7 +39,12 @@ PATIENT_LOCK_SECONDS: Final = 5.0
 class Overloaded(Exception):
     """More is waiting than can be answered soon; nothing of this request was done."""
 
-    problem = Problem(503, "overloaded", "Too much is waiting; ask again", headers=lambda _: {"Retry-After": "1"})
+    problem = Problem(
+        503,
+        "overloaded",
+        "Too many requests are waiting; nothing was done; wait Retry-After seconds, then retry",
+        headers={"Retry-After": "1"},
+    )
 
 
 class Unavailable(Exception):
@@ -48,8 +53,8 @@ class Unavailable(Exception):
     problem = Problem(
         503,
         "outcome-unknown",
-        "Not possible at the moment; ask again with the same key",
-        headers=lambda _: {"Retry-After": "1"},
+        "The request may or may not have been done; retry with the same Idempotency-Key or reference",
+        headers={"Retry-After": "1"},
     )
 
 
@@ -57,7 +62,10 @@ class Contended(Exception):
     """Others held a row that this request changes for longer than it may wait; nothing of it was done."""
 
     problem = Problem(
-        503, "contended", "Others are changing the same thing; ask again", headers=lambda _: {"Retry-After": "1"}
+        503,
+        "contended",
+        "Other requests are changing the same resource; nothing was done; wait Retry-After seconds, then retry",
+        headers={"Retry-After": "1"},
     )
 
 

@@ -29,19 +29,23 @@ class IdempotentRequest:
 
 
 class KeyReused(Exception):
-    """The key stands for another request."""
+    """The key was used for a request with another path or body."""
 
-    problem = Problem(422, "idempotency-key-reused", "This Idempotency-Key was used for another request")
+    problem = Problem(
+        422,
+        "idempotency-key-reused",
+        "The Idempotency-Key belongs to a request with another path or body; use a new key",
+    )
 
 
 class InFlight(Exception):
-    """Somebody is answering the same key right now."""
+    """Another request with the same key is in progress."""
 
     problem = Problem(
         409,
         "request-in-flight",
-        "The same request is being answered; ask again",
-        headers=lambda _: {"Retry-After": "1"},
+        "A request with the same Idempotency-Key is in progress; wait Retry-After seconds, then retry",
+        headers={"Retry-After": "1"},
     )
 
 

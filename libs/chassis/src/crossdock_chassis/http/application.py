@@ -1,22 +1,28 @@
-"""The HTTP application of a service: its routers behind the front door, and an OpenAPI that tells the truth."""
+"""The HTTP application of a service: its routers behind the front door, and their OpenAPI."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from crossdock_chassis.database.unit import is_transient
+from crossdock_chassis.http import openapi
+from crossdock_chassis.http.dependencies import Provided, dependencies_of
 from crossdock_chassis.http.front_door import Front
 from crossdock_chassis.http.hot_route import HotRoute
 from crossdock_chassis.http.request import Verifier
-from crossdock_chassis.problems import MEDIA_TYPE, Problem, Problems
+from crossdock_chassis.problems import Problem, Problems
 
 
 class Api(FastAPI):
-    """FastAPI with one layer where it has six. Middleware of its own kind is not for services, so none is taken."""
+    """FastAPI with one middleware layer instead of six. Services add no middleware.
+
+    `provides` are the objects that routes take by `provided(Class)`.
+    """
 
     def __init__(
         self,
@@ -25,6 +31,7 @@ class Api(FastAPI):
         *,
         verifier: Verifier,
         problems: Mapping[type[Exception], Problem] | None = None,
+        provides: Sequence[object] = (),
         max_body_bytes: int = 1 << 20,
         description: str = "",
     ) -> None:
@@ -33,16 +40,24 @@ class Api(FastAPI):
         )
         self._problems = Problems(problems, passing=is_transient)
         self._verifier, self._body_limit = verifier, max_body_bytes
+        self.provided = {type(each): each for each in provides}
         own = self.router.routes[:]
         self.router.routes.clear()
         for router in routers:
             # Included routers are matched twice by FastAPI; a router's own prefix and dependencies are in its routes.
             self.router.routes.extend(router.routes)
         self.router.routes.extend(own)
+        for route in self.api_routes():
+            for each in dependencies_of(route):
+                if isinstance(each, Provided) and each.kind not in self.provided:
+                    raise TypeError(f"{route.name}: no feature provides {each.kind.__qualname__}")
+
+    def api_routes(self) -> list[APIRoute]:
+        return [route for route in self.router.routes if isinstance(route, APIRoute)]
 
     def build_middleware_stack(self) -> ASGIApp:
         if self.user_middleware or set(self.exception_handlers) - _OF_FASTAPI:
-            raise TypeError("problems are told by the table of the service, and middleware belongs in the chassis")
+            raise TypeError("problems belong in the table of the feature, and middleware belongs in the chassis")
         return Front(
             AsyncExitStackMiddleware(self.router),
             problems=self._problems,
@@ -52,50 +67,10 @@ class Api(FastAPI):
         )
 
     def openapi(self) -> dict[str, Any]:
-        document = super().openapi()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
-            schemas["Problem"] = PROBLEM_SCHEMA
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            for operation in (each for path in document["paths"].values() for each in path.values()):
-                responses = operation["responses"]
-                if "HTTPValidationError" in str(responses.get("422")):
-                    del responses["422"]
-                responses.setdefault("default", _PROBLEM_RESPONSE)
-        return document
+        if self.openapi_schema is None:
+            openapi.complete(super().openapi(), self.api_routes())
+        return super().openapi()
 
 
 _OFF: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}  # the front door does it
 _OF_FASTAPI: Final = frozenset(FastAPI().exception_handlers)
-_PROBLEM_RESPONSE: Final = {
-    "description": "A problem (RFC 9457)",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
-PROBLEM_SCHEMA: Final = {
-    "title": "Problem",
-    "type": "object",
-    "required": ["type", "title", "status", "request_id"],
-    "properties": {
-        "type": {"type": "string", "format": "uri", "description": "Stable: what to branch on"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string", "format": "uri-reference"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["detail", "code"],
-                "properties": {
-                    "pointer": {"type": "string", "format": "json-pointer"},
-                    "in": {"type": "string", "enum": ["query", "path", "header", "cookie"]},
-                    "parameter": {"type": "string"},
-                    "detail": {"type": "string"},
-                    "code": {"type": "string"},
-                },
-            },
-        },
-    },
-}

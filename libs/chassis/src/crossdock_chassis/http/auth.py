@@ -1,17 +1,21 @@
-"""Who calls, and whether they may: a scope per route. How a token is checked is in `tokens`."""
+"""Authorisation: each route needs a scope. `tokens` verifies the token."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 
+from crossdock_chassis.http.dependencies import Dependency
 from crossdock_chassis.http.request import REALM, Caller, RequestState, state_of
-from crossdock_chassis.problems import FORBIDDEN, UNAUTHENTICATED, Refusal
+from crossdock_chassis.http.tokens import ISSUER_UNAVAILABLE
+from crossdock_chassis.problems import FORBIDDEN, UNAUTHENTICATED, Problem, Refusal
 
 
-class Guard(SecurityBase):
+class Guard(SecurityBase, Dependency):
     """A dependency of the request alone, which the OpenAPI shows as a bearer token with its scope."""
+
+    problems: ClassVar[tuple[Problem, ...]] = (UNAUTHENTICATED, FORBIDDEN, ISSUER_UNAVAILABLE)
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -34,7 +38,7 @@ class Guard(SecurityBase):
 
 
 def requires(scope: str) -> Any:
-    """Dependency: a caller whose token carries `scope` and names a partner, else 401 or 403.
+    """Return the dependency on a caller whose token carries `scope` and names a partner, else 401 or 403.
 
     Writer = Annotated[Caller, requires("orders:write")]
     """
@@ -42,7 +46,7 @@ def requires(scope: str) -> Any:
 
 
 async def authenticate(state: RequestState) -> Caller:
-    """Raises Refusal 401, or 503 while the issuer's keys cannot be had. Asked once per request."""
+    """Raise Refusal 401, or 503 while the issuer's keys are not available. Called once per request."""
     authorization = state.headers.get(b"authorization")
     if authorization is None:
         raise Refusal(UNAUTHENTICATED, "Send Authorization: Bearer <token>", headers={"WWW-Authenticate": REALM})

@@ -6,20 +6,25 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, TypeAdapter
 
-from crossdock_chassis.commands.idempotency import IdempotentRequest
+from crossdock_chassis.commands.coalescer import Contended, Overloaded, Unavailable
+from crossdock_chassis.commands.idempotency import KEPT_HOURS, IdempotentRequest, InFlight, KeyReused
 from crossdock_chassis.http.auth import authenticate
+from crossdock_chassis.http.dependencies import Body, Dependency, Header
 from crossdock_chassis.http.hot_route import media_type
 from crossdock_chassis.http.request import route_template, state_of
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.problems import (
+    BAD_CURSOR,
     PRECONDITION_FAILED,
     PRECONDITION_REQUIRED,
+    TOO_LARGE,
+    TOO_SLOW,
     UNSUPPORTED_TYPE,
     Problem,
     Refusal,
@@ -28,8 +33,10 @@ from crossdock_events import Cause
 
 T = TypeVar("T")
 
-BAD_CURSOR: Final = Problem(400, "bad-cursor", "The cursor is not one this list gave out")
-BAD_KEY: Final = Problem(400, "bad-idempotency-key", "An Idempotency-Key is 1 to 255 printable ASCII characters")
+BAD_KEY: Final = Problem(400, "bad-idempotency-key", "The Idempotency-Key is not 1 to 255 printable ASCII characters")
+COMMAND_PROBLEMS: Final = (Overloaded.problem, Contended.problem, Unavailable.problem)
+"""What a route can answer because it hands a command to a `Coalescer`. The dependencies on `Idempotency-Key` and
+`If-Match` include them; a route with a coalescer and neither header lists them."""
 MAX_WAIT: Final = 10.0
 
 
@@ -41,12 +48,12 @@ def json_response(model: BaseModel, status: int = 200, *, replayed: bool = False
     return Response(model.__pydantic_serializer__.to_json(model), status, named or None, "application/json")
 
 
-# --- who may say this twice
+# --- idempotency keys
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An `Idempotency-Key` before its body is known. Without the header `of` answers None."""
+    """An `Idempotency-Key` before its body is known. Without the header `of` returns None."""
 
     partner: str
     route: str
@@ -54,8 +61,8 @@ class Key:
     key: str | None
 
     def of(self, body: BaseModel | bytes | None) -> IdempotentRequest | None:
-        """The request as the idempotency table knows it. The fingerprint is of the path and the *validated* body, so
-        that another order of members or a default written out is the same request; bytes are one already written."""
+        """Return the request for the idempotency table. The fingerprint covers the path and the *validated* body, so
+        another order of members, or a default written out, is the same request. Bytes are a body already written."""
         if self.key is None:
             return None
         digest = hashlib.blake2b(self.path.encode(), digest_size=16)
@@ -65,28 +72,41 @@ class Key:
         return IdempotentRequest(self.partner, self.route, self.key, digest.digest())
 
 
-async def _idempotency_key(request: Request) -> Key:
-    state = state_of(request)
-    caller = state.caller or await authenticate(state)
-    scope = request.scope
-    key = state.header(b"idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise Refusal(BAD_KEY)
-    return Key(caller.partner, f"{scope['method']} {route_template(scope)}", scope["path"], key)
+class _IdempotencyKey(Dependency):
+    problems: ClassVar[tuple[Problem, ...]] = (BAD_KEY, InFlight.problem, KeyReused.problem, *COMMAND_PROBLEMS)
+    header: ClassVar[Header] = Header(
+        "Idempotency-Key",
+        f"1 to 255 printable ASCII characters, kept for {KEPT_HOURS} hours. The same request under the same key gets "
+        "the first answer again, marked `Idempotent-Replayed: true`",
+    )
+
+    async def __call__(self, request: Request) -> Key:
+        state = state_of(request)
+        caller = state.caller or await authenticate(state)
+        scope = request.scope
+        key = state.header(b"idempotency-key")
+        if key is not None and not _KEY.fullmatch(key):
+            raise Refusal(BAD_KEY)
+        return Key(caller.partner, f"{scope['method']} {route_template(scope)}", scope["path"], key)
 
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
-IdempotencyKey = Annotated[Key, Depends(_idempotency_key)]
+IdempotencyKey = Annotated[Key, Depends(_IdempotencyKey())]
 """`key: IdempotencyKey`, then `await place(command, key.of(body))`."""
 
 
-# --- why it happens
+# --- causes
 
 
-async def _cause(request: Request) -> Cause:
-    state = state_of(request)
-    correlation = _uuid(state.header(b"correlation-id")) or state.correlation or _uuid(state.request_id)
-    return Cause(correlation or new_id(), None, state.traceparent)
+class _Cause(Dependency):
+    header: ClassVar[Header] = Header(
+        "Correlation-Id", "A UUID that every event of this request carries; without it the request id"
+    )
+
+    async def __call__(self, request: Request) -> Cause:
+        state = state_of(request)
+        correlation = _uuid(state.header(b"correlation-id")) or state.correlation or _uuid(state.request_id)
+        return Cause(correlation or new_id(), None, state.traceparent)
 
 
 def _uuid(text: str | None) -> UUID | None:
@@ -96,11 +116,11 @@ def _uuid(text: str | None) -> UUID | None:
         return None
 
 
-cause = Depends(_cause)
+cause = Depends(_Cause())
 """`why: Annotated[Cause, cause]`: correlated by the caller's `correlation-id` or `Request-Id` when it is a UUID."""
 
 
-# --- which version is meant
+# --- versions
 
 
 def etag(version: int | str) -> str:
@@ -113,28 +133,43 @@ class Match:
 
     tags: frozenset[str] | None
 
-    def check(self, version: int | str, *, required: bool = False) -> None:
-        """Raises Refusal: 412 when another version is current, 428 when one must be named and was not."""
-        if self.tags is None:
-            if required:
-                raise Refusal(PRECONDITION_REQUIRED)
-        elif "*" not in self.tags and etag(version) not in self.tags:
+    def check(self, version: int | str) -> None:
+        """Raise Refusal 412 if another version is current."""
+        if self.tags is not None and "*" not in self.tags and etag(version) not in self.tags:
             raise Refusal(PRECONDITION_FAILED, headers={"ETag": etag(version)})
 
 
-async def _if_match(request: Request) -> Match:
-    text = state_of(request).header(b"if-match")
-    return Match(None if text is None else frozenset(tag.strip() for tag in text.split(",")))
+class _IfMatch(Dependency):
+    problems: ClassVar[tuple[Problem, ...]] = (PRECONDITION_FAILED, *COMMAND_PROBLEMS)
+    header: ClassVar[Header] = Header(
+        "If-Match", "The `ETag` of the version to change; if another version is current, nothing changes"
+    )
+
+    async def __call__(self, request: Request) -> Match:
+        text = state_of(request).header(b"if-match")
+        return Match(None if text is None else frozenset(tag.strip() for tag in text.split(",")))
 
 
-IfMatch = Annotated[Match, Depends(_if_match)]
+class _RequiredIfMatch(_IfMatch):
+    problems: ClassVar[tuple[Problem, ...]] = (PRECONDITION_REQUIRED, *_IfMatch.problems)
+
+    async def __call__(self, request: Request) -> Match:
+        match = await super().__call__(request)
+        if match.tags is None:
+            raise Refusal(PRECONDITION_REQUIRED)
+        return match
+
+
+IfMatch = Annotated[Match, Depends(_IfMatch())]
+RequiredIfMatch = Annotated[Match, Depends(_RequiredIfMatch())]
+"""Answers 428 without the header."""
 
 
 # --- lists
 
 
 class Cursor(Generic[T]):
-    """Where a list goes on, opaque to clients.
+    """The position after a page of a list, opaque to clients.
 
     ORDERS = Cursor("orders", tuple[datetime, UUID])
     next = ORDERS.encode((row.placed_at, row.id));  after = ORDERS.decode(cursor)
@@ -149,21 +184,21 @@ class Cursor(Generic[T]):
         return base64.urlsafe_b64encode(json.dumps(document, separators=(",", ":")).encode()).rstrip(b"=").decode()
 
     def decode(self, text: str | None) -> T | None:
-        """None stays None. Raises Refusal 400 for anything this list did not give out."""
+        """Return the position, or None for None. Raise Refusal 400 for a text that `encode` did not make."""
         if text is None:
             return None
         try:
             raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
             *head, position = json.loads(raw)
             if head != self._head:
-                raise ValueError("another list's, or an older one")
+                raise ValueError("a cursor of another list, or of an older version of this list")
             return self._adapter.validate_python(position)
         except (ValueError, TypeError, binascii.Error, RecursionError) as error:
             raise Refusal(BAD_CURSOR) from error
 
 
-PageLimit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
-PageCursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before")]
+PageLimit = Annotated[int, Query(ge=1, le=200, description="The most entries in the page")]
+PageCursor = Annotated[str | None, Query(max_length=1000, description="`next` of the previous page")]
 
 
 class Page(BaseModel, Generic[T]):
@@ -171,34 +206,50 @@ class Page(BaseModel, Generic[T]):
     next: str | None = None
 
 
-# --- how long the caller is ready to wait
+# --- waiting
 
 
-async def _wait(request: Request) -> float:
-    text = state_of(request).header(b"prefer")
-    found = _WAIT.search(text) if text else None
-    return min(float(found[1]), MAX_WAIT) if found else 0.0
+class _Wait(Dependency):
+    header: ClassVar[Header] = Header(
+        "Prefer", f"`wait=N`: answer when the decision is made, or after N seconds (at most {MAX_WAIT:g})"
+    )
+
+    async def __call__(self, request: Request) -> float:
+        text = state_of(request).header(b"prefer")
+        found = _WAIT.search(text) if text else None
+        return min(float(found[1]), MAX_WAIT) if found else 0.0
 
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
-Wait = Annotated[float, Depends(_wait)]
+Wait = Annotated[float, Depends(_Wait())]
 """Seconds from `Prefer: wait=N`, at most 10; 0 when absent or unreadable, as RFC 7240 wants."""
 
 
 # --- bodies that are not one JSON document
 
 
-def accepts(wanted: str, *, limit: int | None = None) -> Any:
-    """Dependency of a route that reads its own body: 415 for another content type, `limit` bytes instead of the usual.
+class _Accepts(Dependency):
+    problems: ClassVar[tuple[Problem, ...]] = (UNSUPPORTED_TYPE, TOO_LARGE, TOO_SLOW)
+
+    def __init__(self, wanted: str, limit: int | None, description: str) -> None:
+        self._wanted, self._limit = wanted, limit
+        self.body = Body(wanted, description)
+
+    async def __call__(self, request: Request) -> None:
+        if media_type(state_of(request).header(b"content-type")) != self._wanted:
+            raise Refusal(UNSUPPORTED_TYPE, f"Send {self._wanted}")
+        if self._limit is not None:
+            limit_body(request, self._limit)
+
+
+def accepts(wanted: str, *, limit: int | None = None, description: str = "") -> Any:
+    """Return the dependency of a route that reads its own body: 415 for another content type, 413 beyond the limit.
 
     `body: Annotated[None, accepts("application/x-ndjson", limit=32 << 20)]`
     """
+    return Depends(_Accepts(wanted, limit, description))
 
-    async def check(request: Request) -> None:
-        state = state_of(request)
-        if media_type(state.header(b"content-type")) != wanted:
-            raise Refusal(UNSUPPORTED_TYPE, f"Send {wanted}")
-        if limit is not None:
-            state.body_limit = limit
 
-    return Depends(check)
+def limit_body(request: Request, limit: int) -> None:
+    """Accept so many bytes instead of `max_body_bytes`. To be called before the body is read."""
+    state_of(request).body_limit = limit

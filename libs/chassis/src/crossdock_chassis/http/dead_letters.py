@@ -1,22 +1,42 @@
-"""Dead letters over HTTP, in every service that has reactions. Scope `ops`; all with a dry run."""
+"""Dead letters over HTTP, in every service that has reactions. All need the scope `ops`; resolutions have a dry run."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from crossdock_chassis.database.unit import Database
+from crossdock_chassis.feature import Feature
 from crossdock_chassis.http.auth import requires
 from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
+from crossdock_chassis.http.dependencies import provided
+from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.messaging import dead_letters
-from crossdock_chassis.messaging.dead_letters import DeadLetter, NoSuchDeadLetter, Resolution, Resolve
+from crossdock_chassis.messaging.dead_letters import (
+    DeadLetter,
+    NoSuchDeadLetter,
+    NotPoison,
+    Resolution,
+    Resolve,
+    StillPoison,
+)
 from crossdock_chassis.messaging.inbox import Inbox
 
+LIST: Final = Cursor("dead-letters", int)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    database: Database
+    inboxes: Mapping[str, Inbox]
+
+
 Operator = Annotated[Caller, requires("ops")]
-DryRun = Annotated[bool, Query(description="Do it, show what came of it, and undo it")]
-LIST = Cursor("dead-letters", int)
+DeadLettersDep = Annotated[DeadLetters, provided(DeadLetters)]
+DryRun = Annotated[bool, Query(description="Resolve it, answer the result, and roll everything back")]
 
 
 class Reason(BaseModel):
@@ -26,47 +46,75 @@ class Reason(BaseModel):
 
 
 class Resend(Reason):
-    value: Annotated[str, Field(max_length=900_000, description="The record's data as it should have been")]
+    value: Annotated[str, Field(max_length=900_000, description="The corrected data of the record")]
     headers: Annotated[dict[str, str], Field(max_length=50)] = {}
 
 
-def routes(database: Database, inboxes: Mapping[str, Inbox]) -> APIRouter:
-    router = APIRouter(prefix="/v1/dead-letters", tags=["operations"])
+router = APIRouter(prefix="/v1/dead-letters", tags=["operations"])
+_MISSING = NoSuchDeadLetter.problem
 
-    @router.get("", summary="Events that could not be handled, and those parked behind them")
-    async def get_dead_letters(
-        caller: Operator,
-        state: Literal["poison", "parked", "redriven", "discarded"] | None = None,
-        limit: PageLimit = 50,
-        cursor: PageCursor = None,
-    ) -> Page[DeadLetter]:
-        found = await dead_letters.find(database, state=state, after=LIST.decode(cursor), limit=limit + 1)
-        page = found[:limit]
-        return Page(items=page, next=LIST.encode(page[-1].id) if len(found) > limit else None)
 
-    @router.get("/{id}", summary="One dead letter with its raw record")
-    async def get_dead_letter(id: int, caller: Operator) -> DeadLetter:
-        found = await dead_letters.find(database, state=None, after=None, limit=1, id=id)
-        if not found:
-            raise NoSuchDeadLetter(str(id))
-        return found[0]
+def feature(database: Database, inboxes: Mapping[str, Inbox]) -> Feature:
+    return Feature(routers=[router], provides=[DeadLetters(database, inboxes)])
 
-    async def act(command: Resolve, dry_run: bool) -> Response:
-        async with database.trial() if dry_run else database.unit() as unit:
-            resolution = await dead_letters.resolve(unit, command, inboxes, dry_run=dry_run)
-        return json_response(resolution)
 
-    @router.post("/{id}:redrive", summary="Handle it again, then what is parked behind it", response_model=Resolution)
-    async def redrive(id: int, body: Reason, caller: Operator, dry_run: DryRun = False) -> Response:
-        return await act(Resolve(id, "redrive", caller.client_id, body.reason), dry_run)
+@router.get("", summary="List events that failed and the events parked behind them")
+async def get_dead_letters(
+    caller: Operator,
+    letters: DeadLettersDep,
+    state: Literal["poison", "parked", "redriven", "discarded"] | None = None,
+    limit: PageLimit = 50,
+    cursor: PageCursor = None,
+) -> Page[DeadLetter]:
+    found = await dead_letters.find(letters.database, state=state, after=LIST.decode(cursor), limit=limit + 1)
+    page = found[:limit]
+    return Page(items=page, next=LIST.encode(page[-1].id) if len(found) > limit else None)
 
-    @router.post("/{id}:discard", summary="Give it up, and handle what is parked behind it", response_model=Resolution)
-    async def discard(id: int, body: Reason, caller: Operator, dry_run: DryRun = False) -> Response:
-        return await act(Resolve(id, "discard", caller.client_id, body.reason), dry_run)
 
-    @router.post("/{id}:resend", summary="Handle a mended version of it", response_model=Resolution)
-    async def resend(id: int, body: Resend, caller: Operator, dry_run: DryRun = False) -> Response:
-        command = Resolve(id, "resend", caller.client_id, body.reason, body.value.encode(), body.headers or None)
-        return await act(command, dry_run)
+@router.get("/{id}", summary="Show a dead letter with its raw record", responses=errors(_MISSING))
+async def get_dead_letter(id: int, caller: Operator, letters: DeadLettersDep) -> DeadLetter:
+    found = await dead_letters.find(letters.database, state=None, after=None, limit=1, id=id)
+    if not found:
+        raise NoSuchDeadLetter(str(id))
+    return found[0]
 
-    return router
+
+@router.post(
+    "/{id}:redrive",
+    summary="Handle a poison event again, then the events parked behind it",
+    response_model=Resolution,
+    responses=errors(_MISSING, NotPoison.problem, StillPoison.problem),
+)
+async def redrive(
+    id: int, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
+) -> Response:
+    return await _resolve(letters, Resolve(id, "redrive", caller.client_id, body.reason), dry_run)
+
+
+@router.post(
+    "/{id}:discard",
+    summary="Give up a poison event and handle the events parked behind it",
+    response_model=Resolution,
+    responses=errors(_MISSING, NotPoison.problem),
+)
+async def discard(
+    id: int, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
+) -> Response:
+    return await _resolve(letters, Resolve(id, "discard", caller.client_id, body.reason), dry_run)
+
+
+@router.post(
+    "/{id}:resend",
+    summary="Handle a corrected copy of a poison event, then the events parked behind it",
+    response_model=Resolution,
+    responses=errors(_MISSING, NotPoison.problem, StillPoison.problem),
+)
+async def resend(id: int, body: Resend, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False) -> Response:
+    command = Resolve(id, "resend", caller.client_id, body.reason, body.value.encode(), body.headers or None)
+    return await _resolve(letters, command, dry_run)
+
+
+async def _resolve(letters: DeadLetters, command: Resolve, dry_run: bool) -> Response:
+    async with letters.database.trial() if dry_run else letters.database.unit() as unit:
+        resolution = await dead_letters.resolve(unit, command, letters.inboxes, dry_run=dry_run)
+    return json_response(resolution)

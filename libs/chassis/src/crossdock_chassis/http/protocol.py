@@ -18,7 +18,7 @@ HEAD_BYTES: Final = 64 * 1024
 
 HEAD_SECONDS: Final = 30.0
 
-HEAD_TOO_LARGE: Final = Problem(431, "head-too-large", "The header fields are larger than any resource takes")
+HEAD_TOO_LARGE: Final = Problem(431, "head-too-large", "The header fields are larger than the limit")
 
 
 class BoundedProtocol(HttpToolsProtocol):

@@ -27,7 +27,9 @@ from crossdock_chassis.http.request import REALM, Caller
 from crossdock_chassis.problems import UNAUTHENTICATED, Problem, Refusal
 from crossdock_chassis.settings import Settings
 
-ISSUER_UNAVAILABLE: Final = Problem(503, "issuer-unavailable", "Tokens cannot be checked at the moment")
+ISSUER_UNAVAILABLE: Final = Problem(
+    503, "issuer-unavailable", "Access tokens cannot be verified now; wait Retry-After seconds, then retry"
+)
 LEEWAY: Final = 10.0  # seconds of clock difference forgiven
 MAX_TOKEN_BYTES: Final = 8 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024

@@ -23,19 +23,19 @@ COLUMNS = """
 
 
 class NoSuchDeadLetter(Exception):
-    problem = Problem(404, "no-such-dead-letter", "No such dead letter")
+    problem = Problem(404, "no-such-dead-letter", "No dead letter has this id")
 
 
 class NotPoison(Exception):
-    """Only the event that failed can be acted on; those parked behind it follow by themselves."""
+    """Only a poison event takes a resolution; the events parked behind it follow by themselves."""
 
-    problem = Problem(409, "not-poison", "This dead letter is not one to act on")
+    problem = Problem(409, "not-poison", "Only a dead letter in state poison, the earliest of its key, can be resolved")
 
 
 class StillPoison(Exception):
-    """It failed again; nothing was changed."""
+    """The handler failed again; nothing was changed."""
 
-    problem = Problem(409, "still-poison", "It fails again, nothing was changed")
+    problem = Problem(409, "still-poison", "The handler failed again; nothing was changed")
 
 
 class DeadLetter(BaseModel):

@@ -14,14 +14,19 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Match
 
 from crossdock_chassis import housekeeping
 from crossdock_chassis.database import migrate
 from crossdock_chassis.database.unit import Unit
+from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.openapi import listed
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.http.tokens import refused
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.messaging.inbox import Inbox, Record
+from crossdock_chassis.problems import MEDIA_TYPE, PREFIX
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
 from crossdock_events import Cause, Envelope, Event
@@ -93,20 +98,54 @@ class _Known:
 
 @pytest.fixture
 async def clients() -> AsyncIterator[Clients]:
-    """`client = clients(service, partner="acme", scopes=("orders:write",))`: HTTP to the service without a socket."""
+    """`client = clients(service, partner="acme", scopes=("orders:write",))`: HTTP to the service without a socket.
+
+    A problem that the OpenAPI of its route does not list fails the test.
+    """
     opened: list[httpx.AsyncClient] = []
-    apps: dict[int, Any] = {}
+    apps: dict[int, Api] = {}
 
     def client(service: Service, partner: str = "acme", scopes: Iterable[str] = ()) -> httpx.AsyncClient:
         app = apps.setdefault(id(service), service.api(_Known()))
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         headers = {"authorization": f"Bearer {' '.join([partner, *scopes])}"}
-        opened.append(httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers))
-        return opened[-1]
+        made = httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
+
+        async def check(response: httpx.Response) -> None:
+            await _check_listed(app, response)
+
+        made.event_hooks["response"].append(check)
+        opened.append(made)
+        return made
 
     yield client
     for each in opened:
         await each.aclose()
+
+
+async def _check_listed(app: Api, response: httpx.Response) -> None:
+    if response.headers.get("content-type") != MEDIA_TYPE:
+        return
+    request = response.request
+    scope = {"type": "http", "method": request.method, "path": request.url.path}
+    route = next((each for each in app.api_routes() if each.matches(scope)[0] is Match.FULL), None)
+    if route is None:
+        return
+    await response.aread()
+    slug = response.json()["type"].removeprefix(PREFIX)
+    shown = app.openapi()["paths"][route.path_format][request.method.lower()]["responses"]
+    described = shown.get(str(response.status_code), {}).get("description", "")
+    assert f"`{slug}`:" in described, f"{request.method} {route.path_format} answers {slug} and does not list it"
+
+
+def unlisted(service: Service) -> list[str]:
+    """Return the problems in the tables of the features that no route of the feature lists."""
+    found = []
+    for feature in service.features:
+        routes = [route for router in feature.routers for route in router.routes if isinstance(route, APIRoute)]
+        shown = {problem for route in routes for problem in listed(route)}
+        found += [problem.type for problem in feature.problems.values() if problem not in shown]
+    return found
 
 
 class Deliver(Protocol):

@@ -1,12 +1,12 @@
 """Items over HTTP."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict
 
 from crossdock_chassis import (
-    Caller,
     Coalescer,
     Database,
     IdempotencyKey,
@@ -14,27 +14,63 @@ from crossdock_chassis import (
     Page,
     PageCursor,
     PageLimit,
-    cause,
-    etag,
-    json_response,
-    requires,
+    Problem,
+    errors,
+    provided,
 )
-from crossdock_events import Cause
+from inventory_service.conventions import (
+    REGISTERED_BEFORE,
+    Body,
+    Patch,
+    Reader,
+    Registered,
+    Why,
+    Writer,
+    registered,
+    shown,
+)
 from inventory_service.items import views
 from inventory_service.items.change import ChangeItem
-from inventory_service.items.model import DEFAULT_UNIT, Category, Description, ItemId, Status, Traits, UnitOfMeasure
+from inventory_service.items.model import (
+    DEFAULT_UNIT,
+    Category,
+    Description,
+    DuplicateItem,
+    ItemId,
+    NoSuchItem,
+    Status,
+    Traits,
+    UnitOfMeasure,
+)
 from inventory_service.items.register import RegisterItem
-from inventory_service.items.views import ItemView, Registered
+from inventory_service.items.views import ItemView
 
-Reader = Annotated[Caller, requires("stock:read")]
-Writer = Annotated[Caller, requires("stock:write")]
-Why = Annotated[Cause, cause]
+NO_SUCH_ITEM: Final = Problem(404, "no-such-item", "No item has this id")
+DUPLICATE_ITEM: Final = Problem(
+    409,
+    "duplicate-item",
+    "An item with this id exists and has other content",
+    headers={"Location": lambda error: f"/v1/items/{error.item_id}"},
+)
+
+PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchItem: NO_SUCH_ITEM, DuplicateItem: DUPLICATE_ITEM}
 
 
-class ItemIn(BaseModel):
-    """`description` is for people: it is shown here and never sent in an event."""
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What the routes work with."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    database: Database
+    register: Coalescer[RegisterItem, Registered[ItemView]]
+    change: Coalescer[ChangeItem, ItemView]
+
+
+ItemsDep = Annotated[Items, provided(Items)]
+router = APIRouter(prefix="/v1/items", tags=["items"])
+
+
+class ItemIn(Body):
+    """`description` is for people. It is shown here and never sent in an event."""
 
     item_id: ItemId
     unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
@@ -42,89 +78,70 @@ class ItemIn(BaseModel):
     description: Description | None = None
 
 
-class ItemPatch(BaseModel):
-    """What is left out stays as it is; null takes a category or description away."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
+class ItemPatch(Patch):
+    """A member that is left out changes nothing. Null removes the category or the description."""
 
     unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
     category: Category | None = None
     status: Status = "active"
     description: Description | None = None
 
-    def changes(self) -> dict[str, Any]:
-        return self.model_dump(exclude_unset=True)
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ItemView,
+    summary="Register an item",
+    responses={200: {"model": ItemView, "description": REGISTERED_BEFORE}, **errors(DUPLICATE_ITEM)},
+)
+async def post_item(body: ItemIn, caller: Writer, why: Why, key: IdempotencyKey, items: ItemsDep) -> Response:
+    traits = Traits(body.unit_of_measure, body.category, "active", body.description)
+    return registered(await items.register(RegisterItem(body.item_id, traits, why), key.of(body)))
 
 
-def routes(
-    database: Database, register: Coalescer[RegisterItem, Registered], change: Coalescer[ChangeItem, ItemView]
-) -> APIRouter:
-    router = APIRouter(prefix="/v1/items", tags=["items"])
-
-    @router.post(
-        "",
-        status_code=201,
-        response_model=ItemView,
-        summary="Register an item",
-        responses={
-            200: {"model": ItemView, "description": "It was registered just so before"},
-            409: {"description": "`duplicate-item`: an item with this id is another one"},
-        },
-    )
-    async def post_item(body: ItemIn, caller: Writer, why: Why, key: IdempotencyKey) -> Response:
-        traits = Traits(body.unit_of_measure, body.category, "active", body.description)
-        done = await register(RegisterItem(body.item_id, traits, why), key.of(body))
-        item = done.result.item
-        return json_response(
-            item,
-            201 if done.result.created else 200,
-            replayed=done.replayed,
-            location=f"/v1/items/{item.item_id}",
-            etag=etag(item.version),
-        )
-
-    @router.get("", summary="List items")
-    async def get_items(
-        caller: Reader,
-        status: Status | None = None,
-        category: Annotated[str | None, Query(max_length=64)] = None,
-        cursor: PageCursor = None,
-        limit: PageLimit = 100,
-    ) -> Page[ItemView]:
-        after = views.ITEMS.decode(cursor)
-        async with database.reading() as session:
-            return await views.page(session, status, category, after, limit)
-
-    @router.get("/{item_id}", response_model=ItemView, summary="Show an item", responses=_MISSING)
-    async def get_item(item_id: str, caller: Reader) -> Response:
-        async with database.reading() as session:
-            item = await views.get(session, item_id)
-        return json_response(item, etag=etag(item.version))
-
-    @router.patch(
-        "/{item_id}",
-        response_model=ItemView,
-        summary="Change an item",
-        description="With `If-Match` only the version it names is changed. `status` makes it `active` again, too.",
-        responses={**_MISSING, 412: {"description": "`precondition-failed`: it has changed since"}},
-    )
-    async def patch_item(item_id: str, body: ItemPatch, caller: Writer, why: Why, match: IfMatch) -> Response:
-        done = await change(ChangeItem(item_id, body.changes(), match.check, why))
-        return json_response(done.result, etag=etag(done.result.version))
-
-    @router.post(
-        "/{item_id}:discontinue",
-        response_model=ItemView,
-        summary="Discontinue an item",
-        description="It can no longer be ordered. What is reserved stays so; orders that wait for it go on waiting.",
-        responses=_MISSING,
-    )
-    async def post_discontinue(item_id: str, caller: Writer, why: Why, match: IfMatch, key: IdempotencyKey) -> Response:
-        command = ChangeItem(item_id, {"status": "discontinued"}, match.check, why)
-        done = await change(command, key.of(None))
-        return json_response(done.result, replayed=done.replayed, etag=etag(done.result.version))
-
-    return router
+@router.get("", summary="List items")
+async def get_items(
+    caller: Reader,
+    items: ItemsDep,
+    status: Status | None = None,
+    category: Annotated[str | None, Query(max_length=64)] = None,
+    cursor: PageCursor = None,
+    limit: PageLimit = 100,
+) -> Page[ItemView]:
+    after = views.ITEMS.decode(cursor)
+    async with items.database.reading() as session:
+        return await views.page(session, status, category, after, limit)
 
 
-_MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "`no-such-item`"}}
+@router.get("/{item_id}", response_model=ItemView, summary="Show an item", responses=errors(NO_SUCH_ITEM))
+async def get_item(item_id: str, caller: Reader, items: ItemsDep) -> Response:
+    async with items.database.reading() as session:
+        return shown(await views.get(session, item_id))
+
+
+@router.patch(
+    "/{item_id}",
+    response_model=ItemView,
+    summary="Change an item",
+    description='`"status": "active"` makes a discontinued item available again.',
+    responses=errors(NO_SUCH_ITEM),
+)
+async def patch_item(
+    item_id: str, body: ItemPatch, caller: Writer, why: Why, match: IfMatch, items: ItemsDep
+) -> Response:
+    return shown((await items.change(ChangeItem(item_id, body.changes(), match.check, why))).result)
+
+
+@router.post(
+    "/{item_id}:discontinue",
+    response_model=ItemView,
+    summary="Discontinue an item",
+    description="The item can no longer be ordered. Reserved stock stays reserved, and backorders go on waiting.",
+    responses=errors(NO_SUCH_ITEM),
+)
+async def post_discontinue(
+    item_id: str, caller: Writer, why: Why, match: IfMatch, key: IdempotencyKey, items: ItemsDep
+) -> Response:
+    command = ChangeItem(item_id, {"status": "discontinued"}, match.check, why)
+    done = await items.change(command, key.of(None))
+    return shown(done.result, replayed=done.replayed)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from crossdock_chassis import Unit
 from crossdock_events import Cause
+from inventory_service.conventions import Registered
 from inventory_service.items import store
 from inventory_service.items.model import DuplicateItem, Item, Traits
-from inventory_service.items.views import ItemView, Registered
+from inventory_service.items.views import ItemView
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +18,20 @@ class RegisterItem:
     cause: Cause
 
 
-async def register_items(unit: Unit, batch: Sequence[RegisterItem]) -> list[Registered | Exception]:
-    """One that exists just so is answered as it is; DuplicateItem when it is another."""
+async def register_items(unit: Unit, batch: Sequence[RegisterItem]) -> list[Registered[ItemView] | Exception]:
+    """Answer an existing item with the same traits as it is, with other traits DuplicateItem."""
     first = {command.item_id: command for command in reversed(batch)}
     new = await store.insert(unit, [Item(command.item_id, command.traits) for command in first.values()])
     for item_id in sorted(new):
         item = Item(item_id, first[item_id].traits)
         unit.publish(item.registered(), sequence=item.sequence, cause=first[item_id].cause)
     present = await store.read(unit, first)
-    answers: list[Registered | Exception] = []
+    answers: list[Registered[ItemView] | Exception] = []
     for command in batch:
         item = present[command.item_id]
         if item.traits != command.traits:
             answers.append(DuplicateItem(command.item_id))
         else:
             created = command.item_id in new and first[command.item_id] is command
-            answers.append(Registered(item=ItemView.of(item), created=created))
+            answers.append(Registered(resource=ItemView.of(item), created=created))
     return answers

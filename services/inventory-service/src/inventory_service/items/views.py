@@ -1,18 +1,18 @@
 """Items to look at."""
 
-from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crossdock_chassis import Cursor, Page
+from crossdock_chassis import Cursor, Page, etag
+from inventory_service.conventions import Resource
 from inventory_service.items.model import Item, NoSuchItem, Status
 from inventory_service.tables import ItemRow
 
 ITEMS: Cursor[str] = Cursor("items", str)
 
 
-class ItemView(BaseModel):
-    """`version` is the sequence of its last event, and its ETag."""
+class ItemView(Resource):
+    """`version` is the sequence of the item's last event, and its ETag."""
 
     item_id: str
     unit_of_measure: str
@@ -20,6 +20,14 @@ class ItemView(BaseModel):
     status: Status
     description: str | None
     version: int
+
+    @property
+    def path(self) -> str:
+        return f"/v1/items/{self.item_id}"
+
+    @property
+    def etag(self) -> str:
+        return etag(self.version)
 
     @classmethod
     def of(cls, item: Item) -> "ItemView":
@@ -32,11 +40,6 @@ class ItemView(BaseModel):
             description=traits.description,
             version=item.sequence,
         )
-
-
-class Registered(BaseModel):
-    item: ItemView
-    created: bool
 
 
 async def get(session: AsyncSession, item_id: str) -> ItemView:

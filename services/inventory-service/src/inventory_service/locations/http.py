@@ -1,12 +1,12 @@
 """Locations over HTTP."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict
 
 from crossdock_chassis import (
-    Caller,
     Coalescer,
     Database,
     IdempotencyKey,
@@ -14,24 +14,55 @@ from crossdock_chassis import (
     Page,
     PageCursor,
     PageLimit,
-    etag,
-    json_response,
-    requires,
+    Problem,
+    errors,
+    provided,
 )
+from inventory_service.conventions import REGISTERED_BEFORE, Body, Patch, Reader, Registered, Writer, registered, shown
 from inventory_service.locations import views
 from inventory_service.locations.change import ChangeLocation
-from inventory_service.locations.model import DEFAULT_RANK, Country, Location, LocationId, Name, Rank
+from inventory_service.locations.model import (
+    DEFAULT_RANK,
+    Country,
+    DuplicateLocation,
+    Location,
+    LocationId,
+    Name,
+    NoSuchLocation,
+    Rank,
+)
 from inventory_service.locations.register import RegisterLocation
-from inventory_service.locations.views import LocationView, Registered
+from inventory_service.locations.views import LocationView
 
-Reader = Annotated[Caller, requires("stock:read")]
-Writer = Annotated[Caller, requires("stock:write")]
+NO_SUCH_LOCATION: Final = Problem(404, "no-such-location", "No location has this id")
+DUPLICATE_LOCATION: Final = Problem(
+    409,
+    "duplicate-location",
+    "A location with this id exists and has other content",
+    headers={"Location": lambda error: f"/v1/locations/{error.location_id}"},
+)
+
+PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
+    NoSuchLocation: NO_SUCH_LOCATION,
+    DuplicateLocation: DUPLICATE_LOCATION,
+}
 
 
-class LocationIn(BaseModel):
-    """`rank`: the lower one is asked first when stock is sourced."""
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """What the routes work with."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    database: Database
+    register: Coalescer[RegisterLocation, Registered[LocationView]]
+    change: Coalescer[ChangeLocation, LocationView]
+
+
+LocationsDep = Annotated[Locations, provided(Locations)]
+router = APIRouter(prefix="/v1/locations", tags=["locations"])
+
+
+class LocationIn(Body):
+    """Stock is sourced from the location with the lowest `rank` first."""
 
     location_id: LocationId
     rank: Rank = DEFAULT_RANK
@@ -39,72 +70,47 @@ class LocationIn(BaseModel):
     country: Country | None = None
 
 
-class LocationPatch(BaseModel):
-    """What is left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
+class LocationPatch(Patch):
+    """A member that is left out changes nothing."""
 
     rank: Rank = DEFAULT_RANK
     name: Name = ""
     country: Country | None = None
 
-    def changes(self) -> dict[str, Any]:
-        return self.model_dump(exclude_unset=True)
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=LocationView,
+    summary="Register a location",
+    responses={200: {"model": LocationView, "description": REGISTERED_BEFORE}, **errors(DUPLICATE_LOCATION)},
+)
+async def post_location(body: LocationIn, caller: Writer, key: IdempotencyKey, locations: LocationsDep) -> Response:
+    wanted = Location(body.location_id, body.rank, body.name, body.country)
+    return registered(await locations.register(RegisterLocation(wanted), key.of(body)))
 
 
-def routes(
-    database: Database,
-    register: Coalescer[RegisterLocation, Registered],
-    change: Coalescer[ChangeLocation, LocationView],
-) -> APIRouter:
-    router = APIRouter(prefix="/v1/locations", tags=["locations"])
-
-    @router.post(
-        "",
-        status_code=201,
-        response_model=LocationView,
-        summary="Register a location",
-        responses={
-            200: {"model": LocationView, "description": "It was registered just so before"},
-            409: {"description": "`duplicate-location`: a location with this id is another one"},
-        },
-    )
-    async def post_location(body: LocationIn, caller: Writer, key: IdempotencyKey) -> Response:
-        wanted = Location(body.location_id, body.rank, body.name, body.country)
-        done = await register(RegisterLocation(wanted), key.of(body))
-        location = done.result.location
-        return json_response(
-            location,
-            201 if done.result.created else 200,
-            replayed=done.replayed,
-            location=f"/v1/locations/{location.location_id}",
-            etag=etag(location.version),
-        )
-
-    @router.get("", summary="List locations in sourcing order")
-    async def get_locations(caller: Reader, cursor: PageCursor = None, limit: PageLimit = 100) -> Page[LocationView]:
-        after = views.LOCATIONS.decode(cursor)
-        async with database.reading() as session:
-            return await views.page(session, after, limit)
-
-    @router.get("/{location_id}", response_model=LocationView, summary="Show a location", responses=_MISSING)
-    async def get_location(location_id: str, caller: Reader) -> Response:
-        async with database.reading() as session:
-            location = await views.get(session, location_id)
-        return json_response(location, etag=etag(location.version))
-
-    @router.patch(
-        "/{location_id}",
-        response_model=LocationView,
-        summary="Change a location",
-        description="With `If-Match` only the version it names is changed.",
-        responses={**_MISSING, 412: {"description": "`precondition-failed`: it has changed since"}},
-    )
-    async def patch_location(location_id: str, body: LocationPatch, caller: Writer, match: IfMatch) -> Response:
-        done = await change(ChangeLocation(location_id, body.changes(), match.check))
-        return json_response(done.result, etag=etag(done.result.version))
-
-    return router
+@router.get("", summary="List locations in sourcing order")
+async def get_locations(
+    caller: Reader, locations: LocationsDep, cursor: PageCursor = None, limit: PageLimit = 100
+) -> Page[LocationView]:
+    after = views.LOCATIONS.decode(cursor)
+    async with locations.database.reading() as session:
+        return await views.page(session, after, limit)
 
 
-_MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "`no-such-location`"}}
+@router.get(
+    "/{location_id}", response_model=LocationView, summary="Show a location", responses=errors(NO_SUCH_LOCATION)
+)
+async def get_location(location_id: str, caller: Reader, locations: LocationsDep) -> Response:
+    async with locations.database.reading() as session:
+        return shown(await views.get(session, location_id))
+
+
+@router.patch(
+    "/{location_id}", response_model=LocationView, summary="Change a location", responses=errors(NO_SUCH_LOCATION)
+)
+async def patch_location(
+    location_id: str, body: LocationPatch, caller: Writer, match: IfMatch, locations: LocationsDep
+) -> Response:
+    return shown((await locations.change(ChangeLocation(location_id, body.changes(), match.check))).result)

@@ -1,22 +1,30 @@
 """Locations to look at."""
 
-from pydantic import BaseModel
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crossdock_chassis import Cursor, Page
+from crossdock_chassis import Cursor, Page, etag
+from inventory_service.conventions import Resource
 from inventory_service.locations.model import Location, NoSuchLocation
 from inventory_service.tables import LocationRow
 
 LOCATIONS: Cursor[tuple[int, str]] = Cursor("locations", tuple[int, str])
 
 
-class LocationView(BaseModel):
+class LocationView(Resource):
     location_id: str
     rank: int
     name: str
     country: str | None
     version: int
+
+    @property
+    def path(self) -> str:
+        return f"/v1/locations/{self.location_id}"
+
+    @property
+    def etag(self) -> str:
+        return etag(self.version)
 
     @classmethod
     def of(cls, location: Location | LocationRow) -> "LocationView":
@@ -27,11 +35,6 @@ class LocationView(BaseModel):
             country=location.country,
             version=location.version,
         )
-
-
-class Registered(BaseModel):
-    location: LocationView
-    created: bool
 
 
 async def get(session: AsyncSession, location_id: str) -> LocationView:

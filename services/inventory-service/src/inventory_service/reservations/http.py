@@ -1,55 +1,76 @@
-"""Reservations and backorders over HTTP. They are made and ended by orders only, so there is nothing to post."""
+"""Reservations and backorders over HTTP. Only orders make and end them, so there are no POST routes."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from crossdock_chassis import Caller, Database, Page, PageCursor, PageLimit, requires
+from crossdock_chassis import Database, Page, PageCursor, PageLimit, Problem, errors, provided
+from inventory_service.conventions import Reader
 from inventory_service.reservations import views
+from inventory_service.reservations.model import NoSuchReservation
 from inventory_service.reservations.views import Backorder, ItemBackorders, Overdue, ReservationView
 
-Reader = Annotated[Caller, requires("stock:read")]
-ItemFilter = Annotated[str | None, Query(min_length=1, max_length=64, description="Only those that wait for this item")]
+NO_SUCH_RESERVATION: Final = Problem(404, "no-such-reservation", "No order with this id has asked for stock")
+
+PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchReservation: NO_SUCH_RESERVATION}
 
 
-def routes(database: Database, earmark_after: timedelta) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["reservations"])
+@dataclass(frozen=True, slots=True)
+class Reservations:
+    """What the routes work with."""
 
-    @router.get("/backorders", summary="Items that orders wait for, those that most wait for first")
-    async def get_backorders(
-        caller: Reader, item_id: ItemFilter = None, cursor: PageCursor = None, limit: PageLimit = 100
-    ) -> Page[ItemBackorders]:
-        after = views.BY_ITEM.decode(cursor)
-        async with database.reading() as session:
-            return await views.by_item(session, item_id, after, limit)
+    database: Database
+    earmark_after: timedelta
 
-    @router.get("/backorders/orders", summary="Lines that wait, in the order in which they are served")
-    async def get_backorders_by_order(
-        caller: Reader, item_id: ItemFilter = None, cursor: PageCursor = None, limit: PageLimit = 100
-    ) -> Page[Backorder]:
-        after = views.BY_ORDER.decode(cursor)
-        async with database.reading() as session:
-            return await views.by_order(session, item_id, after, limit)
 
-    @router.get(
-        "/backorders/overdue",
-        summary="Orders that wait although free stock could serve them",
-        description="Empty once the release queue is worked off, which takes a moment after every receipt. Reads all "
-        "that waits.",
-    )
-    async def get_overdue(caller: Reader) -> Overdue:
-        async with database.reading() as session:
-            return await views.overdue(session, datetime.now(UTC) - earmark_after)
+ReservationsDep = Annotated[Reservations, provided(Reservations)]
+ItemFilter = Annotated[str | None, Query(min_length=1, max_length=64, description="Only backorders of this item")]
+router = APIRouter(prefix="/v1", tags=["reservations"])
 
-    @router.get(
-        "/reservations/{order_id}",
-        summary="What an order holds",
-        responses={404: {"description": "`no-such-reservation`"}},
-    )
-    async def get_reservation(order_id: UUID, caller: Reader) -> ReservationView:
-        async with database.reading() as session:
-            return await views.get(session, order_id)
 
-    return router
+@router.get("/backorders", summary="List items with backorders, the item with the most orders first")
+async def get_backorders(
+    caller: Reader,
+    reservations: ReservationsDep,
+    item_id: ItemFilter = None,
+    cursor: PageCursor = None,
+    limit: PageLimit = 100,
+) -> Page[ItemBackorders]:
+    after = views.BY_ITEM.decode(cursor)
+    async with reservations.database.reading() as session:
+        return await views.by_item(session, item_id, after, limit)
+
+
+@router.get("/backorders/orders", summary="List backordered lines in the order in which they are served")
+async def get_backorders_by_order(
+    caller: Reader,
+    reservations: ReservationsDep,
+    item_id: ItemFilter = None,
+    cursor: PageCursor = None,
+    limit: PageLimit = 100,
+) -> Page[Backorder]:
+    after = views.BY_ORDER.decode(cursor)
+    async with reservations.database.reading() as session:
+        return await views.by_order(session, item_id, after, limit)
+
+
+@router.get(
+    "/backorders/overdue",
+    summary="List orders that wait although unreserved stock could serve them",
+    description="Empty when the release queue is empty: a moment after every receipt. Reads all backorders.",
+)
+async def get_overdue(caller: Reader, reservations: ReservationsDep) -> Overdue:
+    async with reservations.database.reading() as session:
+        return await views.overdue(session, datetime.now(UTC) - reservations.earmark_after)
+
+
+@router.get(
+    "/reservations/{order_id}", summary="Show the stock reserved for an order", responses=errors(NO_SUCH_RESERVATION)
+)
+async def get_reservation(order_id: UUID, caller: Reader, reservations: ReservationsDep) -> ReservationView:
+    async with reservations.database.reading() as session:
+        return await views.get(session, order_id)

@@ -1,0 +1,44 @@
+"""A feature of a service as a value: `feature(database, settings)` in the feature's package returns it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter
+
+from crossdock_chassis.database.jobs import Job
+from crossdock_chassis.problems import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """Everything that a feature adds to its service, except for its rows in `reactions.py`.
+
+    `routers` stand at module level. `provides` are the objects that their routes take by `provided(Class)`, one for
+    each class. `problems` names the problem of each exception that the routes let through.
+    """
+
+    routers: Sequence[APIRouter] = ()
+    provides: Sequence[object] = ()
+    jobs: Sequence[Job] = ()
+    problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+
+
+def merged(features: Sequence[Feature]) -> Feature:
+    """Return one feature that has all of these. Raise TypeError if two of them claim the same exception or class."""
+    problems: dict[type[Exception], Problem] = {}
+    provides: dict[type, object] = {}
+    for feature in features:
+        for error, problem in feature.problems.items():
+            if error in problems:
+                raise TypeError(f"two features name a problem of {error.__qualname__}")
+            problems[error] = problem
+        for value in feature.provides:
+            if type(value) in provides:
+                raise TypeError(f"two features provide {type(value).__qualname__}")
+            provides[type(value)] = value
+    return Feature(
+        routers=[router for feature in features for router in feature.routers],
+        provides=list(provides.values()),
+        jobs=[job for feature in features for job in feature.jobs],
+        problems=problems,
+    )

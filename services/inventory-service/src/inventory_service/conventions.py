@@ -1,0 +1,61 @@
+"""HTTP conventions of this service: scopes, bodies, and the answers about what has a version."""
+
+from abc import abstractmethod
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict
+
+from crossdock_chassis import Caller, CommandResult, cause, json_response, requires
+from crossdock_events import Cause
+
+Reader = Annotated[Caller, requires("stock:read")]
+Writer = Annotated[Caller, requires("stock:write")]
+Why = Annotated[Cause, cause]
+
+REGISTERED_BEFORE: Final = "It was registered before with the same content"
+
+
+class Body(BaseModel):
+    """Unknown members are refused, and no value is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Patch(Body):
+    """A member that is left out changes nothing."""
+
+    def changes(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
+class Resource(BaseModel):
+    """A view that has a path and a version."""
+
+    @property
+    @abstractmethod
+    def path(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def etag(self) -> str: ...
+
+
+R = TypeVar("R", bound=Resource)
+
+
+class Registered(BaseModel, Generic[R]):
+    resource: R
+    created: bool
+
+
+def registered(done: CommandResult[Registered[R]]) -> Response:
+    """Answer 201, or 200 if the resource was registered before."""
+    resource, created = done.result.resource, done.result.created
+    return json_response(
+        resource, 201 if created else 200, replayed=done.replayed, location=resource.path, etag=resource.etag
+    )
+
+
+def shown(resource: Resource, *, replayed: bool = False) -> Response:
+    return json_response(resource, replayed=replayed, etag=resource.etag)

@@ -1,0 +1,23 @@
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+import crossdock_chassis
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(crossdock_chassis.Settings):
+    http_port: Port = 8420
+    ops_port: Port = 8421
+
+    backorder_earmark_after: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=1)
+    """A whole order that has waited so long earmarks the stock that arrives for it."""
+    release_seconds: Annotated[float, Field(gt=0)] = 0.2
+    """The interval at which the release queue is worked off."""
+    release_limit: Annotated[int, Field(ge=1)] = 500
+    """Backorders served in one unit. The next unit serves the rest."""
+    import_max_bytes: Annotated[int, Field(ge=1024)] = 16 << 20
+    import_max_rows: Annotated[int, Field(ge=1)] = 20_000
+    """A file is one transaction, which may last 15 seconds: 5,000 rows take about one on an idle machine."""
