@@ -95,7 +95,7 @@ class Front:
             if len(headers) != len(scope["headers"]):
                 _refuse_repeated(scope)
             if b"%00" in scope["query_string"] or "\0" in scope["path"]:
-                raise Refusal(MALFORMED_REQUEST, "A NUL character has no place in a URL")
+                raise Refusal(MALFORMED_REQUEST, "The URL contains a NUL character")
             hot = self._hot.get(scope["path"])
             if hot is not None and scope["method"] == hot.method:
                 scope["route"] = hot
@@ -150,7 +150,7 @@ class Front:
                 async with asyncio.timeout(IDLE_SECONDS):
                     message = await receive()
             except TimeoutError:
-                raise Refusal(TOO_SLOW, f"Nothing came for {IDLE_SECONDS:g} seconds") from None
+                raise Refusal(TOO_SLOW, f"No part of the body arrived for {IDLE_SECONDS:g} seconds") from None
             if message["type"] != "http.request":
                 return message
             body = message.get("body", b"")

@@ -245,7 +245,7 @@ class TokenVerifier:
             key = await self._keys.find(kid, algorithm)
         except KeysUnavailable as error:
             retry = {"Retry-After": str(math.ceil(error.retry_after))}
-            raise Refusal(ISSUER_UNAVAILABLE, "The issuer does not answer", headers=retry) from error
+            raise Refusal(ISSUER_UNAVAILABLE, "The issuer of the tokens does not answer", headers=retry) from error
         if key is None:
             raise refused("signed with a key that the issuer does not publish")
         try:

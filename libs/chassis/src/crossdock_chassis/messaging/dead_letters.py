@@ -55,7 +55,7 @@ class DeadLetter(BaseModel):
 
 
 class Resolution(BaseModel):
-    """What was done, or with `dry_run` would be: `applied` events went through, `left` wait behind a new failure."""
+    """The result, also of a dry run: `applied` events were handled, `left` events wait behind a new failure."""
 
     id: int
     state: State
@@ -93,13 +93,13 @@ async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *,
         )
     row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1 FOR UPDATE", command.id)
     if row["state"] != "poison":
-        raise NotPoison(f"it is {row['state']}")
+        raise NotPoison(f"The dead letter is {row['state']}")
     inbox = inboxes.get(group)
     if inbox is None:
-        raise NotPoison(f"this build has no group {group}")
+        raise NotPoison(f"The service no longer has the consumer group {group}")
     waiting = await _behind(unit.sql, group, topic, key)
     if any(other["state"] == "poison" and other["offset"] < row["offset"] for other in waiting):
-        raise NotPoison("an earlier event of the same key comes first")
+        raise NotPoison("Resolve the earlier poison event of the same key first")
 
     applied = 0
     if command.action != "discard":

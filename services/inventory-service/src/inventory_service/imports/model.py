@@ -21,14 +21,14 @@ class ImportRefused(Exception):
     """Something in the file is wrong, so nothing of it was taken. `errors` are the first hundred."""
 
     def __init__(self, errors: Sequence["RowError"], rows: int) -> None:
-        super().__init__(f"{len(errors)} of {rows} rows are wrong" if rows else "The file is wrong")
+        super().__init__(f"{len(errors)} errors in {rows} rows" if rows else "The file has errors")
         self.errors = [error.shown() for error in errors[:MAX_ERRORS]]
         self.extra: dict[str, object] = {"rows": rows, "wrong": len(errors)}
 
 
 class TooManyRows(Exception):
     def __init__(self, limit: int) -> None:
-        super().__init__(f"A file may have {limit} rows: send it in parts")
+        super().__init__(f"A file has at most {limit} rows")
         self.extra: dict[str, object] = {"limit": limit}
 
 
@@ -152,7 +152,7 @@ class Sheet:
         known = {column.name: column for column in COLUMNS[self.kind]}
         names = [cell.strip().lower() for cell in cells]
         for name in sorted({name for name in names if names.count(name) > 1}):
-            self._wrong(name, "the column is there twice")
+            self._wrong(name, "two columns have this name")
         for name in names:
             if name not in known:
                 self._wrong(name, f"unknown column; there are {self._names()}")
@@ -186,7 +186,7 @@ class Sheet:
             key = tuple(values[name] for name in _KEYS[self.kind])
             first = self._seen.setdefault(key, self._number)
             if first != self._number:
-                self._wrong(_KEYS[self.kind][-1], f"row {first} is about the same")
+                self._wrong(_KEYS[self.kind][-1], f"row {first} has the same {', '.join(_KEYS[self.kind])}")
             else:
                 self._rows.append(Row(self._number, values))
 

@@ -6,7 +6,7 @@ from inventory_service.imports.model import ImportKind
 
 
 class ImportResult(BaseModel):
-    """`rows` = `created` + `changed` + `unchanged`. With `dry_run` nothing was kept."""
+    """`rows` = `created` + `changed` + `unchanged`. A dry run imports nothing."""
 
     kind: ImportKind
     dry_run: bool
@@ -25,7 +25,7 @@ class Upload(BaseModel):
 
 
 class RowErrorView(BaseModel):
-    """`row` as a spreadsheet counts: the header is row 1. `column` null: all of the row."""
+    """`row` counts as a spreadsheet does: the header is row 1. `column` is null for an error of the whole row."""
 
     row: int
     column: str | None
@@ -33,7 +33,7 @@ class RowErrorView(BaseModel):
 
 
 class ImportProblem(BaseModel):
-    """`errors` has the first hundred of those that are `wrong`."""
+    """`wrong` counts the errors of the file; `errors` has the first hundred."""
 
     type: str
     title: str

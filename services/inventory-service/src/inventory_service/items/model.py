@@ -42,12 +42,12 @@ class ItemError(Exception):
 
 class NoSuchItem(ItemError):
     def __init__(self, item_id: str) -> None:
-        super().__init__(item_id, "No item has this id")
+        super().__init__(item_id, f"No item has the id {item_id}")
 
 
 class DuplicateItem(ItemError):
     def __init__(self, item_id: str) -> None:
-        super().__init__(item_id, "An item with this id exists and is another one")
+        super().__init__(item_id, f"The item {item_id} exists and has other content")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,12 @@ class LocationError(Exception):
 
 class NoSuchLocation(LocationError):
     def __init__(self, location_id: str) -> None:
-        super().__init__(location_id, "No location has this id")
+        super().__init__(location_id, f"No location has the id {location_id}")
 
 
 class DuplicateLocation(LocationError):
     def __init__(self, location_id: str) -> None:
-        super().__init__(location_id, "A location with this id exists and is another one")
+        super().__init__(location_id, f"The location {location_id} exists and has other content")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class ReservationLineView(BaseModel):
 
 
 class ReservationView(BaseModel):
-    """`status`: open (all is reserved), waiting, released, rejected."""
+    """`status`: `open` (everything is reserved), `waiting` (stock is missing), `released` or `rejected`."""
 
     order_id: UUID
     status: Status
@@ -59,8 +59,9 @@ class ReservationView(BaseModel):
 
 
 class ItemBackorders(BaseModel):
-    """`orders` wait for `units_missing` more of it, the oldest since then. Something may be `available`: too little, or
-    set aside for an order that has waited long."""
+    """`orders` wait for `units_missing` units of the item, the oldest order since `oldest_since`.
+
+    Units can be `available` and not reserved: they are too few, or earmarked for an order that has waited long."""
 
     item_id: str
     orders: int
@@ -70,7 +71,8 @@ class ItemBackorders(BaseModel):
 
 
 class Backorder(BaseModel):
-    """One line of an order that waits: `quantity` is what it still needs, which may be there while others are not."""
+    """A line of a backordered order. `quantity` is still missing; it can be in stock while other lines of a whole order
+    are not."""
 
     order_id: UUID
     line_id: str
@@ -83,7 +85,7 @@ class Backorder(BaseModel):
 
 
 class Overdue(BaseModel):
-    """Orders that wait although free stock could serve them: none, once the release queue is worked off."""
+    """Orders that wait although unreserved stock could serve them. None, once the release queue is empty."""
 
     queued_items: int
     orders: list[UUID]
@@ -93,7 +95,7 @@ async def get(session: AsyncSession, order_id: UUID) -> ReservationView:
     """Raises NoSuchReservation."""
     row = await session.get(ReservationRow, order_id)
     if row is None:
-        raise NoSuchReservation("No stock was ever asked for under this order id")
+        raise NoSuchReservation(f"No order with the id {order_id} has asked for stock")
     lines = await session.scalars(
         select(ReservationLineRow).where(ReservationLineRow.order_id == order_id).order_by(ReservationLineRow.position)
     )

@@ -27,7 +27,7 @@ Reason: TypeAlias = Annotated[
     Field(
         pattern=r"^[a-z][a-z0-9_]{0,63}$",
         examples=["count"],
-        description="A code; known ones are count, damage, loss, found and correction, others are yours to choose",
+        description="A code: count, damage, loss, found, correction, or a code of your own",
     ),
 ]
 
@@ -157,13 +157,13 @@ class Stock:
         if short:
             first = short[0]
             raise NotEnoughFree(
-                f"{first['requested']} of {first['item_id']} were to leave {first['location_id']}, "
-                f"{first['free']} are free there",
+                f"The request takes {first['requested']} of {first['item_id']} from {first['location_id']}, which has "
+                f"{first['free']} unreserved",
                 short=short,
             )
         for item, location in touched:
             if self.levels[item][location][0] > MAX_UNITS:
-                raise TooMuch(f"There would be more than {MAX_UNITS} of {item} at {location}")
+                raise TooMuch(f"{location} would hold more than {MAX_UNITS} of {item}")
 
     def raised(self) -> list[str]:
         """Items of which more is free than before, or as much in another place: someone may have waited for it."""

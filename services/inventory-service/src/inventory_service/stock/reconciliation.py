@@ -68,7 +68,7 @@ class Difference(BaseModel):
 
 
 class OrderDifference(BaseModel):
-    """`status` None: there is no reservation at all."""
+    """A line whose own numbers differ from its allocations. `status` is null if the order has no reservation."""
 
     order_id: str | None
     line_id: str | None
@@ -80,8 +80,8 @@ class OrderDifference(BaseModel):
 
 
 class Reconciliation(BaseModel):
-    """`differences`: levels that are not the sum of their movements or of what orders hold. `orders`: lines whose own
-    numbers are not what is held for them. At most 1000 of each are listed."""
+    """`differences` are levels that differ from the sum of their movements or from the reservations. `orders` are lines
+    whose own numbers differ from their allocations. Each list has at most 1000 entries."""
 
     outcome: Literal["agrees", "differs"]
     at: datetime

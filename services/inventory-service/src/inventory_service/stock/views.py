@@ -54,7 +54,7 @@ class LocationLevel(BaseModel):
 
 
 class Missing(BaseModel):
-    """Why there is no answer for one entry of a list."""
+    """Why an entry of a list has no content."""
 
     type: str = "urn:crossdock:problem:no-such-item"
     status: int = 404
@@ -62,7 +62,7 @@ class Missing(BaseModel):
 
 
 class Availability(BaseModel):
-    """Over all locations, and at each. `problem` instead, with nothing available, when there is no such item."""
+    """The stock at all locations together, and at each. An unknown item has a `problem` and no stock."""
 
     item_id: str
     status: str | None = None
@@ -74,7 +74,7 @@ class Availability(BaseModel):
 
 
 class MovementView(BaseModel):
-    """By how much both numbers of a level changed. `reference` is the order, or what the sender called the document."""
+    """The change of both numbers of a level. `reference` is the id of the order, or the reference of the document."""
 
     id: int
     item_id: str

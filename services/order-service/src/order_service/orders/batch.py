@@ -46,21 +46,21 @@ class LineTooLong(OrderError):
 
 class TooManyLines(OrderError):
     def __init__(self) -> None:
-        super().__init__(f"A batch has at most {MAX_LINES} lines; this one and those after it were not looked at")
+        super().__init__(f"A batch has at most {MAX_LINES} lines; this line and the lines after it were not processed")
 
 
 class AnswersUnread(OrderError):
     def __init__(self) -> None:
-        super().__init__("Read the answers while sending: this line and those after it were not looked at")
+        super().__init__("Read the answers while sending: this line and the lines after it were not processed")
 
 
 class BatchLine(BaseModel):
-    """The answer to the input line of that number (from 1; blank lines are counted and not answered)."""
+    """The answer to one line. `line` counts from 1, blank lines included; blank lines get no answer."""
 
     line: int
     reference: str | None = None
     outcome: Literal["created", "existing", "conflict", "invalid", "failed"] = Field(
-        description="`failed`: not our or the order's fault is known; send the line again"
+        description="`failed`: the outcome is unknown; send the line again"
     )
     id: UUID | None = None
     problem: dict[str, Any] | None = None

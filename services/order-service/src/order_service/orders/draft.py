@@ -54,12 +54,14 @@ class DraftLine(_Part):
     line_id: Annotated[str, Field(min_length=1, max_length=36, pattern=PRINTABLE)]
     item_id: Identifier
     quantity: Annotated[int, Field(ge=1, le=1_000_000)]
-    unit_price: Annotated[UnitPrice | None, Field(description="At most 6 places; this or `amount` or both")] = None
+    unit_price: Annotated[
+        UnitPrice | None, Field(description="At most 6 decimal places. Send it, `amount`, or both")
+    ] = None
     amount: Annotated[Amount | None, Field(description="quantity * unit_price, rounded half-up")] = None
 
 
 class Address(_Part):
-    """Stays in this service; what leaves it is country, region and outward postcode."""
+    """The address stays in this service. Events carry only country, region and outward postcode."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     street: Annotated[str, Field(min_length=1, max_length=400)]
@@ -75,8 +77,10 @@ class Discount(_Part):
 
 
 class Draft(_Part):
-    """Absent and null are the same request, and so is a field that did not exist when the order was first sent: a new
-    field here is `X | None = None`, for nulls are left out of the document that replays are compared with."""
+    """A member that is null and a member that is absent are the same request."""
+
+    # Replays are compared by a document without nulls. So a new field must be `X | None = None`: then an order that was
+    # first sent before the field existed still compares equal.
 
     model_config = ConfigDict(
         title="Order",
@@ -92,11 +96,14 @@ class Draft(_Part):
         },
     )
 
-    reference: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="The partner's own, unique")]
-    customer_id: Annotated[Identifier | None, Field(description="Opaque: no name, no address")] = None
+    reference: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="The partner's own reference, unique among its orders"),
+    ]
+    customer_id: Annotated[Identifier | None, Field(description="An opaque id, without name or address")] = None
     priority: Annotated[int, Field(ge=0, le=9, description="9 is most urgent")] = 5
     requested_date: date | None = None
-    partial: Annotated[bool, Field(description="Whether it may be served in parts while the rest waits")] = False
+    partial: Annotated[bool, Field(description="Whether the order may be served in parts while the rest waits")] = False
     ship_to: Address | None = None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")]
     lines: Annotated[list[DraftLine], Field(min_length=1, max_length=500)]
@@ -119,11 +126,11 @@ def settle(draft: Draft) -> Draft:
     """
     exponent = EXPONENTS.get(draft.currency)
     if exponent is None:
-        raise InvalidOrder([_error("/currency", "unknown_currency", "not a currency of ISO 4217")])
+        raise InvalidOrder([_error("/currency", "unknown_currency", "the code is not a currency of ISO 4217")])
     quantum = QUANTA[exponent]
     errors = [*_line_errors(draft, quantum), *_charge_errors(draft, quantum)]
     if draft.ship_to is not None and draft.ship_to.country not in COUNTRIES:
-        errors.append(_error("/ship_to/country", "unknown_country", "not a country of ISO 3166-1"))
+        errors.append(_error("/ship_to/country", "unknown_country", "the code is not a country of ISO 3166-1"))
     if errors:
         raise InvalidOrder(errors)
     total = total_of(
@@ -133,10 +140,12 @@ def settle(draft: Draft) -> Draft:
         draft.tax,
     )
     if total != draft.total:
-        error = _error("/total", "wrong_total", f"the parts add up to {total}")
+        error = _error("/total", "wrong_total", f"the lines, discounts, shipping and tax add up to {total}")
         raise InvalidOrder([error], extra={"computed_total": str(total)})
     if total < 0:
-        raise InvalidOrder([_error("/discounts", "negative_total", "the discounts are more than the rest")])
+        raise InvalidOrder(
+            [_error("/discounts", "negative_total", "the discounts are more than lines, shipping and tax together")]
+        )
     draft.total = total
     return draft
 
@@ -154,7 +163,7 @@ def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
                 yield _error(f"/lines/{i}/amount", "amount_disagrees", detail)
             line.amount = amount
         elif line.amount is None:
-            yield _error(f"/lines/{i}", "no_price", "a line has a unit_price or an amount")
+            yield _error(f"/lines/{i}", "no_price", "a line needs a unit_price or an amount")
         elif (amount_as_sent := exact(line.amount, quantum)) is None:
             yield _too_fine(f"/lines/{i}/amount", draft.currency)
         else:
@@ -178,7 +187,7 @@ def _charge_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
 
 
 def _too_fine(pointer: str, currency: str) -> dict[str, str]:
-    return _error(pointer, "too_many_places", f"{currency} amounts have {EXPONENTS[currency]} places")
+    return _error(pointer, "too_many_places", f"{currency} amounts have at most {EXPONENTS[currency]} decimal places")
 
 
 def _error(pointer: str, code: str, detail: str) -> dict[str, str]:

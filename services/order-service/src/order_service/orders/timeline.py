@@ -13,7 +13,7 @@ from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderRejec
 
 
 class Because(BaseModel):
-    """What made it happen: a request (its correlation id), another service's event, or time that had passed."""
+    """The cause of the event: a request (`id` is its correlation id), an event of another service, or the clock."""
 
     kind: Literal["request", "event", "clock"]
     id: UUID | None = None
@@ -28,7 +28,9 @@ class Entry(BaseModel):
     sequence: int
     because: Because
     reason: str | None = None
-    lines: list[WaitingLine] | None = Field(default=None, description="What was missing, of a backorder")
+    lines: list[WaitingLine] | None = Field(
+        default=None, description="The lines that lacked stock, if the order was backordered"
+    )
 
 
 CLOCK: Final[Mapping[str, str]] = {"kind": "clock"}

@@ -1,4 +1,4 @@
-"""What would be said of an order, without placing it."""
+"""Validate orders without placing them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +26,12 @@ class LineAmount(BaseModel):
 
 
 class Valid(BaseModel):
-    """The order would be taken, with these amounts."""
+    """The order would be placed, with these amounts."""
 
     reference: str
-    exists: bool = Field(description="It was placed before, with the same content: placing it again changes nothing")
+    exists: bool = Field(
+        description="The order was placed before with the same content. Placing it again changes nothing"
+    )
     currency: str
     lines: list[LineAmount]
     total: str
