@@ -71,7 +71,7 @@ FORBIDDEN: Final = Problem(403, "forbidden", "The access token does not permit t
 NOT_FOUND: Final = Problem(404, "not-found", "No resource has this path")
 METHOD_NOT_ALLOWED: Final = Problem(405, "method-not-allowed", "The resource does not support this method")
 TOO_SLOW: Final = Problem(
-    408, "too-slow", "The body arrived too slowly; send the request again", headers={"Connection": "close"}
+    408, "too-slow", "The request arrived too slowly; send it again", headers={"Connection": "close"}
 )
 PRECONDITION_FAILED: Final = Problem(
     412, "precondition-failed", "The resource is no longer at the version in If-Match; read it again"
