@@ -26,8 +26,8 @@ MAX_ERRORS: Final = 100  # a body can have a hundred thousand errors; nobody rea
 class Problem:
     """The error response that an exception type becomes. The OpenAPI of each route lists these values.
 
-    `type` is a slug (`no-such-order`), `title` the same sentence for every occurrence: it must make sense without the
-    code and, where the client can do something, say what to do next.
+    `type` is a slug (`no-such-order`). `title` is the same for every occurrence: it makes sense without the code and
+    names the next step, if there is one.
 
     `headers` are sent with the response. Each is a text, or a function that makes the text from the exception:
     `headers={"Location": lambda error: f"/v1/orders/{error.order_id}"}`.

@@ -41,7 +41,7 @@ MAX_WAIT: Final = 10.0
 
 
 def json_response(model: BaseModel, status: int = 200, *, replayed: bool = False, **headers: str) -> Response:
-    """A model as a response, serialised once. `location="/v1/…"`, `etag='"3"'`: underscores become hyphens."""
+    """Return a model as a response, serialised once. `location="/v1/…"`, `etag='"3"'`: underscores become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if replayed:
         named["Idempotent-Replayed"] = "true"

@@ -101,7 +101,7 @@ def _problems(route: APIRoute, parameters: Sequence[Mapping[str, Any]]) -> Itera
 
 
 def _can_be_invalid(parameter: Mapping[str, Any]) -> bool:
-    """Every text is valid for a plain string in the path."""
+    """Return whether a value can break a rule. Every text is valid for a plain string in the path."""
     rules = {
         name: rule for name, rule in parameter["schema"].items() if name not in ("title", "description", "examples")
     }
