@@ -20,7 +20,10 @@ from sqlalchemy import MetaData
 from crossdock_chassis import housekeeping, server
 from crossdock_chassis.database.jobs import Job, Jobs, every
 from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.effects.performer import Performer
+from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.http import dead_letters
+from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.request import Verifier
 from crossdock_chassis.http.tokens import verifier_for
@@ -61,7 +64,15 @@ class Service:
     projections: Sequence[Reaction] = ()
     projection_generation: int = 1
     jobs: Sequence[Job] = ()
+    effects: Sequence[Performer] = ()
     problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Units refuse effects that nothing performs. Raise ValueError if two performers have the same kind."""
+        kinds = frozenset(performer.kind for performer in self.effects)
+        if len(kinds) < len(self.effects):
+            raise ValueError(f"{self.name} has two performers of the same kind")
+        self.database.effect_kinds = kinds
 
     def subscriptions(self) -> list[Subscription]:
         found = []
@@ -92,6 +103,8 @@ class Service:
         settings = self.settings
         intakes = {subscription.group: Intake(subscription) for subscription in self.subscriptions()}
         own = [dead_letters.routes(self.database, intakes)] if intakes else []
+        if self.effects:
+            own.append(effects_http.routes(self.database, self.effects))
         return Api(
             self.name,
             [*self.routers, *own],
@@ -145,14 +158,18 @@ async def _api(service: Service) -> None:
 
 
 async def _worker(service: Service) -> None:
-    """Relay, consumers and jobs, until SIGTERM has drained them. One that fails ends the process."""
+    """Relay, consumers, effects and jobs, until SIGTERM has drained them. One that fails ends the process."""
     settings = service.settings
     await clients.check_topics(settings.kafka, service.topics())
     relay = Relay(service.database.dsn, settings.kafka, service.name)
     consumers = service.consumers()
     house = [every(3600, housekeeping.keep_house), every(5, housekeeping.look_at_dead_letters)]
+    parts: dict[str, Relay | Consumer | Effects] = {each.subscription.group: each for each in consumers}
+    parts["relay"] = relay
+    if service.effects:
+        parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
+        house += [every(5, housekeeping.look_at_effects), every(60, housekeeping.forget_effects)]
     jobs = Jobs(service.database, [*service.jobs, *house])
-    parts: dict[str, Relay | Consumer] = {each.subscription.group: each for each in consumers} | {"relay": relay}
     database_ready = _ready(service)
 
     async def live() -> str | None:

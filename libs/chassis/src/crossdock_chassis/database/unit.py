@@ -1,19 +1,21 @@
 """The unit of work: one connection, one transaction, one outbox flush. Only this file begins or commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
+from pydantic import BaseModel
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from crossdock_chassis.database import outbox
+from crossdock_chassis.database import effects, outbox
 from crossdock_chassis.ids import new_id
 from crossdock_events import Cause, Envelope, Event, Message
 
@@ -64,12 +66,16 @@ class Unit:
     where orders stream, the ORM where a person edits one record. A table is written through one of the two.
     """
 
-    def __init__(self, source: str, sql: asyncpg.Connection, connection: AsyncConnection) -> None:
+    def __init__(
+        self, source: str, sql: asyncpg.Connection, connection: AsyncConnection, effect_kinds: Collection[str] = ()
+    ) -> None:
         self.sql = sql
         self.now = datetime.now(UTC)
         self.published: list[Envelope[Event]] = []
         self.mirrored: list[Message] = []
+        self.requested: list[effects.Requested] = []
         self._source = source
+        self._effect_kinds = effect_kinds
         self._connection = connection
         self._session: AsyncSession | None = None
         self._savepoints = 0
@@ -90,6 +96,21 @@ class Unit:
         self.published.append(envelope)
         return envelope
 
+    def effect(
+        self, kind: str, *, target: str, payload: Mapping[str, object] | BaseModel, key: str | None = None
+    ) -> UUID:
+        """Request that the worker acts on the world after the commit, at least once. Return the effect's id.
+
+        `target` is what fails or recovers as a whole: an endpoint, a mail server. Effects with the same kind, target
+        and `key` are performed one after another in the order of their units, if each unit has locked the row that the
+        key stands for. Raise NoPerformer, EffectTooLarge, ValueError.
+        """
+        if kind not in self._effect_kinds:
+            raise effects.NoPerformer(f"{self._source} has no performer of {kind!r} in Service(effects=[…])")
+        requested = effects.request(kind, target, key, payload)
+        self.requested.append(requested)
+        return requested.id
+
     def mirror(self, message: Message) -> None:
         """Append bytes that are no contract of ours, for a dead-letter topic."""
         self.mirrored.append(message)
@@ -97,15 +118,17 @@ class Unit:
     async def flush(self) -> None:
         if self._session is not None:
             await self._session.flush()
+        if self.requested:
+            await effects.append(self.sql, self.requested)
         if self.published or self.mirrored:
             await outbox.append(self.sql, self.published, self.mirrored)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """A part that may fail without the rest. What it published is forgotten with it."""
+        """A part that may fail without the rest. What it published and requested is forgotten with it."""
         self._savepoints += 1
         name = f"s{self._savepoints}"
-        published, mirrored = len(self.published), len(self.mirrored)
+        published, mirrored, requested = len(self.published), len(self.mirrored), len(self.requested)
         await self.sql.execute(f"SAVEPOINT {name}")
         try:
             yield
@@ -116,7 +139,7 @@ class Unit:
                 await self.sql.execute(f"ROLLBACK TO SAVEPOINT {name}")
             if self._session is not None:
                 self._session.expunge_all()
-            del self.published[published:], self.mirrored[mirrored:]
+            del self.published[published:], self.mirrored[mirrored:], self.requested[requested:]
             raise
         await self.sql.execute(f"RELEASE SAVEPOINT {name}")
 
@@ -159,6 +182,7 @@ class Database:
     def __init__(self, url: str, *, source: str, pool_size: int = 8) -> None:
         self.source = source
         self.pressure = _Pressure()
+        self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
         self._url = make_url(url)
         self._engine = create_async_engine(
             self._url.set(drivername="postgresql+asyncpg"),
@@ -199,7 +223,7 @@ class Database:
     async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
         """One transaction. `lock_timeout` in seconds: how long one statement may wait for a row of another's."""
         async with self._connected() as (connection, sql):
-            unit = Unit(self.source, sql, connection)
+            unit = Unit(self.source, sql, connection, self.effect_kinds)
             try:
                 await sql.execute(f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}")
                 yield unit
@@ -223,7 +247,7 @@ class Database:
         async with self._connected() as (connection, sql):
             try:
                 await sql.execute("BEGIN; SET LOCAL lock_timeout = 5000")
-                unit = Unit(self.source, sql, connection)
+                unit = Unit(self.source, sql, connection, self.effect_kinds)
                 yield unit
                 await unit.flush()
             finally:

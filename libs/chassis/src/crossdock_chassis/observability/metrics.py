@@ -40,6 +40,17 @@ STOPPED = Gauge(
 DEAD_LETTERS = Gauge("crossdock_dead_letters", "Dead letters by state", ["group", "state"])
 PARKED_KEYS = Gauge("crossdock_parked_keys", "Keys whose events are parked behind a dead letter", ["group"])
 
+# effects
+EFFECTS_DEPTH = Gauge("crossdock_effects_pending", "Effects that are not yet done; counted up to 100,000", ["kind"])
+EFFECTS_AGE = Gauge("crossdock_effects_oldest_seconds", "How long the oldest of them has been pending", ["kind"])
+EFFECTS_GIVEN_UP = Gauge("crossdock_effects_given_up", "Effects given up that no person has resolved", ["kind"])
+EFFECT_ATTEMPTS = Counter(
+    "crossdock_effect_attempts",
+    "Attempts by what came of them: done, retry, given_up, overtaken, expired",
+    ["kind", "outcome"],
+)
+EFFECT_CIRCUITS_OPEN = Gauge("crossdock_effect_circuits_open", "Targets that this worker leaves alone", ["kind"])
+
 # the business, as far as every service has it
 WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Orders that wait, by what for", ["reason"])
 WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "Since when the oldest of them waits", ["reason"])

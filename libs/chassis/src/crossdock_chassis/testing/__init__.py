@@ -18,6 +18,9 @@ import pytest
 from crossdock_chassis import housekeeping
 from crossdock_chassis.database import migrate
 from crossdock_chassis.database.unit import Unit
+from crossdock_chassis.effects import resolve
+from crossdock_chassis.effects.resolve import StoredEffect
+from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.http.tokens import refused
 from crossdock_chassis.ids import new_id
@@ -160,6 +163,34 @@ async def published(service: Service) -> Sequence[asyncpg.Record]:
     async with service.database.unit() as unit:
         rows: Sequence[asyncpg.Record] = await unit.sql.fetch("SELECT * FROM outbox ORDER BY id")
     return rows
+
+
+async def requested(service: Service) -> Sequence[asyncpg.Record]:
+    """Return the effects that units of the service requested, in their order, with `payload` as JSON text."""
+    async with service.database.unit() as unit:
+        rows: Sequence[asyncpg.Record] = await unit.sql.fetch("SELECT * FROM effect ORDER BY position")
+    return rows
+
+
+class Perform(Protocol):
+    async def __call__(self, service: Service, *, hurry: bool = False) -> list[StoredEffect]: ...
+
+
+@pytest.fixture
+def perform() -> Perform:
+    """`(mail,) = await perform(service)`: what the service's worker does with effects, until none is due.
+
+    Return all effects of the service as operators see them. `hurry` makes scheduled retries due now.
+    """
+
+    async def run(service: Service, *, hurry: bool = False) -> list[StoredEffect]:
+        if hurry:
+            async with service.database.unit() as unit:
+                await unit.sql.execute("UPDATE effect SET due_at = now() WHERE state = 'pending'")
+        await Effects(service.database, service.effects).run_due()
+        return await resolve.find(service.database, service.effects, limit=10_000)
+
+    return run
 
 
 @asynccontextmanager
