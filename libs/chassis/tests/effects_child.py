@@ -19,13 +19,20 @@ async def hang(effect: Effect) -> None:
     await asyncio.Event().wait()
 
 
+async def say_when(stop: asyncio.Event) -> None:
+    await stop.wait()
+    print("stopping", flush=True)
+
+
 async def main(dsn: str, url: str, *mode: str) -> None:
     settings = toy.Settings(postgres=dsn, kafka="127.0.0.1:1", issuer="http://127.0.0.1:1")
     service = toy.build(settings)
     with signals() as stop:
+        stopping = asyncio.create_task(say_when(stop))
         async with posting(url) as post:
             performer = perform("post", hang if mode else post, deadline=30)
-            await Effects(service.database, [performer], drain_seconds=2).run(stop)
+            await Effects(service.database, [performer], drain_seconds=10).run(stop)
+        await stopping
     await service.database.close()
 
 

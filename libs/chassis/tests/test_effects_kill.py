@@ -144,14 +144,12 @@ async def test_killed_after_the_act_before_the_record_it_is_performed_again(
     assert receiver.ids() == [str(id)] * 2
 
 
-@pytest.mark.parametrize("key", [None, "one-line"])
-async def test_workers_killed_again_and_again_lose_nothing(
-    service: Service, receiver: Receiver, key: str | None
-) -> None:
-    wanted = [str(id) for id in await request(service, 200, key)]
-    for kills in range(1, 4):
+async def test_workers_killed_again_and_again_lose_nothing(service: Service, receiver: Receiver) -> None:
+    wanted = [str(id) for id in await request(service, 100)]
+    in_order = [str(id) for id in await request(service, 60, "one-line")]
+    for kills in (1, 2):
         async with child(service, receiver) as first, child(service, receiver) as second:
-            await receiver.until(lambda goal=kills * 40: len(set(receiver.ids())) >= goal)  # type: ignore[misc]
+            await receiver.until(lambda goal=kills * 50: len(set(receiver.ids())) >= goal)
             first.kill()
             second.kill()
             await asyncio.gather(first.wait(), second.wait())
@@ -160,11 +158,10 @@ async def test_workers_killed_again_and_again_lose_nothing(
         await until_done(service)
         worker.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(worker.wait(), 20) == 0
-    assert set(receiver.ids()) == set(wanted)
-    if key is not None:
-        for target in range(5):
-            first_seen = list(dict.fromkeys(id for to, id in receiver.arrived if to == f"t{target}"))
-            assert first_seen == wanted[target::5]
+    assert set(receiver.ids()) == {*wanted, *in_order}
+    for target in range(5):
+        first_seen = list(dict.fromkeys(id for to, id in receiver.arrived if to == f"t{target}" and id in in_order))
+        assert first_seen == in_order[target::5]
 
 
 async def test_a_stopped_worker_finishes_what_is_in_flight(service: Service, receiver: Receiver) -> None:
@@ -179,6 +176,8 @@ async def test_a_stopped_worker_finishes_what_is_in_flight(service: Service, rec
     async with child(service, receiver) as worker:
         await receiver.until(lambda: len(receiver.arrived) == 1)
         worker.send_signal(signal.SIGTERM)
+        assert worker.stdout is not None
+        assert await asyncio.wait_for(worker.stdout.readline(), 20) == b"stopping\n"
         release.set()
         assert await asyncio.wait_for(worker.wait(), 20) == 0
     assert await states(service) == {"done"}

@@ -35,17 +35,19 @@ WALK: Final = """
     SELECT target, due_at <= now() AS due FROM walk LIMIT $3
 """
 
-# `due_at` becomes the end of the lease. An effect with a key is claimed only if none before it is pending; the claim of
-# that one leaves it pending, so the two cannot be claimed at once.
+# `due_at` becomes the end of the lease. An effect with a key is claimed only if it is the first pending one of its line.
+# A claimed effect is still pending, so two of a line cannot be claimed at once. The first is looked up in order, because
+# a plan for NOT EXISTS, made while the table was empty, read all effects of the target for each effect.
 CLAIM: Final = """
     WITH picked AS (
         SELECT candidate.id FROM unnest($2::text[], $3::int[]) AS open (target, room) CROSS JOIN LATERAL (
             SELECT id FROM effect
             WHERE state = 'pending' AND kind = $1 AND target = open.target AND due_at <= now()
-              AND (key IS NULL OR NOT EXISTS (
-                  SELECT FROM effect AS earlier
-                  WHERE earlier.state = 'pending' AND earlier.kind = effect.kind AND earlier.target = effect.target
-                    AND earlier.key = effect.key AND earlier.position < effect.position
+              AND (key IS NULL OR position = (
+                  SELECT line.position FROM effect AS line
+                  WHERE line.state = 'pending' AND line.kind = effect.kind AND line.target = effect.target
+                    AND line.key = effect.key
+                  ORDER BY line.kind, line.target, line.key, line.position LIMIT 1
               ))
             ORDER BY due_at LIMIT open.room FOR UPDATE SKIP LOCKED
         ) AS candidate

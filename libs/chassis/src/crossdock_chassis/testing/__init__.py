@@ -166,7 +166,7 @@ async def published(service: Service) -> Sequence[asyncpg.Record]:
 
 
 async def requested(service: Service) -> Sequence[asyncpg.Record]:
-    """Return the effects that units of the service requested, in their order, with `payload` as JSON text."""
+    """Return the effects that units of the service requested, in their order."""
     async with service.database.unit() as unit:
         rows: Sequence[asyncpg.Record] = await unit.sql.fetch("SELECT * FROM effect ORDER BY position")
     return rows
