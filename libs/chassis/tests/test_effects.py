@@ -407,7 +407,8 @@ async def test_a_dead_target_delays_no_other(service: Service, receiver: Receive
         return 200
 
     receiver.answer = dead_or_well
-    service = having(service, post, deadline=0.5, concurrency=8, target_concurrency=2, circuit=Circuit(failures=4))
+    circuit = Circuit(failures=4, first=600, longest=600)
+    service = having(service, post, deadline=0.5, concurrency=8, target_concurrency=2, circuit=circuit)
     await request(service, "dead", 1_000)
     async with working(service):
         await receiver.until(lambda: receiver.targets().count("dead") == 2)
@@ -415,9 +416,16 @@ async def test_a_dead_target_delays_no_other(service: Service, receiver: Receive
         await request(service, "z", 50)
         await until(service, "bool_and(state = 'done') FROM effect WHERE target <> 'dead'")
         await until(service, "count(*) >= 4 FROM effect WHERE target = 'dead' AND attempts > 0 AND claimed_by IS NULL")
+        await until(service, "bool_and(claimed_by IS NULL) FROM effect")
         assert REGISTRY.get_sample_value("crossdock_effect_circuits_open", {"kind": "post"}) == 1
-    attempted = [row["attempts"] for row in await requested(service) if row["target"] == "dead" and row["attempts"]]
-    assert len(attempted) < 20, "while its circuit is open, a target costs its effects no attempts"
+        attempts = "SELECT sum(attempts) FROM effect WHERE target = 'dead'"
+        async with service.database.unit() as unit:
+            spent = await unit.sql.fetchval(attempts)
+        for _ in range(3):
+            await request(service, "a")
+            await until(service, "bool_and(state = 'done') FROM effect WHERE target <> 'dead'")
+        async with service.database.unit() as unit:
+            assert await unit.sql.fetchval(attempts) == spent, "an open circuit costs no attempts"
     never.set()
 
 
