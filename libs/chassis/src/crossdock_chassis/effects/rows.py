@@ -35,9 +35,9 @@ WALK: Final = """
     SELECT target, due_at <= now() AS due FROM walk LIMIT $3
 """
 
-# `due_at` becomes the end of the lease. An effect with a key is claimed only if it is the first pending one of its line;
-# a claimed effect is still pending, so two of a line cannot be claimed at once. The first is looked up in the order of
-# the line's index: a plan for NOT EXISTS, made while the table was empty, read the whole target for each effect.
+# `due_at` becomes the end of the lease. An effect with a key is claimed only if it is the first pending one of its key.
+# The claim leaves it pending, so two of a key cannot be claimed at once. The first is looked up in the order of the
+# key's index: a plan for NOT EXISTS, made while the table was empty, read the whole target for each effect.
 CLAIM: Final = """
     WITH picked AS (
         SELECT candidate.id FROM unnest($2::text[], $3::int[]) AS open (target, room) CROSS JOIN LATERAL (

@@ -85,6 +85,7 @@ class Kind:
                         raise
                     log.warning("effects %s: %s: %s", self._performer.kind, type(error).__name__, error)
                     pause, failed = RETRY_SECONDS, True
+                    self.progressed = time.monotonic()  # alive and trying; readiness tells the rest
                 if stopping.is_set():
                     leave = leave or time.monotonic() + self._drain_seconds
                     if not self._held.total() or (left := leave - time.monotonic()) <= 0:
@@ -104,10 +105,10 @@ class Kind:
 
     async def run_due(self) -> None:
         while True:
-            await self._turn(claiming=True)
+            pause = await self._turn(claiming=True)
             if self._running:
                 await asyncio.wait(self._running)
-            elif not self._after:
+            elif pause:
                 return
 
     async def _turn(self, *, claiming: bool) -> float:
@@ -124,10 +125,12 @@ class Kind:
         if (now := time.monotonic()) >= self._expire_next:
             await self._expire()
             self._expire_next = now + EXPIRE_SECONDS
+        in_a_round = bool(self._after)  # targets before it were not looked at in this turn
         if (free := self._performer.concurrency - self._held.total()) > 0:
             await self._claim(free)
         self.progressed = time.monotonic()
-        return 0.0 if self._after and self._held.total() < self._performer.concurrency else POLL_SECONDS
+        room = self._held.total() < self._performer.concurrency
+        return 0.0 if room and (in_a_round or self._after) else POLL_SECONDS
 
     async def _claim(self, free: int) -> None:
         performer, began = self._performer, time.monotonic()
