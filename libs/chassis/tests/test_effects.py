@@ -1,6 +1,7 @@
 """Effects from the unit that requests them to the record of their outcome, on a real database and a real receiver."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -261,7 +262,7 @@ async def test_whatever_a_performer_raises_is_recorded(
 
 
 async def test_a_deaf_performer_is_abandoned_at_the_deadline(
-    service: Service, perform: Perform, monkeypatch: pytest.MonkeyPatch
+    service: Service, perform: Perform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     release, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -294,6 +295,8 @@ async def test_a_deaf_performer_is_abandoned_at_the_deadline(
     await kind._turn(claiming=True)
     assert kind.progressed > stuck and len(kind._running) == 1
     await asyncio.wait(kind._running)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_claim_that_begins_too_late_gives_its_attempt_back(
@@ -461,6 +464,28 @@ async def test_more_targets_than_one_walk_are_all_served(
     assert set(receiver.targets()[:20]) == set("abcdefghij"), "the targets take turns"
 
 
+async def test_targets_with_nothing_due_hide_no_other(
+    service: Service, receiver: Receiver, post: Do, perform: Perform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "WALK_LIMIT", 3)
+    service = having(service, post)
+    for target in "abcdefgz":
+        await request(service, target)
+    await change(service, "UPDATE effect SET due_at = now() + interval '1 h' WHERE target <> 'z'")
+    await perform(service)
+    assert receiver.targets() == ["z"]
+
+
+async def test_a_round_that_began_in_the_middle_begins_again(
+    service: Service, receiver: Receiver, post: Do, perform: Perform
+) -> None:
+    service = having(service, post, concurrency=1, target_concurrency=1)
+    for target in "ab":
+        await request(service, target, 2)
+    await perform(service)
+    assert receiver.targets() == ["a", "b", "a", "b"]
+
+
 # --- order
 
 
@@ -519,6 +544,7 @@ async def test_a_key_waits_only_for_its_own_target(
 # --- cost
 
 
+@pytest.mark.parametrize("known", [0, 50], ids=["empty", "small"])
 @pytest.mark.parametrize(
     ("statement", "types", "arguments"),
     [
@@ -529,14 +555,18 @@ async def test_a_key_waits_only_for_its_own_target(
     ],
 )
 async def test_statements_go_by_an_index_whenever_planned(
-    service: Service, statement: str, types: str, arguments: str
+    service: Service, statement: str, types: str, arguments: str, known: int
 ) -> None:
+    """The plan is kept when the table has grown."""
+    service = having(service, nothing)
+    if known:
+        await request(service, "a", known, "k")
+        await change(service, "ANALYZE effect")
     async with service.database.unit() as unit:
         await unit.sql.execute(rows.BY_INDEX)
         await unit.sql.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         await unit.sql.execute(f"PREPARE made_early ({types}) AS {statement}")
         plan = [row[0] for row in await unit.sql.fetch(f"EXPLAIN (COSTS OFF) EXECUTE made_early({arguments})")]
-        await unit.sql.execute("DEALLOCATE made_early")
     assert any("Index" in line for line in plan)
     assert not any("Seq Scan" in line for line in plan), plan
     assert statement is not rows.CLAIM or any("effect_line" in line for line in plan), plan

@@ -1,18 +1,25 @@
 """Effects over HTTP, their gauges, and how long they are kept."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
+import toy
 from prometheus_client import REGISTRY
 
 from crossdock_chassis import Effect, Permanent, Schedule, Service
 from crossdock_chassis import perform as performer
 from crossdock_chassis.housekeeping import forget_effects, look_at_effects
-from crossdock_chassis.testing import Clients, Perform, requested
+from crossdock_chassis.service import _worker
+from crossdock_chassis.testing import Clients, Fresh, Perform, requested
+from crossdock_local.servers import Servers
+
+UNKNOWN = "01a218d8-c748-7589-8494-2a531fac55d0"
 
 
 class Target:
@@ -156,15 +163,15 @@ async def test_an_effect_in_flight_cannot_be_discarded(service: Service, ops: ht
     ("method", "path", "body", "status"),
     [
         ("GET", "/v1/effects/nonsense", None, 422),
-        ("GET", f"/v1/effects/{uuid4()}", None, 404),
-        ("POST", f"/v1/effects/{uuid4()}:redrive", {"reason": "r"}, 404),
-        ("POST", f"/v1/effects/{uuid4()}:discard", {}, 422),
-        ("POST", f"/v1/effects/{uuid4()}:discard", {"reason": ""}, 422),
-        ("POST", f"/v1/effects/{uuid4()}:discard", {"reason": "r", "by": "me"}, 422),
+        ("GET", f"/v1/effects/{UNKNOWN}", None, 404),
+        ("POST", f"/v1/effects/{UNKNOWN}:redrive", {"reason": "r"}, 404),
+        ("POST", f"/v1/effects/{UNKNOWN}:discard", {}, 422),
+        ("POST", f"/v1/effects/{UNKNOWN}:discard", {"reason": ""}, 422),
+        ("POST", f"/v1/effects/{UNKNOWN}:discard", {"reason": "r", "by": "me"}, 422),
         ("GET", "/v1/effects?state=lost", None, 422),
         ("GET", "/v1/effects?kind=%00", None, 400),
         ("GET", "/v1/effects?kind=%0A", None, 422),
-        ("POST", f"/v1/effects/{uuid4()}:discard", {"reason": "\0"}, 422),
+        ("POST", f"/v1/effects/{UNKNOWN}:discard", {"reason": "\0"}, 422),
         ("GET", "/v1/effects?target=%F0%9F%92%A9", None, 422),
         ("GET", f"/v1/effects?target={'x' * 256}", None, 422),
         ("GET", "/v1/effects?kind=", None, 422),
@@ -207,6 +214,26 @@ async def test_the_gauges_count_what_is_pending_and_given_up(service: Service, p
         await unit.sql.execute("DELETE FROM effect")
         await look_at_effects(unit)
     assert not any(value(name, "webhook") for name in ("pending", "oldest_seconds"))
+
+
+async def test_a_worker_process_performs_effects_and_looks_after_them(
+    fresh: Fresh, servers: Servers, target: Target, unused_tcp_port: int
+) -> None:
+    """The role itself, until SIGTERM."""
+    assert servers.bootstrap is not None
+    toys = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap, ops_port=unused_tcp_port)
+    service = replace(toys, effects=[performer("mail", target.send)], reactions=[], projections=[])
+    target.mended = True
+    id = await request(service, template="t")
+    worker = asyncio.create_task(_worker(service))
+    async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
+        while id not in target.sent:
+            await asyncio.sleep(0.05)
+        while {row["state"] for row in await requested(service)} != {"done"}:
+            await asyncio.sleep(0.05)
+        assert (await client.get(f"http://127.0.0.1:{unused_tcp_port}/livez")).status_code == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        await worker
 
 
 async def test_finished_effects_go_after_days_and_given_up_ones_stay(service: Service, ops: httpx.AsyncClient) -> None:
