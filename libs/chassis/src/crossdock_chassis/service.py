@@ -18,6 +18,7 @@ from fastapi import APIRouter
 from sqlalchemy import MetaData
 
 from crossdock_chassis import housekeeping, server
+from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.database.jobs import Job, Jobs, every
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.http import dead_letters
@@ -48,6 +49,8 @@ class Service:
 
     `reaction_locks` takes all that the reactions to events of several types will lock, before the first of them.
     `projections` are rebuilt from the beginning of their topics when `projection_generation` goes up.
+    `checks` are the invariants of its own tables, which `crossdock verify` tests.
+    `unsettled` is SQL for `crossdock verify`: each row describes work that the service has still to finish.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Service:
     projection_generation: int = 1
     jobs: Sequence[Job] = ()
     problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+    checks: Sequence[Check | CheckAtRest] = ()
+    unsettled: Sequence[str] = ()
 
     def subscriptions(self) -> list[Subscription]:
         found = []
