@@ -250,10 +250,17 @@ async def test_a_backorder_of_a_discontinued_item_waits_in_vain_for_nothing(
     assert WAITS_IN_VAIN.title not in await violations(orders.house.service, gone)
 
 
-async def test_a_stuck_order_is_left_out(orders: Orders, violations: Violations) -> None:
-    edit = f"UPDATE reservation_lines SET line_id = '3' WHERE order_id = '{orders.waiting}' AND item_id = 'B'"
-    assert NOT_ASKED.title in await violations(orders.house.service, edit)
-    assert NOT_ASKED.title not in await violations(orders.house.service, edit, stuck={str(orders.waiting)})
+@pytest.mark.parametrize(
+    ("edit", "title"),
+    [
+        ("a line for more than was asked", NOT_ASKED.title),
+        ("an allocation of a released order", HOLDS_AFTER_END.title),
+        ("a reservation of no order", NO_ORDER.title),
+    ],
+)
+async def test_a_stuck_order_is_left_out(orders: Orders, violations: Violations, edit: str, title: str) -> None:
+    stuck = {str(orders.open), str(orders.released), NOBODY}
+    assert title not in await violations(orders.house.service, *EDITS[edit][0](orders), stuck=stuck)
 
 
 async def test_unfinished_releases_are_unsettled(orders: Orders) -> None:

@@ -88,8 +88,22 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
         {NAMELESS.title},
     ),
     "a row by item of an order that does not wait": (
-        lambda o: f"UPDATE waiting_items SET order_id = '{o.confirmed}'",
+        lambda o: f"INSERT INTO waiting_items SELECT '{o.confirmed}', item_id, partner, since FROM waiting_items",
         {NAMELESS.title},
+    ),
+    "lines of an order that does not wait": (
+        lambda o: (
+            f"UPDATE orders SET waiting = (SELECT waiting FROM orders WHERE id = '{o.backordered}') "
+            f"WHERE id = '{o.confirmed}'"
+        ),
+        {NAMELESS.title},
+    ),
+    "neither lines nor rows of an order that waits": (
+        lambda o: (
+            "WITH gone AS (DELETE FROM waiting_items) "
+            f"UPDATE orders SET waiting = jsonb_set(waiting, '{{lines}}', '[]') WHERE id = '{o.backordered}'"
+        ),
+        {NAMELESS.title, NOT_ITS_EVENTS.title},
     ),
     "a shorter history": (
         lambda o: f"UPDATE orders SET history = history - 1 WHERE id = '{o.confirmed}'",
@@ -150,19 +164,28 @@ async def test_an_unanswered_order_is_found_unless_it_is_stuck(shop: Any, violat
     assert await violations(shop.service, stuck={str(order_id)}) == {}
 
 
+async def test_an_answer_that_a_stuck_order_did_not_hear_is_left_out(orders: Orders, violations: Violations) -> None:
+    edit = f"UPDATE orders SET reservation_sequence = 0 WHERE id = '{orders.rejected}'"
+    assert await violations(orders.shop.service, edit, stuck={str(orders.rejected)}) == {}
+
+
 async def test_a_lost_acceptance_is_found(orders: Orders, violations: Violations) -> None:
     told: dict[tuple[str, str], str | None] = {("acme", "PO-1"): None, ("acme", "PO-77"): None}
     assert await violations(orders.shop.service, accepted=told) == {MISSING.title: ["acme PO-77"]}
 
 
-@pytest.mark.parametrize(("order", "title"), [("confirmed", DECIDED_TWICE.title), ("cancelled", IMPOSSIBLE.title)])
-async def test_an_impossible_event_is_found(orders: Orders, violations: Violations, order: str, title: str) -> None:
-    """Delivered only to be on the log: order-service does not read its own topic."""
-    order_id: UUID = getattr(orders, order)
+@pytest.mark.parametrize(
+    ("order", "title"),
+    [("confirmed", DECIDED_TWICE.title), ("cancelled", IMPOSSIBLE.title), ("unknown", IMPOSSIBLE.title)],
+)
+async def test_an_impossible_event_is_found(
+    orders: Orders, violations: Violations, delivered: list[Any], order: str, title: str
+) -> None:
+    order_id: UUID = getattr(orders, order, UUID(NOBODY))
     event = OrderConfirmed(order_id=order_id, partner="acme", reference="PO-1")
-    await orders.shop.hears(envelope_of(event, sequence=9))
+    delivered.append(envelope_of(event, sequence=9))
     found = await violations(orders.shop.service)
-    assert title in found
+    assert found.keys() == {title, NOT_ITS_EVENTS.title}
 
 
 async def test_a_projection_behind_the_log_is_found(shop: Any, violations: Violations, delivered: list[Any]) -> None:
