@@ -241,7 +241,7 @@ async def test_an_earmark_as_old_as_the_setting_bars_later_orders(
     assert (await violations(patient, old)).keys() == {WAITS_IN_VAIN.title}
 
 
-async def test_a_backorder_of_a_discontinued_item_waits_in_vain_for_nothing(
+async def test_a_backorder_of_a_discontinued_item_may_wait(
     orders: Orders, deliver: Deliver, violations: Violations
 ) -> None:
     await deliver(orders.house.service, placed(("B", 5)))

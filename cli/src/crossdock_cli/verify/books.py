@@ -92,7 +92,7 @@ class Books:
         return int(await self.sql.fetchval(DEPTH))
 
     async def unsettled(self) -> list[str]:
-        """What the service itself says it has still to finish."""
+        """Describe the work that the service has still to finish."""
         return [str(row[0]) for query in self.source.unsettled for row in await self.sql.fetch(query)]
 
     async def read(self) -> None:

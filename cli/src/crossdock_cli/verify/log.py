@@ -90,7 +90,7 @@ class Log:
         return keys
 
     def events(self, of: type[Event]) -> Mapping[str, Sequence[Entry]]:
-        """The same of the topic of that class: this is the log as a service's checks see it."""
+        """Return `by_key` of the topic of that class, as a service's checks ask for it."""
         return self.by_key(of.topic.name)
 
 

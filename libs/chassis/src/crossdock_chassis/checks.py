@@ -44,7 +44,7 @@ class EventLog(Protocol):
 class Snapshot:
     """The service's database in one read-only transaction.
 
-    `accepted` is what clients were told: partner and reference of each accepted order, with its id if they know it.
+    `accepted` are the orders that clients know to be accepted: partner and reference, with the id if they know it.
     """
 
     sql: asyncpg.Connection

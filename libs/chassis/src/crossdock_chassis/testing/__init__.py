@@ -117,7 +117,7 @@ class Deliver(Protocol):
 
 @pytest.fixture
 def delivered() -> list[Envelope[Event]]:
-    """What `deliver` has handed over in this test."""
+    """Return what `deliver` has handed over in this test."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""What must be so of items: they equal the latest event of each."""
+"""Invariants of items: each row equals the latest event of its item."""
 
 from collections.abc import AsyncIterator
 
@@ -8,12 +8,12 @@ from crossdock_events.items import ItemEvent
 
 async def _not_the_item(at_rest: AtRest) -> AsyncIterator[str]:
     latest = {item: events[-1] for item, events in at_rest.log.events(ItemEvent).items()}
-    said = {item: (event.data["status"], event.sequence) for item, event in latest.items()}
+    expected = {item: (event.data["status"], event.sequence) for item, event in latest.items()}
     rows = await at_rest.sql.fetch("SELECT item_id, status, sequence FROM items")
     items = {row["item_id"]: (row["status"], row["sequence"]) for row in rows}
-    for item in sorted(items.keys() | said.keys()):
-        if items.get(item) != said.get(item):
-            yield f"{item}: {items.get(item)}, the topic says {said.get(item)}"
+    for item in sorted(items.keys() | expected.keys()):
+        if items.get(item) != expected.get(item):
+            yield f"{item}: {items.get(item)}, the topic has {expected.get(item)}"
 
 
 NOT_THE_ITEM = CheckAtRest(5, "other", "items that are not what their topic says", _not_the_item)

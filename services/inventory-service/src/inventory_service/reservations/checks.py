@@ -1,4 +1,4 @@
-"""What must be so of reservations: they hold what the ledger and the topics say, and no backorder waits in vain."""
+"""Invariants of reservations: they equal the ledger and the topics, and no backorder waits while stock is free."""
 
 import json
 from collections import defaultdict
@@ -213,9 +213,9 @@ async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
         status = STATUS_AFTER.get(last.type) or _status(lines)
         if (status, last.sequence) != (row.status, row.sequence):
             there = f"{row.status} after {row.sequence} events"
-            yield f"{row.order_id} is {there}, the topic says {status} after {last.sequence}"
+            yield f"{row.order_id} is {there}, the topic has {status} after {last.sequence}"
         elif last.type == StockReserved.ce_type and _allocations(lines) != row.held:
-            yield f"{row.order_id} holds {row.described}, the topic says otherwise"
+            yield f"{row.order_id} holds {row.described}, the topic has other allocations"
     for order_id in sorted(topic.keys() - rows):
         yield f"{order_id} has events and no reservation"
 

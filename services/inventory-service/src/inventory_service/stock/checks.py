@@ -1,4 +1,4 @@
-"""What must be so of stock: levels are possible, are the sum of their movements, and are what the stock topic says."""
+"""Invariants of stock: levels are possible, and equal the sum of their movements and the last event of their item."""
 
 from collections.abc import AsyncIterator
 
@@ -83,15 +83,15 @@ async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
     heads = {row["item_id"]: row["sequence"] for row in rows}
     topic = at_rest.log.events(StockEvent)
     for item in sorted(heads.keys() | topic.keys()):
-        said: dict[str, tuple[int, int]] = {}
+        expected: dict[str, tuple[int, int]] = {}
         sequence = 0
         if item in topic:
             last = topic[item][-1]
-            said = {each["location_id"]: (each["on_hand"], each["reserved"]) for each in last.data["levels"]}
+            expected = {each["location_id"]: (each["on_hand"], each["reserved"]) for each in last.data["levels"]}
             sequence = last.sequence
-        if said != levels.get(item, {}) or sequence != heads.get(item):
+        if expected != levels.get(item, {}) or sequence != heads.get(item):
             there = f"{levels.get(item, {})} after {heads.get(item)} events"
-            yield f"{item}: {there}, the topic says {said} after {sequence}"
+            yield f"{item}: {there}, the topic has {expected} after {sequence}"
 
 
 NOT_SAID = CheckAtRest(5, "other", "levels that are not what the stock topic says", _not_said)

@@ -1,4 +1,4 @@
-"""What must be so of known items: they equal the latest event of each item."""
+"""Invariants of known items: each row equals the latest event of its item."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ async def _not_the_items(at_rest: AtRest) -> AsyncIterator[str]:
     known = {row["item_id"]: (row["status"], row["sequence"]) for row in rows}
     for item in sorted((expected.keys() | known.keys()) - set(at_rest.stuck)):
         if known.get(item) != expected.get(item):
-            yield f"{item}: known as {known.get(item)}, the log says {expected.get(item)}"
+            yield f"{item}: known as {known.get(item)}, the topic has {expected.get(item)}"
 
 
 NOT_THE_ITEMS = CheckAtRest(5, "other", "known items that are not what the items topic says", _not_the_items)

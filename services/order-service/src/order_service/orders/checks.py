@@ -1,4 +1,4 @@
-"""What must be so of orders: clients find theirs, each is decided or waits, and its row is the fold of its events."""
+"""Invariants of orders: no accepted order is lost, each is decided or waits, and each row is the fold of its events."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ NOT_WAITING_AS_IT_SHOULD = """
             WHEN (decided_at IS NULL) <> (status = 'placed') THEN 'decided_at does not match'
             WHEN status <> 'backordered' AND (waiting IS NOT NULL OR indexed IS NOT NULL) THEN 'it still waits'
             WHEN status <> 'backordered' THEN NULL
-            WHEN waiting ->> 'since' IS NULL OR named IS NULL THEN 'it does not say for what or since when it waits'
+            WHEN waiting ->> 'since' IS NULL OR named IS NULL THEN 'its waiting lines or their time are missing'
             WHEN waiting @? '$.lines[*] ? (@.backordered <= 0)' THEN 'it waits for a line that lacks nothing'
             WHEN named IS DISTINCT FROM indexed THEN 'its waiting_items are not the items of its waiting lines'
         END AS trouble
@@ -121,7 +121,7 @@ async def _unheard(at_rest: AtRest) -> AsyncIterator[str]:
     ):
         given = _last_sequence(answers.get(order_id, ()))
         if applied < given and order_id not in at_rest.stuck:
-            yield f"{order_id} heard {applied} of {given} answers"
+            yield f"{order_id} has applied {applied} of {given} answers"
 
 
 async def _not_its_events(at_rest: AtRest) -> AsyncIterator[str]:
@@ -134,7 +134,7 @@ async def _not_its_events(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{order_id}{difference}"
         given = _last_sequence(answers.get(order_id, ()))
         if row["reservation_sequence"] > given:
-            yield f"{order_id} heard {row['reservation_sequence']} answers, inventory gave {given}"
+            yield f"{order_id} has applied {row['reservation_sequence']} answers, inventory gave {given}"
     for order_id in sorted(orders.keys() - rows):
         yield f"{order_id} has events and is no order"
 
@@ -142,16 +142,16 @@ async def _not_its_events(at_rest: AtRest) -> AsyncIterator[str]:
 def _difference(row: asyncpg.Record, events: Sequence[LogEvent]) -> str | None:
     last = STATUS_AFTER.get(events[-1].type) if events else None
     if last != row["status"]:
-        return f" is {row['status']}, its last event says {last}"
+        return f" is {row['status']}, its last event makes it {last}"
     if json.loads(row["events"]) != [event.id for event in events] or row["version"] != events[-1].sequence:
         return f": its history is not its {len(events)} events"
     first, now = events[0], events[-1]
     if first.type == OrderPlaced.ce_type and not _is_as_placed(row, first.data):
-        return " is not the order that its first event says"
+        return " is not the order of its first event"
     if now.type == OrderBackordered.ce_type and _waiting(json.loads(row["waiting"] or "[]")) != _waiting(
         now.data["lines"]
     ):
-        return ": it waits for other lines than its last event says"
+        return ": it waits for other lines than those of its last event"
     return None
 
 
