@@ -1,3 +1,4 @@
+import shutil
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -42,8 +43,8 @@ def test_what_cannot_be_read_is_shown_with_its_place() -> None:
 
 
 def test_commands_are_shown_as_they_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert report.runnable("crossdock verify") == ".venv/bin/crossdock verify"
     assert report.runnable("make down") == "make down"
-    monkeypatch.setattr(report.shutil, "which", lambda name: "/somewhere/crossdock")
+    monkeypatch.setattr(shutil, "which", lambda name: "/somewhere/crossdock")
     assert report.runnable("crossdock verify") == "crossdock verify"

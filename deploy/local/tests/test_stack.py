@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from crossdock_cli import discovery
+from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
 from crossdock_local.ports import HOST, Ports
-from crossdock_local.services import Installed
 from crossdock_local.stack import Stack
 
 SERVICE = """

@@ -33,6 +33,7 @@ def ops(clients: Clients, service: Service) -> httpx.AsyncClient:
 
 async def mended(service: Service, fresh: Fresh) -> Service:
     """The same database under a build in which the bug is gone."""
+    assert isinstance(service.settings, toy.Settings)
     again = toy.build(service.settings.model_copy(update={"poison": "nothing is poison"}))
     return replace(again, database=service.database)
 

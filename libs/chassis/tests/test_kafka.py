@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -76,7 +77,7 @@ async def all_published(service: Service) -> bool:
         return not await unit.sql.fetchval("SELECT count(*) FROM outbox_pending")
 
 
-async def log_of(service: Service, orders: set[UUID]) -> list[Envelope[OrderEvent]]:
+async def log_of(service: Service, orders: set[UUID]) -> list[Envelope[Event]]:
     """All that lies on the orders topic about these orders, by partition and offset."""
     consumer = AIOKafkaConsumer(bootstrap_servers=service.settings.kafka, auto_offset_reset="earliest")
     await consumer.start()
@@ -85,26 +86,27 @@ async def log_of(service: Service, orders: set[UUID]) -> list[Envelope[OrderEven
         partitions = [TopicPartition(ORDERS, p) for p in consumer.partitions_for_topic(ORDERS) or ()]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        found: list[Envelope[OrderEvent]] = []
+        found: list[Envelope[Event]] = []
         for tp in partitions:
             while await consumer.position(tp) < ends[tp]:
                 for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, ()):
-                    decoded = CATALOGUE.decode(Message(record.topic, record.key, record.value, dict(record.headers)))
-                    if isinstance(decoded, Envelope) and decoded.event.order_id in orders:
+                    message = Message.from_record(record.topic, record.key, record.value, record.headers)
+                    decoded = CATALOGUE.decode(message)
+                    if isinstance(decoded, Envelope) and UUID(decoded.event.key) in orders:
                         found.append(decoded)
         return found
     finally:
         await consumer.stop()
 
 
-def firsts(log: list[Envelope[OrderEvent]]) -> dict[UUID, list[int]]:
+def firsts(log: list[Envelope[Event]]) -> dict[UUID, list[int]]:
     """Sequences by order, once repeated ids are dropped."""
     seen: set[UUID] = set()
     by_order: dict[UUID, list[int]] = defaultdict(list)
     for envelope in log:
         if envelope.id not in seen:
             seen.add(envelope.id)
-            by_order[envelope.event.order_id].append(envelope.sequence)
+            by_order[UUID(envelope.event.key)].append(envelope.sequence)
     return by_order
 
 
@@ -241,7 +243,7 @@ async def test_a_rebalance_that_takes_long_leaves_a_member_with_what_it_is_given
                 service.settings.kafka, service.name, client_id="slow", topics=topics, listener=listener
             )
             stack.push_async_callback(discard, other)
-            await eventually(lambda among=listeners[:count]: shared(among))  # type: ignore[misc]
+            await eventually(partial(shared, listeners[:count]))
             assert consumer._next.keys() == told()
 
 

@@ -95,7 +95,7 @@ class Repository:
     def _catalogue(self) -> tuple[Catalogue, list[Example]]:
         contract = self.declare(self.stability)
         module = ModuleType(contract.__module__)
-        module.Case = contract  # type: ignore[attr-defined]
+        vars(module)["Case"] = contract
         event = contract.model_validate({"case_id": "K-1", **self.values})
         at = datetime(2026, 1, 1, tzinfo=UTC)
         envelope = Envelope(event, UUID(int=1), "crm-service", at, 1, Cause(UUID(int=2)))

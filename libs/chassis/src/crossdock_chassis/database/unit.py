@@ -20,6 +20,7 @@ from crossdock_events import Cause, Envelope, Event, Message
 
 T = TypeVar("T")
 R = TypeVar("R")
+E = TypeVar("E", bound=Event)
 
 TRANSACTION_LIMIT_SECONDS = 15
 """Held by the server (`transaction_timeout`). Whoever waits for a unit to end waits at least twice as long."""
@@ -81,7 +82,7 @@ class Unit:
             self._session = AsyncSession(self._connection, expire_on_commit=False)
         return self._session
 
-    def publish(self, event: Event, *, sequence: int, cause: Cause | None) -> Envelope[Event]:
+    def publish(self, event: E, *, sequence: int, cause: Cause | None) -> Envelope[E]:
         """Append to the outbox. Written in one statement when the unit ends, however many there are.
 
         `sequence` is the aggregate's version after the fact; `cause` is what made it happen, None for time.

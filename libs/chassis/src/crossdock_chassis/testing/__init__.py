@@ -28,6 +28,7 @@ from crossdock_events import Cause, Envelope, Event
 
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
 
 _templates: dict[tuple[str, str], str] = {}
 
@@ -148,8 +149,8 @@ def deliver() -> Iterator[Deliver]:
 
 
 def envelope_of(
-    event: Event, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
-) -> Envelope[Event]:
+    event: E, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
+) -> Envelope[E]:
     """An event as its owner would send it."""
     unit = Unit(source or event.topic.owner, None, None)  # type: ignore[arg-type]  # nothing is sent
     return unit.publish(event, sequence=sequence, cause=Cause(correlation_id or new_id()))
