@@ -1,21 +1,21 @@
 """The wiring: what only a whole service shows."""
 
 from importlib.metadata import entry_points
-from typing import Any
 
 import pytest
+from shop import Shop
 
 from crossdock_chassis.database.jobs import Jobs
 from order_service.service import Settings, build
 
 
-def test_the_launcher_finds_it() -> None:
+def test_entry_point_names_settings_and_build() -> None:
     [found] = entry_points(group="crossdock.services", name="order-service")
     module = found.load()
     assert (module.Settings, module.build) == (Settings, build)
 
 
-async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     order_id = await shop.placed()
     jobs = Jobs(shop.service.database, [])
     assert len({job.name for job in shop.service.jobs}) == 3
@@ -24,7 +24,7 @@ async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Any, caplo
     assert (await shop.show(order_id))["status"] == "placed"
 
 
-async def test_the_openapi_tells_what_there_is(shop: Any) -> None:
+async def test_openapi_lists_every_route(shop: Shop) -> None:
     document = shop.service.api().openapi()
     routes = {(path, method) for path, operations in document["paths"].items() for method in operations}
     assert {route for route in routes if "dead-letters" not in route[0]} == {

@@ -2,22 +2,24 @@
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
 from uuid import UUID
+
+from shop import Shop
 
 from order_service.orders.wait import Waiters
 
 WAIT = {"prefer": "wait=9"}
 
 
-async def until(condition: Any, seconds: float = 10) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
 
-async def the_order(shop: Any, reference: str = "PO-1") -> UUID:
+async def the_order(shop: Shop, reference: str = "PO-1") -> UUID:
     async def there() -> bool:
         return bool((await shop.client.get("/v1/orders", params={"reference": reference})).json()["items"])
 
@@ -25,7 +27,7 @@ async def the_order(shop: Any, reference: str = "PO-1") -> UUID:
     return UUID((await shop.client.get("/v1/orders", params={"reference": reference})).json()["items"][0]["id"])
 
 
-async def test_answers_when_the_order_is_decided(shop: Any) -> None:
+async def test_waiting_post_returns_when_the_order_is_decided(shop: Shop) -> None:
     posting = asyncio.create_task(shop.client.post("/v1/orders", json=shop.body(), headers=WAIT))
     await shop.hears(shop.reserved(await the_order(shop)))
     answer = await posting
@@ -34,13 +36,13 @@ async def test_answers_when_the_order_is_decided(shop: Any) -> None:
     assert answer.headers["etag"] == '"2"'
 
 
-async def test_answers_what_is_known_when_the_time_is_up(shop: Any) -> None:
+async def test_waiting_post_returns_the_current_state_at_timeout(shop: Shop) -> None:
     answer = await shop.client.post("/v1/orders", json=shop.body(), headers={"prefer": "wait=1"})
     assert (answer.status_code, answer.json()["status"]) == (201, "placed")
     assert answer.json()["waiting"]["for"] == "answer"
 
 
-async def test_waiting_for_what_is_decided_already_takes_no_time(shop: Any) -> None:
+async def test_post_of_a_decided_order_does_not_wait(shop: Shop) -> None:
     await shop.hears(shop.reserved(await shop.placed("PO-1")))
     answer = await asyncio.wait_for(shop.client.post("/v1/orders", json=shop.body(), headers=WAIT), 5)
     assert (answer.status_code, answer.json()["status"]) == (200, "confirmed")
@@ -54,7 +56,12 @@ class Counting(Waiters):
         return await super()._look(order_ids)
 
 
-async def test_a_thousand_who_wait_share_one_look_and_nobody_waiting_means_none(shop: Any) -> None:
+def watcher_of(waiters: Waiters) -> asyncio.Task[None]:
+    assert waiters._watcher is not None
+    return waiters._watcher
+
+
+async def test_thousand_waiters_share_one_query(shop: Shop) -> None:
     waiters = Counting(shop.service.database)
     order_ids = [await shop.placed() for _ in range(3)]
     waiting = [asyncio.create_task(waiters.decided(order_ids[i % 3], 60)) for i in range(1000)]
@@ -63,14 +70,14 @@ async def test_a_thousand_who_wait_share_one_look_and_nobody_waiting_means_none(
     assert await asyncio.gather(*waiting) == [True] * 1000
     assert waiters.looks <= 2 + (time.monotonic() - began) / 0.02
     assert not waiters._waiting
-    await waiters._watcher
+    await watcher_of(waiters)
     looks = waiters.looks
     assert await waiters.decided(order_ids[0], 5) is True
-    await waiters._watcher
+    await watcher_of(waiters)
     assert waiters.looks == looks + 1
 
 
-async def test_one_who_goes_away_is_forgotten(shop: Any) -> None:
+async def test_cancelled_waiter_is_forgotten(shop: Shop) -> None:
     waiters = Waiters(shop.service.database)
     order_id = await shop.placed()
     waiting = asyncio.create_task(waiters.decided(order_id, 60))
@@ -83,14 +90,14 @@ async def test_one_who_goes_away_is_forgotten(shop: Any) -> None:
     assert not waiters._waiting
 
 
-async def test_when_the_time_is_up_nobody_looks_any_more(shop: Any) -> None:
+async def test_watcher_stops_after_the_last_timeout(shop: Shop) -> None:
     waiters = Waiters(shop.service.database)
     assert await waiters.decided(await shop.placed(), 0.05) is False
     assert not waiters._waiting
-    await asyncio.wait_for(waiters._watcher, 10)
+    await asyncio.wait_for(watcher_of(waiters), 10)
 
 
-async def test_a_look_that_fails_is_tried_again(shop: Any) -> None:
+async def test_failed_query_is_retried(shop: Shop) -> None:
     class Stumbling(Counting):
         async def _look(self, order_ids: list[UUID]) -> list[UUID]:
             if not self.looks:

@@ -76,7 +76,7 @@ SAYS = {
 
 
 @given(st.lists(answers() | cancels(), max_size=20))
-def test_any_interleaving_ends_in_a_legal_state_with_gapless_versions(steps: list[Step]) -> None:
+def test_any_interleaving_keeps_state_legal_and_versions_gapless(steps: list[Step]) -> None:
     subject = order()
     versions = [subject.version]
     for minutes, step in enumerate(steps):
@@ -95,7 +95,7 @@ def test_any_interleaving_ends_in_a_legal_state_with_gapless_versions(steps: lis
 
 
 @given(st.lists(answers() | cancels(), max_size=8), st.data())
-def test_saying_everything_twice_changes_nothing_more(steps: list[Step], data: st.DataObject) -> None:
+def test_repeated_steps_change_nothing(steps: list[Step], data: st.DataObject) -> None:
     once, twice = order(), order()
     for step in steps:
         step(once, NOW)
@@ -110,7 +110,7 @@ def test_saying_everything_twice_changes_nothing_more(steps: list[Step], data: s
 
 
 @given(st.permutations([1, 2, 3, 4]), st.lists(st.integers(0, 3), max_size=6))
-def test_answers_in_any_order_end_where_the_latest_leads(sequences: list[int], repeats: list[int]) -> None:
+def test_reordered_answers_end_at_the_latest(sequences: list[int], repeats: list[int]) -> None:
     """Inventory's answer number n says that n of 9 are reserved."""
     subject = order()
     for i in [*range(4), *repeats]:
@@ -120,7 +120,7 @@ def test_answers_in_any_order_end_where_the_latest_leads(sequences: list[int], r
     assert [each.reserved for each in subject.waiting.lines] == [4]
 
 
-def test_nothing_leads_back() -> None:
+def test_no_transition_leads_back() -> None:
     def beyond(status: Status) -> set[Status]:
         reached: set[Status] = set()
         todo = list(NEXT[status] - {status})
@@ -134,21 +134,21 @@ def test_nothing_leads_back() -> None:
     assert set(NEXT) == set(Status)
 
 
-def test_an_answer_after_the_cancel_says_nothing() -> None:
+def test_answer_after_a_cancel_publishes_nothing() -> None:
     subject = order()
     assert subject.cancel("no_answer", NOW) is not None
     assert subject.reserved((line(1, 1),), NOW) is None
     assert (subject.status, subject.version) == (Status.CANCELLED, 2)
 
 
-def test_a_rejected_order_cannot_be_cancelled() -> None:
+def test_rejected_order_cannot_be_cancelled() -> None:
     subject = order()
     subject.reject("unknown_item", (), NOW)
     with pytest.raises(NotCancellable):
         subject.cancel("partner_request", NOW)
 
 
-def test_a_partly_served_order_keeps_waiting_since_the_first_day() -> None:
+def test_partly_served_order_keeps_its_waiting_since() -> None:
     subject = order()
     subject.backordered((line(5, 0),), NOW)
     said = subject.reserved((line(5, 2), line(1, 1, "2")), NOW + timedelta(days=1))
@@ -161,14 +161,14 @@ def test_a_partly_served_order_keeps_waiting_since_the_first_day() -> None:
     assert subject.waiting is None
 
 
-def test_an_answer_that_changes_nothing_says_nothing() -> None:
+def test_unchanging_answer_publishes_nothing() -> None:
     subject = order()
     subject.backordered((line(5, 0),), NOW)
     assert subject.backordered((line(5, 0),), NOW) is None
     assert subject.version == 2
 
 
-def test_a_confirmed_order_does_not_start_to_wait() -> None:
+def test_confirmed_order_does_not_become_backordered() -> None:
     subject = order()
     subject.reserved((line(1, 1),), NOW)
     assert subject.reserved((line(1, 0),), NOW) is None

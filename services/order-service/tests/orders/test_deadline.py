@@ -1,10 +1,10 @@
 """Time passing: answers that never come, backorders that wait too long, and outages that are nobody's silence."""
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
+from shop import Shop
 
 from crossdock_chassis.observability.metrics import WAITING_OLDEST, WAITING_ORDERS
 from order_service.orders.deadline import AnswerDeadline, cancel_unanswered, expire_after
@@ -16,11 +16,10 @@ WITHIN = timedelta(minutes=1)
 class Clock:
     """Runs the job as if at some minute from now, with inventory so many messages behind."""
 
-    def __init__(self, shop: Any, **limits: Any) -> None:
+    def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.lag: int | Exception = 0
-        given = {"lag_limit": 10, "outbox_age": timedelta(seconds=5)} | limits
-        self.job = AnswerDeadline(WITHIN, self._lag, **given)
+        self.job = AnswerDeadline(WITHIN, self._lag, lag_limit=10, outbox_age=timedelta(seconds=5))
 
     async def _lag(self) -> int:
         if isinstance(self.lag, Exception):
@@ -37,11 +36,11 @@ class Clock:
             await unit.sql.execute("DELETE FROM outbox_pending")
 
 
-async def status(shop: Any, order_id: UUID) -> str:
+async def status(shop: Shop, order_id: UUID) -> str:
     return str((await shop.show(order_id))["status"])
 
 
-async def test_an_order_nobody_answers_is_cancelled_and_a_late_answer_ignored(shop: Any) -> None:
+async def test_unanswered_order_is_cancelled_and_late_answer_ignored(shop: Shop) -> None:
     clock = Clock(shop)
     order_id, answered = await shop.placed(), await shop.placed()
     await shop.hears(shop.reserved(answered))
@@ -58,7 +57,7 @@ async def test_an_order_nobody_answers_is_cancelled_and_a_late_answer_ignored(sh
     assert await status(shop, order_id) == "cancelled"
 
 
-async def test_nothing_is_cancelled_while_our_own_event_waits_for_kafka(shop: Any) -> None:
+async def test_order_is_not_cancelled_while_its_event_is_unpublished(shop: Shop) -> None:
     clock = Clock(shop)
     order_id = await shop.placed()
     await clock.at(0)
@@ -73,7 +72,7 @@ async def test_nothing_is_cancelled_while_our_own_event_waits_for_kafka(shop: An
 
 
 @pytest.mark.parametrize("trouble", [11, ConnectionError("no broker"), TimeoutError()])
-async def test_nothing_is_cancelled_in_an_outage_and_for_a_while_after_it(shop: Any, trouble: int | Exception) -> None:
+async def test_order_is_not_cancelled_during_or_soon_after_an_outage(shop: Shop, trouble: int | Exception) -> None:
     clock = Clock(shop)
     order_id = await shop.placed()
     await clock.publishes()
@@ -88,7 +87,7 @@ async def test_nothing_is_cancelled_in_an_outage_and_for_a_while_after_it(shop: 
     assert await status(shop, order_id) == "cancelled"
 
 
-async def test_with_a_little_lag_only_what_was_passed_over_is_given_up(shop: Any) -> None:
+async def test_small_lag_cancels_only_orders_that_were_passed_over(shop: Shop) -> None:
     """Inventory died in a quiet hour: three messages behind is below every limit."""
     clock = Clock(shop)
     passed_over = await shop.placed()
@@ -103,7 +102,7 @@ async def test_with_a_little_lag_only_what_was_passed_over_is_given_up(shop: Any
     assert await status(shop, unread) == "placed"
 
 
-async def test_the_first_look_after_a_start_gives_every_order_its_time(shop: Any) -> None:
+async def test_first_look_after_a_start_cancels_no_order(shop: Shop) -> None:
     order_id = await shop.placed()
     clock = Clock(shop)
     await clock.publishes()
@@ -111,7 +110,7 @@ async def test_the_first_look_after_a_start_gives_every_order_its_time(shop: Any
     assert await status(shop, order_id) == "placed"
 
 
-async def swept(shop: Any, minutes: float) -> UUID:
+async def swept(shop: Shop, minutes: float) -> UUID:
     """A sweep over all orders of half a minute's age, as if at some minute from now; answers its low mark."""
     async with shop.service.database.unit() as unit:
         unit.now += timedelta(minutes=minutes)
@@ -120,7 +119,7 @@ async def swept(shop: Any, minutes: float) -> UUID:
     return low
 
 
-async def test_a_sweep_passes_no_order_that_could_still_be_uncommitted(shop: Any) -> None:
+async def test_sweep_mark_stays_behind_uncommitted_orders(shop: Shop) -> None:
     """Ids are made before the commit: the mark stays behind whatever a unit may still bring."""
     decided = await shop.placed()
     await shop.hears(shop.reserved(decided))
@@ -129,7 +128,7 @@ async def test_a_sweep_passes_no_order_that_could_still_be_uncommitted(shop: Any
     assert await swept(shop, 1) > decided, "it never goes back"
 
 
-async def test_the_low_mark_stops_at_the_first_order_that_still_waits(shop: Any) -> None:
+async def test_sweep_mark_stops_at_the_first_unanswered_order(shop: Shop) -> None:
     answered, waits, late = await shop.placed(), await shop.placed(), await shop.placed()
     await shop.hears(shop.reserved(answered), shop.reserved(late))
     async with shop.service.database.unit() as unit:
@@ -141,7 +140,7 @@ async def test_the_low_mark_stops_at_the_first_order_that_still_waits(shop: Any)
     assert await status(shop, waits) == "placed"
 
 
-async def test_a_backorder_is_not_waited_for_for_ever(shop: Any) -> None:
+async def test_backorder_expires_after_its_days(shop: Shop) -> None:
     old, young, served = await shop.placed(), await shop.placed(), await shop.placed()
     await shop.hears(*(shop.backordered(order_id) for order_id in (old, young, served)))
     async with shop.service.database.unit() as unit:
@@ -162,7 +161,7 @@ async def test_a_backorder_is_not_waited_for_for_ever(shop: Any) -> None:
     assert await shop.count("waiting_items") == 1
 
 
-async def test_what_was_served_between_the_look_and_the_lock_is_not_expired(shop: Any) -> None:
+async def test_backorder_served_before_the_lock_is_not_expired(shop: Shop) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.reserved(order_id))
     async with shop.service.database.unit() as unit:  # what a look just before the answer would have found
@@ -174,7 +173,7 @@ async def test_what_was_served_between_the_look_and_the_lock_is_not_expired(shop
     assert await status(shop, order_id) == "confirmed"
 
 
-async def test_how_many_wait_for_what_and_how_long(shop: Any) -> None:
+async def test_waiting_orders_are_measured_by_reason(shop: Shop) -> None:
     await shop.placed()
     for _ in range(2):
         await shop.hears(shop.backordered(await shop.placed(), shop.line("SKU-1", 3, 0), shop.line("SKU-2", 3, 0, "2")))

@@ -19,5 +19,5 @@ from order_service.orders.destination import outward
         ("DE", " ", None),
     ],
 )
-def test_the_outward_part_of_a_postcode(country: str, postcode: str, told: str | None) -> None:
+def test_postcode_is_reduced_to_its_outward_part(country: str, postcode: str, told: str | None) -> None:
     assert outward(country, postcode) == told

@@ -4,19 +4,20 @@ import asyncio
 import itertools
 import json
 import random
-from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
+from shop import OpenShop, Shop
 from uuid_utils.compat import uuid7
 
 from crossdock_chassis.testing import published
-from crossdock_events import CATALOGUE, Message
+from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_events.orders import OrderBackordered, OrderConfirmed, OrderRejected
 from order_service.orders.model import NEXT, NoSuchOrder, Status
 
 
-async def test_reserved_confirms(shop: Any) -> None:
+async def test_reserved_stock_confirms_the_order(shop: Shop) -> None:
     order_id = await shop.placed()
     answer = shop.reserved(order_id)
     [said] = await shop.hears(answer)
@@ -36,7 +37,7 @@ async def test_reserved_confirms(shop: Any) -> None:
     assert [str(row["event_id"]) for row in rows] == [placed["id"], confirmed["id"]]
 
 
-async def test_a_backordered_order_says_for_what_since_when_and_until_when(open_shop: Any) -> None:
+async def test_backordered_order_shows_missing_lines_since_and_until(open_shop: OpenShop) -> None:
     shop = await open_shop(backorder_days=2)
     order_id = await shop.placed()
     first = shop.line("SKU-1", 3, 0)
@@ -58,7 +59,7 @@ async def test_a_backordered_order_says_for_what_since_when_and_until_when(open_
     assert [each["lines"][0]["backordered"] for each in await shop.timeline(order_id) if each["lines"]] == [3, 1]
 
 
-async def test_rejected_says_why(shop: Any) -> None:
+async def test_rejected_order_shows_the_reason(shop: Shop) -> None:
     order_id = await shop.placed()
     [said] = await shop.hears(shop.rejected(order_id))
     assert isinstance(said, OrderRejected)
@@ -66,7 +67,7 @@ async def test_rejected_says_why(shop: Any) -> None:
     assert (shown["status"], shown["reason"]) == ("rejected", "discontinued_item")
 
 
-async def test_old_news_changes_nothing(shop: Any) -> None:
+async def test_answer_of_an_old_sequence_changes_nothing(shop: Shop) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.reserved(order_id, sequence=5))
     for late in (shop.backordered(order_id, sequence=4), shop.reserved(order_id, sequence=5)):
@@ -74,7 +75,7 @@ async def test_old_news_changes_nothing(shop: Any) -> None:
     assert (await shop.show(order_id))["version"] == 2
 
 
-async def test_an_older_answer_does_not_undo_what_a_newer_one_said(shop: Any) -> None:
+async def test_older_answer_does_not_undo_a_newer_one(shop: Shop) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.reserved(order_id, shop.line("SKU-1", 3, 2), sequence=3))
     assert await shop.hears(shop.backordered(order_id, shop.line("SKU-1", 3, 0), sequence=2)) == []
@@ -83,14 +84,14 @@ async def test_an_older_answer_does_not_undo_what_a_newer_one_said(shop: Any) ->
     assert (shown["status"], shown["version"], shown["waiting"]["lines"][0]["missing"]) == ("backordered", 2, 1)
 
 
-async def test_an_answer_for_a_cancelled_order_is_ignored(shop: Any) -> None:
+async def test_answer_for_a_cancelled_order_is_ignored(shop: Shop) -> None:
     order_id = await shop.placed()
     await shop.client.post(f"/v1/orders/{order_id}:cancel")
     assert await shop.hears(shop.reserved(order_id), shop.released(order_id)) == []
     assert (await shop.show(order_id))["status"] == "cancelled"
 
 
-async def test_several_answers_for_one_order_in_one_batch(shop: Any) -> None:
+async def test_several_answers_in_one_batch_apply_in_order(shop: Shop) -> None:
     order_id = await shop.placed()
     lines = [shop.line("SKU-1", 3, reserved) for reserved in (0, 1, 2, 3)]
     said = await shop.hears(*(shop.reserved(order_id, line) for line in lines))
@@ -99,16 +100,14 @@ async def test_several_answers_for_one_order_in_one_batch(shop: Any) -> None:
     assert [each["sequence"] for each in await shop.timeline(order_id)] == [1, 2, 3, 4, 5]
 
 
-async def test_an_answer_about_an_order_that_never_was_is_poison(shop: Any) -> None:
+async def test_answer_for_an_unknown_order_is_poison(shop: Shop) -> None:
     good = await shop.placed()
     with pytest.raises(NoSuchOrder):
         await shop.hears(shop.reserved(good), shop.reserved(uuid7()))
     assert (await shop.show(good))["status"] == "placed"
 
 
-async def test_a_release_of_what_is_not_cancelled_is_told_to_people_and_changes_nothing(
-    shop: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_release_of_an_uncancelled_order_is_only_logged(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.reserved(order_id))
     assert await shop.hears(shop.released(order_id)) == []
@@ -116,7 +115,7 @@ async def test_a_release_of_what_is_not_cancelled_is_told_to_people_and_changes_
     assert str(order_id) in caplog.text
 
 
-async def test_answers_and_cancels_at_the_same_time_end_alike_everywhere(shop: Any) -> None:
+async def test_concurrent_answers_and_cancels_keep_log_and_row_equal(shop: Shop) -> None:
     """Real concurrency on real rows: whichever comes first, the log, the row and the history agree."""
     order_ids = [await shop.placed() for _ in range(20)]
     backwards = list(reversed(order_ids))
@@ -129,7 +128,7 @@ async def test_answers_and_cancels_at_the_same_time_end_alike_everywhere(shop: A
         await agrees(shop, order_id)
 
 
-async def test_any_interleaving_is_legal_and_gapless(shop: Any) -> None:
+async def test_random_answers_and_cancels_keep_the_history_legal(shop: Shop) -> None:
     """The model's property, once more on rows: random walks over answers, late and repeated ones, and cancels."""
     for seed in range(25):
         chance = random.Random(seed)
@@ -152,15 +151,10 @@ async def test_any_interleaving_is_legal_and_gapless(shop: Any) -> None:
         await agrees(shop, order_id)
 
 
-async def agrees(shop: Any, order_id: UUID) -> None:
+async def agrees(shop: Shop, order_id: UUID) -> None:
     shown, history = await shop.show(order_id), await shop.timeline(order_id)
     rows = [row for row in await published(shop.service) if row["key"].decode() == str(order_id)]
-    decoded = [
-        CATALOGUE.decode(
-            Message(row["topic"], row["key"], row["value"], {k: v.encode() for k, v in headers_of(row).items()})
-        )
-        for row in rows
-    ]
+    decoded = [decode(row) for row in rows]
     assert [each.sequence for each in decoded] == list(range(1, len(decoded) + 1))
     assert [(str(each.id), each.event.ce_type) for each in decoded] == [(each["id"], each["type"]) for each in history]
     assert shown["version"] == len(history)
@@ -181,6 +175,10 @@ STATUS_OF = {
 }
 
 
-def headers_of(row: Any) -> dict[str, str]:
+def decode(row: asyncpg.Record) -> Envelope[Event]:
     headers = row["headers"]
-    return dict(json.loads(headers) if isinstance(headers, str) else headers)
+    named: dict[str, str] = json.loads(headers) if isinstance(headers, str) else headers
+    message = Message(row["topic"], row["key"], row["value"], {name: value.encode() for name, value in named.items()})
+    decoded = CATALOGUE.decode(message)
+    assert isinstance(decoded, Envelope)
+    return decoded

@@ -1,18 +1,20 @@
 """`POST /v1/orders/{id}:cancel`."""
 
 import asyncio
-from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
+from shop import Shop
 from uuid_utils.compat import uuid7
 
 
-async def cancel(shop: Any, order_id: Any, **headers: str) -> Any:
+async def cancel(shop: Shop, order_id: UUID, **headers: str) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await shop.client.post(f"/v1/orders/{order_id}:cancel", headers=named)
 
 
-async def test_cancelled_once_however_often_it_is_asked(shop: Any) -> None:
+async def test_concurrent_cancels_cancel_the_order_once(shop: Shop) -> None:
     order_id = await shop.placed()
     answers = await asyncio.gather(*(cancel(shop, order_id) for _ in range(5)))
     assert [answer.status_code for answer in answers] == [200] * 5
@@ -24,7 +26,7 @@ async def test_cancelled_once_however_often_it_is_asked(shop: Any) -> None:
 
 
 @pytest.mark.parametrize("state", ["reserved", "backordered"])
-async def test_what_is_decided_may_still_be_cancelled(shop: Any, state: str) -> None:
+async def test_decided_order_can_be_cancelled(shop: Shop, state: str) -> None:
     order_id = await shop.placed()
     await shop.hears(getattr(shop, state)(order_id))
     answer = await cancel(shop, order_id)
@@ -32,7 +34,7 @@ async def test_what_is_decided_may_still_be_cancelled(shop: Any, state: str) -> 
     assert await shop.count("waiting_items") == 0
 
 
-async def test_what_was_rejected_cannot_be_cancelled(shop: Any) -> None:
+async def test_cancel_of_a_rejected_order_is_refused(shop: Shop) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.rejected(order_id))
     answer = await cancel(shop, order_id)
@@ -42,7 +44,7 @@ async def test_what_was_rejected_cannot_be_cancelled(shop: Any) -> None:
     assert (await shop.show(order_id))["version"] == 2
 
 
-async def test_if_match_names_the_version_that_was_seen(shop: Any) -> None:
+async def test_cancel_with_a_stale_if_match_is_refused(shop: Shop) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.reserved(order_id))
     stale = await cancel(shop, order_id, if_match='"1"')
@@ -53,7 +55,7 @@ async def test_if_match_names_the_version_that_was_seen(shop: Any) -> None:
     assert (again.status_code, again.json()["version"]) == (200, 3), "what it asks for has happened"
 
 
-async def test_under_a_key_the_cancel_is_replayed(shop: Any) -> None:
+async def test_cancel_under_an_idempotency_key_is_replayed(shop: Shop) -> None:
     order_id = await shop.placed()
     await cancel(shop, order_id, idempotency_key="k")
     again = await cancel(shop, order_id, idempotency_key="k")
@@ -62,7 +64,7 @@ async def test_under_a_key_the_cancel_is_replayed(shop: Any) -> None:
     assert other.status_code == 422
 
 
-async def test_nobody_sees_or_cancels_anothers_order(shop: Any) -> None:
+async def test_order_of_another_partner_is_not_found(shop: Shop) -> None:
     order_id = await shop.placed()
     for answer in (
         await shop.other.post(f"/v1/orders/{order_id}:cancel"),
@@ -76,7 +78,7 @@ async def test_nobody_sees_or_cancels_anothers_order(shop: Any) -> None:
     assert (await shop.show(order_id))["status"] == "placed"
 
 
-async def test_what_is_no_order_id(shop: Any) -> None:
+async def test_malformed_order_id_is_refused(shop: Shop) -> None:
     for path in ("/v1/orders/1", "/v1/orders/1/timeline"):
         assert (await shop.client.get(path)).status_code == 422
     assert (await shop.client.post("/v1/orders/1:cancel")).status_code == 422

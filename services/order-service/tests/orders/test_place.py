@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from shop import Shop
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis.testing import published
+from crossdock_chassis.testing import Clients, published
 from order_service.orders import store
 
 ADDRESS = {
@@ -21,7 +22,7 @@ ADDRESS = {
 }
 
 
-async def test_a_receipt_a_row_and_an_event(shop: Any) -> None:
+async def test_placed_order_makes_a_receipt_a_row_and_an_event(shop: Shop) -> None:
     answer = await shop.client.post("/v1/orders", json=shop.body(customer_id="C-1", ship_to=ADDRESS, priority=9))
     assert answer.status_code == 201
     receipt = answer.json()
@@ -60,7 +61,7 @@ async def test_a_receipt_a_row_and_an_event(shop: Any) -> None:
     assert shown["waiting"] == {"for": "answer", "since": receipt["placed_at"], "until": None, "lines": []}
 
 
-async def test_no_personal_data_leaves_in_an_event(shop: Any) -> None:
+async def test_order_event_holds_no_personal_data(shop: Shop) -> None:
     order = shop.body(ship_to=ADDRESS, notes="ring twice, ask for Ada", payment_reference="IBAN-1", metadata={"k": "v"})
     assert (await shop.client.post("/v1/orders", json=order)).status_code == 201
     [row] = await published(shop.service)
@@ -69,7 +70,7 @@ async def test_no_personal_data_leaves_in_an_event(shop: Any) -> None:
         assert private not in sent
 
 
-async def test_the_same_again_answers_the_order_as_it_now_is(shop: Any) -> None:
+async def test_identical_order_again_returns_its_current_state(shop: Shop) -> None:
     first = await shop.client.post("/v1/orders", json=shop.body())
     await shop.hears(shop.reserved(UUID(first.json()["id"])))
     again = await shop.client.post("/v1/orders", json=shop.body(priority=5, discounts=[], notes=None))
@@ -81,7 +82,7 @@ async def test_the_same_again_answers_the_order_as_it_now_is(shop: Any) -> None:
     assert await shop.count("outbox") == 2
 
 
-async def test_another_order_under_the_same_reference_is_a_conflict_that_names_the_first(shop: Any) -> None:
+async def test_other_order_under_the_same_reference_conflicts(shop: Shop) -> None:
     first = await shop.client.post("/v1/orders", json=shop.body())
     other = await shop.client.post("/v1/orders", json=shop.body(priority=9))
     assert other.status_code == 409
@@ -91,14 +92,14 @@ async def test_another_order_under_the_same_reference_is_a_conflict_that_names_t
     assert await shop.count("orders") == await shop.count("outbox") == 1
 
 
-async def test_another_partner_may_use_the_same_reference(shop: Any) -> None:
+async def test_another_partner_may_use_the_same_reference(shop: Shop) -> None:
     mine = await shop.client.post("/v1/orders", json=shop.body())
     theirs = await shop.other.post("/v1/orders", json=shop.body())
     assert (mine.status_code, theirs.status_code) == (201, 201)
     assert mine.json()["id"] != theirs.json()["id"]
 
 
-async def test_under_an_idempotency_key_the_receipt_is_repeated(shop: Any) -> None:
+async def test_order_under_an_idempotency_key_is_replayed(shop: Shop) -> None:
     headers = {"idempotency-key": "k-1"}
     first = await shop.client.post("/v1/orders", json=shop.body(), headers=headers)
     await shop.hears(shop.reserved(UUID(first.json()["id"])))
@@ -110,14 +111,14 @@ async def test_under_an_idempotency_key_the_receipt_is_repeated(shop: Any) -> No
     assert await shop.count("orders") == 1
 
 
-async def test_the_same_order_sent_fifty_times_at_once_is_one_order(shop: Any) -> None:
+async def test_fifty_identical_concurrent_posts_place_one_order(shop: Shop) -> None:
     answers = await asyncio.gather(*(shop.client.post("/v1/orders", json=shop.body()) for _ in range(50)))
     assert sorted(answer.status_code for answer in answers) == [200] * 49 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert await shop.count("orders") == await shop.count("outbox") == 1
 
 
-async def test_units_with_the_same_references_in_another_order_do_not_deadlock(shop: Any) -> None:
+async def test_units_with_reversed_references_do_not_deadlock(shop: Shop) -> None:
     """Rows that take their time, so that the two statements are sure to meet."""
     async with shop.service.database.unit() as unit:
         await unit.sql.execute(
@@ -139,7 +140,7 @@ async def test_units_with_the_same_references_in_another_order_do_not_deadlock(s
     assert sum(await asyncio.gather(insert(references), insert(references[::-1]))) == 50
 
 
-async def test_what_one_sends_does_not_disturb_the_neighbours_in_its_unit(shop: Any) -> None:
+async def test_refused_order_does_not_affect_others_in_its_unit(shop: Shop) -> None:
     await shop.discontinues("SKU-3")
     await shop.client.post("/v1/orders", json=shop.body("PO-taken"))
     bodies = [
@@ -155,7 +156,7 @@ async def test_what_one_sends_does_not_disturb_the_neighbours_in_its_unit(shop: 
     assert await shop.count("orders") == await shop.count("outbox") == 3
 
 
-async def test_unknown_and_discontinued_items_are_refused_at_the_door(shop: Any) -> None:
+async def test_unknown_and_discontinued_items_are_refused(shop: Shop) -> None:
     await shop.discontinues("SKU-2")
     order = shop.body(items=["SKU-1", "SKU-2", "SKU-3", "SKU-9"])
     for path in ("/v1/orders", "/v1/orders:validate"):
@@ -169,7 +170,7 @@ async def test_unknown_and_discontinued_items_are_refused_at_the_door(shop: Any)
     assert await shop.count("orders") == await shop.count("outbox") == 0
 
 
-async def test_an_order_that_exists_is_answered_though_its_item_is_gone(shop: Any) -> None:
+async def test_existing_order_is_returned_after_discontinuation(shop: Shop) -> None:
     first = await shop.client.post("/v1/orders", json=shop.body())
     await shop.discontinues("SKU-1")
     again = await shop.client.post("/v1/orders", json=shop.body())
@@ -178,7 +179,7 @@ async def test_an_order_that_exists_is_answered_though_its_item_is_gone(shop: An
     assert (checked.status_code, checked.json()["exists"]) == (200, True)
 
 
-async def test_validate_computes_and_stores_nothing(shop: Any) -> None:
+async def test_validate_computes_the_total_and_stores_nothing(shop: Shop) -> None:
     answer = await shop.client.post("/v1/orders:validate", json=shop.body())
     assert answer.status_code == 200
     assert answer.json() == {
@@ -194,7 +195,7 @@ async def test_validate_computes_and_stores_nothing(shop: Any) -> None:
     assert other.status_code == 409
 
 
-async def test_a_wrong_total_says_what_it_would_have_been(shop: Any) -> None:
+async def test_wrong_total_is_refused_with_the_computed_total(shop: Shop) -> None:
     for path in ("/v1/orders", "/v1/orders:validate"):
         answer = await shop.client.post(path, json=shop.body(total="59.95"))
         assert answer.status_code == 422
@@ -280,7 +281,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders:validate"])
-async def test_garbage_gets_a_place_and_stores_nothing(shop: Any, path: str) -> None:
+async def test_invalid_field_is_refused_with_its_pointer(shop: Shop, path: str) -> None:
     for wrong, place in BAD:
         answer = await shop.client.post(path, json=shop.body() | wrong)
         assert answer.status_code == 422, (wrong, answer.text)
@@ -305,13 +306,13 @@ async def test_garbage_gets_a_place_and_stores_nothing(shop: Any, path: str) -> 
         (b'{"notes": "' + b"x" * (1 << 20) + b'"}', 413),
     ],
 )
-async def test_what_is_no_order_at_all(shop: Any, content: bytes, status: int) -> None:
+async def test_malformed_body_is_refused(shop: Shop, content: bytes, status: int) -> None:
     answer = await shop.client.post("/v1/orders", content=content, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert await shop.count("orders") == 0
 
 
-async def test_who_may(shop: Any, clients: Any) -> None:
+async def test_missing_scope_or_token_is_refused(shop: Shop, clients: Clients) -> None:
     reader = clients(shop.service, "acme", ("orders:read",))
     for path in ("/v1/orders", "/v1/orders:validate", "/v1/orders:batch", f"/v1/orders/{UUID(int=1)}:cancel"):
         assert (await reader.post(path, json=shop.body())).status_code == 403, path

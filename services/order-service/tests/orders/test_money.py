@@ -35,7 +35,7 @@ def refused(**fields: Any) -> InvalidOrder:
 
 
 @given(quantities, prices, exponents)
-def test_a_line_amount_is_the_nearest_and_half_goes_up(quantity: int, price: Decimal, exponent: int) -> None:
+def test_line_amount_rounds_half_up(quantity: int, price: Decimal, exponent: int) -> None:
     amount = amount_of(quantity, price, QUANTA[exponent])
     true = Fraction(quantity) * Fraction(price)
     step = Fraction(1, 10**exponent)
@@ -83,17 +83,17 @@ def test_the_total_is_the_exact_sum_of_rounded_lines_and_charges(
     assert Decimal(wrong.extra["computed_total"]) == total
 
 
-def test_prices_that_round() -> None:
+def test_unit_prices_round_to_the_line_amount() -> None:
     lines = [{"line_id": "1", "item_id": "A", "quantity": 3, "unit_price": "0.335"}]  # 1.005
     assert settle(sent(lines=lines, total="1.01")).lines[0].amount == Decimal("1.01")
 
 
-def test_an_amount_without_a_unit_price_stands_for_itself() -> None:
+def test_line_amount_without_a_unit_price_is_accepted() -> None:
     settled = settle(sent(lines=one(quantity=3, amount="5"), total="5.00"))
     assert str(settled.lines[0].amount) == "5.00"
 
 
-def test_both_may_be_sent_when_they_agree() -> None:
+def test_unit_price_with_an_agreeing_amount_is_accepted() -> None:
     assert settle(sent(lines=one(unit_price="9.99", amount="9.990"), total="9.99")).total == Decimal("9.99")
     wrong = refused(lines=one(unit_price="9.99", amount="9.98"), total="9.98")
     assert wrong.errors == (
@@ -134,11 +134,11 @@ def test_both_may_be_sent_when_they_agree() -> None:
         ),
     ],
 )
-def test_what_breaks_a_rule_is_told_with_its_place(order: dict[str, Any], pointer: str, code: str) -> None:
+def test_broken_rule_is_reported_with_its_pointer(order: dict[str, Any], pointer: str, code: str) -> None:
     assert [(each["pointer"], each["code"]) for each in refused(**order).errors] == [(pointer, code)]
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     wrong = refused(lines=[*one(amount="0.001"), *one()], shipping="0.001")
     assert [each["pointer"] for each in wrong.errors] == [
         "/lines/0/amount",
@@ -148,7 +148,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ]
 
 
-def test_the_limits_stay_within_what_decimal_computes_exactly() -> None:
+def test_limits_stay_within_exact_decimal_arithmetic() -> None:
     most = [{"line_id": str(i), "item_id": "A", "quantity": 1, "amount": "9" * 15 + ".9999"} for i in range(500)]
     wrong = refused(currency="CLF", lines=most)
     assert Decimal(wrong.extra["computed_total"]) == 500 * Decimal("9" * 15 + ".9999")

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+import httpx
 import pytest
+from shop import OpenShop, Shop
 
 from order_service.orders import batch
 
@@ -16,9 +18,11 @@ def ndjson(*lines: dict[str, Any] | bytes) -> bytes:
     return b"".join((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in lines)
 
 
-async def send(client: Any, content: Any, status: int = 200) -> list[dict[str, Any]]:
+async def send(
+    client: httpx.AsyncClient, content: bytes | AsyncIterator[bytes], status: int = 200
+) -> list[dict[str, Any]]:
     answer = await client.post("/v1/orders:batch", content=content, headers=NDJSON)
-    assert answer.status_code == status, answer.text
+    assert answer.status_code == 200, answer.text
     return [json.loads(line) for line in answer.content.splitlines()]
 
 
@@ -26,7 +30,7 @@ def told(answers: Sequence[dict[str, Any]]) -> list[tuple[int, str | None, str]]
     return [(each["line"], each.get("reference"), each["outcome"]) for each in answers]
 
 
-async def test_each_line_is_answered_for_itself_and_in_order(shop: Any) -> None:
+async def test_batch_answers_each_line_in_order(shop: Shop) -> None:
     await shop.placed("PO-old")
     await shop.placed("PO-taken")
     answers = await send(
@@ -71,7 +75,7 @@ async def test_each_line_is_answered_for_itself_and_in_order(shop: Any) -> None:
     assert await shop.count("orders") == await shop.count("outbox") == 4
 
 
-async def test_sent_again_everything_exists(shop: Any) -> None:
+async def test_batch_sent_again_finds_every_order_existing(shop: Shop) -> None:
     content = ndjson(*(shop.body(f"PO-{i}") for i in range(450)))
     first = await send(shop.client, content)
     again = await send(shop.client, content)
@@ -82,7 +86,7 @@ async def test_sent_again_everything_exists(shop: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 4096])
-async def test_where_the_chunks_are_cut_does_not_matter(shop: Any, size: int) -> None:
+async def test_batch_answers_do_not_depend_on_chunk_boundaries(shop: Shop, size: int) -> None:
     content = ndjson(shop.body("PO-é1"), shop.body("PO-2"), b"", b"{", shop.body("PO-3"))
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -97,7 +101,7 @@ async def test_where_the_chunks_are_cut_does_not_matter(shop: Any, size: int) ->
     ]
 
 
-async def test_a_line_without_end_is_one_invalid_line(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_line_is_one_invalid_line(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "LONGEST_LINE", 1000)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -111,7 +115,7 @@ async def test_a_line_without_end_is_one_invalid_line(shop: Any, monkeypatch: py
     assert answers[1]["problem"]["status"] == 413
 
 
-def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_line_is_not_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "LONGEST_LINE", 1000)
     splitter = batch._Splitter()
     for _ in range(1000):
@@ -120,9 +124,7 @@ def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert splitter.feed(b"\nab\n") == [(1, None), (2, b"ab")]
 
 
-async def test_too_many_lines_end_the_batch_with_a_line_that_says_so(
-    shop: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_batch_over_line_limit_ends_with_a_problem_line(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MAX_LINES", 3)
     answers = await send(shop.client, ndjson(*(shop.body(f"PO-{i}") for i in range(1, 10))))
     assert told(answers) == [
@@ -135,7 +137,7 @@ async def test_too_many_lines_end_the_batch_with_a_line_that_says_so(
     assert await shop.count("orders") == 3
 
 
-async def test_too_many_bytes(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_batch_over_byte_limit_ends_with_a_problem_line(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     line = ndjson(shop.body("PO-1"))
     huge = {**NDJSON, "content-length": str(batch.MAX_BYTES + 1)}
     announced = await shop.client.post("/v1/orders:batch", content=line, headers=huge)
@@ -153,18 +155,18 @@ async def test_too_many_bytes(shop: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\n \n\n"])
-async def test_nothing_is_answered_with_nothing(shop: Any, content: bytes) -> None:
+async def test_empty_batch_has_an_empty_answer(shop: Shop, content: bytes) -> None:
     assert await send(shop.client, content) == []
 
 
-async def test_another_content_type_is_refused(shop: Any) -> None:
+async def test_batch_of_another_content_type_is_refused(shop: Shop) -> None:
     answer = await shop.client.post("/v1/orders:batch", json=shop.body())
     assert (answer.status_code, await shop.count("orders")) == (415, 0)
 
 
-async def test_answers_come_while_the_rest_is_still_being_sent(shop: Any) -> None:
+async def test_batch_answers_arrive_while_the_request_is_still_sent(shop: Shop) -> None:
     """A conversation: each line is sent only after the one before it was answered."""
-    app = shop.service.api(shop.client._transport.app._verifier)
+    app = application(shop)
     answered: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     asked = 0
 
@@ -184,6 +186,13 @@ async def test_answers_come_while_the_rest_is_still_being_sent(shop: Any) -> Non
     assert await shop.count("orders") == 3
 
 
+def application(shop: Shop) -> Callable[..., Awaitable[None]]:
+    """Return the ASGI application behind the client, for requests that httpx cannot send."""
+    transport = shop.client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    return transport.app
+
+
 def scope() -> dict[str, Any]:
     return {
         "type": "http",
@@ -196,9 +205,9 @@ def scope() -> dict[str, Any]:
     }
 
 
-async def test_a_client_that_goes_away_leaves_whole_lines_only(shop: Any) -> None:
-    app = shop.service.api(shop.client._transport.app._verifier)
-    messages = iter(
+async def test_client_disconnect_places_only_whole_lines(shop: Shop) -> None:
+    app = application(shop)
+    messages: Iterator[dict[str, Any]] = iter(
         [
             {"type": "http.request", "body": ndjson(shop.body("PO-1"), shop.body("PO-2")), "more_body": True},
             {"type": "http.request", "body": json.dumps(shop.body("PO-3")).encode(), "more_body": True},
@@ -218,9 +227,9 @@ async def test_a_client_that_goes_away_leaves_whole_lines_only(shop: Any) -> Non
     assert [each["outcome"] for each in answers] == ["existing", "existing", "created"]
 
 
-async def test_a_client_that_reads_nothing_before_it_has_sent_everything(shop: Any) -> None:
+async def test_client_that_reads_only_after_sending_gets_all_answers(shop: Shop) -> None:
     """`send` blocks as a socket whose buffers are full does; the input is read to its end all the same."""
-    app = shop.service.api(shop.client._transport.app._verifier)
+    app = application(shop)
     sent_all = asyncio.Event()
     bodies = [ndjson(shop.body(f"PO-{i}")) for i in range(30)]
     heard: list[bytes] = []
@@ -243,11 +252,11 @@ async def test_a_client_that_reads_nothing_before_it_has_sent_everything(shop: A
     assert len(b"".join(heard).splitlines()) == 30
 
 
-async def test_answers_that_nobody_reads_end_the_batch(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unread_answers_end_the_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "GROUP", 3)
     monkeypatch.setattr(batch, "MAX_WAITING", 6)
     monkeypatch.setattr(batch.BatchAnswer.__init__, "__kwdefaults__", {"backlog_bytes": 500})
-    app = shop.service.api(shop.client._transport.app._verifier)
+    app = application(shop)
     sent_all = asyncio.Event()
     bodies = [ndjson(shop.body(f"PO-{i}")) for i in range(30)]
     heard: list[bytes] = []
@@ -270,7 +279,7 @@ async def test_answers_that_nobody_reads_end_the_batch(shop: Any, monkeypatch: p
     assert await shop.count("orders") == len(answers) - 1 < 30
 
 
-async def test_lines_that_came_in_pieces_are_placed_in_whole_groups(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lines_cut_across_chunks_are_placed_in_full_groups(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     answered = batch.BatchAnswer._answers
 
@@ -280,7 +289,7 @@ async def test_lines_that_came_in_pieces_are_placed_in_whole_groups(shop: Any, m
 
     monkeypatch.setattr(batch.BatchAnswer, "_answers", seen)
     monkeypatch.setattr(batch, "GROUP", 20)
-    app = shop.service.api(shop.client._transport.app._verifier)
+    app = application(shop)
     bodies = [ndjson(shop.body(f"PO-{i}")) for i in range(50)]
 
     async def receive() -> dict[str, Any]:
@@ -294,7 +303,7 @@ async def test_lines_that_came_in_pieces_are_placed_in_whole_groups(shop: Any, m
     assert await shop.count("orders") == 50
 
 
-async def test_while_the_database_is_away_lines_fail_and_can_be_sent_again(open_shop: Any) -> None:
+async def test_lines_refused_under_load_fail_and_can_be_sent_again(open_shop: OpenShop) -> None:
     shop = await open_shop()
     shop.service.database.pressure.outbox_depth = 10**9
     answers = await send(shop.client, ndjson(shop.body("PO-1"), b"garbage"))
@@ -307,7 +316,7 @@ async def test_while_the_database_is_away_lines_fail_and_can_be_sent_again(open_
 @pytest.mark.parametrize(
     ("bound", "limit"), [("MAX_WAITING", 6), ("WAITING_BYTES", 600)], ids=["many lines", "long lines"]
 )
-async def test_no_more_is_read_than_can_wait(monkeypatch: pytest.MonkeyPatch, bound: str, limit: int) -> None:
+async def test_batch_reads_no_more_lines_than_may_wait(monkeypatch: pytest.MonkeyPatch, bound: str, limit: int) -> None:
     monkeypatch.setattr(batch, bound, limit)
     monkeypatch.setattr(batch, "GROUP", 3)
     read = 0
