@@ -1,4 +1,4 @@
-"""Many at once on one scarce item, through real locks on a real database. At the end everything adds up."""
+"""Concurrent orders, cancels, receipts and releases on a real database: no deadlock, and everything adds up."""
 
 import asyncio
 import random
@@ -13,6 +13,7 @@ from warehouse import Warehouse, cancelled, placed, sent
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, Fresh
 from crossdock_events.reservations import StockReserved
+from crossdock_events.stock import StockLevelChanged
 from inventory_service.reservations import store
 from inventory_service.reservations.model import Status
 from inventory_service.reservations.reserve import reserve
@@ -29,7 +30,7 @@ async def service(fresh: Fresh) -> Service:
     return await fresh(build, Settings, pool_size=CLIENTS + 4)
 
 
-async def test_32_clients_on_one_scarce_item_beside_orders_of_repeated_items(warehouse: Warehouse) -> None:
+async def test_32_clients_reserve_one_scarce_item_without_overselling(warehouse: Warehouse) -> None:
     await warehouse.open("scarce", "plenty", "other")
     await warehouse.receive_all([("scarce", 60), ("plenty", 10_000), ("other", 10_000)])
     await warehouse.receive("scarce", 40, "south")
@@ -54,7 +55,7 @@ async def test_32_clients_on_one_scarce_item_beside_orders_of_repeated_items(war
     assert await warehouse.fetch("SELECT FROM reservations WHERE status = 'waiting' LIMIT 1")
 
 
-async def test_orders_cancels_receipts_and_the_queue_at_once_deadlock_never_and_add_up(warehouse: Warehouse) -> None:
+async def test_orders_cancels_receipts_and_releases_never_deadlock(warehouse: Warehouse) -> None:
     items = [f"item-{n}" for n in range(6)]
     await warehouse.open(*items)
     await warehouse.receive_all([(item, 30) for item in items])
@@ -105,7 +106,7 @@ async def test_orders_cancels_receipts_and_the_queue_at_once_deadlock_never_and_
     assert statuses[Status.OPEN] and statuses[Status.RELEASED]
 
 
-async def test_orders_and_cancels_of_two_batches_never_wait_in_a_circle(
+async def test_two_batches_of_orders_and_cancels_do_not_deadlock(
     warehouse: Warehouse, service: Service, deliver: Deliver
 ) -> None:
     """Each batch takes first what the other gives back last."""
@@ -135,7 +136,7 @@ async def someone_waits(sql: asyncpg.Connection) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_cancel_and_who_serves_its_order_never_wait_in_a_circle(
+async def test_cancel_and_release_of_one_order_do_not_deadlock(
     warehouse: Warehouse, service: Service, deliver: Deliver
 ) -> None:
     """Serving locks the reservation, then the heads; so does a batch of orders and cancels."""
@@ -151,7 +152,7 @@ async def test_a_cancel_and_who_serves_its_order_never_wait_in_a_circle(
     await warehouse.check()
 
 
-async def test_who_waited_for_a_lock_sees_what_it_waited_for(warehouse: Warehouse) -> None:
+async def test_order_sees_levels_committed_during_its_lock_wait(warehouse: Warehouse) -> None:
     """The statement boundary: a statement that locks and reads sees the levels as they were before it waited."""
     await warehouse.open("a")
     await warehouse.receive("a", 5)
@@ -164,11 +165,11 @@ async def test_who_waited_for_a_lock_sees_what_it_waited_for(warehouse: Warehous
             " VALUES ('a', 'north', 4, 0, 'receipt', 'r', gen_random_uuid(), now())"
         )
     changed = (await order)[1]
-    assert changed.available == 5  # type: ignore[attr-defined]  # of nine, not one of five
+    assert isinstance(changed, StockLevelChanged) and changed.available == 5  # of nine, not one of five
     await warehouse.check()
 
 
-async def test_who_waited_finds_the_stock_gone_and_becomes_a_backorder(warehouse: Warehouse) -> None:
+async def test_order_is_backordered_if_stock_goes_during_its_lock_wait(warehouse: Warehouse) -> None:
     await warehouse.open("a")
     await warehouse.receive("a", 5)
     first, second = placed(("a", 4)), placed(("a", 4))
@@ -181,7 +182,7 @@ async def test_who_waited_finds_the_stock_gone_and_becomes_a_backorder(warehouse
     await warehouse.check()
 
 
-async def test_a_receipt_that_commits_while_an_order_begins_to_wait_still_serves_it(warehouse: Warehouse) -> None:
+async def test_receipt_concurrent_with_a_new_backorder_serves_it(warehouse: Warehouse) -> None:
     """Either the order sees the receipt, or the receipt sees the order wait and queues the item: never neither."""
     await warehouse.open("a")
     for _ in range(25):
@@ -192,7 +193,7 @@ async def test_a_receipt_that_commits_while_an_order_begins_to_wait_still_serves
     await warehouse.check()
 
 
-async def test_an_order_and_its_cancel_at_the_same_time_leave_nothing_reserved(warehouse: Warehouse) -> None:
+async def test_order_concurrent_with_its_cancel_reserves_nothing(warehouse: Warehouse) -> None:
     await warehouse.open("a")
     await warehouse.receive("a", 5)
     for _ in range(25):

@@ -1,8 +1,9 @@
-"""Who gets what: the rules as examples, then as properties over thousands of made-up days."""
+"""Which order gets how much from where: the rules as examples, then as properties over generated orders."""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from random import Random
 from uuid import UUID
 
 from hypothesis import given
@@ -35,7 +36,7 @@ def served(outcome: Outcome) -> list[int]:
     return [order.int for order in outcome.granted]
 
 
-def test_priority_wins_and_a_refused_order_holds_nobody_up() -> None:
+def test_priority_wins_and_a_refused_order_blocks_no_other() -> None:
     free = {"a": {"north": 5}}
     outcome = allocate(
         free, [demand(1, ("a", 3), priority=1), demand(2, ("a", 4), ("b", 1), priority=9), demand(3, ("a", 2))], PLACES
@@ -43,7 +44,7 @@ def test_priority_wins_and_a_refused_order_holds_nobody_up() -> None:
     assert served(outcome) == [3, 1]
 
 
-def test_among_equals_the_earlier_then_the_smaller_id() -> None:
+def test_equal_priorities_are_served_by_age_then_id() -> None:
     free = {"a": {"north": 2}}
     orders = [demand(3, ("a", 1), minute=1), demand(2, ("a", 1), minute=1), demand(1, ("a", 1), minute=2)]
     assert served(allocate(free, orders, PLACES)) == [2, 3]
@@ -54,7 +55,7 @@ def test_lines_of_one_item_are_summed() -> None:
     assert allocate({"a": {"north": 4}}, [demand(1, ("a", 2), ("a", 2))], PLACES).granted
 
 
-def test_one_location_for_the_whole_order_then_for_a_line_then_a_split() -> None:
+def test_one_location_is_preferred_for_the_order_then_for_a_line() -> None:
     order = demand(1, ("a", 2), ("b", 2))
     whole = {"a": {"north": 2, "south": 2}, "b": {"north": 1, "south": 2}}
     assert allocate(whole, [order], PLACES).granted[order.order_id] == [
@@ -74,13 +75,13 @@ def test_one_location_for_the_whole_order_then_for_a_line_then_a_split() -> None
     ]
 
 
-def test_a_partial_order_takes_what_there_is_line_by_line() -> None:
+def test_partial_order_takes_free_stock_line_by_line() -> None:
     order = demand(1, ("a", 2), ("b", 5), ("b", 5), ("c", 1), partial=True)
     granted = allocate({"a": {"north": 9}, "b": {"north": 4, "south": 3}}, [order], PLACES).granted[order.order_id]
     assert [(each.line_id, each.quantity) for each in granted] == [("1", 2), ("2", 4), ("2", 1), ("3", 2)]
 
 
-def test_a_new_order_takes_only_what_is_beyond_the_backorders_of_its_priority_or_higher() -> None:
+def test_new_order_takes_only_stock_beyond_the_backorders_ahead() -> None:
     free = {"a": {"north": 10}}
     ahead = {"a": [0, 0, 0, 2, 0, 3, 0, 4, 0, 0]}
     for priority, most in ((9, 10), (7, 6), (6, 6), (5, 3), (3, 1)):
@@ -90,14 +91,14 @@ def test_a_new_order_takes_only_what_is_beyond_the_backorders_of_its_priority_or
         assert not over.granted and over.behind == ({UUID(int=1)} if most < 10 else set())
 
 
-def test_a_new_order_that_waits_its_turn_keeps_it_against_the_new_ones_after_it() -> None:
+def test_waiting_new_order_keeps_its_turn_before_later_orders() -> None:
     ahead = {"a": [0, 0, 0, 0, 0, 6, 0, 0, 0, 0]}
     orders = [demand(1, ("a", 5)), demand(2, ("a", 4), minute=1), demand(3, ("a", 1), minute=2, partial=True)]
     outcome = allocate({"a": {"north": 10}}, orders, PLACES, ahead)
     assert not outcome.granted and outcome.behind == {UUID(int=n) for n in (1, 2, 3)}
 
 
-def test_an_order_that_waited_long_enough_sets_aside_what_it_can_use() -> None:
+def test_old_order_earmarks_the_stock_it_can_use() -> None:
     free = {"a": {"north": 8}, "c": {"north": 1}}
     large, small = demand(1, ("a", 20)), demand(2, ("a", 1), minute=1)
     assert served(allocate(free, [large, small], PLACES)) == [2]
@@ -109,17 +110,17 @@ def test_an_order_that_waited_long_enough_sets_aside_what_it_can_use() -> None:
     assert served(allocate(free, [lacks_another, urgent], PLACES)) == [9]
 
 
-def test_what_an_order_holds_adds_up_over_several_grants() -> None:
+def test_grants_of_one_order_add_up() -> None:
     subject = Reservation(UUID(int=1), 5, [Want("1", "a", 5), Want("2", "b", 1)])
     assert subject.to_event().lines[0].backordered == 5
     subject.grant([Allocation("1", "a", "north", 2)])
     subject.grant([Allocation("1", "a", "north", 1), Allocation("1", "a", "south", 2)])
-    assert subject.status is Status.WAITING
+    before = subject.status
     answer = subject.to_event()
     assert [(line.requested, line.reserved, line.backordered) for line in answer.lines] == [(5, 5, 0), (1, 0, 1)]
     assert [(each.location_id, each.quantity) for each in answer.lines[0].allocations] == [("north", 3), ("south", 2)]
     subject.grant([Allocation("2", "b", "north", 1)])
-    assert subject.status is Status.OPEN
+    assert (before, subject.status) == (Status.WAITING, Status.OPEN)
 
 
 items = st.sampled_from("abcd")
@@ -170,7 +171,7 @@ def still_wanted(demands: Sequence[Demand], outcome: Outcome) -> list[Demand]:
 
 
 @given(shelves, orders, queues)
-def test_nothing_is_sold_twice_or_made_up(
+def test_allocation_never_exceeds_free_stock_or_demand(
     free: Free, demands: list[Demand], ahead: dict[str, list[int]] | None
 ) -> None:
     before = {item: dict(places) for item, places in free.items()}
@@ -191,20 +192,22 @@ def test_nothing_is_sold_twice_or_made_up(
 
 
 @given(shelves, orders, queues, st.randoms())
-def test_the_same_whatever_order_they_come_in(free: Free, demands: list[Demand], ahead: None, random: object) -> None:
+def test_allocation_does_not_depend_on_input_order(
+    free: Free, demands: list[Demand], ahead: dict[str, list[int]] | None, chance: Random
+) -> None:
     shuffled = list(demands)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     assert allocate(free, shuffled, PLACES, ahead) == allocate(free, demands, PLACES, ahead)
 
 
 @given(shelves, orders)
-def test_nobody_waits_for_what_is_left(free: Free, demands: list[Demand]) -> None:
+def test_no_order_waits_for_stock_that_is_left(free: Free, demands: list[Demand]) -> None:
     outcome = allocate(free, demands, PLACES)
     assert servable(remaining(free, outcome), still_wanted(demands, outcome), PLACES) == []
 
 
 @given(shelves, orders)
-def test_who_comes_later_changes_nothing_for_who_was_before(free: Free, demands: list[Demand]) -> None:
+def test_later_order_does_not_change_earlier_allocations(free: Free, demands: list[Demand]) -> None:
     ordered = sorted(demands, key=lambda each: each.turn)
     everyone = allocate(free, ordered, PLACES)
     for count in range(len(ordered)):
@@ -214,7 +217,7 @@ def test_who_comes_later_changes_nothing_for_who_was_before(free: Free, demands:
 
 
 @given(shelves, orders, st.integers(0, 13))
-def test_a_higher_priority_never_gets_an_order_less(free: Free, demands: list[Demand], which: int) -> None:
+def test_higher_priority_never_reduces_an_allocation(free: Free, demands: list[Demand], which: int) -> None:
     if which >= len(demands):
         return
     chosen = demands[which]
@@ -225,7 +228,7 @@ def test_a_higher_priority_never_gets_an_order_less(free: Free, demands: list[De
 
 
 @given(shelves, orders, queues)
-def test_behind_are_only_those_whom_the_shelves_could_have_served(
+def test_only_servable_orders_are_reported_behind_the_queue(
     free: Free, demands: list[Demand], ahead: dict[str, list[int]] | None
 ) -> None:
     outcome = allocate(free, demands, PLACES, ahead or {})
