@@ -27,7 +27,7 @@ def record(message: Message) -> "ConsumerRecord[bytes, bytes]":
     )
 
 
-def test_an_event_is_one_line_with_its_time_name_key_sequence_and_data() -> None:
+def test_event_is_shown_as_one_line() -> None:
     event = ItemRegistered(item_id="SKU-[1]", unit_of_measure="each", status="active")
     at = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
     message = Envelope(event, uuid4(), "inventory-service", at, 5, Cause(uuid4())).encode()

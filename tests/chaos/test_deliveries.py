@@ -74,7 +74,7 @@ async def test_a_cancel_that_comes_before_its_order_bars_it(harness: Harness) ->
     assert (await harness.availability(item))["reserved"] == 0
 
 
-async def test_poison_among_good_ones_and_what_failed_for_a_while_is_redriven(harness: Harness) -> None:
+async def test_poison_is_discarded_and_failed_orders_are_redriven(harness: Harness) -> None:
     """Bytes of no meaning are discarded. Orders of one item fail in inventory until it is mended, then go through."""
     (cursed,) = await harness.items(on_hand=1_000)
     async with harness.database(INVENTORY) as fault:

@@ -9,7 +9,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_local.servers import jars
 
 
-def test_the_list_pins_the_broker_and_its_log_with_everything_they_bring() -> None:
+def test_jar_list_pins_the_broker_with_its_dependencies() -> None:
     listed = jars.locked()
     assert {jar.coordinates for jar in listed} >= set(jars.ROOTS)
     assert len(listed) == len({jar.file for jar in listed}) > 40
@@ -35,9 +35,7 @@ def test_what_was_fetched_is_used_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert jars.fetched(tmp_path)
 
 
-def test_a_file_with_another_content_is_refused_and_nothing_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jar_with_another_hash_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path, monkeypatch, b"evil")
     with pytest.raises(CommandError, match=r"broker-1\.jar is not the expected file"):
         jars.fetch(tmp_path)
@@ -70,7 +68,7 @@ def test_without_a_network_one_sentence_says_so(tmp_path: Path, monkeypatch: pyt
     assert not jars.fetched(tmp_path)
 
 
-def test_the_project_for_maven_brings_the_listed_jars_and_nothing_along() -> None:
+def test_maven_project_lists_the_jars_without_transitive_ones() -> None:
     pom = jars._pom(iter(["a:b:1", "c:d:2"]))
     assert pom.count("<dependency>") == pom.count("<groupId>*</groupId>") == 2
 

@@ -19,7 +19,7 @@ async def partitions(service: Service) -> set[str]:
     return {row["name"] for row in rows}
 
 
-async def test_old_outbox_days_go_whole_but_never_with_something_unpublished(service: Service) -> None:
+async def test_old_outbox_partition_is_dropped_only_when_published(service: Service) -> None:
     async with service.database.unit() as unit:
         for day in ("2020-01-01", "2020-01-02"):
             name = f"outbox_{day.replace('-', '')}"
@@ -89,7 +89,7 @@ async def test_the_gauges_say_what_the_tables_hold(service: Service) -> None:
     assert 'crossdock_dead_letters{group="toy-gauge",state="poison"} 1.0' in text
 
 
-async def test_a_job_runs_in_one_worker_at_a_time_and_survives_its_failures(service: Service) -> None:
+async def test_job_runs_in_one_worker_at_a_time_and_survives_failures(service: Service) -> None:
     at_once, most, calls = 0, 0, 0
 
     async def work(unit: Unit) -> None:

@@ -97,7 +97,7 @@ async def until_true(check: Callable[[], Any]) -> Any:
             await asyncio.sleep(0.01)
 
 
-async def test_sigterm_says_no_first_finishes_what_is_in_flight_and_then_ends(
+async def test_sigterm_drains_requests_in_flight_then_exits(
     unused_tcp_port_factory: Callable[[], int],
 ) -> None:
     http, ops_port = unused_tcp_port_factory(), unused_tcp_port_factory()

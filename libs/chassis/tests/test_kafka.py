@@ -121,7 +121,7 @@ async def test_the_relay_sends_each_key_in_order(service: Service) -> None:
     assert all(sequences == [1, 2, 3, 4, 5] for sequences in firsts(log).values())
 
 
-async def test_a_second_relay_waits_and_takes_over_when_the_first_loses_its_lease(service: Service) -> None:
+async def test_second_relay_takes_over_when_the_first_loses_its_lease(service: Service) -> None:
     order = placed()
     admin = await asyncpg.connect(service.database.dsn)
     async with running(relay(service), relay(service)):
@@ -160,7 +160,7 @@ async def test_a_loss_that_is_told_late_does_not_end_the_relay(
     assert firsts(await log_of(service, {order.order_id}))[order.order_id] == [1]
 
 
-async def test_killing_the_broker_under_load_loses_and_reorders_nothing(service: Service, servers: Servers) -> None:
+async def test_broker_killed_under_load_loses_and_reorders_nothing(service: Service, servers: Servers) -> None:
     orders = [placed(f"PO-{n}") for n in range(50)]
     async with running(relay(service)):
         for sequence in range(1, 31):
@@ -179,7 +179,7 @@ async def mine(service: Service, prefix: str) -> dict[str, int]:
     return {name: times for name, times in (await toy.marks(service)).items() if prefix in name}
 
 
-async def test_each_event_has_its_effect_once_while_members_come_and_go(service: Service) -> None:
+async def test_events_take_effect_once_while_members_join_and_leave(service: Service) -> None:
     tag = uuid4().hex[:8]
     orders = [placed(f"{tag}-{n}") for n in range(600)]
 
@@ -216,7 +216,7 @@ class SlowToLeave(ConsumerRebalanceListener):
         self.has = set(assigned)
 
 
-async def test_a_rebalance_that_takes_long_leaves_a_member_with_what_it_is_given(
+async def test_slow_rebalance_leaves_a_member_only_its_partitions(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It handles that, tells the lag of that and of nothing else, and lives on."""
@@ -284,7 +284,7 @@ async def test_a_newer_version_stops_its_partition_and_no_other(service: Service
     assert set(await mine(service, tag)) == elsewhere
 
 
-async def test_what_came_before_a_newer_version_in_one_fetch_is_handled(service: Service) -> None:
+async def test_events_before_a_newer_version_in_a_fetch_are_handled(service: Service) -> None:
     tag = uuid4().hex[:8]
     order = placed(tag)
     newer = envelope_of(order).encode()

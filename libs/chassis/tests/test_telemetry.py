@@ -105,7 +105,7 @@ async def test_a_later_version_of_the_header_still_joins(client: httpx.AsyncClie
     assert inner.startswith(f"00-{TRACE}-")
 
 
-async def test_recorded_spans_say_route_and_status_and_join_the_callers(
+async def test_recorded_spans_have_route_and_status_and_a_parent(
     client: httpx.AsyncClient, exported: InMemorySpanExporter
 ) -> None:
     inner = (await client.get("/t/current/1", headers={"traceparent": SAMPLED})).json()
@@ -174,7 +174,7 @@ async def test_spans_reach_a_collector_over_otlp(unused_tcp_port: int) -> None:
     assert received[0].startswith(b"POST /v1/traces")
 
 
-async def test_a_unit_is_linked_to_every_caller_in_it_and_logs_for_none(
+async def test_unit_is_linked_to_all_its_callers_and_logs_for_none(
     exported: InMemorySpanExporter, logged: io.StringIO
 ) -> None:
     """A database that is never asked: what is tested happens around the unit."""
@@ -235,7 +235,7 @@ async def test_a_line_says_who_and_for_which_request(client: httpx.AsyncClient, 
     assert line["timestamp"].endswith("Z")
 
 
-async def test_an_unhandled_error_is_logged_with_its_request_and_not_told(
+async def test_unhandled_error_is_logged_and_not_shown_to_the_client(
     client: httpx.AsyncClient, logged: io.StringIO
 ) -> None:
     answered = await client.get("/t/breaks")

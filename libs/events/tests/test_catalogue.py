@@ -65,7 +65,7 @@ def test_a_type_that_is_declared_twice_is_refused() -> None:
         Catalogue(module_of(thing(), thing()))
 
 
-def test_a_module_counts_for_what_it_declares_and_not_for_what_it_imports() -> None:
+def test_catalogue_ignores_contracts_that_a_module_imports() -> None:
     borrowed = ModuleType("other")
     vars(borrowed).update(OrderPlaced=crossdock_events.orders.OrderPlaced, OrderEvent=OrderEvent)
     assert list(Catalogue(borrowed)) == []
