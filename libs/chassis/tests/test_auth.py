@@ -266,7 +266,7 @@ class Issuer:
         self.trouble: Exception | httpx.Response | None = None
         self.configuration: dict[str, Any] = {"issuer": URL, "jwks_uri": f"{URL}/keys"}
 
-    def json_response(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
         if isinstance(self.trouble, Exception):
             raise self.trouble
         if self.trouble is not None:
