@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock_chassis import Service
+from crossdock_chassis.database.unit import is_transient
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
 from crossdock_chassis.messaging.consumer import Consumer, PositionUnknown
@@ -171,6 +172,35 @@ async def test_killing_the_broker_under_load_loses_and_reorders_nothing(service:
         await eventually(lambda: all_published(service))
     log = await log_of(service, {order.order_id for order in orders})
     assert firsts(log) == {order.order_id: list(range(1, 31)) for order in orders}
+
+
+@pytest.mark.parametrize("outage", [2, 15])
+async def test_a_group_is_back_after_a_joint_outage(service: Service, servers: Servers, outage: float) -> None:
+    """PostgreSQL and Kafka are killed together and stay away; 15 s is longer than the group's session."""
+    tag = uuid4().hex[:8]
+    (consumer,) = service.consumers()
+    async with running(relay(service), consumer):
+        await eventually(lambda: _ready(consumer))
+        await publish(service, *((placed(f"{tag}-{n}"), 1) for n in range(20)))
+        await eventually(lambda: _has(service, tag, 1))
+        servers.postgres.kill()
+        servers.kafka.kill()
+        await asyncio.sleep(outage)
+        for server in (servers.postgres, servers.kafka):
+            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(server.wait_ready)
+        async with asyncio.timeout(30):
+            await eventually(lambda: _has_all(service, tag, 20))
+    assert set((await mine(service, tag)).values()) == {1}
+
+
+async def _has_all(service: Service, tag: str, count: int) -> bool:
+    try:
+        return await _has(service, tag, count)
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        return False
 
 
 async def mine(service: Service, prefix: str) -> dict[str, int]:

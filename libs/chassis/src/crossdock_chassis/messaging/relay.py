@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
@@ -15,6 +16,7 @@ from pydantic_core import from_json
 
 from crossdock_chassis.database import outbox
 from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
+from crossdock_chassis.deadlines import within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.observability import metrics
@@ -187,7 +189,7 @@ async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], 
 async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
     """The ids that Kafka has acknowledged, a prefix for each partition and so for each key, and what went wrong."""
     partitions = {
-        topic: len(await asyncio.wait_for(producer.partitions_for(topic), SEND_SECONDS))
+        topic: len(await within(SEND_SECONDS, producer.partitions_for(topic)))
         for topic in {row["topic"] for row in rows}
     }
     lanes: dict[tuple[str, int], list[asyncpg.Record]] = defaultdict(list)
@@ -217,9 +219,12 @@ async def _send_lane(
             position += 1
         batch.close()
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await (await producer.send_batch(batch, topic, partition=partition))
+            await within(SEND_SECONDS, _acknowledged(producer, batch, topic, partition))
         except (KafkaError, TimeoutError) as error:
             return acknowledged, error
         acknowledged += ids
     return acknowledged, None
+
+
+async def _acknowledged(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> None:
+    await (await producer.send_batch(batch, topic, partition=partition))
