@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from crossdock_chassis.deadlines import within
+from crossdock_chassis.deadlines import Interrupted, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 
 
@@ -74,3 +74,22 @@ async def test_a_client_that_never_stops_is_left(monkeypatch: pytest.MonkeyPatch
     await outcome(asyncio.create_task(clients.discard(Client())))
     ended.set()
     assert coordination.cancelled()
+
+
+async def test_a_future_cancelled_by_a_library_is_an_error() -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.cancel)
+    with pytest.raises(Interrupted), foreign_cancellation_is_an_error():
+        await future
+
+
+async def test_a_cancellation_of_the_task_stays_one() -> None:
+    async def work() -> None:
+        with foreign_cancellation_is_an_error():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    await outcome(task)
+    assert task.cancelled()

@@ -1,11 +1,16 @@
-"""A deadline that holds even if the work ignores its cancellation."""
+"""Deadlines that hold even if work ignores its cancellation, and cancellations that nobody asked for."""
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """A library cancelled what this task waited for; the task itself was not cancelled."""
+
 
 _abandoned: set[asyncio.Future[Any]] = set()
 """Referenced until they end, because the event loop itself holds tasks weakly."""
@@ -28,6 +33,24 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
         abandon(task)
         raise TimeoutError(f"no result within {seconds:g} s")
     return task.result()
+
+
+@contextmanager
+def foreign_cancellation_is_an_error() -> Iterator[None]:
+    """Raise Interrupted for a CancelledError that does not come from `cancel()` of the current task.
+
+    aiokafka cancels the futures that its callers wait for when a connection closes. In the caller that looks like a
+    cancellation of its own: it would end without an error, and nothing would start it again.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if task.cancelling() > before:
+            raise
+        raise Interrupted("a client cancelled what it was asked for") from error
 
 
 def abandon(task: asyncio.Future[Any]) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
+from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class Jobs:
     async def _repeat(self, job: Job, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             try:
-                await self.once(job)
+                with foreign_cancellation_is_an_error():
+                    await self.once(job)
             except Exception as error:
                 if is_transient(error):
                     log.warning("%s: %s: %s", job.name, type(error).__name__, error)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from crossdock_chassis.database import outbox
+from crossdock_chassis.deadlines import Interrupted
 from crossdock_chassis.ids import new_id
 from crossdock_events import Cause, Envelope, Event, Message
 
@@ -293,7 +294,7 @@ def is_contention(error: BaseException | None) -> bool:
 
 def is_transient(error: BaseException | None) -> bool:
     """Whether the same work may well succeed when it is simply done again."""
-    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, *_PASSING))
+    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, Interrupted, *_PASSING))
 
 
 def _because_of(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:

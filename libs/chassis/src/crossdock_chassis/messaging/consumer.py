@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
 from crossdock_chassis.database.unit import Database, is_transient
-from crossdock_chassis.deadlines import within
+from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.messaging.linger import linger
@@ -88,8 +88,9 @@ class Consumer:
             client: AIOKafkaConsumer | None = None
             started = time.monotonic()
             try:
-                client = await self._start()
-                await self._consume(client, stopping)
+                with foreign_cancellation_is_an_error():
+                    client = await self._start()
+                    await self._consume(client, stopping)
             except Exception as error:
                 if not isinstance(error, (*clients.KAFKA_TROUBLE, Stuck)) and not is_transient(error):
                     raise

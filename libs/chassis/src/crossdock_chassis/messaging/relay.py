@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from crossdock_chassis.database import outbox
 from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
-from crossdock_chassis.deadlines import within
+from crossdock_chassis.deadlines import Interrupted, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.observability import metrics
@@ -52,10 +52,6 @@ STILL_PENDING = "UPDATE outbox_pending SET ids = $2 WHERE id = $1"
 
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 """A plan is made once, perhaps while the outbox is empty, and kept when it has millions of rows."""
-
-
-class LeaseLost(Exception):
-    """Another relay may be sending by now."""
 
 
 class SendFailed(Exception):
@@ -96,9 +92,10 @@ class Relay:
         failures = 0
         while not stopping.is_set():
             try:
-                await self._lead(stopping)
+                with foreign_cancellation_is_an_error():
+                    await self._lead(stopping)
                 failures = 0
-            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, LeaseLost, SendFailed) as error:
+            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, Interrupted, SendFailed) as error:
                 log.warning("relay interrupted: %s: %s", type(error).__name__, error)
                 metrics.RELAY_RESTARTS.inc()
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
@@ -114,8 +111,6 @@ class Relay:
             command_timeout=10,
             server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"} | BY_INDEX,
         )
-        task = asyncio.current_task()
-        assert task is not None
         producer: AIOKafkaProducer | None = None
         try:
             while not await connection.fetchval(LEASE):
@@ -131,10 +126,6 @@ class Relay:
             publishing = asyncio.create_task(self._publish(connection, producer, wake, stopping))
             connection.add_termination_listener(lambda _: publishing.cancel())
             await publishing
-        except asyncio.CancelledError:
-            if task.cancelling():
-                raise
-            raise LeaseLost("the connection that holds the lease is gone") from None
         finally:
             if producer is not None:
                 await clients.discard(producer)
