@@ -83,6 +83,14 @@ async def test_a_future_cancelled_by_a_library_is_an_error() -> None:
         await future
 
 
+async def test_work_that_ends_cancelled_is_an_error() -> None:
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(Interrupted):
+        await within(5, gives_up())
+
+
 async def test_a_cancellation_of_the_task_stays_one() -> None:
     async def work() -> None:
         with foreign_cancellation_is_an_error():

@@ -17,7 +17,7 @@ _abandoned: set[asyncio.Future[Any]] = set()
 
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
-    """Return the result of `work`, or raise TimeoutError at the deadline and abandon it.
+    """Return the result of `work`. At the deadline abandon it and raise TimeoutError; if it was cancelled, Interrupted.
 
     `asyncio.wait_for` of Python 3.11 waits until the task that it cancelled has ended. A Kafka client without a broker
     ignores cancellation: its `stop` never ends, and neither does the caller of `wait_for`. Here the task is cancelled
@@ -32,6 +32,8 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
     if not task.done():
         abandon(task)
         raise TimeoutError(f"no result within {seconds:g} s")
+    if task.cancelled():
+        raise Interrupted("a client cancelled what it was asked for")
     return task.result()
 
 
