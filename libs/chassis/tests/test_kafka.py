@@ -203,6 +203,40 @@ async def _has_all(service: Service, tag: str, count: int) -> bool:
         return False
 
 
+async def test_a_late_commit_is_not_overtaken(service: Service) -> None:
+    """The unit draws its ids, then takes 3 s to commit; the next event of its key waits for its lock."""
+    order, drawn = placed(uuid4().hex[:8]), asyncio.Event()
+
+    async def late() -> None:
+        async with service.database.unit() as unit:
+            await unit.sql.execute("INSERT INTO mark (name, times) VALUES ($1, 0)", f"{order.reference}-lock")
+            unit.publish(order, sequence=1, cause=None)
+            await unit.flush()
+            unit.published.clear()
+            drawn.set()
+            await asyncio.sleep(3)
+
+    async def next_of_the_key() -> None:
+        async with service.database.unit() as unit:
+            await unit.sql.execute(
+                "INSERT INTO mark (name, times) VALUES ($1, 0) ON CONFLICT (name) DO UPDATE SET times = 0",
+                f"{order.reference}-lock",
+            )
+            unit.publish(order, sequence=2, cause=None)
+
+    async with running(relay(service)):
+        committing = asyncio.create_task(late())
+        await drawn.wait()
+        following = asyncio.create_task(next_of_the_key())
+        while not following.done():
+            await publish(service, (placed(uuid4().hex[:8]), 1))
+            await asyncio.sleep(0.05)
+        await asyncio.gather(committing, following)
+        await eventually(lambda: all_published(service))
+    log = await log_of(service, {order.order_id})
+    assert [envelope.sequence for envelope in log] == [1, 2]
+
+
 async def mine(service: Service, prefix: str) -> dict[str, int]:
     return {name: times for name, times in (await toy.marks(service)).items() if prefix in name}
 

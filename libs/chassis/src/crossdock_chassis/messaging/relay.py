@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
@@ -41,8 +41,10 @@ PENDING = """
             FROM (SELECT * FROM outbox_pending WHERE id > $1 ORDER BY id LIMIT $2) AS oldest
         ) AS counted WHERE before < $2
     )
-    SELECT taken.id AS pending, message.id, topic, key, value, headers
-    FROM taken JOIN outbox AS message ON message.created_at = taken.created_at AND message.id = ANY (taken.ids)
+    SELECT taken.id AS pending, message.id, topic, key, value, headers,
+           pg_snapshot_xmin(snapshot)::text::bigint AS xmin, pg_snapshot_xmax(snapshot)::text::bigint AS xmax
+    FROM taken JOIN outbox AS message ON message.created_at = taken.created_at AND message.id = ANY (taken.ids),
+         pg_current_snapshot() AS snapshot
     ORDER BY taken.id, message.id
 """
 
@@ -58,15 +60,32 @@ class SendFailed(Exception):
     """The producer can no longer be trusted to keep the order; it is replaced."""
 
 
-@dataclass(slots=True)
-class _LowWater:
-    """Where to read from. Dead index entries below it would cost tens of milliseconds a poll while an old snapshot is
-    open elsewhere; rows that commit late below it are found by the full rescan.
+class _Batch(NamedTuple):
+    """A batch that was read and sent: its last pending row of which nothing is left (0 for none), and its snapshot.
+
+    For that read all transactions below `xmin` had ended, and none from `xmax` on had begun. `seen` is the last pending
+    row that it looked at, infinity if it read all.
     """
 
-    id: int = 0
-    _seen: list[tuple[float, int]] = field(default_factory=list)
-    _rescanned: float = 0.0
+    published: int
+    xmin: int
+    xmax: int
+    seen: float
+
+
+class _LowWater:
+    """Where to read from. Dead index entries below it would cost tens of milliseconds a poll while an old snapshot is
+    open elsewhere.
+
+    A transaction draws its ids when it flushes and shows them when it commits. So the mark passes an id only when a
+    later read has seen the end of every transaction that could hold a lower one. Without that, a commit later than the
+    mark is found by the rescan alone, after the next event of its key.
+    """
+
+    def __init__(self) -> None:
+        self.id = 0
+        self._waiting: deque[_Batch] = deque()
+        self._rescanned = 0.0
 
     def start(self, now: float) -> int:
         if now - self._rescanned >= RESCAN_SECONDS:
@@ -74,11 +93,10 @@ class _LowWater:
             return 0
         return self.id
 
-    def advance(self, now: float, published: int) -> None:
-        """Trails by two seconds: a transaction that drew a lower id may commit a moment later."""
-        self._seen.append((now, published))
-        while self._seen and now - self._seen[0][0] > 2.0:
-            self.id = max(self.id, self._seen.pop(0)[1])
+    def advance(self, batch: _Batch) -> None:
+        while self._waiting and self._waiting[0].xmax <= batch.xmin and self._waiting[0].published <= batch.seen:
+            self.id = max(self.id, self._waiting.popleft().published)
+        self._waiting.append(batch)
 
 
 class Relay:
@@ -153,8 +171,9 @@ class Relay:
             sent, failure = await _send(producer, rows)
             if sent:
                 published = await _mark(connection, rows, sent)
+                seen = inf if len(rows) < READ_LIMIT else rows[-1]["pending"]
+                low.advance(_Batch(published, rows[0]["xmin"], rows[0]["xmax"], seen))
                 metrics.RELAY_SENT.inc(len(sent))
-                low.advance(verified, published)
             if failure is not None:
                 raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
             if len(rows) < READ_LIMIT and not stopping.is_set():
@@ -162,7 +181,7 @@ class Relay:
 
 
 async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> int:
-    """Forget what Kafka has. The last pending row of which nothing is left, 0 for none."""
+    """Forget the messages that Kafka has; return the last pending row of which nothing is left, 0 for none."""
     left: dict[int, list[int]] = {row["pending"]: [] for row in rows}
     if len(sent) < len(rows):
         acknowledged = set(sent)
