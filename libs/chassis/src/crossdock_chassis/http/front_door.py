@@ -76,12 +76,12 @@ class Front:
         headers = dict(scope["headers"])
         request_id, correlation = _request_id(headers.get(b"request-id"))
         parent = headers.get(b"traceparent")
-        traceparent, span = tracing.begin("http", parent.decode("latin-1") if parent else None)
+        opened = tracing.begin("http", parent.decode("latin-1") if parent else None)
         state = RequestState(
-            headers, request_id, correlation, traceparent, self._problems, self._verifier, self._body_limit
+            headers, request_id, correlation, opened.traceparent, self._problems, self._verifier, self._body_limit
         )
         scope[KEY] = state
-        current, trace = REQUEST_ID.set(request_id), tracing.CURRENT.set(traceparent)
+        current = REQUEST_ID.set(request_id)
         status = 0
 
         async def numbered(message: Message) -> None:
@@ -121,8 +121,8 @@ class Front:
             rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])
             await rendered(scope, receive, numbered)
         finally:
-            _count(scope, status or 500, perf_counter() - began, span)
-            tracing.CURRENT.reset(trace)
+            _count(scope, status or 500, perf_counter() - began, opened.span)
+            opened.end()
             REQUEST_ID.reset(current)
 
     def _bounded(self, scope: Scope, receive: Receive, state: RequestState) -> Receive:
@@ -225,7 +225,6 @@ def _count(scope: Scope, status: int, seconds: float, span: Span | None) -> None
         span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
         if status >= 500:
             span.set_status(StatusCode.ERROR)
-        span.end()
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
