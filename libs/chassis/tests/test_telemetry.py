@@ -179,7 +179,7 @@ async def test_a_unit_is_linked_to_every_caller_in_it_and_logs_for_none(
         log.info("wrote", extra={"batch": len(batch)})
         return [Seen(n=n) for n in batch]
 
-    database: Any = SimpleNamespace(unit=unit, pressure=SimpleNamespace(high=False))
+    database: Any = SimpleNamespace(unit=unit, pressure=SimpleNamespace(high=False), count=lambda *_: None)
     door: Coalescer[int, Seen] = Coalescer(database, handler, Seen, name="place")
 
     async def call(n: int, parent: str) -> None:
@@ -291,6 +291,9 @@ async def test_requests_are_counted_by_template_and_never_by_path(client: httpx.
         "crossdock_parked_keys",
         "crossdock_batch_size",
         "crossdock_queue_depth",
+        "crossdock_verb_seconds",
+        "crossdock_verb_outcomes_total",
+        "crossdock_command_wait_seconds",
         "crossdock_waiting_orders",
         "crossdock_waiting_oldest_seconds",
         "crossdock_consumer_stopped_partitions",

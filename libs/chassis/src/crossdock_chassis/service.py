@@ -31,7 +31,7 @@ from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
-from crossdock_chassis.problems import Problem
+from crossdock_chassis.problems import Problem, Problems
 from crossdock_chassis.settings import Settings, load
 from crossdock_events import CATALOGUE
 
@@ -62,6 +62,9 @@ class Service:
     projection_generation: int = 1
     jobs: Sequence[Job] = ()
     problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.database.problems = Problems(self.problems, passing=is_transient)  # by which outcomes are counted
 
     def subscriptions(self) -> list[Subscription]:
         found = []
