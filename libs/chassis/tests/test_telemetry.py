@@ -291,6 +291,8 @@ async def test_requests_are_counted_by_template_and_never_by_path(client: httpx.
         "crossdock_parked_keys",
         "crossdock_batch_size",
         "crossdock_queue_depth",
+        "crossdock_rate_limited_total",
+        "crossdock_rate_limit_unavailable_total",
         "crossdock_verb_seconds",
         "crossdock_verb_outcomes_total",
         "crossdock_command_wait_seconds",

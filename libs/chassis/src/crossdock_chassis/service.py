@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TypeVar
@@ -20,8 +20,9 @@ from sqlalchemy import MetaData
 from crossdock_chassis import housekeeping, server
 from crossdock_chassis.database.jobs import Job, Jobs, every
 from crossdock_chassis.database.unit import Database, is_transient
-from crossdock_chassis.http import dead_letters
+from crossdock_chassis.http import dead_letters, limit_routes
 from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.limits import Limits, groups_of
 from crossdock_chassis.http.request import Verifier
 from crossdock_chassis.http.tokens import verifier_for
 from crossdock_chassis.messaging import clients
@@ -90,16 +91,20 @@ class Service:
             for topic in subscription.topics
         )
 
-    def api(self, verifier: Verifier | None = None) -> Api:
+    def api(self, verifier: Verifier | None = None, limits: Limits | None = None) -> Api:
         """The HTTP application: routes, problems, auth; health and metrics sit on the ops port."""
         settings = self.settings
         intakes = {subscription.group: Intake(subscription) for subscription in self.subscriptions()}
         own = [dead_letters.routes(self.database, intakes)] if intakes else []
+        limits = limits or Limits(self.database)
+        if groups := groups_of(route for router in self.routers for route in router.routes):
+            own.append(limit_routes.routes(self.database, limits, groups))
         return Api(
             self.name,
             [*self.routers, *own],
             verifier=verifier or verifier_for(settings),
             problems=self.problems,
+            limiter=limits,
             max_body_bytes=settings.max_body_bytes,
         )
 
@@ -117,34 +122,37 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
 
 
 @asynccontextmanager
-async def _watching(service: Service) -> AsyncIterator[None]:
-    """Keeps an eye on the outbox, so that the API sheds before the disk fills."""
+async def _watching(service: Service, *others: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Look every second at the outbox, so that the API sheds before the disk fills, and then at `others`. A look that
+    fails for good ends the block, and with it the process."""
 
     async def watch() -> None:
         while True:
             try:
                 await housekeeping.look_at_outbox(service.database)
+                for look in others:
+                    await look()
             except Exception as error:
                 if not is_transient(error):
                     raise
-                log.warning("cannot look at the outbox: %s", error)
+                log.warning("cannot look at the database: %s", error)
             await asyncio.sleep(1)
 
     service.database.pressure.outbox_limit = service.settings.outbox_depth_limit
-    task = asyncio.create_task(watch())
     try:
-        yield
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(watch())
+            yield
+            task.cancel()
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         await service.database.close()
 
 
 async def _api(service: Service) -> None:
-    async with _watching(service):
+    limits = Limits(service.database)
+    async with _watching(service, limits.refresh):
         with server.signals() as stop:
-            await server.serve(service.api(), server.Ops(ready=_ready(service)), service.settings, stop)
+            await server.serve(service.api(limits=limits), server.Ops(ready=_ready(service)), service.settings, stop)
 
 
 async def _worker(service: Service) -> None:

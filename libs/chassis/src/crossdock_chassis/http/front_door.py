@@ -23,7 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossdock_chassis.http.auth import Guard
 from crossdock_chassis.http.hot_route import JSON, HotRoute, is_json, strict_json
-from crossdock_chassis.http.request import KEY, RequestState, Verifier, route_template
+from crossdock_chassis.http.limits import Limited
+from crossdock_chassis.http.request import KEY, Limiter, RequestState, Verifier, route_template
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_chassis.observability.context import REQUEST_ID
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 class Plan:
     """What an ordinary route wants before its body is read."""
 
-    guards: Sequence[Guard]
+    guards: Sequence[Guard | Limited]
     json: bool
 
 
@@ -62,9 +63,11 @@ class Front:
         problems: Problems,
         verifier: Verifier,
         body_limit: int,
+        limiter: Limiter | None = None,
         hot: Mapping[str, HotRoute] | None = None,
     ) -> None:
         self._app, self._problems, self._verifier, self._body_limit = app, problems, verifier, body_limit
+        self._limiter = limiter
         self._hot = hot or {}  # by path: a HotRoute has no parameters in its path, so finding it needs no matching
         self._plans: dict[int, Plan] = {}  # by id: starlette's routes cannot be hashed, and they live as long as we do
 
@@ -78,7 +81,14 @@ class Front:
         parent = headers.get(b"traceparent")
         opened = tracing.begin("http", parent.decode("latin-1") if parent else None)
         state = RequestState(
-            headers, request_id, correlation, opened.traceparent, self._problems, self._verifier, self._body_limit
+            headers,
+            request_id,
+            correlation,
+            opened.traceparent,
+            self._problems,
+            self._verifier,
+            self._body_limit,
+            self._limiter,
         )
         scope[KEY] = state
         current = REQUEST_ID.set(request_id)
@@ -88,7 +98,7 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *state.fields]
             await send(message)
 
         try:
@@ -183,8 +193,8 @@ class Front:
 _NO_PLAN: Final = Plan((), False)
 
 
-def _guards(dependant: Dependant) -> list[Guard]:
-    own = [dependant.call] if isinstance(dependant.call, Guard) else []
+def _guards(dependant: Dependant) -> list[Guard | Limited]:
+    own = [dependant.call] if isinstance(dependant.call, (Guard, Limited)) else []
     return own + [guard for each in dependant.dependencies for guard in _guards(each)]
 
 

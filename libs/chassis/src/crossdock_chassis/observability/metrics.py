@@ -17,6 +17,11 @@ LATENCY = Histogram(
     "crossdock_http_request_seconds", "From the first byte to the last", ["method", "route"], buckets=_LATENCY
 )
 
+RATE_LIMITED = Counter("crossdock_rate_limited", "Requests over their partner's limit, answered 429", ["route_group"])
+UNLIMITED = Counter(
+    "crossdock_rate_limit_unavailable", "Times that a bucket could not be asked and let requests pass", ["route_group"]
+)
+
 # verbs: commands, reactions and jobs
 VERB_SECONDS = Histogram(
     "crossdock_verb_seconds",
