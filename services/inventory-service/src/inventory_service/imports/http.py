@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from crossdock_chassis import Caller, Coalescer, Database, IdempotencyKey, accepts, answer, cause, requires
+from crossdock_chassis import Caller, Coalescer, Database, IdempotencyKey, accepts, answer, cause, limited, requires
 from crossdock_events import Cause
 from inventory_service.imports import model
 from inventory_service.imports.model import COLUMNS, DEFAULT_REFERENCE, ImportKind, Row, Sheet
@@ -39,6 +39,7 @@ def routes(
 
     @router.post(
         "/{kind}",
+        dependencies=[limited("imports")],
         response_model=ImportResult,
         summary="Import a CSV file",
         description=_description(limits),
