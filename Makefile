@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 # Each process has servers of its own. What runs a whole stack stays alone.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
-UNITS := libs services cli/tests deploy/local/tests bench/tests
+UNITS := libs services cli/tests deploy/local/tests bench/tests tools/tests
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20

@@ -48,16 +48,16 @@ def test_rows_know_whether_they_reach_their_target() -> None:
 
 
 def test_orders_add_up_and_differ() -> None:
-    catalogue = goods.Catalogue(200)
-    orders = list(goods.orders(300, "T", 7, catalogue))
+    assortment = goods.Assortment(200)
+    orders = list(goods.orders(300, "T", 7, assortment))
     for order in orders:
         assert len({line["item_id"] for line in order["lines"]}) == goods.LINES
         total = sum(line["quantity"] * Decimal(line["unit_price"]) for line in order["lines"])
         assert total == Decimal(order["total"])
     assert len({order["reference"] for order in orders}) == 300
-    assert orders == list(goods.orders(300, "T", 7, catalogue))
+    assert orders == list(goods.orders(300, "T", 7, assortment))
     sold = Counter(line["item_id"] for order in orders for line in order["lines"])
-    assert sold[catalogue.items[0].id] > 5 * sold[catalogue.items[150].id]
+    assert sold[assortment.items[0].id] > 5 * sold[assortment.items[150].id]
 
 
 def test_batches_hold_every_line_once() -> None:

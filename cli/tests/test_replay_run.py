@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.replay import after, posting, registering
 from crossdock_cli.replay.after import Stock
 from crossdock_cli.replay.data import THE_DAY, Basket, Day, Product, Sale
@@ -176,7 +176,7 @@ async def test_what_is_not_taken_is_said_with_its_place() -> None:
     problem = {"type": "urn:crossdock:problem:import-refused", "errors": [{"row": 2, "column": "rank", "detail": "no"}]}
     refusing = httpx.MockTransport(lambda _: httpx.Response(422, json=problem))
     async with httpx.AsyncClient(transport=refusing) as client:
-        with pytest.raises(Refused, match=r"did not take the locations .* 2 rank no"):
+        with pytest.raises(CommandError, match=r"did not take the locations .* 2 rank no"):
             await register(client, "http://stock.test", "token", a_day(), clean(a_day().baskets).orders)
 
 
@@ -195,7 +195,7 @@ async def test_items_that_stay_unknown_end_the_replay(monkeypatch: pytest.Monkey
     monkeypatch.setattr(registering, "KNOWN_SECONDS", 0)
     answer = httpx.Response(422, json={"type": "urn:crossdock:problem:invalid"})
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
-        with pytest.raises(Refused, match="does not know the day's items"):
+        with pytest.raises(CommandError, match="does not know the day's items"):
             await wait_until_known(client, URL, {"store-330": "token"}, [an_order()])
 
 
@@ -300,7 +300,7 @@ async def test_the_day_is_settled_when_nobody_waits_in_vain(monkeypatch: pytest.
 
 async def test_what_inventory_service_refuses_is_said() -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(403, text="no"))) as client:
-        with pytest.raises(Refused, match="refused /v1/backorders/orders: 403 no"):
+        with pytest.raises(CommandError, match="refused /v1/backorders/orders: 403 no"):
             await Stock(client, "http://stock.test", "token").backorders()
 
 

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from bench.house import House
+from bench.harness import Harness
 from bench.results import Results
 from bench.run import TINY, measure
 
@@ -13,9 +13,9 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
     found = Results({}, "")
     stages: list[str] = []
     with ExitStack() as helpers:
-        house = House(stack, helpers, TINY.items)
-        house.stock()
-        measure(house, TINY, found, stages.append, alone=False)
+        harness = Harness(stack, helpers, TINY.items)
+        harness.stock()
+        measure(harness, TINY, found, stages.append, alone=False)
     assert len({row.name for row in found.rows}) == len(found.rows) == 13
     assert all(row.value > 0 for row in found.rows if row.unit != "ms")
     assert [row.name for row in found.rows if row.target is not None] == [

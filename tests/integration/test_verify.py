@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from house import INVENTORY, ORDERS, Body, House, order
+from harness import INVENTORY, ORDERS, Body, Harness, order
 
 from crossdock_chassis.testing import envelope_of
 from crossdock_cli.verify import Check, Known, Report, Subject, delivery, examine, orders, promises, stock
@@ -26,9 +26,9 @@ from crossdock_local.servers.postgres import database_in
 
 @dataclass
 class Case:
-    """A house at rest with an order of each kind, and a transaction on each database."""
+    """A harness at rest with an order of each kind, and a transaction on each database."""
 
-    house: House
+    harness: Harness
     subject: Subject
     log: Log
     sql: dict[str, asyncpg.Connection]
@@ -43,7 +43,7 @@ class Case:
             each = Books(source.name, source.groups, self.sql[source.name])
             await each.look_at_positions()
             books.append(each)
-        return await examine(books, log or self.log, known or self.house.known(), self.subject.earmark_after)
+        return await examine(books, log or self.log, known or self.harness.known(), self.subject.earmark_after)
 
     async def orders(self, statement: str, *values: object) -> None:
         await self.sql[ORDERS].execute(statement, *values)
@@ -61,36 +61,36 @@ def made() -> list[Made]:
     return []
 
 
-async def make(house: House) -> Made:
-    items = await house.items(2, on_hand=10)
-    async with house.client() as client:
-        confirmed = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 2), (items[1], 1)))
-        backordered = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 1), (items[1], 50)))
-        cancelled = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 3)))
-        await house.until(client, confirmed["id"], "confirmed")
-        await house.until(client, backordered["id"], "backordered")
-        await house.until(client, cancelled["id"], "confirmed")
+async def make(harness: Harness) -> Made:
+    items = await harness.items(2, on_hand=10)
+    async with harness.client() as client:
+        confirmed = await harness.post(client, order(f"PO-{uuid4().hex}", (items[0], 2), (items[1], 1)))
+        backordered = await harness.post(client, order(f"PO-{uuid4().hex}", (items[0], 1), (items[1], 50)))
+        cancelled = await harness.post(client, order(f"PO-{uuid4().hex}", (items[0], 3)))
+        await harness.until(client, confirmed["id"], "confirmed")
+        await harness.until(client, backordered["id"], "backordered")
+        await harness.until(client, cancelled["id"], "confirmed")
         await client.post(f"/v1/orders/{cancelled['id']}:cancel")
-    await house.adds_up()
+    await harness.adds_up()
     return items, confirmed, backordered, cancelled
 
 
 @pytest.fixture
-async def case(house: House, made: list[Made]) -> AsyncIterator[Case]:
+async def case(harness: Harness, made: list[Made]) -> AsyncIterator[Case]:
     if not made:
-        made.append(await make(house))
+        made.append(await make(harness))
     items, *placed = made[0]
-    subject = await asyncio.to_thread(Subject.of, house.stack)
+    subject = await asyncio.to_thread(Subject.of, harness.stack)
     async with AsyncExitStack() as exits:
         sql = {}
         for source in subject.sources:
             database = source.dsn.rpartition("/")[2]
-            admin = await asyncpg.connect(database_in(house.stack.servers.databases.admin_dsn, database))
+            admin = await asyncpg.connect(database_in(harness.stack.servers.databases.admin_dsn, database))
             exits.push_async_callback(admin.close)
             await admin.execute("BEGIN; SET LOCAL session_replication_role = replica")  # triggers and foreign keys rest
             sql[source.name] = admin
         ids = [UUID(each["id"]) for each in placed]
-        yield Case(house, subject, await house.log(*subject.topics), sql, items, *ids)
+        yield Case(harness, subject, await harness.log(*subject.topics), sql, items, *ids)
 
 
 Tamper = Callable[[Case], Awaitable[object]]
@@ -333,7 +333,7 @@ async def test_tampering_with_a_database_is_seen(case: Case, what: str) -> None:
 
 async def test_poison_that_is_not_accounted_for_is_seen(case: Case) -> None:
     """A real dead letter with a parked one behind it, then each part of it taken away."""
-    house, key = case.house, str(case.confirmed).encode()
+    harness, key = case.harness, str(case.confirmed).encode()
     entry = case.log.by_key(OrderEvent.topic.name)[str(case.confirmed)][0]
     insert = (
         'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", key, value, headers, state, reason, '
@@ -346,9 +346,9 @@ async def test_poison_that_is_not_accounted_for_is_seen(case: Case) -> None:
     assert (await case.examine()).checks == {delivery.PARKED_FIRST, delivery.NO_MIRROR}
     await case.inventory("UPDATE dead_letter SET state = 'poison' WHERE key = $1", key)
     assert (await case.examine()).checks == {delivery.NO_MIRROR, delivery.NOT_THE_POISON}
-    known = replace(house.known(), poison=[*house.poison, entry.place])
+    known = replace(harness.known(), poison=[*harness.poison, entry.place])
     assert (await case.examine(known)).checks == {delivery.NO_MIRROR}
-    known = replace(house.known(), poison=[*house.poison, ("crossdock.orders.v1", 0, 10**9), entry.place])
+    known = replace(harness.known(), poison=[*harness.poison, ("crossdock.orders.v1", 0, 10**9), entry.place])
     assert (await case.examine(known)).checks == {delivery.NO_MIRROR, delivery.NOT_THE_POISON}
     await case.inventory("DELETE FROM parked_key WHERE key = $1", key)
     assert delivery.PARKED_APART in (await case.examine()).checks
@@ -368,7 +368,7 @@ async def test_a_parked_event_that_is_missing_is_seen(case: Case) -> None:
     await case.inventory(
         "INSERT INTO parked_key (consumer_group, topic, key) VALUES ('inventory-service', $1, $2)", entry.topic, key
     )
-    report = await case.examine(replace(case.house.known(), poison=None))
+    report = await case.examine(replace(case.harness.known(), poison=None))
     assert report.checks == {delivery.NOT_PARKED, delivery.NO_MIRROR}, str(report)
 
 
@@ -382,38 +382,38 @@ LOG_TAMPERINGS: dict[str, tuple[Sequence[int], set[Check]]] = {
 @pytest.mark.parametrize("what", LOG_TAMPERINGS)
 async def test_tampering_with_the_log_is_seen(case: Case, what: str) -> None:
     """Confirmations that order-service never committed, put on Kafka: nobody reacts to those."""
-    house = case.house
+    harness = case.harness
     sequences, expected = LOG_TAMPERINGS[what]
-    async with house.client() as client:
-        placed = await house.post(client, order(f"PO-{uuid4().hex}", (case.items[0], 1)))
-        await house.until(client, placed["id"], "confirmed")
+    async with harness.client() as client:
+        placed = await harness.post(client, order(f"PO-{uuid4().hex}", (case.items[0], 1)))
+        await harness.until(client, placed["id"], "confirmed")
     event = OrderConfirmed(order_id=UUID(placed["id"]), partner="acme", reference=placed["reference"])
     envelopes = [envelope_of(event, sequence=sequence, source=ORDERS) for sequence in sequences]
-    places = [await house.inject(envelope.encode()) for envelope in envelopes]
-    await house.adds_up()
-    log = await house.log(*case.subject.topics)
-    report = await case.examine(replace(house.known(), injected=house.injected.difference(places)), log)
+    places = [await harness.inject(envelope.encode()) for envelope in envelopes]
+    await harness.adds_up()
+    log = await harness.log(*case.subject.topics)
+    report = await case.examine(replace(harness.known(), injected=harness.injected.difference(places)), log)
     assert report.checks == expected | {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS}, str(report)
 
 
 async def test_an_event_out_of_the_blue_is_seen(case: Case) -> None:
-    house, unknown = case.house, uuid4()
+    harness, unknown = case.harness, uuid4()
     event = OrderConfirmed(order_id=unknown, partner="acme", reference="x")
-    place = await house.inject(envelope_of(event, source=ORDERS).encode())
-    log = await house.log(*case.subject.topics)
-    report = await case.examine(replace(house.known(), injected=house.injected - {place}), log)
+    place = await harness.inject(envelope_of(event, source=ORDERS).encode())
+    log = await harness.log(*case.subject.topics)
+    report = await case.examine(replace(harness.known(), injected=harness.injected - {place}), log)
     assert report.checks == {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS}, str(report)
 
 
 async def test_an_impossible_turn_is_seen(case: Case) -> None:
     """After a cancel nothing may follow."""
-    house = case.house
+    harness = case.harness
     cancelled = str(case.cancelled)
-    reference = next(name for (_, name), id in house.accepted.items() if id == cancelled)
+    reference = next(name for (_, name), id in harness.accepted.items() if id == cancelled)
     event = OrderConfirmed(order_id=case.cancelled, partner="acme", reference=reference)
-    place = await house.inject(envelope_of(event, sequence=4, source=ORDERS).encode())
-    log = await house.log(*case.subject.topics)
-    report = await case.examine(replace(house.known(), injected=house.injected - {place}), log)
+    place = await harness.inject(envelope_of(event, sequence=4, source=ORDERS).encode())
+    log = await harness.log(*case.subject.topics)
+    report = await case.examine(replace(harness.known(), injected=harness.injected - {place}), log)
     assert report.checks == {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS, orders.IMPOSSIBLE}, str(report)
 
 
@@ -436,15 +436,15 @@ async def test_a_reservation_after_the_end_is_seen(case: Case) -> None:
     assert report.checks == expected, str(report)
 
 
-async def test_a_stack_that_does_not_come_to_rest_is_said_to(house: House) -> None:
-    worker = house.stack.process("inventory-service.worker")
-    (item,) = await house.items(on_hand=10)
-    await house.adds_up()
+async def test_a_stack_that_does_not_come_to_rest_is_said_to(harness: Harness) -> None:
+    worker = harness.stack.process("inventory-service.worker")
+    (item,) = await harness.items(on_hand=10)
+    await harness.adds_up()
     worker.stop()
     try:
-        async with house.client() as client:
-            placed = await house.post(client, order(f"PO-{uuid4().hex}", (item, 1)))
-        report = await house.verify(seconds=2)
+        async with harness.client() as client:
+            placed = await harness.post(client, order(f"PO-{uuid4().hex}", (item, 1)))
+        report = await harness.verify(seconds=2)
         assert not report.clean
         assert report.unsettled == (f"inventory-service is 1 messages behind on {OrderEvent.topic.name}",)
         assert "not settled" in str(report)
@@ -452,9 +452,9 @@ async def test_a_stack_that_does_not_come_to_rest_is_said_to(house: House) -> No
     finally:
         worker.start()
     await asyncio.to_thread(worker.wait_ready)
-    async with house.client() as client:
-        await house.until(client, placed["id"], "confirmed")
-    await house.adds_up()
+    async with harness.client() as client:
+        await harness.until(client, placed["id"], "confirmed")
+    await harness.adds_up()
 
 
 def test_all_is_well_in_one_line_and_trouble_is_bounded() -> None:

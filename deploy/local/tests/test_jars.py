@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_local.servers import jars
 
 
@@ -38,7 +38,7 @@ def test_a_file_with_another_content_is_refused_and_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(tmp_path, monkeypatch, b"evil")
-    with pytest.raises(Refused, match=r"broker-1\.jar is not the expected file"):
+    with pytest.raises(CommandError, match=r"broker-1\.jar is not the expected file"):
         jars.fetch(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["lock"]
 
@@ -51,7 +51,7 @@ def test_a_jar_beyond_the_list_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         (into / "stowaway-1.jar").write_bytes(b"jar")
 
     monkeypatch.setattr(jars, "_by_jgo", one_more)
-    with pytest.raises(Refused, match=r"stowaway-1\.jar"):
+    with pytest.raises(CommandError, match=r"stowaway-1\.jar"):
         jars.fetch(tmp_path)
     assert not jars.fetched(tmp_path)
 
@@ -64,7 +64,7 @@ def test_without_a_network_one_sentence_says_so(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("jgo.maven.MavenContext", Offline)
     monkeypatch.setattr(jars.shutil, "which", lambda name: None)
     monkeypatch.setattr(jars, "locked", lambda: [])
-    with pytest.raises(Refused, match="is there a network"):
+    with pytest.raises(CommandError, match="is there a network"):
         jars.fetch(tmp_path)
     assert not jars.fetched(tmp_path)
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.auth import requires
-from crossdock_chassis.http.conventions import answer
+from crossdock_chassis.http.conventions import json_response
 from crossdock_chassis.http.hot_route import HotRoute
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.http.tokens import (
@@ -61,7 +61,7 @@ def application(verifier: TokenVerifier) -> Api:
 
     @hot.post("/hot", response_model=Who)
     async def post_hot(body: Body, caller: Reader) -> Response:
-        return answer(Who(partner=caller.partner, client_id=caller.client_id))
+        return json_response(Who(partner=caller.partner, client_id=caller.client_id))
 
     return Api("tests", [cold, hot], verifier=verifier)
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import toy
 from examples import cancelled, placed
-from test_intake import letters, records, take
+from test_inbox import letters, records, take
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Clients, Fresh, envelope_of, published

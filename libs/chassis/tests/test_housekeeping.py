@@ -5,7 +5,7 @@ from examples import placed
 
 from crossdock_chassis import Service, Unit, every
 from crossdock_chassis.database.jobs import Jobs
-from crossdock_chassis.housekeeping import keep_house, look_at_dead_letters, look_at_outbox
+from crossdock_chassis.housekeeping import look_at_dead_letters, look_at_outbox, run_housekeeping
 from crossdock_chassis.messaging.relay import _LowWater
 from crossdock_chassis.observability.metrics import exposition
 from crossdock_chassis.testing import published
@@ -35,7 +35,7 @@ async def test_old_outbox_days_go_whole_but_never_with_something_unpublished(ser
             "SELECT created_at, ARRAY[id] FROM outbox WHERE created_at >= '2020-01-02'"
         )
     async with service.database.unit() as unit:
-        await keep_house(unit)
+        await run_housekeeping(unit)
     left = await partitions(service)
     assert "outbox_20200101" not in left and "outbox_20200102" in left
     assert len([name for name in left if name.startswith("outbox_20") and name > "outbox_2025"]) == 4
@@ -49,7 +49,7 @@ async def test_an_event_finds_a_place_also_when_no_partition_was_made(service: S
     async with service.database.unit() as unit:
         unit.publish(placed(), sequence=1, cause=None)
     async with service.database.unit() as unit:
-        await keep_house(unit)  # today's rows lie in the rest: no partition may be made over them
+        await run_housekeeping(unit)  # today's rows lie in the rest: no partition may be made over them
     assert len(await published(service)) == 1
     assert "outbox_rest" in await partitions(service)
 
@@ -66,7 +66,7 @@ async def test_keys_and_inbox_are_kept_for_days_and_then_forgotten(service: Serv
                 age,
             )
     async with service.database.unit() as unit:
-        await keep_house(unit)
+        await run_housekeeping(unit)
     async with service.database.unit() as unit:
         assert await unit.sql.fetchval("SELECT count(*) FROM inbox") == 1
         assert await unit.sql.fetchval("SELECT array_agg(key) FROM idempotency_key") == ["1"]

@@ -16,7 +16,7 @@ from crossdock_chassis.database.unit import OutcomeUnknown
 from crossdock_chassis.http import front_door
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.auth import requires
-from crossdock_chassis.http.conventions import accepts, answer, cause
+from crossdock_chassis.http.conventions import accepts, cause, json_response
 from crossdock_chassis.http.hot_route import HotRoute, JsonBody
 from crossdock_chassis.http.request import Caller, describe
 from crossdock_chassis.problems import INVALID, Problem, Refusal
@@ -86,7 +86,7 @@ def application() -> Api:
             raise error
         if body.reference == "model":
             Line(item="", quantity=0)
-        return answer(Seen(reference=body.reference), 201, location="/v1/hot/1")
+        return json_response(Seen(reference=body.reference), 201, location="/v1/hot/1")
 
     @cold.get("/raise/{name}")
     async def get_raise(name: str) -> Seen:

@@ -24,8 +24,8 @@ from crossdock_chassis.http.conventions import (
     PageCursor,
     PageLimit,
     Wait,
-    answer,
     etag,
+    json_response,
 )
 from crossdock_chassis.http.hot_route import HotRoute
 from crossdock_chassis.http.request import Caller
@@ -59,7 +59,7 @@ def application() -> Api:
         claim = Claim(
             partner=request.partner, route=request.route, key=request.key, fingerprint=request.fingerprint.hex()
         )
-        return answer(claim, replayed=True)
+        return json_response(claim, replayed=True)
 
     @hot.post("/things", response_model=Claim)
     async def post_thing(body: Thing, key: IdempotencyKey, caller: Writer) -> Response:
@@ -72,7 +72,7 @@ def application() -> Api:
     @cold.put("/things/{version}")
     async def put_thing(version: int, match: IfMatch, required: bool = False) -> Response:
         match.check(version, required=required)
-        return answer(Thing(name="x"), etag=etag(version + 1))
+        return json_response(Thing(name="x"), etag=etag(version + 1))
 
     @cold.get("/wait")
     async def get_wait(wait: Wait) -> float:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.middleware.gzip import GZipMiddleware
 
 from crossdock_chassis.http.application import Api
-from crossdock_chassis.http.conventions import answer
+from crossdock_chassis.http.conventions import json_response
 from crossdock_chassis.http.hot_route import HotRoute
 from crossdock_chassis.testing.signing import Signer
 
@@ -53,7 +53,7 @@ def test_a_dependency_that_needs_more_than_the_request_is_refused(dependency: An
 
         @router.post("/x")
         async def endpoint(body: Body, value: Annotated[Any, Depends(dependency)]) -> Response:
-            return answer(body)
+            return json_response(body)
 
 
 def no_body() -> Any:
@@ -126,7 +126,7 @@ def test_a_parameter_in_the_path_is_refused() -> None:
 
         @APIRouter(route_class=HotRoute).post("/x/{id}")
         async def endpoint(id: str, body: Body) -> Response:
-            return answer(body)
+            return json_response(body)
 
 
 async def test_dependencies_of_the_decorator_run_too_and_two_methods_share_a_path() -> None:
@@ -139,11 +139,11 @@ async def test_dependencies_of_the_decorator_run_too_and_two_methods_share_a_pat
 
     @router.post("/x")
     async def post(body: Body, method: Annotated[str, Depends(of_the_request)]) -> Response:
-        return answer(Body(n=body.n + len(method)))
+        return json_response(Body(n=body.n + len(method)))
 
     @router.put("/x")
     async def put(body: Body) -> Response:
-        return answer(body)
+        return json_response(body)
 
     api = Api("tests", [router], verifier=Signer.generate().verifier())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://service") as client:
@@ -168,7 +168,7 @@ async def test_our_dependencies_say_so_in_an_application_that_is_not_ours() -> N
 
     @router.post("/x")
     async def post(body: Body) -> Response:
-        return answer(body)
+        return json_response(body)
 
     app.include_router(router)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:

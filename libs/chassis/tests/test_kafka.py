@@ -25,10 +25,9 @@ from crossdock_chassis.messaging.consumer import Consumer, PositionUnknown
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.testing import Fresh, envelope_of
-from crossdock_events import CATALOGUE, Envelope, Event, Message
+from crossdock_events import CATALOGUE, Envelope, Event, Message, TopicSpec
 from crossdock_events.orders import OrderEvent
 from crossdock_local.servers import Servers
-from crossdock_local.servers.kafka import TopicSpec
 
 PATIENCE = 40.0
 ORDERS = OrderEvent.topic.name

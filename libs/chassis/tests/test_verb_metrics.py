@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from crossdock_chassis import Coalescer, Overloaded, Problem, Service, Unit, every, on
 from crossdock_chassis.database.jobs import Jobs
-from crossdock_chassis.messaging.inbox import Intake, Record
+from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.testing import envelope_of
 from crossdock_events import Envelope
 from crossdock_events.orders import OrderPlaced
@@ -141,7 +141,7 @@ async def test_contended_command_is_counted_when_it_is_answered(declared: Servic
 # --- reactions
 
 
-def reacting(service: Service, verb: str) -> Intake:
+def reacting(service: Service, verb: str) -> Inbox:
     async def react(unit: Unit, batch: Sequence[Envelope[Any]]) -> None:
         await unit.sql.execute(toy.MARK, [each.event.reference for each in batch])
         if any(each.event.reference == "poison" for each in batch):
@@ -152,7 +152,7 @@ def reacting(service: Service, verb: str) -> Intake:
 
     react.__name__, first.__name__ = verb, f"{verb} before"
     reactions = [on(OrderPlaced, first), on(OrderPlaced, react)]
-    return Intake(replace(service, reactions=reactions).subscriptions()[0])
+    return Inbox(replace(service, reactions=reactions).subscriptions()[0])
 
 
 def records(*references: str) -> list[Record]:
@@ -161,15 +161,15 @@ def records(*references: str) -> list[Record]:
 
 
 async def test_events_are_counted_when_their_transaction_commits(declared: Service, verb: str) -> None:
-    intake = reacting(declared, verb)
+    inbox = reacting(declared, verb)
     batch = records("PO-1", "PO-2", "PO-3")
     with pytest.raises(ZeroDivisionError):
         async with declared.database.unit() as unit:
-            await intake.take(unit, batch, careful=False)
+            await inbox.take(unit, batch, careful=False)
             raise ZeroDivisionError
     assert outcomes(verb) == {}, "rolled back: Kafka brings them again"
     async with declared.database.unit() as unit:
-        await intake.take(unit, batch, careful=False)
+        await inbox.take(unit, batch, careful=False)
     assert outcomes(verb) == {"ok": 3}
     assert observed("crossdock_verb_seconds", verb=verb, kind="reaction") == 2
 

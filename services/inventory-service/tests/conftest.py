@@ -1,5 +1,5 @@
 import pytest
-from warehouse import House
+from warehouse import Warehouse
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Fresh
@@ -13,5 +13,5 @@ async def service(fresh: Fresh) -> Service:
 
 
 @pytest.fixture
-async def house(service: Service) -> House:
-    return House(service)
+async def warehouse(service: Service) -> Warehouse:
+    return Warehouse(service)

@@ -25,10 +25,10 @@ PLACES = ("north", "south", "west")
 
 
 def demand(
-    n: int, *lines: tuple[str, int], priority: int = 5, minute: int = 0, partial: bool = False, keeps: bool = False
+    n: int, *lines: tuple[str, int], priority: int = 5, minute: int = 0, partial: bool = False, earmarks: bool = False
 ) -> Demand:
     wants = [Want(str(i), item, quantity) for i, (item, quantity) in enumerate(lines, 1)]
-    return Demand(UUID(int=n), priority, NOON + timedelta(minutes=minute), partial, wants, keeps)
+    return Demand(UUID(int=n), priority, NOON + timedelta(minutes=minute), partial, wants, earmarks)
 
 
 def served(outcome: Outcome) -> list[int]:
@@ -101,8 +101,8 @@ def test_an_order_that_waited_long_enough_sets_aside_what_it_can_use() -> None:
     free = {"a": {"north": 8}, "c": {"north": 1}}
     large, small = demand(1, ("a", 20)), demand(2, ("a", 1), minute=1)
     assert served(allocate(free, [large, small], PLACES)) == [2]
-    assert served(allocate(free, [large._replace(keeps=True), small], PLACES)) == []
-    lacks_another = demand(1, ("a", 5), ("b", 1), keeps=True)
+    assert served(allocate(free, [large._replace(earmarks=True), small], PLACES)) == []
+    lacks_another = demand(1, ("a", 5), ("b", 1), earmarks=True)
     after = [demand(2, ("a", 4), minute=1), demand(3, ("a", 3), minute=2), demand(4, ("c", 1), minute=3)]
     assert served(allocate(free, [lacks_another, *after], PLACES)) == [3, 4]
     urgent = demand(9, ("a", 8), priority=6)
@@ -111,11 +111,11 @@ def test_an_order_that_waited_long_enough_sets_aside_what_it_can_use() -> None:
 
 def test_what_an_order_holds_adds_up_over_several_grants() -> None:
     subject = Reservation(UUID(int=1), 5, [Want("1", "a", 5), Want("2", "b", 1)])
-    assert subject.answer().lines[0].backordered == 5
+    assert subject.to_event().lines[0].backordered == 5
     subject.grant([Allocation("1", "a", "north", 2)])
     subject.grant([Allocation("1", "a", "north", 1), Allocation("1", "a", "south", 2)])
     assert subject.status is Status.WAITING
-    answer = subject.answer()
+    answer = subject.to_event()
     assert [(line.requested, line.reserved, line.backordered) for line in answer.lines] == [(5, 5, 0), (1, 0, 1)]
     assert [(each.location_id, each.quantity) for each in answer.lines[0].allocations] == [("north", 3), ("south", 2)]
     subject.grant([Allocation("2", "b", "north", 1)])
@@ -132,10 +132,12 @@ orders = st.lists(
         priority=st.integers(0, 9),
         minute=st.integers(0, 3),
         partial=st.booleans(),
-        keeps=st.booleans(),
+        earmarks=st.booleans(),
     )
     | st.builds(
-        lambda n, lines, priority, keeps, partial: demand(n, *lines, priority=priority, keeps=keeps, partial=partial),
+        lambda n, lines, priority, earmarks, partial: demand(
+            n, *lines, priority=priority, earmarks=earmarks, partial=partial
+        ),
         st.integers(1, 10_000),
         st.lists(st.tuples(items, st.integers(1, 8)), min_size=1, max_size=5),
         st.integers(0, 9),
@@ -228,5 +230,5 @@ def test_behind_are_only_those_whom_the_shelves_could_have_served(
 ) -> None:
     outcome = allocate(free, demands, PLACES, ahead or {})
     unserved = [each for each in still_wanted(demands, outcome) if each.order_id not in outcome.behind]
-    fresh = [each._replace(keeps=False) for each in unserved]
+    fresh = [each._replace(earmarks=False) for each in unserved]
     assert servable(remaining(free, outcome), fresh, PLACES) == []

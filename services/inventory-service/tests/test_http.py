@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from warehouse import House, placed
+from warehouse import Warehouse, placed
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Clients, published
@@ -92,8 +92,10 @@ async def test_a_location_is_registered_once_and_changed_by_version(client: http
     assert (await client.patch("/v1/locations/south", json={"rank": 7})).status_code == 404
 
 
-async def test_a_receipt_counts_once_under_its_reference_and_its_key(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("a", "b")
+async def test_a_receipt_counts_once_under_its_reference_and_its_key(
+    warehouse: Warehouse, client: httpx.AsyncClient
+) -> None:
+    await warehouse.open("a", "b")
     body, key = receipt(line("a", 5), line("b", 2), line("a", 1)), {"Idempotency-Key": "k-1"}
     first = await client.post("/v1/receipts", json=body, headers=key)
     assert first.status_code == 201
@@ -104,23 +106,23 @@ async def test_a_receipt_counts_once_under_its_reference_and_its_key(house: Hous
     other = await client.post("/v1/receipts", json=receipt(line("a", 6)))
     assert (other.status_code, other.headers["location"]) == (409, first.headers["location"])
     assert (await client.get(first.headers["location"])).json() == first.json()
-    assert await house.levels() == {("a", "north"): (6, 0), ("b", "north"): (2, 0)}
-    await house.check()
+    assert await warehouse.levels() == {("a", "north"): (6, 0), ("b", "north"): (2, 0)}
+    await warehouse.check()
 
 
-async def test_another_partners_document_is_not_there(service: Service, house: House, clients: Clients) -> None:
-    await house.open("a")
+async def test_another_partners_document_is_not_there(service: Service, warehouse: Warehouse, clients: Clients) -> None:
+    await warehouse.open("a")
     made = await clients(service, scopes=(WRITE,)).post("/v1/receipts", json=receipt(line("a", 5)))
     other = clients(service, partner="globex", scopes=(READ, WRITE))
     assert (await other.get(made.headers["location"])).status_code == 404
     assert (await other.post("/v1/receipts", json=receipt(line("a", 7)))).status_code == 201  # its own reference
-    await house.check()
+    await warehouse.check()
 
 
-async def test_an_adjustment_leaves_what_is_promised(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("a")
-    await house.receive("a", 10)
-    await house.reserve(placed(("a", 6)))
+async def test_an_adjustment_leaves_what_is_promised(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("a")
+    await warehouse.receive("a", 10)
+    await warehouse.reserve(placed(("a", 6)))
     body = {"reference": "ADJ-1", "location_id": "north", "reason": "damage", "lines": [line("a", -5)]}
     refused = await client.post("/v1/adjustments", json=body)
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:crossdock:problem:not-enough-free")
@@ -129,30 +131,30 @@ async def test_an_adjustment_leaves_what_is_promised(house: House, client: httpx
     assert (await client.post("/v1/adjustments", json=body)).status_code == 201
     newest = (await client.get("/v1/ledger", params={"item_id": "a"})).json()["items"][0]
     assert (newest["on_hand"], newest["reserved"], newest["reason"]) == (-4, 0, "damage")
-    assert await house.levels() == {("a", "north"): (6, 6)}
-    await house.check()
+    assert await warehouse.levels() == {("a", "north"): (6, 6)}
+    await warehouse.check()
 
 
-async def test_a_transfer_moves_what_is_free(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("a")
-    await house.receive("a", 10)
-    await house.reserve(placed(("a", 6)))
+async def test_a_transfer_moves_what_is_free(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("a")
+    await warehouse.receive("a", 10)
+    await warehouse.reserve(placed(("a", 6)))
     body = {"reference": "T-1", "from_location_id": "north", "to_location_id": "south", "lines": [line("a", 5)]}
     refused = await client.post("/v1/transfers", json=body)
     assert (refused.status_code, refused.json()["short"][0]["free"]) == (409, 4)
     body["lines"] = [line("a", 4)]
     assert (await client.post("/v1/transfers", json=body)).status_code == 201
-    assert await house.levels() == {("a", "north"): (6, 6), ("a", "south"): (4, 0)}
+    assert await warehouse.levels() == {("a", "north"): (6, 6), ("a", "south"): (4, 0)}
     same = await client.post("/v1/transfers", json={**body, "to_location_id": "north"})
     assert same.status_code == 422
-    await house.check()
+    await warehouse.check()
 
 
-async def test_availability_answers_each_item_known_or_not(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("a", "b")
-    await house.receive("a", 3)
-    await house.receive("a", 2, "south")
-    await house.reserve(placed(("a", 1)))
+async def test_availability_answers_each_item_known_or_not(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("a", "b")
+    await warehouse.receive("a", 3)
+    await warehouse.receive("a", 2, "south")
+    await warehouse.reserve(placed(("a", 1)))
     page = (await client.get("/v1/availability?item_id=a&item_id=what&item_id=b")).json()
     a, what, b = page["items"]
     assert (a["available"], a["on_hand"], a["reserved"], a["problem"]) == (4, 5, 1, None)
@@ -163,12 +165,12 @@ async def test_availability_answers_each_item_known_or_not(house: House, client:
     assert (await client.get("/v1/availability", params=[("item_id", "a")] * 201)).status_code == 422
 
 
-async def test_the_ledger_is_filtered_and_paged(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("a", "b")
-    await house.receive_all([("a", 3), ("b", 3)])
+async def test_the_ledger_is_filtered_and_paged(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("a", "b")
+    await warehouse.receive_all([("a", 3), ("b", 3)])
     order = placed(("a", 1), ("b", 1))
-    await house.reserve(order)
-    await house.cancel(order.order_id)
+    await warehouse.reserve(order)
+    await warehouse.cancel(order.order_id)
     of_order = (await client.get("/v1/ledger", params={"reference": str(order.order_id)})).json()["items"]
     assert [(each["kind"], each["reserved"]) for each in of_order] == [
         ("release", -1),
@@ -186,15 +188,15 @@ async def test_the_ledger_is_filtered_and_paged(house: House, client: httpx.Asyn
     assert (await client.get("/v1/ledger", params={"since": "2020-01-01T00:00:00"})).status_code == 422
 
 
-async def test_reconciliation_lists_what_differs(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("a", "b")
-    await house.receive_all([("a", 3), ("b", 3)])
+async def test_reconciliation_lists_what_differs(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("a", "b")
+    await warehouse.receive_all([("a", 3), ("b", 3)])
     order = placed(("b", 2))
-    await house.reserve(order)
+    await warehouse.reserve(order)
     agrees = (await client.get("/v1/reconciliation")).json()
     assert (agrees["outcome"], agrees["levels"], agrees["reservations"]) == ("agrees", 2, 1)
-    await house.fetch("UPDATE levels SET on_hand = 4 WHERE item_id = 'a'")
-    await house.fetch("UPDATE allocations SET quantity = 1")
+    await warehouse.fetch("UPDATE levels SET on_hand = 4 WHERE item_id = 'a'")
+    await warehouse.fetch("UPDATE allocations SET quantity = 1")
     differs = (await client.get("/v1/reconciliation")).json()
     assert differs["outcome"] == "differs"
     a, b = differs["differences"]
@@ -205,12 +207,12 @@ async def test_reconciliation_lists_what_differs(house: House, client: httpx.Asy
     ]
 
 
-async def test_backorders_by_item_and_by_order(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("a", "b", "c")
-    await house.receive("b", 1)
+async def test_backorders_by_item_and_by_order(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("a", "b", "c")
+    await warehouse.receive("b", 1)
     first, urgent = placed(("a", 3), ("b", 2)), placed(("a", 1), ("c", 1), priority=8)
     partial = placed(("b", 4), partial=True)
-    await house.reserve(first, urgent, partial)
+    await warehouse.reserve(first, urgent, partial)
     page = (await client.get("/v1/backorders", params={"limit": 2})).json()
     assert [(each["item_id"], each["orders"], each["units_missing"]) for each in page["items"]] == [
         ("a", 2, 4),
@@ -275,9 +277,9 @@ GARBAGE: list[tuple[str, dict[str, Any], str]] = [
 
 
 async def test_garbage_is_refused_where_it_is_and_stores_nothing(
-    service: Service, house: House, client: httpx.AsyncClient
+    service: Service, warehouse: Warehouse, client: httpx.AsyncClient
 ) -> None:
-    await house.open("a")
+    await warehouse.open("a")
     before = await stored(service)
     for path, body, pointer in GARBAGE:
         answer = await client.post(f"/v1/{path}", json=body)

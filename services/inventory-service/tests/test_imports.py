@@ -10,7 +10,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from warehouse import House, placed
+from warehouse import Warehouse, placed
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Clients, Fresh, published
@@ -40,14 +40,14 @@ async def counts(client: httpx.AsyncClient, kind: str, text: str, **query: Any) 
     return answer.json()["created"], answer.json()["changed"], answer.json()["unchanged"]
 
 
-async def test_items_locations_and_stock_are_taken_once(house: House, client: httpx.AsyncClient) -> None:
+async def test_items_locations_and_stock_are_taken_once(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
     for kind, text, created in (("items", ITEMS, 2), ("locations", LOCATIONS, 2), ("opening-stock", STOCK, 3)):
         assert await counts(client, kind, text, dry_run=True) == (created, 0, 0)
         assert await counts(client, kind, text) == (created, 0, 0)
         assert await counts(client, kind, text) == (0, 0, created)
-    assert await house.levels() == {("A", "north"): (5, 0), ("A", "south"): (3, 0)}
+    assert await warehouse.levels() == {("A", "north"): (5, 0), ("A", "south"): (3, 0)}
     assert (await client.get("/v1/items/B")).json()["description"] == "Second, with a comma"
-    await house.check()
+    await warehouse.check()
 
 
 async def test_a_dry_run_keeps_nothing_and_finds_everything(service: Service, client: httpx.AsyncClient) -> None:
@@ -67,30 +67,32 @@ async def test_a_file_changes_what_it_says_and_leaves_the_rest(client: httpx.Asy
     assert (await client.get("/v1/locations/north")).json()["rank"] == 1
 
 
-async def test_the_same_reference_with_another_quantity_is_refused(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("A", "B")
+async def test_the_same_reference_with_another_quantity_is_refused(
+    warehouse: Warehouse, client: httpx.AsyncClient
+) -> None:
+    await warehouse.open("A", "B")
     await send(client, "opening-stock", STOCK)
     other = await send(client, "opening-stock", STOCK.replace(",5\n", ",6\n"))
     assert other.json()["errors"] == [
         {"row": 2, "column": "quantity", "detail": "open-1 counted 5 before: adjust it, or use another reference"}
     ]
-    assert (await house.levels())["A", "north"] == (5, 0)
+    assert (await warehouse.levels())["A", "north"] == (5, 0)
     without = "location_id,item_id,quantity\nnorth,A,2\n"
     assert await counts(client, "opening-stock", without, reference="second") == (1, 0, 0)
     assert await counts(client, "opening-stock", without, reference="second") == (0, 0, 1)
     assert await counts(client, "opening-stock", without) == (1, 0, 0)
-    assert (await house.levels())["A", "north"] == (9, 0)
-    await house.check()
+    assert (await warehouse.levels())["A", "north"] == (9, 0)
+    await warehouse.check()
 
 
-async def test_backorders_are_served_from_what_is_counted_in(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("A", "B")
+async def test_backorders_are_served_from_what_is_counted_in(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("A", "B")
     order = placed(("A", 8))
-    await house.reserve(order)
+    await warehouse.reserve(order)
     await send(client, "opening-stock", STOCK)
-    await house.drain()
-    assert (await house.held(order.order_id)).status is Status.OPEN
-    await house.check()
+    await warehouse.drain()
+    assert (await warehouse.held(order.order_id)).status is Status.OPEN
+    await warehouse.check()
 
 
 WRONG: list[tuple[str, str | bytes, tuple[int, str | None]]] = [
@@ -124,15 +126,15 @@ WRONG: list[tuple[str, str | bytes, tuple[int, str | None]]] = [
 ]
 
 
-async def test_a_wrong_row_is_named_and_nothing_is_taken(house: House, client: httpx.AsyncClient) -> None:
-    await house.open("A")
-    before = len(await published(house.service))
+async def test_a_wrong_row_is_named_and_nothing_is_taken(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("A")
+    before = len(await published(warehouse.service))
     for kind, text, expected in WRONG:
         answer = await send(client, kind, text)
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:crossdock:problem:import-refused"), text
         errors = [(error["row"], error["column"]) for error in answer.json()["errors"]]
         assert expected in errors, (text, answer.json())
-    assert len(await published(house.service)) == before and not await house.levels()
+    assert len(await published(warehouse.service)) == before and not await warehouse.levels()
 
 
 async def test_what_is_too_large_or_no_csv_or_unknown_is_refused(fresh: Fresh, clients: Clients) -> None:
@@ -164,8 +166,8 @@ async def test_a_key_answers_again_and_not_for_another_file(client: httpx.AsyncC
     assert (await client.post("/v1/imports/items", content=ITEMS + "D,,,\n", headers=headers)).status_code == 422
 
 
-async def test_five_thousand_rows_take_seconds_and_not_minutes(house: House, client: httpx.AsyncClient) -> None:
-    await house.open()
+async def test_five_thousand_rows_take_seconds_and_not_minutes(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open()
     items = "item_id,description\n" + "".join(f"i{n},Item {n}\n" for n in range(5_000))
     stock = "location_id,item_id,quantity\n" + "".join(f"north,i{n},{n + 1}\n" for n in range(5_000))
     began = time.perf_counter()
@@ -173,7 +175,7 @@ async def test_five_thousand_rows_take_seconds_and_not_minutes(house: House, cli
     assert await counts(client, "opening-stock", stock) == (5_000, 0, 0)
     assert time.perf_counter() - began < 30  # a second or two on an idle machine; row by row it would be minutes
     assert await counts(client, "opening-stock", stock) == (0, 0, 5_000)
-    await house.check()
+    await warehouse.check()
 
 
 @given(st.lists(st.lists(st.text(alphabet='ab,"\n\r é', max_size=6), min_size=2, max_size=2), max_size=8), st.data())
@@ -189,7 +191,7 @@ def test_a_file_means_the_same_however_it_is_cut(rows: list[list[str]], data: st
                 yield piece
 
         sheet = Sheet("items")
-        asyncio.run(read(chunks(), sheet, most_rows=100))
+        asyncio.run(read(chunks(), sheet, max_rows=100))
         try:
             return [(row.number, row.cells) for row in sheet.rows()]
         except ImportRefused as refused:

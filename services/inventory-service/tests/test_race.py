@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import pytest
-from warehouse import House, cancelled, placed, sent
+from warehouse import Warehouse, cancelled, placed, sent
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, Fresh
@@ -29,10 +29,10 @@ async def service(fresh: Fresh) -> Service:
     return await fresh(build, Settings, pool_size=CLIENTS + 4)
 
 
-async def test_32_clients_on_one_scarce_item_beside_orders_of_repeated_items(house: House) -> None:
-    await house.open("scarce", "plenty", "other")
-    await house.receive_all([("scarce", 60), ("plenty", 10_000), ("other", 10_000)])
-    await house.receive("scarce", 40, "south")
+async def test_32_clients_on_one_scarce_item_beside_orders_of_repeated_items(warehouse: Warehouse) -> None:
+    await warehouse.open("scarce", "plenty", "other")
+    await warehouse.receive_all([("scarce", 60), ("plenty", 10_000), ("other", 10_000)])
+    await warehouse.receive("scarce", 40, "south")
 
     async def client(number: int) -> None:
         chance = random.Random(number)
@@ -41,23 +41,25 @@ async def test_32_clients_on_one_scarce_item_beside_orders_of_repeated_items(hou
             if number % 2:
                 lines = [("plenty", 1), *lines, ("other", 2), ("scarce", 1), ("plenty", 3)]
                 chance.shuffle(lines)
-            await house.reserve(*(placed(*lines, priority=chance.randint(0, 9)) for _ in range(chance.randint(1, 3))))
+            await warehouse.reserve(
+                *(placed(*lines, priority=chance.randint(0, 9)) for _ in range(chance.randint(1, 3)))
+            )
 
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
-    await house.drain()
-    await house.check()
-    levels = await house.levels()
+    await warehouse.drain()
+    await warehouse.check()
+    levels = await warehouse.levels()
     free = sum(on_hand - reserved for (item, _), (on_hand, reserved) in levels.items() if item == "scarce")
     assert free < 6  # nobody asked for more at once, and somebody waits
-    assert await house.fetch("SELECT FROM reservations WHERE status = 'waiting' LIMIT 1")
+    assert await warehouse.fetch("SELECT FROM reservations WHERE status = 'waiting' LIMIT 1")
 
 
-async def test_orders_cancels_receipts_and_the_queue_at_once_deadlock_never_and_add_up(house: House) -> None:
+async def test_orders_cancels_receipts_and_the_queue_at_once_deadlock_never_and_add_up(warehouse: Warehouse) -> None:
     items = [f"item-{n}" for n in range(6)]
-    await house.open(*items)
-    await house.receive_all([(item, 30) for item in items])
+    await warehouse.open(*items)
+    await warehouse.receive_all([(item, 30) for item in items])
     placed_so_far = [placed((item, 1)) for item in items]
-    await house.reserve(*placed_so_far)
+    await warehouse.reserve(*placed_so_far)
     finished = asyncio.Event()
 
     async def orders(chance: random.Random) -> None:
@@ -70,16 +72,18 @@ async def test_orders_cancels_receipts_and_the_queue_at_once_deadlock_never_and_
             for _ in range(chance.randint(1, 8))
         ]
         placed_so_far.extend(batch)
-        await house.reserve(*batch, *chance.sample(placed_so_far, 2))
+        await warehouse.reserve(*batch, *chance.sample(placed_so_far, 2))
 
     async def cancels(chance: random.Random) -> None:
-        await house.cancel(*(order.order_id for order in chance.sample(placed_so_far, 3)), placed(("x", 1)).order_id)
+        await warehouse.cancel(
+            *(order.order_id for order in chance.sample(placed_so_far, 3)), placed(("x", 1)).order_id
+        )
 
     async def stock(chance: random.Random) -> None:
         some = [(item, chance.randint(1, 12)) for item in chance.sample(items, 3)]
-        await house.receive_all(some, chance.choice(("north", "south")))
+        await warehouse.receive_all(some, chance.choice(("north", "south")))
         with suppress(NotEnoughFree):
-            await house.adjust(chance.choice(items), -chance.randint(1, 5))
+            await warehouse.adjust(chance.choice(items), -chance.randint(1, 5))
 
     async def client(number: int, does: Callable[[random.Random], Awaitable[None]]) -> None:
         chance = random.Random(number)
@@ -88,39 +92,39 @@ async def test_orders_cancels_receipts_and_the_queue_at_once_deadlock_never_and_
 
     async def worker() -> None:
         while not finished.is_set():
-            await house.serve(most=5)
+            await warehouse.serve(max_orders=5)
 
     working = [asyncio.create_task(worker()) for _ in range(2)]
     kinds = (orders, orders, cancels, stock)
     await asyncio.gather(*(client(number, kinds[number % 4]) for number in range(CLIENTS // 2)))
     finished.set()
     await asyncio.gather(*working)
-    await house.drain()
-    await house.check()
-    statuses = Counter(row["status"] for row in await house.fetch("SELECT status FROM reservations"))
+    await warehouse.drain()
+    await warehouse.check()
+    statuses = Counter(row["status"] for row in await warehouse.fetch("SELECT status FROM reservations"))
     assert statuses[Status.OPEN] and statuses[Status.RELEASED]
 
 
 async def test_orders_and_cancels_of_two_batches_never_wait_in_a_circle(
-    house: House, service: Service, deliver: Deliver
+    warehouse: Warehouse, service: Service, deliver: Deliver
 ) -> None:
     """Each batch takes first what the other gives back last."""
-    await house.open("a", "b")
-    await house.receive_all([("a", 1_000), ("b", 1_000)])
+    await warehouse.open("a", "b")
+    await warehouse.receive_all([("a", 1_000), ("b", 1_000)])
     for _ in range(5):
         holds_a, holds_b = placed(("a", 1)), placed(("b", 1))
-        await house.reserve(holds_a, holds_b)
+        await warehouse.reserve(holds_a, holds_b)
         await asyncio.gather(
             deliver(service, placed(("b", 1)), cancelled(holds_a.order_id)),
             deliver(service, placed(("a", 1)), cancelled(holds_b.order_id)),
         )
-    await house.check()
+    await warehouse.check()
 
 
 @asynccontextmanager
-async def holding(house: House, item: str) -> AsyncIterator[asyncpg.Connection]:
+async def holding(warehouse: Warehouse, item: str) -> AsyncIterator[asyncpg.Connection]:
     """Somebody else's transaction, which has the item's head and whatever it does with it."""
-    async with house.database.unit() as unit:
+    async with warehouse.database.unit() as unit:
         assert await stocks.lock(unit, [item])
         yield unit.sql
 
@@ -132,27 +136,27 @@ async def someone_waits(sql: asyncpg.Connection) -> None:
 
 
 async def test_a_cancel_and_who_serves_its_order_never_wait_in_a_circle(
-    house: House, service: Service, deliver: Deliver
+    warehouse: Warehouse, service: Service, deliver: Deliver
 ) -> None:
     """Serving locks the reservation, then the heads; so does a batch of orders and cancels."""
-    await house.open("a", "b")
+    await warehouse.open("a", "b")
     waits = placed(("a", 1), ("b", 1))
-    await house.reserve(waits)
-    async with house.database.unit() as serving:
+    await warehouse.reserve(waits)
+    async with warehouse.database.unit() as serving:
         assert await store.lock_waiting(serving, [waits.order_id])
         cancelling = asyncio.create_task(deliver(service, placed(("b", 1)), cancelled(waits.order_id)))
         await someone_waits(serving.sql)
         assert await stocks.lock(serving, ["a", "b"])
     await cancelling
-    await house.check()
+    await warehouse.check()
 
 
-async def test_who_waited_for_a_lock_sees_what_it_waited_for(house: House) -> None:
+async def test_who_waited_for_a_lock_sees_what_it_waited_for(warehouse: Warehouse) -> None:
     """The statement boundary: a statement that locks and reads sees the levels as they were before it waited."""
-    await house.open("a")
-    await house.receive("a", 5)
-    async with holding(house, "a") as other:
-        order = asyncio.create_task(house.reserve(placed(("a", 4))))
+    await warehouse.open("a")
+    await warehouse.receive("a", 5)
+    async with holding(warehouse, "a") as other:
+        order = asyncio.create_task(warehouse.reserve(placed(("a", 4))))
         await someone_waits(other)
         await other.execute("UPDATE levels SET on_hand = 9 WHERE item_id = 'a'")
         await other.execute(
@@ -161,39 +165,39 @@ async def test_who_waited_for_a_lock_sees_what_it_waited_for(house: House) -> No
         )
     changed = (await order)[1]
     assert changed.available == 5  # type: ignore[attr-defined]  # of nine, not one of five
-    await house.check()
+    await warehouse.check()
 
 
-async def test_who_waited_finds_the_stock_gone_and_becomes_a_backorder(house: House) -> None:
-    await house.open("a")
-    await house.receive("a", 5)
+async def test_who_waited_finds_the_stock_gone_and_becomes_a_backorder(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    await warehouse.receive("a", 5)
     first, second = placed(("a", 4)), placed(("a", 4))
-    async with house.database.unit() as unit:
+    async with warehouse.database.unit() as unit:
         await reserve(unit, [sent(first)])
-        late = asyncio.create_task(house.reserve(second))
+        late = asyncio.create_task(warehouse.reserve(second))
         await someone_waits(unit.sql)
     assert not any(isinstance(event, StockReserved) for event in await late)
-    assert (await house.held(second.order_id)).status is Status.WAITING
-    await house.check()
+    assert (await warehouse.held(second.order_id)).status is Status.WAITING
+    await warehouse.check()
 
 
-async def test_a_receipt_that_commits_while_an_order_begins_to_wait_still_serves_it(house: House) -> None:
+async def test_a_receipt_that_commits_while_an_order_begins_to_wait_still_serves_it(warehouse: Warehouse) -> None:
     """Either the order sees the receipt, or the receipt sees the order wait and queues the item: never neither."""
-    await house.open("a")
+    await warehouse.open("a")
     for _ in range(25):
         order = placed(("a", 4))
-        await asyncio.gather(house.reserve(order), house.receive("a", 4))
-        await house.drain()
-        assert (await house.held(order.order_id)).status is Status.OPEN
-    await house.check()
+        await asyncio.gather(warehouse.reserve(order), warehouse.receive("a", 4))
+        await warehouse.drain()
+        assert (await warehouse.held(order.order_id)).status is Status.OPEN
+    await warehouse.check()
 
 
-async def test_an_order_and_its_cancel_at_the_same_time_leave_nothing_reserved(house: House) -> None:
-    await house.open("a")
-    await house.receive("a", 5)
+async def test_an_order_and_its_cancel_at_the_same_time_leave_nothing_reserved(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    await warehouse.receive("a", 5)
     for _ in range(25):
         order = placed(("a", 4))
-        await asyncio.gather(house.reserve(order), house.cancel(order.order_id))
-        assert (await house.held(order.order_id)).status is Status.RELEASED
-        assert await house.levels() == {("a", "north"): (5, 0)}
-    await house.check()
+        await asyncio.gather(warehouse.reserve(order), warehouse.cancel(order.order_id))
+        assert (await warehouse.held(order.order_id)).status is Status.RELEASED
+        assert await warehouse.levels() == {("a", "north"): (5, 0)}
+    await warehouse.check()

@@ -63,7 +63,7 @@ def sent(event: E) -> Envelope[E]:
     return envelope_of(event)  # type: ignore[return-value]  # the plugin forgets which event it was
 
 
-class House:
+class Warehouse:
     """What happens in tests, each in a unit of its own."""
 
     def __init__(self, service: Service) -> None:
@@ -99,9 +99,9 @@ class House:
     async def cancel(self, *orders: UUID) -> list[Event]:
         return await self.published_by(lambda unit: release(unit, [sent(cancelled(order)) for order in orders]))
 
-    async def serve(self, *, earmark_after: timedelta = timedelta(days=1), most: int = 500) -> list[Event]:
+    async def serve(self, *, earmark_after: timedelta = timedelta(days=1), max_orders: int = 500) -> list[Event]:
         """One look at the release queue."""
-        return await self.published_by(lambda unit: backorders.serve(unit, unit.now - earmark_after, most))
+        return await self.published_by(lambda unit: backorders.serve(unit, unit.now - earmark_after, max_orders))
 
     async def published_by(self, do: Callable[[Unit], Awaitable[object]]) -> list[Event]:
         async def done(unit: Unit) -> list[Event]:

@@ -123,7 +123,7 @@ def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_too_many_lines_end_the_batch_with_a_line_that_says_so(
     shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "MOST_LINES", 3)
+    monkeypatch.setattr(batch, "MAX_LINES", 3)
     answers = await send(shop.client, ndjson(*(shop.body(f"PO-{i}") for i in range(1, 10))))
     assert told(answers) == [
         (1, "PO-1", "created"),
@@ -137,7 +137,7 @@ async def test_too_many_lines_end_the_batch_with_a_line_that_says_so(
 
 async def test_too_many_bytes(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     line = ndjson(shop.body("PO-1"))
-    huge = {**NDJSON, "content-length": str(batch.MOST_BYTES + 1)}
+    huge = {**NDJSON, "content-length": str(batch.MAX_BYTES + 1)}
     announced = await shop.client.post("/v1/orders:batch", content=line, headers=huge)
     assert announced.status_code == 413
 
@@ -245,7 +245,7 @@ async def test_a_client_that_reads_nothing_before_it_has_sent_everything(shop: A
 
 async def test_answers_that_nobody_reads_end_the_batch(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "GROUP", 3)
-    monkeypatch.setattr(batch, "MOST_WAITING", 6)
+    monkeypatch.setattr(batch, "MAX_WAITING", 6)
     monkeypatch.setattr(batch.BatchAnswer.__init__, "__kwdefaults__", {"backlog_bytes": 500})
     app = shop.service.api(shop.client._transport.app._verifier)
     sent_all = asyncio.Event()
@@ -305,7 +305,7 @@ async def test_while_the_database_is_away_lines_fail_and_can_be_sent_again(open_
 
 
 @pytest.mark.parametrize(
-    ("bound", "limit"), [("MOST_WAITING", 6), ("WAITING_BYTES", 600)], ids=["many lines", "long lines"]
+    ("bound", "limit"), [("MAX_WAITING", 6), ("WAITING_BYTES", 600)], ids=["many lines", "long lines"]
 )
 async def test_no_more_is_read_than_can_wait(monkeypatch: pytest.MonkeyPatch, bound: str, limit: int) -> None:
     monkeypatch.setattr(batch, bound, limit)

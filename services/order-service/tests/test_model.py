@@ -41,7 +41,7 @@ def answers(draw: st.DrawFn) -> Step:
     lines = (line(requested, draw(st.integers(0, requested))),)
 
     def say(subject: Order, now: datetime) -> OrderEvent | None:
-        if not subject.hear(sequence):
+        if not subject.advance(sequence):
             return None
         match kind:
             case "reserved":
@@ -114,7 +114,7 @@ def test_answers_in_any_order_end_where_the_latest_leads(sequences: list[int], r
     """Inventory's answer number n says that n of 9 are reserved."""
     subject = order()
     for i in [*range(4), *repeats]:
-        if subject.hear(sequences[i]):
+        if subject.advance(sequences[i]):
             subject.reserved((line(9, sequences[i]),), NOW)
     assert subject.waiting is not None
     assert [each.reserved for each in subject.waiting.lines] == [4]

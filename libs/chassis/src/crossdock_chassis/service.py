@@ -27,14 +27,14 @@ from crossdock_chassis.http.request import Verifier
 from crossdock_chassis.http.tokens import verifier_for
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.consumer import Consumer
-from crossdock_chassis.messaging.inbox import Intake, dead_letter_topic
+from crossdock_chassis.messaging.inbox import Inbox, dead_letter_spec
 from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
 from crossdock_chassis.problems import Problem, Problems
 from crossdock_chassis.settings import Settings, load
-from crossdock_events import CATALOGUE
+from crossdock_events import CATALOGUE, TopicSpec
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
@@ -84,18 +84,25 @@ class Service:
         return frozenset(read | owned | set(self.dead_letter_topics()))
 
     def dead_letter_topics(self) -> list[str]:
+        return [spec.name for spec in self.dead_letter_specs()]
+
+    def dead_letter_specs(self) -> list[TopicSpec]:
+        """Return the topics that mirror this service's dead letters, by name."""
         return sorted(
-            dead_letter_topic(topic, subscription.group)
-            for subscription in self.subscriptions()
-            if subscription.kind == "reaction"
-            for topic in subscription.topics
+            (
+                dead_letter_spec(topic, subscription.group)
+                for subscription in self.subscriptions()
+                if subscription.kind == "reaction"
+                for topic in subscription.topics
+            ),
+            key=lambda spec: spec.name,
         )
 
     def api(self, verifier: Verifier | None = None, limits: Limits | None = None) -> Api:
         """The HTTP application: routes, problems, auth; health and metrics sit on the ops port."""
         settings = self.settings
-        intakes = {subscription.group: Intake(subscription) for subscription in self.subscriptions()}
-        own = [dead_letters.routes(self.database, intakes)] if intakes else []
+        inboxes = {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
+        own = [dead_letters.routes(self.database, inboxes)] if inboxes else []
         limits = limits or Limits(self.database)
         if groups := groups_of(route for router in self.routers for route in router.routes):
             own.append(limit_routes.routes(self.database, limits, groups))
@@ -161,8 +168,8 @@ async def _worker(service: Service) -> None:
     await clients.check_topics(settings.kafka, service.topics())
     relay = Relay(service.database.dsn, settings.kafka, service.name)
     consumers = service.consumers()
-    house = [every(3600, housekeeping.keep_house), every(5, housekeeping.look_at_dead_letters)]
-    jobs = Jobs(service.database, [*service.jobs, *house])
+    own = [every(3600, housekeeping.run_housekeeping), every(5, housekeeping.look_at_dead_letters)]
+    jobs = Jobs(service.database, [*service.jobs, *own])
     parts: dict[str, Relay | Consumer] = {each.subscription.group: each for each in consumers} | {"relay": relay}
     database_ready = _ready(service)
 

@@ -62,7 +62,7 @@ class Contended(Exception):
     )
 
 
-class Answered(NamedTuple, Generic[R_co]):
+class CommandResult(NamedTuple, Generic[R_co]):
     result: R_co
     replayed: bool
 
@@ -71,7 +71,7 @@ class Answered(NamedTuple, Generic[R_co]):
 class _Waiting(Generic[C, R]):
     command: C
     request: IdempotentRequest | None
-    answer: "asyncio.Future[Answered[R]]"
+    answer: "asyncio.Future[CommandResult[R]]"
     traceparent: str | None
     since: float = field(default_factory=perf_counter)
 
@@ -80,7 +80,7 @@ class Coalescer(Generic[C, R]):
     """Turns concurrent single commands into batches for a handler: whatever waits goes into the next unit.
 
         place = Coalescer(database, place_orders, Receipt)
-        done = await place(command, key.of(body))      # Answered(result, replayed)
+        done = await place(command, key.of(body))      # CommandResult(result, replayed)
 
     The caller returns after the commit that holds its command. A batch that fails is split until the culprit
     stands alone; one that waits for a row of another's is then done aside, while the writer goes on.
@@ -111,11 +111,11 @@ class Coalescer(Generic[C, R]):
         self._waits = metrics.COMMAND_WAIT.labels(self._label)
         self._seconds = metrics.verb_seconds(self._label, "command")
 
-    async def __call__(self, command: C, request: IdempotentRequest | None = None) -> Answered[R]:
+    async def __call__(self, command: C, request: IdempotentRequest | None = None) -> CommandResult[R]:
         """Raises what the handler answered for this command, `Overloaded` before anything is done, or `Unavailable`."""
         if len(self._queue) + self._aside >= self._queue_limit or self._database.pressure.high:
             raise self._overloaded(1)
-        answer: asyncio.Future[Answered[R]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[CommandResult[R]] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(command, request, answer, tracing.current_traceparent())
         self._queue.append(waiting)
         if self._writers == 0 or (self._writers < WRITERS and len(self._queue) >= WORTH_A_WRITER):
@@ -133,7 +133,7 @@ class Coalescer(Generic[C, R]):
             with tracing.span(self._label, attributes={"batch": len(part)}):
                 attempt = asyncio.ensure_future(self._attempt_twice([(command, None) for command in part]))
                 answered = await asyncio.shield(attempt)
-            answers += [answer.result if isinstance(answer, Answered) else answer for answer in answered]
+            answers += [answer.result if isinstance(answer, CommandResult) else answer for answer in answered]
         return answers
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -193,7 +193,7 @@ class Coalescer(Generic[C, R]):
         self._count(final)
         return contended
 
-    def _count(self, answers: Sequence[Answered[R] | Exception]) -> None:
+    def _count(self, answers: Sequence[CommandResult[R] | Exception]) -> None:
         refused = [answer for answer in answers if isinstance(answer, Exception)]
         if len(answers) > len(refused):
             self._database.count(self._label, len(answers) - len(refused))
@@ -207,7 +207,7 @@ class Coalescer(Generic[C, R]):
 
     async def _attempt_twice(
         self, batch: Sequence[tuple[C, IdempotentRequest | None]]
-    ) -> Sequence[Answered[R] | Exception]:
+    ) -> Sequence[CommandResult[R] | Exception]:
         answers = list(await self._attempt(batch))
         if contended := [i for i, answer in enumerate(answers) if isinstance(answer, Contended)]:
             async with self._patience:
@@ -219,7 +219,7 @@ class Coalescer(Generic[C, R]):
 
     async def _attempt(
         self, batch: Sequence[tuple[C, IdempotentRequest | None]], *, patient: bool = False
-    ) -> Sequence[Answered[R] | Exception]:
+    ) -> Sequence[CommandResult[R] | Exception]:
         self._sizes.observe(len(batch))
         began = perf_counter()
         try:
@@ -244,7 +244,7 @@ class Coalescer(Generic[C, R]):
 
     async def _in_one_unit(
         self, batch: Sequence[tuple[C, IdempotentRequest | None]], lock_timeout: float
-    ) -> Sequence[Answered[R] | Exception]:
+    ) -> Sequence[CommandResult[R] | Exception]:
         requests = [request for _, request in batch]
         async with self._database.unit(lock_timeout=lock_timeout) as unit:
             earlier = await idempotency.claim(unit.sql, requests, self._result)
@@ -257,16 +257,16 @@ class Coalescer(Generic[C, R]):
             done = [(request, made[i]) for i in mine if (request := requests[i]) is not None]
             if done:
                 await idempotency.remember(unit.sql, done)
-        answers: list[Answered[R] | Exception] = []
+        answers: list[CommandResult[R] | Exception] = []
         for position, (request, before) in enumerate(zip(requests, earlier, strict=True)):
             if isinstance(before, Exception):
                 answers.append(before)
             elif before is not None:
-                answers.append(Answered(before, True))
+                answers.append(CommandResult(before, True))
             else:
                 answer = made[position if request is None else first[request.scope]]
                 repeated = position not in made
-                answers.append(answer if isinstance(answer, Exception) else Answered(answer, repeated))
+                answers.append(answer if isinstance(answer, Exception) else CommandResult(answer, repeated))
         return answers
 
 

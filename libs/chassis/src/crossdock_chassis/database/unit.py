@@ -1,11 +1,12 @@
 """The unit of work: one connection, one transaction, one outbox flush. Only this file begins or commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import event
@@ -92,6 +93,10 @@ class Unit:
         envelope = Envelope(event, id, self._source, self.now, sequence, cause or Cause(id))
         self.published.append(envelope)
         return envelope
+
+    def withdraw(self, ids: Collection[UUID]) -> None:
+        """Take back published events by their ids, before the unit ends."""
+        self.published = [envelope for envelope in self.published if envelope.id not in ids]
 
     def mirror(self, message: Message) -> None:
         """Append bytes that are no contract of ours, for a dead-letter topic."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.http.auth import requires
-from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, answer
+from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
 from crossdock_chassis.http.limits import ANY_PARTNER, LATEST, Limits
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.problems import Problem, Refusal
@@ -119,7 +119,7 @@ def routes(database: Database, limits: Limits, groups: Collection[str]) -> APIRo
         if route_group not in groups:
             raise Refusal(NO_SUCH_GROUP, extra={"route_groups": sorted(groups)})
         row = await change(caller, partner, route_group, body.rate, body.burst)
-        return answer(RateLimit(**{name: row[name] for name in RateLimit.model_fields}))
+        return json_response(RateLimit(**{name: row[name] for name in RateLimit.model_fields}))
 
     @router.delete(
         "/{route_group}/{partner:path}",

@@ -12,8 +12,8 @@ from aiokafka.structs import TopicPartition
 
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.messaging import clients
-from crossdock_chassis.messaging.inbox import Intake, Record
-from crossdock_chassis.messaging.linger import gather_more
+from crossdock_chassis.messaging.inbox import Inbox, Record
+from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_chassis.observability import metrics
 from crossdock_events import Message
@@ -67,7 +67,7 @@ class Consumer:
 
     def __init__(self, database: Database, kafka: str, subscription: Subscription) -> None:
         self._database, self._kafka, self.subscription = database, kafka, subscription
-        self._intake = Intake(subscription)
+        self._inbox = Inbox(subscription)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._next: dict[TopicPartition, int] = {}
         self._stopped: dict[TopicPartition, str] = {}
@@ -168,7 +168,7 @@ class Consumer:
                 if handled:
                     failures, self._limit = 0, BATCH_LIMIT
                     if sum(map(len, batch.values())) < BATCH_LIMIT:
-                        await gather_more(began, taken)
+                        await linger(began, taken)
                     continue
                 failures += 1
                 self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller
@@ -199,7 +199,7 @@ class Consumer:
                 continue
             records = [_record(each) for each in found if each.offset >= expected]
             for position, record in enumerate(records):
-                if refusal := self._intake.refuses(record):
+                if refusal := self._inbox.refuses(record):
                     records = records[:position]
                     if records:  # those are handled first; then it is met again
                         client.seek(tp, record.offset)
@@ -241,7 +241,7 @@ class Consumer:
             )
             if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
                 raise PositionMoved(f"{moved} of {len(tps)} partitions have moved on without us")
-            return await self._intake.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
+            return await self._inbox.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
 
     async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
         """The end of a rebalance. Until then the client still says that it has what it had before, which others may be

@@ -11,7 +11,7 @@ from uuid import UUID
 from crossdock_chassis.database.unit import Unit, is_transient
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
 from crossdock_chassis.observability import metrics, tracing
-from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
+from crossdock_events import Envelope, Event, Malformed, Message, TopicSpec, Unknown, name_of
 from crossdock_events._envelope import STRUCTURED
 
 CLAIM = """
@@ -84,7 +84,7 @@ class _Item:
         return self.record.message.topic, self.record.message.key
 
 
-class Intake:
+class Inbox:
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
 
@@ -327,6 +327,12 @@ class Intake:
 
 def dead_letter_topic(topic: str, group: str) -> str:
     return f"{topic}.{group}.dlq"
+
+
+def dead_letter_spec(topic: str, group: str) -> TopicSpec:
+    """Return the topic that shows people what the database holds. The table is the truth, so one partition will do."""
+    config = {"cleanup.policy": "delete", "retention.ms": "-1"}
+    return TopicSpec(dead_letter_topic(topic, group), 1, config)
 
 
 def fingerprint(reason: str) -> str:

@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from crossdock_chassis.database import outbox
 from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
 from crossdock_chassis.messaging import clients
-from crossdock_chassis.messaging.linger import gather_more
+from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.observability import metrics
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class Relay:
             if failure is not None:
                 raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
             if len(rows) < READ_LIMIT and not stopping.is_set():
-                await gather_more(verified, len(rows))
+                await linger(verified, len(rows))
 
 
 async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> int:

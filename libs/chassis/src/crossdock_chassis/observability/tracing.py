@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer
 
-MOST_LINKS: Final = 64
+MAX_LINKS: Final = 64
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
@@ -103,7 +103,7 @@ def span(name: str, *, parents: Iterable[str | None] = (), attributes: Attribute
     """
     distinct = list(dict.fromkeys(parent for parent in parents if parent))
     parent = distinct[0] if len(distinct) == 1 else None if distinct else CURRENT.get()
-    links = distinct[:MOST_LINKS] if len(distinct) > 1 else ()
+    links = distinct[:MAX_LINKS] if len(distinct) > 1 else ()
     opened = _open(name, parent, SpanKind.CONSUMER if distinct else SpanKind.INTERNAL, links, attributes)
     try:
         yield

@@ -21,7 +21,7 @@ from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.http.tokens import refused
 from crossdock_chassis.ids import new_id
-from crossdock_chassis.messaging.inbox import Intake, Record
+from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
 from crossdock_events import Cause, Envelope, Event
@@ -140,7 +140,7 @@ def deliver() -> Iterator[Deliver]:
             for subscription in service.subscriptions():
                 mine = [each for each in records if each.message.topic in subscription.topics]
                 async with service.database.unit() as unit:
-                    await Intake(subscription).take(unit, mine, careful=False)
+                    await Inbox(subscription).take(unit, mine, careful=False)
                 published += [envelope.event for envelope in unit.published]
         return published
 

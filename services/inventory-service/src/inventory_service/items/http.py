@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from crossdock_chassis import (
     Caller,
@@ -14,16 +14,16 @@ from crossdock_chassis import (
     Page,
     PageCursor,
     PageLimit,
-    answer,
     cause,
     etag,
+    json_response,
     limited,
     requires,
 )
 from crossdock_events import Cause
 from inventory_service.items import views
 from inventory_service.items.change import ChangeItem
-from inventory_service.items.model import DEFAULT_UNIT, Category, Description, ItemId, Status, Traits, Unit
+from inventory_service.items.model import DEFAULT_UNIT, Category, Description, ItemId, Status, Traits, UnitOfMeasure
 from inventory_service.items.register import RegisterItem
 from inventory_service.items.views import ItemView, Registered
 
@@ -39,7 +39,7 @@ class ItemIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     item_id: ItemId
-    unit_of_measure: Unit = DEFAULT_UNIT
+    unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
     category: Category | None = None
     description: Description | None = None
 
@@ -49,7 +49,7 @@ class ItemPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    unit_of_measure: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = DEFAULT_UNIT
+    unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
     category: Category | None = None
     status: Status = "active"
     description: Description | None = None
@@ -78,7 +78,7 @@ def routes(
         traits = Traits(body.unit_of_measure, body.category, "active", body.description)
         done = await register(RegisterItem(body.item_id, traits, why), key.of(body))
         item = done.result.item
-        return answer(
+        return json_response(
             item,
             201 if done.result.created else 200,
             replayed=done.replayed,
@@ -102,7 +102,7 @@ def routes(
     async def get_item(item_id: str, caller: Reader) -> Response:
         async with database.reading() as session:
             item = await views.get(session, item_id)
-        return answer(item, etag=etag(item.version))
+        return json_response(item, etag=etag(item.version))
 
     @router.patch(
         "/{item_id}",
@@ -114,7 +114,7 @@ def routes(
     )
     async def patch_item(item_id: str, body: ItemPatch, caller: Writer, why: Why, match: IfMatch) -> Response:
         done = await change(ChangeItem(item_id, body.changes(), match.check, why))
-        return answer(done.result, etag=etag(done.result.version))
+        return json_response(done.result, etag=etag(done.result.version))
 
     @router.post(
         "/{item_id}:discontinue",
@@ -127,7 +127,7 @@ def routes(
     async def post_discontinue(item_id: str, caller: Writer, why: Why, match: IfMatch, key: IdempotencyKey) -> Response:
         command = ChangeItem(item_id, {"status": "discontinued"}, match.check, why)
         done = await change(command, key.of(None))
-        return answer(done.result, replayed=done.replayed, etag=etag(done.result.version))
+        return json_response(done.result, replayed=done.replayed, etag=etag(done.result.version))
 
     return router
 

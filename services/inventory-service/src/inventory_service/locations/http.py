@@ -14,8 +14,8 @@ from crossdock_chassis import (
     Page,
     PageCursor,
     PageLimit,
-    answer,
     etag,
+    json_response,
     limited,
     requires,
 )
@@ -76,7 +76,7 @@ def routes(
         wanted = Location(body.location_id, body.rank, body.name, body.country)
         done = await register(RegisterLocation(wanted), key.of(body))
         location = done.result.location
-        return answer(
+        return json_response(
             location,
             201 if done.result.created else 200,
             replayed=done.replayed,
@@ -94,7 +94,7 @@ def routes(
     async def get_location(location_id: str, caller: Reader) -> Response:
         async with database.reading() as session:
             location = await views.get(session, location_id)
-        return answer(location, etag=etag(location.version))
+        return json_response(location, etag=etag(location.version))
 
     @router.patch(
         "/{location_id}",
@@ -106,7 +106,7 @@ def routes(
     )
     async def patch_location(location_id: str, body: LocationPatch, caller: Writer, match: IfMatch) -> Response:
         done = await change(ChangeLocation(location_id, body.changes(), match.check))
-        return answer(done.result, etag=etag(done.result.version))
+        return json_response(done.result, etag=etag(done.result.version))
 
     return router
 

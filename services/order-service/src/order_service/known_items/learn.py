@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from crossdock_chassis import Unit
 from crossdock_events import Envelope
 from crossdock_events.items import ItemEvent
-from order_service.catalogue import store
+from order_service.known_items import store
 
 
 async def learn(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None:

@@ -1,4 +1,4 @@
-"""The stack under measurement, with its catalogue, and the load on it."""
+"""The stack under measurement, with its assortment, and the load on it."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ class Flow:
         return [max(0.0, self.confirmed[order] - at) for order, at in self.load.accepted.items()]
 
 
-class House:
+class BenchStack:
     def __init__(self, stack: Stack, helpers: ExitStack, items: int) -> None:
         self.stack, self._helpers, self._items = stack, helpers, items
         self.token = stack.token(PARTNER, SCOPES)
@@ -85,14 +85,14 @@ class House:
         self._runs, self._name = 0, uuid4().hex[:8]
 
     def stock(self) -> None:
-        """Registers the catalogue through the doors, and waits until order-service knows it."""
-        catalogue = goods.Catalogue(self._items)
+        """Registers the assortment through the doors, and waits until order-service knows it."""
+        assortment = goods.Assortment(self._items)
         inventory, orders = self.stack.url("inventory-service"), self.stack.url("order-service")
         with httpx.Client(headers={"Authorization": f"Bearer {self.token}"}, timeout=WAIT_SECONDS) as client:
             for kind, text in (
                 ("locations", goods.locations_csv()),
-                ("items", goods.items_csv(catalogue)),
-                ("opening-stock", goods.stock_csv(catalogue, "bench")),
+                ("items", goods.items_csv(assortment)),
+                ("opening-stock", goods.stock_csv(assortment, "bench")),
             ):
                 answer = client.post(
                     f"{inventory}/v1/imports/{kind}", content=text.encode(), headers={"Content-Type": "text/csv"}
@@ -100,10 +100,10 @@ class House:
                 if not answer.is_success:
                     raise BenchFailed(f"inventory-service did not take the {kind}: {answer.text[:400]}")
             deadline = time.monotonic() + WAIT_SECONDS
-            for probe in _probes(catalogue):
+            for probe in _probes(assortment):
                 while not (answer := client.post(f"{orders}/v1/orders:validate", json=probe)).is_success:
                     if time.monotonic() > deadline:
-                        raise BenchFailed(f"order-service does not know the catalogue: {answer.text[:400]}")
+                        raise BenchFailed(f"order-service does not know the assortment: {answer.text[:400]}")
                     time.sleep(0.1)
 
     def subscriber(self, topic: str = OrderConfirmed.topic.name, ce_type: str = OrderConfirmed.ce_type) -> Helper:
@@ -220,9 +220,9 @@ class House:
         )
 
 
-def _probes(catalogue: goods.Catalogue) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(catalogue.items), PROBE_LINES):
-        part = catalogue.items[start : start + PROBE_LINES]
+def _probes(assortment: goods.Assortment) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(assortment.items), PROBE_LINES):
+        part = assortment.items[start : start + PROBE_LINES]
         lines = [
             {"line_id": str(number), "item_id": item.id, "quantity": 1, "unit_price": "1.00"}
             for number, item in enumerate(part, start=1)
@@ -231,10 +231,10 @@ def _probes(catalogue: goods.Catalogue) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def house(items: int) -> Iterator[House]:
+def bench_stack(items: int) -> Iterator[BenchStack]:
     """A stack of its own on free ports, below a folder that is removed again."""
     with tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as folder, ExitStack() as helpers:
         stack = helpers.enter_context(Stack(Path(folder), Ports.free()))
-        built = House(stack, helpers, items)
+        built = BenchStack(stack, helpers, items)
         built.stock()
         yield built

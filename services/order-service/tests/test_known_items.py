@@ -1,13 +1,10 @@
-"""Which items are known, and how little of an address is told."""
+"""The projection of inventory's items."""
 
 from typing import Any
 
-import pytest
-
 from crossdock_chassis.testing import envelope_of
 from crossdock_events.items import ItemChanged, ItemRegistered
-from order_service.catalogue.learn import learn
-from order_service.orders.place import outward
+from order_service.known_items.learn import learn
 
 
 def changed(status: str, sequence: int) -> Any:
@@ -36,23 +33,3 @@ async def test_while_the_projection_is_rebuilt_what_is_known_does_not_go_back(sh
     async with shop.service.database.unit() as unit:
         await learn(unit, [changed("active", 1), changed("active", 2)])
     assert await known(shop) == {"A": ("discontinued", 3)}
-
-
-@pytest.mark.parametrize(
-    ("country", "postcode", "told"),
-    [
-        ("GB", "SW1Y 4LB", "SW1Y"),
-        ("GB", "sw1y4lb", "SW1Y"),
-        ("GB", " M1 1AE ", "M1"),
-        ("GB", "M11AE", "M1"),
-        ("GB", "1AE", None),
-        ("US", "94107-1234", "941"),
-        ("NL", "1012 AB", "101"),
-        ("CA", "K1A 0B1", "K1A"),
-        ("IS", "10", "10"),
-        ("SE", "11 455", "11"),
-        ("DE", " ", None),
-    ],
-)
-def test_the_outward_part_of_a_postcode(country: str, postcode: str, told: str | None) -> None:
-    assert outward(country, postcode) == told

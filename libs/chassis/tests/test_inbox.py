@@ -10,7 +10,7 @@ from examples import cancelled, placed
 from uuid_utils.compat import uuid7
 
 from crossdock_chassis import Service, Unit
-from crossdock_chassis.messaging.inbox import Intake, Record, VersionUnknown
+from crossdock_chassis.messaging.inbox import Inbox, Record, VersionUnknown
 from crossdock_chassis.testing import Deliver, envelope_of, published
 from crossdock_events import Envelope, Event, Message
 from crossdock_events.items import ItemChanged, ItemRegistered
@@ -23,7 +23,7 @@ def records(*envelopes: Envelope[Event]) -> list[Record]:
 async def take(service: Service, batch: Sequence[Record], kind: str = "reaction", *, careful: bool = False) -> None:
     subscription = next(each for each in service.subscriptions() if each.kind == kind)
     async with service.database.unit() as unit:
-        await Intake(subscription).take(unit, batch, careful=careful)
+        await Inbox(subscription).take(unit, batch, careful=careful)
 
 
 async def letters(service: Service) -> list[tuple[int, str]]:
@@ -111,13 +111,13 @@ async def test_types_that_nobody_here_subscribes_to_are_skipped(service: Service
 
 
 async def test_a_newer_version_of_a_subscribed_type_is_never_skipped(service: Service) -> None:
-    intake = Intake(service.subscriptions()[0])
+    inbox = Inbox(service.subscriptions()[0])
     message = envelope_of(placed()).encode()
     newer = Message(
         message.topic, message.key, message.value, {**message.headers, "ce_type": b"crossdock.OrderPlaced.v9"}
     )
-    assert isinstance(intake.refuses(Record(newer, 0, 0, 0.0)), VersionUnknown)
-    assert intake.refuses(Record(message, 0, 0, 0.0)) is None
+    assert isinstance(inbox.refuses(Record(newer, 0, 0, 0.0)), VersionUnknown)
+    assert inbox.refuses(Record(message, 0, 0, 0.0)) is None
 
 
 async def test_a_projection_takes_each_sequence_once_and_never_goes_back(service: Service) -> None:

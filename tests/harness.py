@@ -53,7 +53,7 @@ def order(reference: str, *lines: tuple[str, int], price: str = "2.50", **more: 
     }
 
 
-class House:
+class Harness:
     """Around one stack, for as long as the tests run. `known` gathers what the checker cannot know by itself."""
 
     def __init__(self, stack: Stack) -> None:
