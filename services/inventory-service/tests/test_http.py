@@ -327,6 +327,16 @@ async def test_who_may_not_read_sees_nothing(service: Service, clients: Clients)
         assert (await client.get(f"/v1/{path}")).status_code == 403, path
 
 
+async def test_every_write_counts_in_a_route_group(service: Service) -> None:
+    writes = [
+        (path, method)
+        for path, methods in service.api().openapi()["paths"].items()
+        for method, operation in methods.items()
+        if method != "get" and "operations" not in operation["tags"] and "429" not in operation["responses"]
+    ]
+    assert writes == []
+
+
 async def test_every_route_says_what_it_does(service: Service) -> None:
     operations = [
         (path, method, operation)

@@ -23,8 +23,9 @@ from crossdock_chassis import housekeeping, server
 from crossdock_chassis.database.jobs import Job, Jobs, every
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error, within
-from crossdock_chassis.http import dead_letters
+from crossdock_chassis.http import dead_letters, limit_routes
 from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.limits import Limits, groups_of
 from crossdock_chassis.http.request import Verifier
 from crossdock_chassis.http.tokens import verifier_for
 from crossdock_chassis.messaging import clients
@@ -34,7 +35,7 @@ from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
-from crossdock_chassis.problems import Problem
+from crossdock_chassis.problems import Problem, Problems
 from crossdock_chassis.settings import Settings, load
 from crossdock_chassis.worker import Part, run_parts
 from crossdock_events import CATALOGUE, TopicSpec
@@ -45,6 +46,7 @@ S = TypeVar("S", bound=Settings)
 PROGRESS_SECONDS = 60.0
 """A worker in which a part has not moved for this long ends itself, so that a supervisor starts a new one."""
 
+LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 EXIT_SECONDS = 10.0
 
@@ -69,6 +71,9 @@ class Service:
     projection_generation: int = 1
     jobs: Sequence[Job] = ()
     problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.database.problems = Problems(self.problems, passing=is_transient)  # by which outcomes are counted
 
     def subscriptions(self) -> list[Subscription]:
         found = []
@@ -101,16 +106,20 @@ class Service:
             key=lambda spec: spec.name,
         )
 
-    def api(self, verifier: Verifier | None = None) -> Api:
+    def api(self, verifier: Verifier | None = None, limits: Limits | None = None) -> Api:
         """The HTTP application: routes, problems, auth; health and metrics sit on the ops port."""
         settings = self.settings
         inboxes = {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
         own = [dead_letters.routes(self.database, inboxes)] if inboxes else []
+        limits = limits or Limits(self.database)
+        if groups := groups_of(route for router in self.routers for route in router.routes):
+            own.append(limit_routes.routes(self.database, limits, groups))
         return Api(
             self.name,
             [*self.routers, *own],
             verifier=verifier or verifier_for(settings),
             problems=self.problems,
+            limiter=limits,
             max_body_bytes=settings.max_body_bytes,
         )
 
@@ -128,20 +137,22 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
 
 
 @asynccontextmanager
-async def _watching(service: Service) -> AsyncIterator[None]:
-    """Keeps an eye on the outbox, so that the API sheds before the disk fills."""
+async def _watching(service: Service, *others: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Look every second at the outbox, so that the API sheds before the disk fills, and then at `others`."""
 
     async def watch() -> None:
         while True:
             try:
                 with foreign_cancellation_is_an_error():
                     await housekeeping.look_at_outbox(service.database)
+                    for look in others:
+                        await look()
             except Exception as error:  # it must look again whatever happens: else the API never sheds
                 if is_transient(error):
-                    log.warning("cannot look at the outbox: %s", error)
+                    log.warning("cannot look at the database: %s", error)
                 else:
-                    log.exception("cannot look at the outbox")
-            await asyncio.sleep(1)
+                    log.exception("cannot look at the database")
+            await asyncio.sleep(LOOK_SECONDS)
 
     service.database.pressure.outbox_limit = service.settings.outbox_depth_limit
     task = asyncio.create_task(watch())
@@ -154,9 +165,10 @@ async def _watching(service: Service) -> AsyncIterator[None]:
 
 
 async def _api(service: Service) -> None:
-    async with _watching(service):
+    limits = Limits(service.database)
+    async with _watching(service, limits.refresh):
         with server.signals() as stop:
-            await server.serve(service.api(), server.Ops(ready=_ready(service)), service.settings, stop)
+            await server.serve(service.api(limits=limits), server.Ops(ready=_ready(service)), service.settings, stop)
 
 
 async def _worker(service: Service) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
+from crossdock_chassis.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,15 @@ class Jobs:
                 await asyncio.wait_for(stopping.wait(), job.seconds)
 
     async def once(self, job: Job) -> None:
-        async with self._database.unit() as unit:
-            if await unit.sql.fetchval(CLAIM, job.name):
-                await job.do(unit)
+        began, claimed = time.perf_counter(), False
+        try:
+            async with self._database.unit() as unit:
+                if claimed := await unit.sql.fetchval(CLAIM, job.name):
+                    await job.do(unit)
+                    unit.count(job.name, 1)
+        except Exception as error:
+            self._database.count(job.name, 1, error)
+            raise
+        finally:
+            if claimed:
+                metrics.verb_seconds(job.name, "job").observe(time.perf_counter() - began)
