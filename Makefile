@@ -9,8 +9,8 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 # Each process has servers of its own. What runs a whole stack stays alone.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
-UNITS := libs services cli/tests deploy/local/tests bench/tests
-TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests bench/tests tests
+UNITS := libs services cli/tests deploy/local/tests bench/tests tools/tests
+TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests bench/tests tools/tests tests
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -54,7 +54,7 @@ lint: install  ## ruff, and the length of test names
 # with itself on the path; all runs share one cache.
 types: install  ## mypy, strict: the sources, then each folder of tests
 	@$(RUN) mypy
-	@for each in $(TESTS); do MYPYPATH=$$each $(RUN) mypy $$each || exit 1; done
+	@for each in $(TESTS); do MYPYPATH=$$each:tools $(RUN) mypy $$each || exit 1; done
 
 contracts: install  ## event contracts, imports between packages, generated files
 	@$(RUN) crossdock_events check

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock_chassis import Service
+from crossdock_chassis.database.unit import is_transient
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
 from crossdock_chassis.messaging.consumer import Consumer, PositionUnknown
@@ -173,6 +174,69 @@ async def test_broker_killed_under_load_loses_and_reorders_nothing(service: Serv
         await eventually(lambda: all_published(service))
     log = await log_of(service, {order.order_id for order in orders})
     assert firsts(log) == {order.order_id: list(range(1, 31)) for order in orders}
+
+
+@pytest.mark.parametrize("outage", [2, 15])
+async def test_a_group_is_back_after_a_joint_outage(service: Service, servers: Servers, outage: float) -> None:
+    """PostgreSQL and Kafka are killed together and stay away; 15 s is longer than the group's session."""
+    tag = uuid4().hex[:8]
+    (consumer,) = service.consumers()
+    async with running(relay(service), consumer):
+        await eventually(lambda: _ready(consumer))
+        await publish(service, *((placed(f"{tag}-{n}"), 1) for n in range(20)))
+        await eventually(lambda: _has(service, tag, 1))
+        servers.postgres.kill()
+        servers.kafka.kill()
+        await asyncio.sleep(outage)
+        for server in (servers.postgres, servers.kafka):
+            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(server.wait_ready)
+        async with asyncio.timeout(30):
+            await eventually(lambda: _has_all(service, tag, 20))
+    assert set((await mine(service, tag)).values()) == {1}
+
+
+async def _has_all(service: Service, tag: str, count: int) -> bool:
+    try:
+        return await _has(service, tag, count)
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        return False
+
+
+async def test_a_late_commit_is_not_overtaken(service: Service) -> None:
+    """The unit draws its ids, then takes 3 s to commit; the next event of its key waits for its lock."""
+    order, drawn = placed(uuid4().hex[:8]), asyncio.Event()
+
+    async def late() -> None:
+        async with service.database.unit() as unit:
+            await unit.sql.execute("INSERT INTO mark (name, times) VALUES ($1, 0)", f"{order.reference}-lock")
+            unit.publish(order, sequence=1, cause=None)
+            await unit.flush()
+            unit.published.clear()
+            drawn.set()
+            await asyncio.sleep(3)
+
+    async def next_of_the_key() -> None:
+        async with service.database.unit() as unit:
+            await unit.sql.execute(
+                "INSERT INTO mark (name, times) VALUES ($1, 0) ON CONFLICT (name) DO UPDATE SET times = 0",
+                f"{order.reference}-lock",
+            )
+            unit.publish(order, sequence=2, cause=None)
+
+    async with running(relay(service)):
+        committing = asyncio.create_task(late())
+        await drawn.wait()
+        following = asyncio.create_task(next_of_the_key())
+        while not following.done():
+            await publish(service, (placed(uuid4().hex[:8]), 1))
+            await asyncio.sleep(0.05)
+        await asyncio.gather(committing, following)
+        await eventually(lambda: all_published(service))
+    log = await log_of(service, {order.order_id})
+    assert [envelope.sequence for envelope in log] == [1, 2]
 
 
 async def mine(service: Service, prefix: str) -> dict[str, int]:

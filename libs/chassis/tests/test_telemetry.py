@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
@@ -34,16 +33,6 @@ log = logging.getLogger("crossdock.tests")
 
 class Seen(BaseModel):
     n: int
-
-
-@pytest.fixture
-def exported() -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    yield exporter
-    tracing.use(None)
-    provider.shutdown()
 
 
 @pytest.fixture
@@ -170,6 +159,8 @@ async def test_spans_reach_a_collector_over_otlp(unused_tcp_port: int) -> None:
         tracing.configure("order-service", "api", f"http://127.0.0.1:{unused_tcp_port}")
         with tracing.span("work"):
             assert int((tracing.current_traceparent() or "0")[-2:], 16) & 1, "sampled"
+        with trace.get_tracer("a library").start_as_current_span("call") as call:
+            assert call.is_recording(), "libraries send theirs the same way"
         await asyncio.to_thread(tracing.shutdown)
     assert received[0].startswith(b"POST /v1/traces")
 
@@ -188,7 +179,7 @@ async def test_unit_is_linked_to_all_its_callers_and_logs_for_none(
         log.info("wrote", extra={"batch": len(batch)})
         return [Seen(n=n) for n in batch]
 
-    database: Any = SimpleNamespace(unit=unit, pressure=SimpleNamespace(high=False))
+    database: Any = SimpleNamespace(unit=unit, pressure=SimpleNamespace(high=False), count=lambda *_: None)
     door: Coalescer[int, Seen] = Coalescer(database, handler, Seen, name="place")
 
     async def call(n: int, parent: str) -> None:
@@ -300,6 +291,11 @@ async def test_requests_are_counted_by_template_and_never_by_path(client: httpx.
         "crossdock_parked_keys",
         "crossdock_batch_size",
         "crossdock_queue_depth",
+        "crossdock_rate_limited_total",
+        "crossdock_rate_limit_unavailable_total",
+        "crossdock_verb_seconds",
+        "crossdock_verb_outcomes_total",
+        "crossdock_command_wait_seconds",
         "crossdock_waiting_orders",
         "crossdock_waiting_oldest_seconds",
         "crossdock_consumer_stopped_partitions",

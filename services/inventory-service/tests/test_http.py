@@ -48,6 +48,16 @@ async def test_reading_without_the_scope_is_refused(service: Service, clients: C
         assert (await client.get(f"/v1/{path}")).status_code == 403, path
 
 
+async def test_every_write_counts_in_a_route_group(service: Service) -> None:
+    writes = [
+        (path, method)
+        for path, methods in service.api().openapi()["paths"].items()
+        for method, operation in methods.items()
+        if method != "get" and "operations" not in operation["tags"] and "429" not in operation["responses"]
+    ]
+    assert writes == []
+
+
 async def test_every_route_has_a_summary_and_a_tag(service: Service) -> None:
     operations = [
         (path, method, operation)

@@ -15,7 +15,10 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from crossdock_chassis.database import outbox
+from crossdock_chassis.deadlines import Interrupted
 from crossdock_chassis.ids import new_id
+from crossdock_chassis.observability import metrics
+from crossdock_chassis.problems import Problems
 from crossdock_events import Cause, Envelope, Event, Message
 
 T = TypeVar("T")
@@ -71,6 +74,7 @@ class Unit:
         self.now = datetime.now(UTC)
         self.published: list[Envelope[Event]] = []
         self.mirrored: list[Message] = []
+        self.outcomes: list[tuple[str, int, Exception | None]] = []
         self._source = source
         self._connection = connection
         self._session: AsyncSession | None = None
@@ -100,6 +104,10 @@ class Unit:
         """Append bytes that are no contract of ours, for a dead-letter topic."""
         self.mirrored.append(message)
 
+    def count(self, verb: str, items: int, error: Exception | None = None) -> None:
+        """Count the outcome of `items` in the metrics of `verb` once this unit has committed."""
+        self.outcomes.append((verb, items, error))
+
     async def flush(self) -> None:
         if self._session is not None:
             await self._session.flush()
@@ -111,7 +119,7 @@ class Unit:
         """A part that may fail without the rest. What it published is forgotten with it."""
         self._savepoints += 1
         name = f"s{self._savepoints}"
-        published, mirrored = len(self.published), len(self.mirrored)
+        published, mirrored, counted = len(self.published), len(self.mirrored), len(self.outcomes)
         await self.sql.execute(f"SAVEPOINT {name}")
         try:
             yield
@@ -122,7 +130,7 @@ class Unit:
                 await self.sql.execute(f"ROLLBACK TO SAVEPOINT {name}")
             if self._session is not None:
                 self._session.expunge_all()
-            del self.published[published:], self.mirrored[mirrored:]
+            del self.published[published:], self.mirrored[mirrored:], self.outcomes[counted:]
             raise
         await self.sql.execute(f"RELEASE SAVEPOINT {name}")
 
@@ -165,6 +173,7 @@ class Database:
     def __init__(self, url: str, *, source: str, pool_size: int = 8) -> None:
         self.source = source
         self.pressure = _Pressure()
+        self.problems = Problems(passing=is_transient)  # the service replaces it by its own
         self._url = make_url(url)
         self._engine = create_async_engine(
             self._url.set(drivername="postgresql+asyncpg"),
@@ -222,6 +231,8 @@ class Database:
                 raise
             if outcome != "COMMIT":
                 raise NotCommitted(outcome)
+            for counted in unit.outcomes:
+                self.count(*counted)
 
     @asynccontextmanager
     async def trial(self) -> AsyncIterator[Unit]:
@@ -249,6 +260,10 @@ class Database:
         """One item through a function of one, in a unit of its own."""
         async with self.unit() as unit:
             return await handler(unit, item)
+
+    def count(self, verb: str, items: int, error: Exception | None = None) -> None:
+        """Count `items` of `verb` by outcome: ok, or the type of the problem that `error` is."""
+        metrics.verb_outcomes(verb, "ok" if error is None else self.problems.of(error).type).inc(items)
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -294,7 +309,7 @@ def is_contention(error: BaseException | None) -> bool:
 
 def is_transient(error: BaseException | None) -> bool:
     """Whether the same work may well succeed when it is simply done again."""
-    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, *_PASSING))
+    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, Interrupted, *_PASSING))
 
 
 def _because_of(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from crossdock_chassis import Caller, Coalescer, Database, IdempotencyKey, accepts, cause, json_response, requires
+from crossdock_chassis import (
+    Caller,
+    Coalescer,
+    Database,
+    IdempotencyKey,
+    accepts,
+    cause,
+    json_response,
+    limited,
+    requires,
+)
 from crossdock_events import Cause
 from inventory_service.imports import model
 from inventory_service.imports.model import COLUMNS, DEFAULT_REFERENCE, ImportKind, Row, Sheet
@@ -40,6 +50,7 @@ def routes(
 
     @router.post(
         "/{kind}",
+        dependencies=[limited("imports")],
         response_model=ImportResult,
         summary="Import a CSV file",
         description=_description(limits),

@@ -17,6 +17,7 @@ from crossdock_chassis import (
     cause,
     etag,
     json_response,
+    limited,
     requires,
 )
 from crossdock_events import Cause
@@ -28,6 +29,7 @@ from inventory_service.items.views import ItemView, Registered
 
 Reader = Annotated[Caller, requires("stock:read")]
 Writer = Annotated[Caller, requires("stock:write")]
+STOCK = [limited("stock")]
 Why = Annotated[Cause, cause]
 
 
@@ -63,6 +65,7 @@ def routes(
 
     @router.post(
         "",
+        dependencies=STOCK,
         status_code=201,
         response_model=ItemView,
         summary="Register an item",
@@ -103,6 +106,7 @@ def routes(
 
     @router.patch(
         "/{item_id}",
+        dependencies=STOCK,
         response_model=ItemView,
         summary="Change an item",
         description="With `If-Match` only the version it names is changed. `status` makes it `active` again, too.",
@@ -114,6 +118,7 @@ def routes(
 
     @router.post(
         "/{item_id}:discontinue",
+        dependencies=STOCK,
         response_model=ItemView,
         summary="Discontinue an item",
         description="It can no longer be ordered. What is reserved stays so; orders that wait for it go on waiting.",

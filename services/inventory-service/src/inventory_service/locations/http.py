@@ -16,6 +16,7 @@ from crossdock_chassis import (
     PageLimit,
     etag,
     json_response,
+    limited,
     requires,
 )
 from inventory_service.locations import views
@@ -26,6 +27,7 @@ from inventory_service.locations.views import LocationView, Registered
 
 Reader = Annotated[Caller, requires("stock:read")]
 Writer = Annotated[Caller, requires("stock:write")]
+STOCK = [limited("stock")]
 
 
 class LocationIn(BaseModel):
@@ -61,6 +63,7 @@ def routes(
 
     @router.post(
         "",
+        dependencies=STOCK,
         status_code=201,
         response_model=LocationView,
         summary="Register a location",
@@ -95,6 +98,7 @@ def routes(
 
     @router.patch(
         "/{location_id}",
+        dependencies=STOCK,
         response_model=LocationView,
         summary="Change a location",
         description="With `If-Match` only the version it names is changed.",
