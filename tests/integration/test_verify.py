@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from house import INVENTORY, ORDERS, Body, House, order
+from harness import INVENTORY, ORDERS, Body, Harness, order
 
 import inventory_service.checks
 import order_service.checks
@@ -28,7 +28,7 @@ from crossdock_local.servers.postgres import database_in
 from inventory_service.items.checks import NOT_THE_ITEM
 from inventory_service.reservations import checks as held
 from inventory_service.stock import checks as stock
-from order_service.catalogue.checks import NOT_THE_ITEMS
+from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
@@ -36,9 +36,9 @@ WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
 
 @dataclass
 class Case:
-    """A house at rest with an order of each kind, and a transaction on each database."""
+    """A harness at rest with an order of each kind, and a transaction on each database."""
 
-    house: House
+    harness: Harness
     subject: Subject
     log: Log
     sql: dict[str, asyncpg.Connection]
@@ -54,7 +54,7 @@ class Case:
         return books
 
     async def examine(self, known: Known | None = None, log: Log | None = None) -> Report:
-        return await examine(await self.books(), log or self.log, known or self.house.known())
+        return await examine(await self.books(), log or self.log, known or self.harness.known())
 
     async def orders(self, statement: str, *values: object) -> None:
         await self.sql[ORDERS].execute(statement, *values)
@@ -72,36 +72,36 @@ def made() -> list[Made]:
     return []
 
 
-async def make(house: House) -> Made:
-    items = await house.items(2, on_hand=10)
-    async with house.client() as client:
-        confirmed = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 2), (items[1], 1)))
-        backordered = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 1), (items[1], 50)))
-        cancelled = await house.post(client, order(f"PO-{uuid4().hex}", (items[0], 3)))
-        await house.until(client, confirmed["id"], "confirmed")
-        await house.until(client, backordered["id"], "backordered")
-        await house.until(client, cancelled["id"], "confirmed")
+async def make(harness: Harness) -> Made:
+    items = await harness.items(2, on_hand=10)
+    async with harness.client() as client:
+        confirmed = await harness.post(client, order(f"PO-{uuid4().hex}", (items[0], 2), (items[1], 1)))
+        backordered = await harness.post(client, order(f"PO-{uuid4().hex}", (items[0], 1), (items[1], 50)))
+        cancelled = await harness.post(client, order(f"PO-{uuid4().hex}", (items[0], 3)))
+        await harness.until(client, confirmed["id"], "confirmed")
+        await harness.until(client, backordered["id"], "backordered")
+        await harness.until(client, cancelled["id"], "confirmed")
         await client.post(f"/v1/orders/{cancelled['id']}:cancel")
-    await house.adds_up()
+    await harness.adds_up()
     return items, confirmed, backordered, cancelled
 
 
 @pytest.fixture
-async def case(house: House, made: list[Made]) -> AsyncIterator[Case]:
+async def case(harness: Harness, made: list[Made]) -> AsyncIterator[Case]:
     if not made:
-        made.append(await make(house))
+        made.append(await make(harness))
     items, *placed = made[0]
-    subject = await asyncio.to_thread(Subject.of, house.stack)
+    subject = await asyncio.to_thread(Subject.of, harness.stack)
     async with AsyncExitStack() as exits:
         sql = {}
         for source in subject.sources:
             database = source.dsn.rpartition("/")[2]
-            admin = await asyncpg.connect(database_in(house.stack.servers.databases.admin_dsn, database))
+            admin = await asyncpg.connect(database_in(harness.stack.servers.databases.admin_dsn, database))
             exits.push_async_callback(admin.close)
             await admin.execute("BEGIN; SET LOCAL session_replication_role = replica")  # triggers and foreign keys rest
             sql[source.name] = admin
         ids = [UUID(each["id"]) for each in placed]
-        yield Case(house, subject, await house.log(*subject.topics), sql, items, *ids)
+        yield Case(harness, subject, await harness.log(*subject.topics), sql, items, *ids)
 
 
 Tamper = Callable[[Case], Awaitable[object]]
@@ -344,7 +344,7 @@ async def test_tampering_with_a_database_is_seen(case: Case, what: str) -> None:
 
 async def test_poison_that_is_not_accounted_for_is_seen(case: Case) -> None:
     """A real dead letter with a parked one behind it, then each part of it taken away."""
-    house, key = case.house, str(case.confirmed).encode()
+    harness, key = case.harness, str(case.confirmed).encode()
     entry = case.log.by_key(OrderEvent.topic.name)[str(case.confirmed)][0]
     insert = (
         'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", key, value, headers, state, reason, '
@@ -357,9 +357,9 @@ async def test_poison_that_is_not_accounted_for_is_seen(case: Case) -> None:
     assert (await case.examine()).checks == {delivery.PARKED_FIRST, delivery.NO_MIRROR}
     await case.inventory("UPDATE dead_letter SET state = 'poison' WHERE key = $1", key)
     assert (await case.examine()).checks == {delivery.NO_MIRROR, delivery.NOT_THE_POISON}
-    known = replace(house.known(), poison=[*house.poison, entry.place])
+    known = replace(harness.known(), poison=[*harness.poison, entry.place])
     assert (await case.examine(known)).checks == {delivery.NO_MIRROR}
-    known = replace(house.known(), poison=[*house.poison, ("crossdock.orders.v1", 0, 10**9), entry.place])
+    known = replace(harness.known(), poison=[*harness.poison, ("crossdock.orders.v1", 0, 10**9), entry.place])
     assert (await case.examine(known)).checks == {delivery.NO_MIRROR, delivery.NOT_THE_POISON}
     await case.inventory("DELETE FROM parked_key WHERE key = $1", key)
     assert delivery.PARKED_APART in (await case.examine()).checks
@@ -379,7 +379,7 @@ async def test_a_parked_event_that_is_missing_is_seen(case: Case) -> None:
     await case.inventory(
         "INSERT INTO parked_key (consumer_group, topic, key) VALUES ('inventory-service', $1, $2)", entry.topic, key
     )
-    report = await case.examine(replace(case.house.known(), poison=None))
+    report = await case.examine(replace(case.harness.known(), poison=None))
     assert report.checks == {delivery.NOT_PARKED, delivery.NO_MIRROR}, str(report)
 
 
@@ -393,39 +393,39 @@ LOG_TAMPERINGS: dict[str, tuple[Sequence[int], set[Violation]]] = {
 @pytest.mark.parametrize("what", LOG_TAMPERINGS)
 async def test_tampering_with_the_log_is_seen(case: Case, what: str) -> None:
     """Confirmations that order-service never committed, put on Kafka: nobody reacts to those."""
-    house = case.house
+    harness = case.harness
     sequences, expected = LOG_TAMPERINGS[what]
-    async with house.client() as client:
-        placed = await house.post(client, order(f"PO-{uuid4().hex}", (case.items[0], 1)))
-        await house.until(client, placed["id"], "confirmed")
+    async with harness.client() as client:
+        placed = await harness.post(client, order(f"PO-{uuid4().hex}", (case.items[0], 1)))
+        await harness.until(client, placed["id"], "confirmed")
     event = OrderConfirmed(order_id=UUID(placed["id"]), partner="acme", reference=placed["reference"])
     envelopes = [envelope_of(event, sequence=sequence, source=ORDERS) for sequence in sequences]
-    places = [await house.inject(envelope.encode()) for envelope in envelopes]
-    await house.adds_up()
-    log = await house.log(*case.subject.topics)
-    report = await case.examine(replace(house.known(), injected=house.injected.difference(places)), log)
+    places = [await harness.inject(envelope.encode()) for envelope in envelopes]
+    await harness.adds_up()
+    log = await harness.log(*case.subject.topics)
+    report = await case.examine(replace(harness.known(), injected=harness.injected.difference(places)), log)
     assert report.checks == expected | {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS}, str(report)
 
 
 async def test_an_event_out_of_the_blue_is_seen(case: Case) -> None:
-    house, unknown = case.house, uuid4()
+    harness, unknown = case.harness, uuid4()
     event = OrderConfirmed(order_id=unknown, partner="acme", reference="x")
-    place = await house.inject(envelope_of(event, source=ORDERS).encode())
-    log = await house.log(*case.subject.topics)
-    report = await case.examine(replace(house.known(), injected=house.injected - {place}), log)
+    place = await harness.inject(envelope_of(event, source=ORDERS).encode())
+    log = await harness.log(*case.subject.topics)
+    report = await case.examine(replace(harness.known(), injected=harness.injected - {place}), log)
     expected = {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS, orders.IMPOSSIBLE, agreement.NOT_AGREED}
     assert report.checks == expected, str(report)
 
 
 async def test_an_impossible_turn_is_seen(case: Case) -> None:
     """After a cancel nothing may follow."""
-    house = case.house
+    harness = case.harness
     cancelled = str(case.cancelled)
-    reference = next(name for (_, name), id in house.accepted.items() if id == cancelled)
+    reference = next(name for (_, name), id in harness.accepted.items() if id == cancelled)
     event = OrderConfirmed(order_id=case.cancelled, partner="acme", reference=reference)
-    place = await house.inject(envelope_of(event, sequence=4, source=ORDERS).encode())
-    log = await house.log(*case.subject.topics)
-    report = await case.examine(replace(house.known(), injected=house.injected - {place}), log)
+    place = await harness.inject(envelope_of(event, sequence=4, source=ORDERS).encode())
+    log = await harness.log(*case.subject.topics)
+    report = await case.examine(replace(harness.known(), injected=harness.injected - {place}), log)
     expected = {delivery.NEVER_COMMITTED, orders.NOT_ITS_EVENTS, orders.IMPOSSIBLE, agreement.NOT_AGREED}
     assert report.checks == expected, str(report)
 
@@ -462,21 +462,21 @@ async def test_topics_that_do_not_agree_are_seen(case: Case) -> None:
 async def test_tables_are_checked_without_a_log(case: Case) -> None:
     await case.orders("DELETE FROM orders WHERE id = $1", case.confirmed)
     await case.inventory("UPDATE levels SET on_hand = on_hand + 1 WHERE item_id = $1", case.items[0])
-    report = await examine(await case.books(), None, case.house.known())
+    report = await examine(await case.books(), None, case.harness.known())
     assert report.checks == {orders.MISSING, stock.LEDGER}
 
 
-async def test_a_stack_that_does_not_come_to_rest_is_said_to(house: House) -> None:
-    worker = house.stack.process("inventory-service.worker")
-    (item,) = await house.items(on_hand=10)
-    await house.adds_up()
+async def test_a_stack_that_does_not_come_to_rest_is_said_to(harness: Harness) -> None:
+    worker = harness.stack.process("inventory-service.worker")
+    (item,) = await harness.items(on_hand=10)
+    await harness.adds_up()
     worker.stop()
     try:
-        async with house.client() as client:
-            placed = await house.post(client, order(f"PO-{uuid4().hex}", (item, 1)))
-        async with house.database(INVENTORY) as stopped:
+        async with harness.client() as client:
+            placed = await harness.post(client, order(f"PO-{uuid4().hex}", (item, 1)))
+        async with harness.database(INVENTORY) as stopped:
             await stopped.execute("INSERT INTO release_queue (item_id, queued_at) VALUES ($1, now())", item)
-        report = await house.verify(seconds=2)
+        report = await harness.verify(seconds=2)
         assert not report.clean and not report.by_check
         assert report.unsettled == (
             f"inventory-service is 1 messages behind on {OrderEvent.topic.name}",
@@ -486,9 +486,9 @@ async def test_a_stack_that_does_not_come_to_rest_is_said_to(house: House) -> No
     finally:
         worker.start()
     await asyncio.to_thread(worker.wait_ready)
-    async with house.client() as client:
-        await house.until(client, placed["id"], "confirmed")
-    await house.adds_up()
+    async with harness.client() as client:
+        await harness.until(client, placed["id"], "confirmed")
+    await harness.adds_up()
 
 
 def test_every_check_is_seen_to_fail_here() -> None:

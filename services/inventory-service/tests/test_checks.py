@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from warehouse import House, cancelled, placed
+from warehouse import Warehouse, cancelled, placed
 
 from crossdock_chassis import new_id
 from crossdock_chassis.testing import Clients, Deliver, Violations, envelope_of
@@ -28,7 +28,7 @@ from inventory_service.reservations.checks import (
     waits_in_vain,
 )
 from inventory_service.reservations.checks import NOT_SAID as RESERVATION_NOT_SAID
-from inventory_service.service import build
+from inventory_service.service import Settings, build
 from inventory_service.stock.checks import DOCUMENT, LEDGER, NEGATIVE, NOT_SAID, OVERSOLD
 
 WAITS_IN_VAIN = waits_in_vain(timedelta(days=1))
@@ -39,7 +39,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 class Orders:
     """Of ten A and ten B: an open reservation (A 4, B 1), one that waits (A 2, B 50), one released, one rejected."""
 
-    house: House
+    warehouse: Warehouse
     open: UUID
     waiting: UUID
     released: UUID
@@ -47,20 +47,20 @@ class Orders:
 
 
 @pytest.fixture
-async def orders(house: House, clients: Clients, deliver: Deliver) -> Orders:
-    await house.open("A", "B")
+async def orders(warehouse: Warehouse, clients: Clients, deliver: Deliver) -> Orders:
+    await warehouse.open("A", "B")
     lines = [{"item_id": item, "quantity": 10} for item in ("A", "B")]
     receipt = {"reference": "GRN-1", "location_id": "north", "lines": lines}
-    answer = await clients(house.service, scopes=["stock:write"]).post("/v1/receipts", json=receipt)
+    answer = await clients(warehouse.service, scopes=["stock:write"]).post("/v1/receipts", json=receipt)
     assert answer.status_code == 201, answer.text
-    made = Orders(house, new_id(), new_id(), new_id(), new_id())
-    service = house.service
+    made = Orders(warehouse, new_id(), new_id(), new_id(), new_id())
+    service = warehouse.service
     await deliver(service, placed(("A", 4), ("B", 1), order_id=made.open))
     await deliver(service, placed(("A", 2), ("B", 50), order_id=made.waiting))
     await deliver(service, placed(("A", 3), order_id=made.released))
     await deliver(service, cancelled(made.released))
     await deliver(service, placed(("gone", 1), order_id=made.rejected))
-    await house.serve()
+    await warehouse.serve()
     return made
 
 
@@ -169,13 +169,13 @@ EDITS: dict[str, tuple[Edits, set[str]]] = {
 
 
 async def test_orders_in_every_status_violate_nothing(orders: Orders, violations: Violations) -> None:
-    assert await violations(orders.house.service) == {}
+    assert await violations(orders.warehouse.service) == {}
 
 
 @pytest.mark.parametrize("edit", EDITS)
 async def test_an_edited_row_is_found(orders: Orders, violations: Violations, edit: str) -> None:
     sql, expected = EDITS[edit]
-    found = await violations(orders.house.service, *sql(orders))
+    found = await violations(orders.warehouse.service, *sql(orders))
     assert found.keys() == expected, found
 
 
@@ -185,7 +185,7 @@ async def test_a_rejected_order_that_holds_stock_is_found(
     """Rejected by order-service, although the reservation is open."""
     event = OrderRejected(order_id=orders.open, partner="acme", reference="PO-1", reason="unknown_item", lines=())
     delivered.append(envelope_of(event, sequence=2))
-    found = await violations(orders.house.service)
+    found = await violations(orders.warehouse.service)
     assert found == {
         HOLDS_AFTER_END.title: [f"{orders.open} is rejected and holds 4 for line 1 at north, 1 for line 2 at north"]
     }
@@ -196,7 +196,7 @@ async def test_an_event_after_the_release_is_found(
 ) -> None:
     event = StockReleased(order_id=orders.released, reason="cancelled", lines=())
     delivered.append(envelope_of(event, sequence=3))
-    found = await violations(orders.house.service)
+    found = await violations(orders.warehouse.service)
     assert found.keys() == {RESERVED_TWICE.title, RESERVATION_NOT_SAID.title}
 
 
@@ -205,18 +205,20 @@ async def test_an_event_without_its_row_is_found(
 ) -> None:
     delivered.append(envelope_of(ItemChanged(item_id="C", unit_of_measure="each", status="active")))
     delivered.append(envelope_of(StockReleased(order_id=UUID(NOBODY), reason="cancelled", lines=())))
-    found = await violations(orders.house.service)
+    found = await violations(orders.warehouse.service)
     assert found.keys() == {NOT_THE_ITEM.title, RESERVATION_NOT_SAID.title}
 
 
 async def test_backorders_are_looked_at_in_their_turn(orders: Orders, deliver: Deliver, violations: Violations) -> None:
     """Nine B are free and the release job has not run: either order could be served, but not both."""
     older, younger = new_id(), new_id()
-    await deliver(orders.house.service, placed(("B", 6), order_id=older))
-    await deliver(orders.house.service, placed(("B", 5), order_id=younger))
-    found = await violations(orders.house.service)
+    await deliver(orders.warehouse.service, placed(("B", 6), order_id=older))
+    await deliver(orders.warehouse.service, placed(("B", 5), order_id=younger))
+    found = await violations(orders.warehouse.service)
     assert found == {WAITS_IN_VAIN.title: [f"{older}: {{'B': 6}} is there"]}
-    found = await violations(orders.house.service, f"UPDATE reservations SET priority = 6 WHERE order_id = '{younger}'")
+    found = await violations(
+        orders.warehouse.service, f"UPDATE reservations SET priority = 6 WHERE order_id = '{younger}'"
+    )
     assert found == {WAITS_IN_VAIN.title: [f"{younger}: {{'B': 5}} is there"]}
 
 
@@ -224,19 +226,20 @@ async def test_a_partial_backorder_waits_in_vain_for_any_unit(
     orders: Orders, deliver: Deliver, violations: Violations
 ) -> None:
     order_id = new_id()
-    await deliver(orders.house.service, placed(("B", 60), order_id=order_id, partial=True))
-    found = await violations(orders.house.service)
+    await deliver(orders.warehouse.service, placed(("B", 60), order_id=order_id, partial=True))
+    found = await violations(orders.warehouse.service)
     assert found == {WAITS_IN_VAIN.title: [f"{order_id}: {{'B': 9}} is there"]}
 
 
 async def test_an_earmark_as_old_as_the_setting_bars_later_orders(
     orders: Orders, deliver: Deliver, violations: Violations
 ) -> None:
-    service, order_id = orders.house.service, new_id()
+    service, order_id = orders.warehouse.service, new_id()
     await deliver(service, placed(("B", 5), order_id=order_id))
     old = f"UPDATE reservations SET placed_at = now() - interval '2 days' WHERE order_id = '{orders.waiting}'"
     assert (await violations(service)).keys() == {WAITS_IN_VAIN.title}
     assert await violations(service, old) == {}
+    assert isinstance(service.settings, Settings)
     patient = build(service.settings.model_copy(update={"backorder_earmark_after": timedelta(days=3)}))
     assert (await violations(patient, old)).keys() == {WAITS_IN_VAIN.title}
 
@@ -244,10 +247,10 @@ async def test_an_earmark_as_old_as_the_setting_bars_later_orders(
 async def test_a_backorder_of_a_discontinued_item_may_wait(
     orders: Orders, deliver: Deliver, violations: Violations
 ) -> None:
-    await deliver(orders.house.service, placed(("B", 5)))
+    await deliver(orders.warehouse.service, placed(("B", 5)))
     gone = "UPDATE items SET status = 'discontinued' WHERE item_id = 'B'"
-    assert WAITS_IN_VAIN.title in await violations(orders.house.service)
-    assert WAITS_IN_VAIN.title not in await violations(orders.house.service, gone)
+    assert WAITS_IN_VAIN.title in await violations(orders.warehouse.service)
+    assert WAITS_IN_VAIN.title not in await violations(orders.warehouse.service, gone)
 
 
 @pytest.mark.parametrize(
@@ -260,15 +263,15 @@ async def test_a_backorder_of_a_discontinued_item_may_wait(
 )
 async def test_a_stuck_order_is_left_out(orders: Orders, violations: Violations, edit: str, title: str) -> None:
     stuck = {str(orders.open), str(orders.released), NOBODY}
-    assert title not in await violations(orders.house.service, *EDITS[edit][0](orders), stuck=stuck)
+    assert title not in await violations(orders.warehouse.service, *EDITS[edit][0](orders), stuck=stuck)
 
 
 async def test_unfinished_releases_are_unsettled(orders: Orders) -> None:
-    (query,) = orders.house.service.unsettled
-    assert not await orders.house.fetch(query)
-    async with orders.house.database.unit() as unit:
+    (query,) = orders.warehouse.service.unsettled
+    assert not await orders.warehouse.fetch(query)
+    async with orders.warehouse.database.unit() as unit:
         await unit.sql.execute("INSERT INTO release_queue (item_id, queued_at) VALUES ('A', now()), ('B', now())")
-    ((unsettled,),) = await orders.house.fetch(query)
+    ((unsettled,),) = await orders.warehouse.fetch(query)
     assert unsettled == "2 items of inventory-service are to be released to those who wait"
 
 

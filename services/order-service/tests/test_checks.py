@@ -10,8 +10,8 @@ import pytest
 from crossdock_chassis.testing import Violations, envelope_of
 from crossdock_events.items import ItemChanged
 from crossdock_events.orders import OrderConfirmed
-from order_service.catalogue.checks import NOT_THE_ITEMS
 from order_service.checks import CHECKS
+from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders.checks import (
     ANOTHER,
     DECIDED_TWICE,

@@ -18,7 +18,7 @@ from asyncpg.exceptions import PostgresError
 
 from crossdock_chassis import AtRest, Check, CheckAtRest, Snapshot, Violation
 from crossdock_cli import discovery
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 from crossdock_cli.verify import agreement, delivery
 from crossdock_cli.verify.books import Books, Group, Source
@@ -79,7 +79,7 @@ def _source(installed: discovery.Installed, there: Installation) -> Source:
 
 
 def verify(there: Installation, known: Known | None = None, *, settle_seconds: float = SETTLE_SECONDS) -> Report:
-    """Raises Refused when PostgreSQL or Kafka does not answer."""
+    """Raises CommandError when PostgreSQL or Kafka does not answer."""
     subject = Subject.of(there)
     return in_thread(lambda: _verify(subject, known or Known(), settle_seconds))
 
@@ -105,7 +105,7 @@ async def _connected(source: Source, exits: AsyncExitStack) -> asyncpg.Connectio
     try:
         connection: asyncpg.Connection = await asyncpg.connect(source.dsn, timeout=10)
     except (OSError, TimeoutError, PostgresError) as error:
-        raise Refused(f"The database of {source.name} does not answer: is everything up?") from error
+        raise CommandError(f"The database of {source.name} does not answer: is everything up?") from error
     exits.push_async_callback(connection.close)
     return connection
 

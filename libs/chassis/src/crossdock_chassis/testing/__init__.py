@@ -23,13 +23,14 @@ from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.http.tokens import refused
 from crossdock_chassis.ids import new_id
-from crossdock_chassis.messaging.inbox import Intake, Record
+from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
 from crossdock_events import Cause, Envelope, Event
 
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
 
 _templates: dict[tuple[str, str], str] = {}
 
@@ -150,7 +151,7 @@ def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
             for subscription in service.subscriptions():
                 mine = [each for each in records if each.message.topic in subscription.topics]
                 async with service.database.unit() as unit:
-                    await Intake(subscription).take(unit, mine, careful=False)
+                    await Inbox(subscription).take(unit, mine, careful=False)
                 published += [envelope.event for envelope in unit.published]
         return published
 
@@ -158,8 +159,8 @@ def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
 
 
 def envelope_of(
-    event: Event, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
-) -> Envelope[Event]:
+    event: E, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
+) -> Envelope[E]:
     """An event as its owner would send it."""
     unit = Unit(source or event.topic.owner, None, None)  # type: ignore[arg-type]  # nothing is sent
     return unit.publish(event, sequence=sequence, cause=Cause(correlation_id or new_id()))

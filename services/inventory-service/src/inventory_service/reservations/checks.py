@@ -246,7 +246,7 @@ async def _waits_in_vain(earmark_after: timedelta, at_rest: AtRest) -> AsyncIter
             yield f"{demand.order_id}: {usable} is there"
             for item, units in usable.items():
                 free[item] = free.get(item, 0) - units
-        elif demand.keeps:
+        elif demand.earmarks:
             for item, units in usable.items():
                 earmarked[item] += units
 
