@@ -9,10 +9,10 @@ from rich.console import Console
 
 from bench import results
 from bench.helper import HelperFailed
-from bench.house import BenchFailed, house
 from bench.profile import NoProfiler, Profile, watching
 from bench.run import BATCH_CONNECTIONS, FULL, TINY, run
-from crossdock_cli.errors import Refused
+from bench.stack import BenchFailed, bench_stack
+from crossdock_cli.errors import CommandError
 
 SHOWN = 30
 
@@ -32,7 +32,7 @@ def main() -> None:
             _profile(console, arguments.process, arguments.load)
             return
         found = run(TINY if arguments.tiny else FULL, console)
-    except (BenchFailed, HelperFailed, NoProfiler, Refused) as error:
+    except (BenchFailed, HelperFailed, NoProfiler, CommandError) as error:
         raise SystemExit(str(error)) from None
     file = found.write(arguments.json)
     found.show(console)
@@ -45,7 +45,7 @@ def _profile(console: Console, process: str, kind: str) -> None:
         "batched": {"connections": BATCH_CONNECTIONS, "batch": FULL.batch},
     }
     count = {"single": FULL.single, "batched": FULL.batched}[kind]
-    with house(FULL.items) as opened:
+    with bench_stack(FULL.items) as opened:
         subscriber = opened.subscriber()
         meter = opened.meter({"subscriber": subscriber.pid})
         opened.flow(subscriber, meter, FULL.warm, **load[kind])

@@ -1,7 +1,8 @@
 """What is ordered in the bench. Synthetic, the same for every run of a seed.
 
-The catalogue is a mid-sized wholesaler's: a thousand items, of which few sell often (Zipf, exponent 1), stocked so deep
-in two places that every order can be confirmed. An order has three different items, a delivery address and a customer.
+The assortment is a mid-sized wholesaler's: a thousand items, of which few sell often (Zipf, exponent 1), stocked so
+deep in two places that every order can be confirmed.
+An order has three different items, a delivery address and a customer.
 """
 
 import json
@@ -30,7 +31,7 @@ class Item:
     cents: int
 
 
-class Catalogue:
+class Assortment:
     def __init__(self, size: int = ITEMS, seed: int = 1) -> None:
         prices = random.Random(seed)
         self.items = [Item(f"BENCH-{number:05}", prices.randrange(99, 9_999)) for number in range(1, size + 1)]
@@ -46,12 +47,12 @@ class Catalogue:
         return list(found.values())
 
 
-def orders(count: int, prefix: str, seed: int, catalogue: Catalogue) -> Iterator[dict[str, Any]]:
+def orders(count: int, prefix: str, seed: int, assortment: Assortment) -> Iterator[dict[str, Any]]:
     """Bodies of `POST /v1/orders`, referenced `<prefix>-1` and so on."""
     chance = random.Random(seed)
     for number in range(1, count + 1):
         lines, cents = [], 0
-        for position, item in enumerate(catalogue.pick(chance, LINES), start=1):
+        for position, item in enumerate(assortment.pick(chance, LINES), start=1):
             quantity = chance.randint(1, 6)
             cents += quantity * item.cents
             lines.append(
@@ -81,8 +82,8 @@ def orders(count: int, prefix: str, seed: int, catalogue: Catalogue) -> Iterator
         }
 
 
-def bodies(count: int, prefix: str, seed: int, catalogue: Catalogue) -> list[bytes]:
-    return [json.dumps(each, separators=(",", ":")).encode() for each in orders(count, prefix, seed, catalogue)]
+def bodies(count: int, prefix: str, seed: int, assortment: Assortment) -> list[bytes]:
+    return [json.dumps(each, separators=(",", ":")).encode() for each in orders(count, prefix, seed, assortment)]
 
 
 def batches(lines: list[bytes], size: int) -> list[bytes]:
@@ -94,8 +95,8 @@ def money(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02}"
 
 
-def items_csv(catalogue: Catalogue) -> str:
-    rows = (f"{item.id},Article {item.id},each,general" for item in catalogue.items)
+def items_csv(assortment: Assortment) -> str:
+    rows = (f"{item.id},Article {item.id},each,general" for item in assortment.items)
     return "\n".join(["item_id,description,unit_of_measure,category", *rows, ""])
 
 
@@ -104,6 +105,6 @@ def locations_csv() -> str:
     return "\n".join(["location_id,name,rank", *rows, ""])
 
 
-def stock_csv(catalogue: Catalogue, reference: str) -> str:
-    rows = (f"{reference},{place},{item.id},{STOCK}" for item in catalogue.items for place in LOCATIONS)
+def stock_csv(assortment: Assortment, reference: str) -> str:
+    rows = (f"{reference},{place},{item.id},{STOCK}" for item in assortment.items for place in LOCATIONS)
     return "\n".join(["reference,location_id,item_id,quantity", *rows, ""])

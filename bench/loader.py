@@ -20,8 +20,8 @@ CREATED = 201
 
 def handle(job: dict[str, Any]) -> dict[str, Any]:
     """`batch`: lines a request, 0 for one order a request. `rate`: orders a second, null is as fast as it goes."""
-    catalogue = goods.Catalogue(job["items"])
-    lines = goods.bodies(job["count"], job["prefix"], job["seed"], catalogue)
+    assortment = goods.Assortment(job["items"])
+    lines = goods.bodies(job["count"], job["prefix"], job["seed"], assortment)
     requests = render(job, goods.batches(lines, job["batch"]) if job["batch"] else lines)
     cpu, started = time.process_time(), time.monotonic()
     answers = uvloop.run(

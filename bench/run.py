@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from bench import goods, insert, results
-from bench.house import House, Load, house
 from bench.results import Results, Row
+from bench.stack import BenchStack, Load, bench_stack
 from bench.statistics import middle, percentile
 from bench.twin import common as twin
 from bench.twin.prepare import prepare
@@ -63,7 +63,7 @@ def run(scale: Scale, console: Console) -> Results:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s  {what}[/]", highlight=False)
 
     stage("starting PostgreSQL, Kafka and the services, and stocking the shelves")
-    with house(scale.items) as opened:
+    with bench_stack(scale.items) as opened:
         measure(opened, scale, found, stage)
         stage("stopping")
     found.seconds = time.monotonic() - began
@@ -71,7 +71,9 @@ def run(scale: Scale, console: Console) -> Results:
     return found
 
 
-def measure(opened: House, scale: Scale, found: Results, stage: Callable[[str], None], *, alone: bool = True) -> None:
+def measure(
+    opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None], *, alone: bool = True
+) -> None:
     """`alone`: what a row does not measure is stopped for it, and stays so; else the stack is left as it was."""
     _end_to_end(opened, scale, found, stage)
     if alone:
@@ -82,7 +84,7 @@ def measure(opened: House, scale: Scale, found: Results, stage: Callable[[str], 
     _twin(opened, scale, found, stage)
 
 
-def _end_to_end(opened: House, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
+def _end_to_end(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
     subscriber = opened.subscriber()
     meter = opened.meter({"subscriber": subscriber.pid})
     stage("warming up")
@@ -126,7 +128,7 @@ def _end_to_end(opened: House, scale: Scale, found: Results, stage: Callable[[st
         found.cpu[name] = {process: middle([one.get(process, 0.0) for one in each]) for process in each[0]}
 
 
-def _accept(opened: House, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
+def _accept(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
     """With the workers stopped: what taking an order costs, beside what reading and checking it costs."""
     stage(f"accepting beside validating only: {scale.repeats} times {scale.accept:,} orders each")
     environment = opened.environment(opened.stack.dsn("order-service"))
@@ -166,11 +168,11 @@ def _accept(opened: House, scale: Scale, found: Results, stage: Callable[[str], 
     ]
 
 
-def _twin(opened: House, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
+def _twin(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
     """The same orders into the same servers, everything of ours stopped."""
     stage(f"the ordinary twin: {scale.repeats} times {scale.twin:,} orders")
     orders, inventory = opened.database("twin_orders"), opened.database("twin_inventory")
-    prepare(opened.stack.kafka, orders, inventory, goods.Catalogue(scale.items))
+    prepare(opened.stack.kafka, orders, inventory, goods.Assortment(scale.items))
     with ExitStack() as running:
         api = opened.process(
             "twin-api", "bench.twin.orders", "api", environment=opened.environment(orders), answers="http"

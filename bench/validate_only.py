@@ -15,8 +15,8 @@ from crossdock_chassis import (
     IdempotencyKey,
     Service,
     Wait,
-    answer,
     cause,
+    json_response,
     main,
     new_id,
     requires,
@@ -50,7 +50,7 @@ def routes() -> APIRouter:
             total=str(body.total),
             links=links,
         )
-        return answer(receipt, 201, location=links.self)
+        return json_response(receipt, 201, location=links.self)
 
     return router
 

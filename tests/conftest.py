@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from house import House
+from harness import Harness
 
 from crossdock_local.ports import Ports
 from crossdock_local.servers import engine_for_tests
@@ -34,11 +34,13 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def house(stack: Stack) -> Iterator[House]:
+def harness(stack: Stack) -> Iterator[Harness]:
     """What earlier runs put on the log of a stack that stays is still there."""
-    house = House(stack)
+    harness = Harness(stack)
     memory = stack.home.root / "injected.json"
     if memory.exists():
-        house.injected, house.poison = ({tuple(place) for place in places} for places in json.loads(memory.read_text()))
-    yield house
-    memory.write_text(json.dumps([sorted(house.injected), sorted(house.poison)]))
+        harness.injected, harness.poison = (
+            {tuple(place) for place in places} for places in json.loads(memory.read_text())
+        )
+    yield harness
+    memory.write_text(json.dumps([sorted(harness.injected), sorted(harness.poison)]))

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from house import INVENTORY, ORDERS, House, order
+from harness import INVENTORY, ORDERS, Harness, order
 
 CLIENTS = 16
 GIVE_UP_SECONDS = 150.0
@@ -98,14 +98,14 @@ class Load:
 
 
 @asynccontextmanager
-async def load(house: House, orders: int, **more: Any) -> AsyncIterator[Load]:
+async def load(harness: Harness, orders: int, **more: Any) -> AsyncIterator[Load]:
     """Runs beside the block, with items of its own; what was answered is known to the checker afterwards."""
-    plentiful = await house.items(8, on_hand=10 * orders)
-    scarce = await house.items(2, on_hand=5)
+    plentiful = await harness.items(8, on_hand=10 * orders)
+    scarce = await harness.items(2, on_hand=5)
     plan = Plan(
-        house.stack.url(ORDERS),
-        house.stack.url(INVENTORY),
-        house.token("loader"),
+        harness.stack.url(ORDERS),
+        harness.stack.url(INVENTORY),
+        harness.token("loader"),
         uuid4().hex[:10],
         orders,
         plentiful,
@@ -120,7 +120,7 @@ async def load(house: House, orders: int, **more: Any) -> AsyncIterator[Load]:
         yield running
     finally:
         await running.stop()
-        house.accepted |= {("loader", name): order_id for name, order_id in running.outcome.answered.items()}
+        harness.accepted |= {("loader", name): order_id for name, order_id in running.outcome.answered.items()}
 
 
 # The process itself

@@ -8,20 +8,21 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench import goods
 from bench.twin import common
 from bench.twin.models import Inventory, Orders, Stock
-from crossdock_local.servers.kafka import Topics, TopicSpec
+from crossdock_events import TopicSpec
+from crossdock_local.servers.kafka import Topics
 
 
-def prepare(bootstrap: str, orders: str, inventory: str, catalogue: goods.Catalogue) -> None:
+def prepare(bootstrap: str, orders: str, inventory: str, assortment: goods.Assortment) -> None:
     Topics(bootstrap).ensure([TopicSpec(topic, common.PARTITIONS) for topic in common.TOPICS])
-    asyncio.run(_tables(orders, inventory, catalogue))
+    asyncio.run(_tables(orders, inventory, assortment))
 
 
-async def _tables(orders: str, inventory: str, catalogue: goods.Catalogue) -> None:
+async def _tables(orders: str, inventory: str, assortment: goods.Assortment) -> None:
     for dsn, base in ((orders, Orders), (inventory, Inventory)):
         engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://", 1))
         async with engine.begin() as connection:
             await connection.run_sync(base.metadata.create_all)
             if base is Inventory:
-                rows = [{"item_id": each.id, "on_hand": goods.STOCK, "reserved": 0} for each in catalogue.items]
+                rows = [{"item_id": each.id, "on_hand": goods.STOCK, "reserved": 0} for each in assortment.items]
                 await connection.execute(insert(Stock).on_conflict_do_nothing(), rows)
         await engine.dispose()

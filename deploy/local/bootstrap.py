@@ -23,14 +23,14 @@ MEGABYTES = 1500
 FINGERPRINT = "# inputs: "
 
 
-class Refused(Exception):
+class InstallError(Exception):
     """One sentence for the person at the terminal."""
 
 
 def main(command):
     os.chdir(ROOT)
     if sys.version_info < NEEDED:
-        raise Refused(
+        raise InstallError(
             f"Python {_dotted(NEEDED)} or newer is needed and this is {_dotted(sys.version_info)}: "
             "install one, or name one with PYTHON=."
         )
@@ -50,7 +50,7 @@ def install():
         return
     free = shutil.disk_usage(ROOT).free // 1000000
     if free < MEGABYTES:
-        raise Refused(
+        raise InstallError(
             f"The Python packages need {MEGABYTES} MB and the disk of {ROOT} has {free} MB left: make room first."
         )
     begun, received = time.time(), _received()
@@ -83,12 +83,12 @@ def _make():
         import ensurepip  # noqa: F401, PLC0415
         import venv  # noqa: F401, PLC0415
     except ImportError:
-        raise Refused(incomplete) from None
+        raise InstallError(incomplete) from None
     done = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stdout + done.stderr)
         missing = "ensurepip" in done.stdout + done.stderr
-        raise Refused(incomplete if missing else "A virtual environment could not be made.")
+        raise InstallError(incomplete if missing else "A virtual environment could not be made.")
 
 
 def _fill():
@@ -107,7 +107,7 @@ def _run(command, failed):
     done = subprocess.run(command, env=_environment(), stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.stderr.write("\n".join(done.stderr.splitlines()[-8:]) + "\n")
-        raise Refused(failed)
+        raise InstallError(failed)
 
 
 def _environment():
@@ -143,10 +143,10 @@ def check_lock():
     """The lock was made from the requirements as they stand, and names no address."""
     inputs = [WANTED, *(package + "/pyproject.toml" for package in packages())]
     if not (_read(LOCK) or "").startswith(FINGERPRINT + _fingerprint(inputs) + "\n"):
-        raise Refused("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
+        raise InstallError("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
     for file in (LOCK, UV_LOCK):
         if "://" in (_read(file) or ""):
-            raise Refused(f"{file} names a download address.")
+            raise InstallError(f"{file} names a download address.")
 
 
 def _dotted(version):
@@ -190,7 +190,7 @@ def _received():
 if __name__ == "__main__":
     try:
         main(sys.argv[1])
-    except Refused as refusal:
+    except InstallError as refusal:
         sys.exit(str(refusal))
     except KeyboardInterrupt:
         sys.exit("Stopped; nothing half-made was left.")

@@ -3,13 +3,13 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
-from house import House
+from harness import Harness
 
 
 @pytest.fixture(autouse=True)
-async def _whole_again(house: House) -> AsyncIterator[None]:
+async def _whole_again(harness: Harness) -> AsyncIterator[None]:
     """However a test ends, the next one finds everything running."""
     yield
-    for handle in house.stack.handles():
+    for handle in harness.stack.handles():
         handle.kill(signal.SIGCONT)
-    await asyncio.to_thread(house.stack.up)
+    await asyncio.to_thread(harness.stack.up)

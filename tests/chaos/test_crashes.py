@@ -2,21 +2,21 @@
 
 import asyncio
 
-from house import INVENTORY, ORDERS, House
+from harness import INVENTORY, ORDERS, Harness
 from load import Outcome, load
 
 ORDERS_PER_SCENARIO = 900
 
 
-async def back(house: House, name: str) -> None:
-    handle = house.stack.process(name)
+async def back(harness: Harness, name: str) -> None:
+    handle = harness.stack.process(name)
     await asyncio.to_thread(handle.start)
     await asyncio.to_thread(handle.wait_ready)
 
 
-async def crash(house: House, name: str) -> None:
-    await asyncio.to_thread(house.stack.process(name).kill)
-    await back(house, name)
+async def crash(harness: Harness, name: str) -> None:
+    await asyncio.to_thread(harness.stack.process(name).kill)
+    await back(harness, name)
 
 
 def nothing_amiss(outcome: Outcome, orders: int = ORDERS_PER_SCENARIO) -> None:
@@ -25,56 +25,56 @@ def nothing_amiss(outcome: Outcome, orders: int = ORDERS_PER_SCENARIO) -> None:
     assert len(outcome.answered) == orders
 
 
-async def test_the_api_dies_with_requests_in_flight(house: House) -> None:
+async def test_the_api_dies_with_requests_in_flight(harness: Harness) -> None:
     """Each answer that nobody saw resolves to one order when it is asked for again."""
-    async with load(house, ORDERS_PER_SCENARIO) as running:
+    async with load(harness, ORDERS_PER_SCENARIO) as running:
         for moment in (200, 550):
             await running.until(moment)
-            await crash(house, f"{ORDERS}.api")
+            await crash(harness, f"{ORDERS}.api")
         outcome = await running.end()
     nothing_amiss(outcome)
     assert outcome.unseen > 0
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_the_workers_die_again_and_again(house: House) -> None:
-    async with load(house, ORDERS_PER_SCENARIO) as running:
+async def test_the_workers_die_again_and_again(harness: Harness) -> None:
+    async with load(harness, ORDERS_PER_SCENARIO) as running:
         for moment in (200, 550):
             await running.until(moment)
-            await asyncio.gather(crash(house, f"{ORDERS}.worker"), crash(house, f"{INVENTORY}.worker"))
+            await asyncio.gather(crash(harness, f"{ORDERS}.worker"), crash(harness, f"{INVENTORY}.worker"))
         outcome = await running.end()
     nothing_amiss(outcome)
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_the_broker_dies(house: House) -> None:
+async def test_the_broker_dies(harness: Harness) -> None:
     """Orders are taken while it is away."""
-    async with load(house, ORDERS_PER_SCENARIO) as running:
+    async with load(harness, ORDERS_PER_SCENARIO) as running:
         await running.until(200)
-        await asyncio.to_thread(house.stack.process("kafka").kill)
+        await asyncio.to_thread(harness.stack.process("kafka").kill)
         await running.until(500)
-        await back(house, "kafka")
+        await back(harness, "kafka")
         outcome = await running.end()
     nothing_amiss(outcome)
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_postgresql_dies(house: House) -> None:
-    async with load(house, ORDERS_PER_SCENARIO) as running:
+async def test_postgresql_dies(harness: Harness) -> None:
+    async with load(harness, ORDERS_PER_SCENARIO) as running:
         for moment in (200, 550):
             await running.until(moment)
-            await crash(house, "postgres")
+            await crash(harness, "postgres")
         outcome = await running.end()
     nothing_amiss(outcome)
     assert outcome.unseen > 0
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_second_workers_come_and_go_in_mid_batch(house: House) -> None:
+async def test_second_workers_come_and_go_in_mid_batch(harness: Harness) -> None:
     """Once they leave in good order, once they die."""
-    async with load(house, ORDERS_PER_SCENARIO) as running:
+    async with load(harness, ORDERS_PER_SCENARIO) as running:
         await running.until(100)
-        starting = (asyncio.to_thread(house.stack.extra_worker, service) for service in (ORDERS, INVENTORY))
+        starting = (asyncio.to_thread(harness.stack.extra_worker, service) for service in (ORDERS, INVENTORY))
         seconds = await asyncio.gather(*starting)
         await running.until(350)
         await asyncio.gather(*(asyncio.to_thread(second.stop) for second in seconds))
@@ -84,4 +84,4 @@ async def test_second_workers_come_and_go_in_mid_batch(house: House) -> None:
         await asyncio.gather(*(asyncio.to_thread(second.kill) for second in seconds))
         outcome = await running.end()
     nothing_amiss(outcome)
-    await house.adds_up()
+    await harness.adds_up()

@@ -6,10 +6,9 @@ import random
 from uuid import uuid4
 
 import httpx
-from house import INVENTORY, LOCATIONS, ORDERS, Body, House, eventually, order
+from harness import INVENTORY, LOCATIONS, ORDERS, Body, Harness, eventually, order
 from load import load
 
-from crossdock_cli.verify import ORDERS as PLACING
 from crossdock_events import CATALOGUE, Message
 from crossdock_events.orders import OrderEvent
 
@@ -21,33 +20,32 @@ def reference() -> str:
     return f"PO-{uuid4().hex[:12]}"
 
 
-async def test_every_event_comes_again_and_backwards(house: House) -> None:
+async def test_every_event_comes_again_and_backwards(harness: Harness) -> None:
     """Under load, so that repeats of old events stand between new ones, and repeats of new ones overtake them."""
-    assert PLACING == ORDERS
     topics = sorted(topic.name for topic in CATALOGUE.topics())
-    async with load(house, 600) as running:
+    async with load(harness, 600) as running:
         for moment in (150, 400):
             await running.until(moment)
-            log = await house.log(*topics)
+            log = await harness.log(*topics)
             for topic in topics:
-                recent = log.without(house.injected).topics[topic][-400:]
-                await house.copy(recent[::-1])
+                recent = log.without(harness.injected).topics[topic][-400:]
+                await harness.copy(recent[::-1])
         outcome = await running.end()
     assert not outcome.refused and not outcome.clashes
-    log = await house.log(*topics)
+    log = await harness.log(*topics)
     for topic in topics:
-        await house.copy(log.without(house.injected).topics[topic][-1_000:][::-1])
-    await house.adds_up()
+        await harness.copy(log.without(harness.injected).topics[topic][-1_000:][::-1])
+    await harness.adds_up()
 
 
-async def test_a_cancel_that_comes_before_its_order_bars_it(house: House) -> None:
+async def test_a_cancel_that_comes_before_its_order_bars_it(harness: Harness) -> None:
     """The relay is held back; a copy of the cancel that it would send second is there first."""
-    (item,) = await house.items(on_hand=10)
-    relay = house.stack.process(f"{ORDERS}.worker")
+    (item,) = await harness.items(on_hand=10)
+    relay = harness.stack.process(f"{ORDERS}.worker")
     await asyncio.to_thread(relay.stop)
     try:
-        async with house.client() as client, house.database(ORDERS) as look, house.database(INVENTORY) as stock:
-            placed = await house.post(client, order(reference(), (item, 4)))
+        async with harness.client() as client, harness.database(ORDERS) as look, harness.database(INVENTORY) as stock:
+            placed = await harness.post(client, order(reference(), (item, 4)))
             assert (await client.post(f"/v1/orders/{placed['id']}:cancel")).status_code == 200
             rows = await look.fetch(
                 "SELECT topic, key, value, headers::text FROM outbox WHERE key = $1 ORDER BY id", placed["id"].encode()
@@ -55,7 +53,7 @@ async def test_a_cancel_that_comes_before_its_order_bars_it(house: House) -> Non
             topic, key, value, headers = rows[1]
             encoded = {name: text.encode() for name, text in json.loads(headers).items()}
             assert encoded["ce_type"] == b"crossdock.OrderCancelled.v1"
-            await house.inject(Message(topic, key, value, encoded))
+            await harness.inject(Message(topic, key, value, encoded))
 
             async def barred() -> bool:
                 found = await stock.fetchval("SELECT status FROM reservations WHERE order_id = $1", placed["id"])
@@ -65,31 +63,31 @@ async def test_a_cancel_that_comes_before_its_order_bars_it(house: House) -> Non
     finally:
         await asyncio.to_thread(relay.start)
     await asyncio.to_thread(relay.wait_ready)
-    async with house.client() as client:
-        await house.adds_up()
-        assert (await house.get(client, placed["id"]))["status"] == "cancelled"
-    async with house.client(INVENTORY) as client:
+    async with harness.client() as client:
+        await harness.adds_up()
+        assert (await harness.get(client, placed["id"]))["status"] == "cancelled"
+    async with harness.client(INVENTORY) as client:
         moved = (await client.get("/v1/ledger", params={"reference": placed["id"]})).json()["items"]
         assert moved == []
-    assert (await house.availability(item))["reserved"] == 0
+    assert (await harness.availability(item))["reserved"] == 0
 
 
-async def test_poison_among_good_ones_and_what_failed_for_a_while_is_redriven(house: House) -> None:
+async def test_poison_is_discarded_and_failed_orders_are_redriven(harness: Harness) -> None:
     """Bytes of no meaning are discarded. Orders of one item fail in inventory until it is mended, then go through."""
-    (cursed,) = await house.items(on_hand=1_000)
-    async with house.database(INVENTORY) as fault:
+    (cursed,) = await harness.items(on_hand=1_000)
+    async with harness.database(INVENTORY) as fault:
         name = f"cursed_{uuid4().hex[:8]}"
         await fault.execute(
             f"ALTER TABLE reservation_lines ADD CONSTRAINT {name} CHECK (item_id <> '{cursed}') NOT VALID"
         )
         try:
-            async with load(house, 600) as running, house.client() as client:
+            async with load(harness, 600) as running, harness.client() as client:
                 unlucky: list[Body] = []
                 for moment in (100, 250, 400):
                     await running.until(moment)
                     for _ in range(5):
-                        unlucky.append(await house.post(client, order(reference(), (cursed, 1))))
-                        await house.inject(Message(TOPIC, None, random.randbytes(50), {}), poison=True)
+                        unlucky.append(await harness.post(client, order(reference(), (cursed, 1))))
+                        await harness.inject(Message(TOPIC, None, random.randbytes(50), {}), poison=True)
                 for each in unlucky[::2]:
                     assert (await client.post(f"/v1/orders/{each['id']}:cancel")).status_code == 200
                 outcome = await running.end()
@@ -98,7 +96,7 @@ async def test_poison_among_good_ones_and_what_failed_for_a_while_is_redriven(ho
     assert not outcome.refused and not outcome.clashes
 
     waiting = {each["id"] for each in unlucky}
-    async with house.client(INVENTORY) as operator, house.client() as client:
+    async with harness.client(INVENTORY) as operator, harness.client() as client:
 
         async def all_poison() -> bool:
             letters = await _poison(operator)
@@ -112,11 +110,11 @@ async def test_poison_among_good_ones_and_what_failed_for_a_while_is_redriven(ho
             assert answer.json()["left"] == 0
             if each["key"] in waiting:
                 place = each["topic"], each["partition"], each["offset"]
-                house.poison.add(place)
+                harness.poison.add(place)
         for position, each in enumerate(unlucky):
-            await house.until(client, each["id"], "confirmed" if position % 2 else "cancelled")
-    assert (await house.availability(cursed))["reserved"] == len(unlucky) // 2
-    await house.adds_up()
+            await harness.until(client, each["id"], "confirmed" if position % 2 else "cancelled")
+    assert (await harness.availability(cursed))["reserved"] == len(unlucky) // 2
+    await harness.adds_up()
 
 
 async def _poison(operator: httpx.AsyncClient) -> list[Body]:
@@ -126,20 +124,20 @@ async def _poison(operator: httpx.AsyncClient) -> list[Body]:
     return letters
 
 
-async def test_many_race_for_one_scarce_item(house: House) -> None:
+async def test_many_race_for_one_scarce_item(harness: Harness) -> None:
     """Whole orders, partial ones, the same item on several lines, cancels and receipts at both places, all at once."""
-    scarce, *others = await house.items(4, on_hand=40)
+    scarce, *others = await harness.items(4, on_hand=40)
     arrived = 0
 
     async def racer(number: int) -> None:
         chance = random.Random(number)
-        async with house.client(partner=f"racer-{number}") as client:
+        async with harness.client(partner=f"racer-{number}") as client:
             for _ in range(12):
                 lines = [(scarce, chance.randint(1, 3)) for _ in range(chance.choice([1, 1, 2, 3]))]
                 lines += [(item, 1) for item in others if chance.random() < 0.3]
                 chance.shuffle(lines)
                 body = order(reference(), *lines, priority=chance.randint(0, 9), partial=chance.random() < 0.3)
-                placed = await house.post(client, body, f"racer-{number}")
+                placed = await harness.post(client, body, f"racer-{number}")
                 if chance.random() < 0.3:
                     answer = await client.post(f"/v1/orders/{placed['id']}:cancel")
                     assert answer.status_code == 200, answer.text
@@ -147,15 +145,15 @@ async def test_many_race_for_one_scarce_item(house: House) -> None:
     async def receiver() -> None:
         nonlocal arrived
         for number in range(10):
-            await house.receive({scarce: 7}, LOCATIONS[number % 2])
+            await harness.receive({scarce: 7}, LOCATIONS[number % 2])
             arrived += 7
 
     await asyncio.gather(*(racer(number) for number in range(RACERS)), receiver())
-    await house.adds_up()
-    level = await house.availability(scarce)
+    await harness.adds_up()
+    level = await harness.availability(scarce)
     assert level["on_hand"] == 40 + arrived
     assert 0 <= level["reserved"] <= level["on_hand"]
-    async with house.client(INVENTORY) as client:
+    async with harness.client(INVENTORY) as client:
         overdue = (await client.get("/v1/backorders/overdue")).json()
         assert (overdue["queued_items"], overdue["orders"]) == (0, [])
         assert (await client.get("/v1/reconciliation")).json()["outcome"] == "agrees"

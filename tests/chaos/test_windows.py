@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 from aiokafka.admin import AIOKafkaAdminClient
-from house import INVENTORY, ORDERS, House, eventually, order
+from harness import INVENTORY, ORDERS, Harness, eventually, order
 
 from crossdock_events.orders import OrderEvent, OrderPlaced
 from crossdock_local.servers.postgres import database_in
@@ -22,24 +22,24 @@ def reference() -> str:
 
 
 @asynccontextmanager
-async def administrator(house: House, database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_in(house.stack.servers.databases.admin_dsn, database))
+async def administrator(harness: Harness, database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_in(harness.stack.servers.databases.admin_dsn, database))
     try:
         yield connection
     finally:
         await connection.close(timeout=5)
 
 
-async def restart(house: House, name: str) -> None:
-    handle = house.stack.process(name)
+async def restart(harness: Harness, name: str) -> None:
+    handle = harness.stack.process(name)
     await asyncio.to_thread(handle.kill)
     await asyncio.to_thread(handle.start)
     await asyncio.to_thread(handle.wait_ready)
 
 
-async def waits_for_a_lock(house: House, database: str, statement: str) -> None:
+async def waits_for_a_lock(harness: Harness, database: str, statement: str) -> None:
     """Until a session of that database stands still in such a statement."""
-    async with administrator(house, database) as look:
+    async with administrator(harness, database) as look:
 
         async def blocked() -> bool:
             found = await look.fetchval(
@@ -53,21 +53,21 @@ async def waits_for_a_lock(house: House, database: str, statement: str) -> None:
         await eventually(blocked)
 
 
-async def test_the_relay_dies_after_it_sent_and_before_it_marked(house: House) -> None:
+async def test_the_relay_dies_after_it_sent_and_before_it_marked(harness: Harness) -> None:
     """What it sent is sent again, and counts once."""
-    (item,) = await house.items(on_hand=100)
-    worker = house.stack.process(f"{ORDERS}.worker")
+    (item,) = await harness.items(on_hand=100)
+    worker = harness.stack.process(f"{ORDERS}.worker")
     worker.kill(signal.SIGSTOP)
-    async with house.client() as client, administrator(house, "order_service") as admin:
-        placed = [await house.post(client, order(reference(), (item, 1))) for _ in range(20)]
+    async with harness.client() as client, administrator(harness, "order_service") as admin:
+        placed = [await harness.post(client, order(reference(), (item, 1))) for _ in range(20)]
         async with admin.transaction():
             held = await admin.fetch("SELECT id, ids FROM outbox_pending FOR UPDATE")
             assert sum(len(row["ids"]) for row in held) == 20
             worker.kill(signal.SIGCONT)
-            await waits_for_a_lock(house, "order_service", "DELETE FROM outbox_pending")
+            await waits_for_a_lock(harness, "order_service", "DELETE FROM outbox_pending")
 
             async def sent() -> bool:
-                keys = (await house.log(TOPIC)).by_key(TOPIC)
+                keys = (await harness.log(TOPIC)).by_key(TOPIC)
                 return all(each["id"] in keys for each in placed)
 
             await eventually(sent)
@@ -80,50 +80,50 @@ async def test_the_relay_dies_after_it_sent_and_before_it_marked(house: House) -
             "SELECT count(*) FROM outbox_pending WHERE id = ANY($1)", [row["id"] for row in held]
         )
         assert left == len(held)
-        await restart(house, f"{ORDERS}.worker")
+        await restart(harness, f"{ORDERS}.worker")
         for each in placed:
-            await house.until(client, each["id"], "confirmed")
-    copies = [entry.id for entry in (await house.log(TOPIC)).topics[TOPIC]]
-    first = (await house.events(OrderPlaced, placed[0]["id"]))[0]
+            await harness.until(client, each["id"], "confirmed")
+    copies = [entry.id for entry in (await harness.log(TOPIC)).topics[TOPIC]]
+    first = (await harness.events(OrderPlaced, placed[0]["id"]))[0]
     assert copies.count(str(first.id)) == 2
-    assert (await house.availability(item))["reserved"] == 20
-    await house.adds_up()
+    assert (await harness.availability(item))["reserved"] == 20
+    await harness.adds_up()
 
 
-async def test_the_consumer_dies_in_the_middle_of_its_transaction(house: House) -> None:
+async def test_the_consumer_dies_in_the_middle_of_its_transaction(harness: Harness) -> None:
     """Everything of the batch is undone with it: position, inbox, effects, outbox."""
-    (item,) = await house.items(on_hand=100)
-    async with house.client() as client, administrator(house, "inventory_service") as admin:
+    (item,) = await harness.items(on_hand=100)
+    async with harness.client() as client, administrator(harness, "inventory_service") as admin:
         async with admin.transaction():
             await admin.execute("SELECT FROM stock_heads WHERE item_id = $1 FOR UPDATE", item)
-            placed = [await house.post(client, order(reference(), (item, 1))) for _ in range(20)]
-            await waits_for_a_lock(house, "inventory_service", "FROM stock_heads")
-            await asyncio.to_thread(house.stack.process(f"{INVENTORY}.worker").kill)
-        await restart(house, f"{INVENTORY}.worker")
+            placed = [await harness.post(client, order(reference(), (item, 1))) for _ in range(20)]
+            await waits_for_a_lock(harness, "inventory_service", "FROM stock_heads")
+            await asyncio.to_thread(harness.stack.process(f"{INVENTORY}.worker").kill)
+        await restart(harness, f"{INVENTORY}.worker")
         for each in placed:
-            await house.until(client, each["id"], "confirmed")
-    assert (await house.availability(item))["reserved"] == 20
-    await house.adds_up()
+            await harness.until(client, each["id"], "confirmed")
+    assert (await harness.availability(item))["reserved"] == 20
+    await harness.adds_up()
 
 
-async def test_the_consumer_dies_between_its_commit_and_its_offsets(house: House) -> None:
+async def test_the_consumer_dies_between_its_commit_and_its_offsets(harness: Harness) -> None:
     """Kafka believes that the group has not read what its database knows it has."""
-    (item,) = await house.items(on_hand=1_000)
+    (item,) = await harness.items(on_hand=1_000)
     for _ in range(10):
-        if await _died_between(house, item):
+        if await _died_between(harness, item):
             break
     else:
         raise AssertionError("the offsets were reported first, ten times")
-    await restart(house, f"{INVENTORY}.worker")
-    await house.adds_up()
+    await restart(harness, f"{INVENTORY}.worker")
+    await harness.adds_up()
 
 
-async def _died_between(house: House, item: str) -> bool:
+async def _died_between(harness: Harness, item: str) -> bool:
     """Whether Kafka's offsets are behind the group's positions now."""
-    await restart(house, f"{INVENTORY}.worker")
-    async with house.client() as client, administrator(house, "inventory_service") as admin:
-        before = (await house.availability(item))["reserved"]
-        placed = [await house.post(client, order(reference(), (item, 1))) for _ in range(5)]
+    await restart(harness, f"{INVENTORY}.worker")
+    async with harness.client() as client, administrator(harness, "inventory_service") as admin:
+        before = (await harness.availability(item))["reserved"]
+        placed = [await harness.post(client, order(reference(), (item, 1))) for _ in range(5)]
         ids = [each["id"] for each in placed]
 
         async def committed() -> bool:
@@ -131,10 +131,10 @@ async def _died_between(house: House, item: str) -> bool:
             return bool(found == len(ids))
 
         await eventually(committed)
-        await asyncio.to_thread(house.stack.process(f"{INVENTORY}.worker").kill)
-        assert (await house.availability(item))["reserved"] == before + 5
+        await asyncio.to_thread(harness.stack.process(f"{INVENTORY}.worker").kill)
+        assert (await harness.availability(item))["reserved"] == before + 5
         rows = await admin.fetch("SELECT partition, next FROM consumer_position WHERE topic = $1", TOPIC)
-    kafka = AIOKafkaAdminClient(bootstrap_servers=house.stack.kafka)
+    kafka = AIOKafkaAdminClient(bootstrap_servers=harness.stack.kafka)
     await kafka.start()
     try:
         offsets = await kafka.list_consumer_group_offsets(INVENTORY)
@@ -144,13 +144,13 @@ async def _died_between(house: House, item: str) -> bool:
     return any(row["next"] > known.get(row["partition"], 0) for row in rows)
 
 
-async def test_the_api_dies_after_it_committed_and_before_it_answered(house: House) -> None:
+async def test_the_api_dies_after_it_committed_and_before_it_answered(harness: Harness) -> None:
     """It is held between the two by a caller who prefers to wait for a decision that cannot come."""
-    (item,) = await house.items(on_hand=10)
+    (item,) = await harness.items(on_hand=10)
     body, key = order(reference(), (item, 1)), uuid4().hex
-    house.stack.process(f"{INVENTORY}.worker").kill(signal.SIGSTOP)
+    harness.stack.process(f"{INVENTORY}.worker").kill(signal.SIGSTOP)
     try:
-        async with house.client() as client, house.database(ORDERS) as look:
+        async with harness.client() as client, harness.database(ORDERS) as look:
             waiting = asyncio.create_task(
                 client.post("/v1/orders", json=body, headers={"Prefer": "wait=10", "Idempotency-Key": key})
             )
@@ -163,23 +163,23 @@ async def test_the_api_dies_after_it_committed_and_before_it_answered(house: Hou
 
             order_id = await eventually(committed)
             assert not waiting.done()
-            await restart(house, f"{ORDERS}.api")
+            await restart(harness, f"{ORDERS}.api")
             await asyncio.wait([waiting], timeout=60)
             assert isinstance(waiting.exception(), httpx.TransportError)
     finally:
-        house.stack.process(f"{INVENTORY}.worker").kill(signal.SIGCONT)
-    async with house.client() as client:
-        again = await house.post(client, body, **{"Idempotency-Key": key})
+        harness.stack.process(f"{INVENTORY}.worker").kill(signal.SIGCONT)
+    async with harness.client() as client:
+        again = await harness.post(client, body, **{"Idempotency-Key": key})
         assert again["id"] == order_id
-        await house.until(client, order_id, "confirmed")
-    await house.adds_up()
+        await harness.until(client, order_id, "confirmed")
+    await harness.adds_up()
 
 
-async def test_the_connection_breaks_during_commit(house: House) -> None:
+async def test_the_connection_breaks_during_commit(harness: Harness) -> None:
     """COMMIT waits for a standby that is not there, and its session ends: the order stands, and nobody was told so."""
-    (item,) = await house.items(on_hand=10)
+    (item,) = await harness.items(on_hand=10)
     body, key = order(reference(), (item, 1)), {"Idempotency-Key": uuid4().hex}
-    async with house.client() as client, administrator(house, "order_service") as admin:
+    async with harness.client() as client, administrator(harness, "order_service") as admin:
         await admin.execute("SET synchronous_commit = off")
         await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         await admin.execute("SELECT pg_reload_conf()")
@@ -205,7 +205,7 @@ async def test_the_connection_breaks_during_commit(house: House) -> None:
         assert answer.headers["retry-after"]
         stored = await admin.fetchval("SELECT id::text FROM orders WHERE reference = $1", body["reference"])
         assert stored is not None
-        again = await house.post(client, body, **key)
+        again = await harness.post(client, body, **key)
         assert again["id"] == stored
-        await house.until(client, stored, "confirmed")
-    await house.adds_up()
+        await harness.until(client, stored, "confirmed")
+    await harness.adds_up()

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 from uuid import uuid4
 
-from house import House, eventually, order
+from harness import Harness, eventually, order
 
 LINES = 2_000
 
@@ -30,12 +30,12 @@ def _line(number: int, tag: str, item: str) -> tuple[bytes, str]:
             return json.dumps(body).encode(), "created"
 
 
-async def test_each_line_is_answered_in_its_place_and_only_the_good_ones_are_kept(house: House) -> None:
-    (item,) = await house.items(on_hand=LINES)
+async def test_batch_answers_each_line_and_keeps_only_valid_orders(harness: Harness) -> None:
+    (item,) = await harness.items(on_hand=LINES)
     tag = uuid4().hex[:10]
     sent = [_line(number, tag, item) for number in range(LINES)]
     content = b"\n".join(line for line, _ in sent)
-    async with house.client() as client:
+    async with harness.client() as client:
         answer = await client.post(
             "/v1/orders:batch", content=content, headers={"content-type": "application/x-ndjson"}
         )
@@ -49,7 +49,7 @@ async def test_each_line_is_answered_in_its_place_and_only_the_good_ones_are_kep
                 assert each["id"] == created[each["reference"]]
             if each["outcome"] in ("invalid", "conflict"):
                 assert each["problem"]["type"].startswith("urn:crossdock:problem:")
-        house.accepted |= {("acme", name): order_id for name, order_id in created.items()}
+        harness.accepted |= {("acme", name): order_id for name, order_id in created.items()}
 
         again = await client.post("/v1/orders:batch", content=content, headers={"content-type": "application/x-ndjson"})
         repeated = Counter(json.loads(line)["outcome"] for line in again.text.splitlines())
@@ -61,7 +61,7 @@ async def test_each_line_is_answered_in_its_place_and_only_the_good_ones_are_kep
         }
 
     async def reserved() -> bool:
-        return bool((await house.availability(item))["reserved"] == counts["created"])
+        return bool((await harness.availability(item))["reserved"] == counts["created"])
 
     await eventually(reserved)
-    await house.adds_up()
+    await harness.adds_up()

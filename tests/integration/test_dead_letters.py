@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from house import INVENTORY, ORDERS, Body, House, eventually, order
+from harness import INVENTORY, ORDERS, Body, Harness, eventually, order
 
 from crossdock_cli.verify.log import Place
 from crossdock_events import Message
@@ -44,20 +44,20 @@ async def act(
     )
 
 
-async def test_poison_is_set_aside_what_follows_it_parks_and_everything_else_goes_on(house: House) -> None:
-    (item,) = await house.items(on_hand=100)
-    async with house.client() as orders, house.client(INVENTORY) as inventory:
-        first = await house.post(orders, order(f"PO-{uuid4().hex}", (item, 5)))
-        await house.until(orders, first["id"], "confirmed")
+async def test_poison_parks_its_key_and_other_orders_go_on(harness: Harness) -> None:
+    (item,) = await harness.items(on_hand=100)
+    async with harness.client() as orders, harness.client(INVENTORY) as inventory:
+        first = await harness.post(orders, order(f"PO-{uuid4().hex}", (item, 5)))
+        await harness.until(orders, first["id"], "confirmed")
         key = first["id"].encode()
         headers = {"ce_specversion": b"1.0", "ce_type": OrderCancelled.ce_type.encode(), "ce_id": b"\xff\x00"}
-        place = await house.inject(Message(TOPIC, key, b"\x00 not json", headers), poison=True)
-        nobody_s = await house.inject(Message(TOPIC, None, b"\xde\xad", {}), poison=True)
+        place = await harness.inject(Message(TOPIC, key, b"\x00 not json", headers), poison=True)
+        nobody_s = await harness.inject(Message(TOPIC, None, b"\xde\xad", {}), poison=True)
 
-        others = await asyncio.gather(*(house.post(orders, order(f"PO-{uuid4().hex}", (item, 1))) for _ in range(30)))
+        others = await asyncio.gather(*(harness.post(orders, order(f"PO-{uuid4().hex}", (item, 1))) for _ in range(30)))
         assert (await orders.post(f"/v1/orders/{first['id']}:cancel")).status_code == 200
         for each in others:
-            await house.until(orders, each["id"], "confirmed")
+            await harness.until(orders, each["id"], "confirmed")
 
         poison = await letter_at(inventory, place, "poison")
 
@@ -66,41 +66,41 @@ async def test_poison_is_set_aside_what_follows_it_parks_and_everything_else_goe
             return bool(shown["parked_behind"] == 1)
 
         await eventually(parked)
-        assert (await house.availability(item))["reserved"] == 35  # the cancel waits behind the poison
-        await house.adds_up()
+        assert (await harness.availability(item))["reserved"] == 35  # the cancel waits behind the poison
+        await harness.adds_up()
 
         mirror = f"{TOPIC}.inventory-service.dlq"
-        shown = {dict(entry.headers)["crossdock_origin"]: entry for entry in (await house.log(mirror)).topics[mirror]}
+        shown = {dict(entry.headers)["crossdock_origin"]: entry for entry in (await harness.log(mirror)).topics[mirror]}
         origin = shown[f"{place[0]}/{place[1]}/{place[2]}".encode()]
         assert (origin.key, origin.value) == (key, b"\x00 not json")
 
         assert (await act(inventory, poison, "redrive")).status_code == 409  # it is as unreadable as before
         tried = await act(inventory, poison, "discard", dry_run=True)
         assert (tried.status_code, tried.json()["applied"], tried.json()["left"]) == (200, 1, 0)
-        assert (await house.availability(item))["reserved"] == 35
+        assert (await harness.availability(item))["reserved"] == 35
         done = await act(inventory, poison, "discard")
         assert done.json()["published"] == tried.json()["published"]
-        assert (await house.availability(item))["reserved"] == 30
+        assert (await harness.availability(item))["reserved"] == 30
 
         unkeyed = await letter_at(inventory, nobody_s, "poison")
         assert (await act(inventory, unkeyed, "discard")).json()["applied"] == 0
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_what_was_sent_broken_can_be_mended_and_counts_once(house: House) -> None:
-    (item,) = await house.items(on_hand=10)
-    async with house.client() as orders, house.client(INVENTORY) as inventory:
-        placed = await house.post(orders, order(f"PO-{uuid4().hex}", (item, 5)))
-        await house.until(orders, placed["id"], "confirmed")
+async def test_what_was_sent_broken_can_be_mended_and_counts_once(harness: Harness) -> None:
+    (item,) = await harness.items(on_hand=10)
+    async with harness.client() as orders, harness.client(INVENTORY) as inventory:
+        placed = await harness.post(orders, order(f"PO-{uuid4().hex}", (item, 5)))
+        await harness.until(orders, placed["id"], "confirmed")
         broken = Message(TOPIC, placed["id"].encode(), b"{", {"ce_specversion": b"1.0", "ce_type": b""})
-        place = await house.inject(broken, poison=True)
+        place = await harness.inject(broken, poison=True)
         assert (await orders.post(f"/v1/orders/{placed['id']}:cancel")).status_code == 200
 
         async def sent() -> bool:
-            return len(await house.events(OrderCancelled, placed["id"])) == 3
+            return len(await harness.events(OrderCancelled, placed["id"])) == 3
 
         await eventually(sent)
-        (real,) = [each for each in await house.events(OrderCancelled, placed["id"]) if each.sequence == 3]
+        (real,) = [each for each in await harness.events(OrderCancelled, placed["id"]) if each.sequence == 3]
         poison = await letter_at(inventory, place, "poison")
 
         async def parked() -> bool:
@@ -116,32 +116,32 @@ async def test_what_was_sent_broken_can_be_mended_and_counts_once(house: House) 
         assert done.status_code == 200, done.text
         assert (done.json()["applied"], done.json()["left"]) == (2, 0)
         assert (await act(inventory, poison, "discard")).status_code == 409  # it is resolved
-    level = await house.availability(item)
+    level = await harness.availability(item)
     assert (level["on_hand"], level["reserved"]) == (10, 0)
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_an_answer_about_an_order_that_never_was_is_poison_to_order_service(house: House) -> None:
+async def test_answer_for_an_unknown_order_is_a_dead_letter(harness: Harness) -> None:
     unknown = str(uuid4())
-    (item,) = await house.items(on_hand=10)
-    async with house.client() as orders:
-        placed = await house.post(orders, order(f"PO-{uuid4().hex}", (item, 1)))
-        await house.until(orders, placed["id"], "confirmed")
-        log = await house.log(ReservationEvent.topic.name)
+    (item,) = await harness.items(on_hand=10)
+    async with harness.client() as orders:
+        placed = await harness.post(orders, order(f"PO-{uuid4().hex}", (item, 1)))
+        await harness.until(orders, placed["id"], "confirmed")
+        log = await harness.log(ReservationEvent.topic.name)
         (entry,) = log.by_key(ReservationEvent.topic.name)[placed["id"]]
         value = json.dumps(json.loads(entry.value) | {"order_id": unknown}).encode()
         headers = dict(entry.headers) | {"ce_id": str(uuid4()).encode(), "ce_subject": unknown.encode()}
         message = Message(ReservationEvent.topic.name, unknown.encode(), value, headers)
-        place = await house.inject(message, poison=True)
+        place = await harness.inject(message, poison=True)
         poison = await letter_at(orders, place, "poison")
         assert poison["reason"].startswith("NoSuchOrder")
         assert (await act(orders, poison, "redrive")).status_code == 409
         assert (await act(orders, poison, "discard")).status_code == 200
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_dead_letters_are_for_operators_only(house: House) -> None:
+async def test_dead_letters_are_for_operators_only(harness: Harness) -> None:
     for service in (ORDERS, INVENTORY):
-        async with house.client(service, scopes=("orders:read", "orders:write", "stock:write")) as client:
+        async with harness.client(service, scopes=("orders:read", "orders:write", "stock:write")) as client:
             assert (await client.get("/v1/dead-letters")).status_code == 403
             assert (await client.post("/v1/dead-letters/1:discard", json={"reason": "x"})).status_code == 403

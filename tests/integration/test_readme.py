@@ -1,7 +1,10 @@
-"""The subscriber of the README runs as it is written there, but for the address of the broker."""
+"""Run the README's subscriber and its own-items commands as they are written there, except for addresses and token."""
 
 import asyncio
+import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
-from house import House, order
+from harness import INVENTORY, ORDERS, Harness, eventually, order
 
 README = Path(__file__).parents[2] / "README.md"
 TOPIC = "crossdock.orders.v1"
@@ -22,9 +25,9 @@ def program() -> str:
     return str(found)
 
 
-async def _begin_at_the_end(house: House, group: str) -> None:
+async def _begin_at_the_end(harness: Harness, group: str) -> None:
     """As a group that has read so far: other tests have put bytes there that no subscriber should meet."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=house.stack.kafka, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(bootstrap_servers=harness.stack.kafka, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         partitions = [TopicPartition(TOPIC, number) for number in range(12)]
@@ -35,12 +38,12 @@ async def _begin_at_the_end(house: House, group: str) -> None:
 
 
 @pytest.fixture
-async def subscriber(house: House, program: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def subscriber(harness: Harness, program: str) -> AsyncIterator[asyncio.subprocess.Process]:
     (group,) = re.findall(r'group_id="([^"]+)"', program)
-    await _begin_at_the_end(house, group)
+    await _begin_at_the_end(harness, group)
     (broker,) = re.findall(r'bootstrap_servers="([^"]+)"', program)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-u", "-c", program.replace(broker, house.stack.kafka), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-u", "-c", program.replace(broker, harness.stack.kafka), stdout=asyncio.subprocess.PIPE
     )
     try:
         yield process
@@ -50,11 +53,11 @@ async def subscriber(house: House, program: str) -> AsyncIterator[asyncio.subpro
         await process.wait()
 
 
-async def test_it_prints_what_happens_to_an_order(house: House, subscriber: asyncio.subprocess.Process) -> None:
-    (item,) = await house.items(on_hand=1)
+async def test_it_prints_what_happens_to_an_order(harness: Harness, subscriber: asyncio.subprocess.Process) -> None:
+    (item,) = await harness.items(on_hand=1)
     reference = f"PO-{uuid4().hex[:12]}"
-    async with house.client() as client:
-        await house.post(client, order(reference, (item, 1)))
+    async with harness.client() as client:
+        await harness.post(client, order(reference, (item, 1)))
     printed = []
     assert subscriber.stdout is not None
     async with asyncio.timeout(60):
@@ -64,3 +67,34 @@ async def test_it_prints_what_happens_to_an_order(house: House, subscriber: asyn
             if len(printed) == 2:
                 break
     assert printed == [["crossdock.OrderPlaced.v1", "1", reference], ["crossdock.OrderConfirmed.v1", "2", reference]]
+
+
+def _commands(harness: Harness) -> list[str]:
+    """Return the two shell blocks of "Your own items", with the addresses of this stack."""
+    (section,) = re.findall(r"^## Your own items.*?(?=^## )", README.read_text(), re.DOTALL | re.MULTILINE)
+    addresses = {
+        "http://127.0.0.1:8410": harness.stack.url(ORDERS),
+        "http://127.0.0.1:8420": harness.stack.url(INVENTORY),
+    }
+    for written, actual in addresses.items():
+        assert written in section
+        section = section.replace(written, actual)
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+async def test_own_items_commands_end_in_a_confirmed_order(harness: Harness) -> None:
+    environment = {**os.environ, "TOKEN": harness.token("acme")}
+
+    def run(commands: str) -> str:
+        return subprocess.run(
+            ["sh", "-euc", commands], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    register, place = _commands(harness)
+    assert register.count("curl ") == 3
+    assert "problem" not in run(register)
+
+    async def confirmed() -> bool:
+        return bool(json.loads(await asyncio.to_thread(run, place)).get("status") == "confirmed")
+
+    await eventually(confirmed)

@@ -6,7 +6,7 @@ from io import StringIO
 from uuid import uuid4
 
 import pytest
-from house import INVENTORY, House, eventually
+from harness import INVENTORY, Harness, eventually
 from rich.console import Console
 
 from crossdock_cli.replay import Summary, show
@@ -32,12 +32,12 @@ def day() -> Day:
     return Day(THE_DAY, tuple(baskets), {}, products)
 
 
-async def replayed(house: House, day: Day) -> Summary:
-    return await play(house.stack, day, clean(day.baskets), 0.0, Console(file=StringIO()))
+async def replayed(harness: Harness, day: Day) -> Summary:
+    return await play(harness.stack, day, clean(day.baskets), 0.0, Console(file=StringIO()))
 
 
-async def test_the_day_adds_up_and_a_second_time_changes_nothing(house: House, day: Day) -> None:
-    summary = await replayed(house, day)
+async def test_the_day_adds_up_and_a_second_time_changes_nothing(harness: Harness, day: Day) -> None:
+    summary = await replayed(harness, day)
     assert summary.clean
     assert (summary.outcomes["confirmed"], summary.outcomes["backordered"]) == (3, 1)
     assert sum(summary.skipped.values()) == 1
@@ -46,33 +46,32 @@ async def test_the_day_adds_up_and_a_second_time_changes_nothing(house: House, d
     assert summary.accepted_to_confirmed.count == 3
     assert summary.events["crossdock.orders.v1"] >= 8
 
-    again = await replayed(house, day)
+    again = await replayed(harness, day)
     assert again.clean
     assert again.existing == 4
     assert again.outcomes == summary.outcomes
-    scarce = (await house.availability(str(day.baskets[0].sales[0].product)))["on_hand"]
+    scarce = (await harness.availability(str(day.baskets[0].sales[0].product)))["on_hand"]
     assert scarce == CASE
-    await house.adds_up()
+    await harness.adds_up()
 
 
-async def test_the_receipt_it_names_releases_who_it_says(house: House, day: Day) -> None:
-    summary = await replayed(house, day)
+async def test_the_receipt_it_names_releases_who_it_says(harness: Harness, day: Day) -> None:
+    summary = await replayed(harness, day)
     scarce = summary.scarcest
     assert scarce is not None
     text = StringIO()
     show(summary, Console(file=text, width=200))
     assert f"crossdock receive {scarce.item_id} {scarce.quantity}" in text.getvalue()
 
-    async with house.client(INVENTORY) as client:
+    async with harness.client(INVENTORY) as client:
 
         async def waiting() -> set[str]:
-            query = {"item_id": scarce.item_id, "limit": 200}
-            answer = await client.get("/v1/backorders/orders", params=query)
+            answer = await client.get("/v1/backorders/orders", params={"item_id": scarce.item_id, "limit": 200})
             return {row["order_id"] for row in answer.json()["items"]}
 
         before = await waiting()
         assert len(before) == scarce.waiting
-        await house.receive({scarce.item_id: scarce.quantity}, NORTH.id)
+        await harness.receive({scarce.item_id: scarce.quantity}, NORTH.id)
 
         async def released() -> bool:
             return len(before - await waiting()) >= scarce.released
@@ -81,8 +80,8 @@ async def test_the_receipt_it_names_releases_who_it_says(house: House, day: Day)
         await eventually(released)
 
 
-async def test_two_at_once_place_each_order_once(house: House, day: Day) -> None:
-    one, other = await asyncio.gather(replayed(house, day), replayed(house, day))
+async def test_two_at_once_place_each_order_once(harness: Harness, day: Day) -> None:
+    one, other = await asyncio.gather(replayed(harness, day), replayed(harness, day))
     assert one.clean
     assert other.clean
     assert one.existing + other.existing == 4

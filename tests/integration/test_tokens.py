@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from house import SCOPES, House
+from harness import SCOPES, Harness
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -15,10 +15,10 @@ from crossdock_local import issuer
 Claims = dict[str, Any]
 
 
-def claims(house: House, **other: Any) -> Claims:
+def claims(harness: Harness, **other: Any) -> Claims:
     now = int(time.time())
     return {
-        "iss": house.stack.issuer_url,
+        "iss": harness.stack.issuer_url,
         "aud": "crossdock",
         "sub": "acme-test",
         "partner": "acme",
@@ -29,26 +29,28 @@ def claims(house: House, **other: Any) -> Claims:
     } | other
 
 
-def signed(house: House, made: Claims, key: RSAKey | None = None, kid: str | None = None) -> str:
-    own = issuer.signing_key(house.stack.home.issuer)
+def signed(harness: Harness, made: Claims, key: RSAKey | None = None, kid: str | None = None) -> str:
+    own = issuer.signing_key(harness.stack.home.issuer)
     header = {"alg": "RS256", "kid": kid or own.kid}
     return jwt.encode(header, made, key or own)
 
 
-def foreign_key(_: House) -> RSAKey:
+def foreign_key(_: Harness) -> RSAKey:
     return RSAKey.generate_key(2048, auto_kid=True)
 
 
-REFUSED: dict[str, Callable[[House], str]] = {
-    "expired": lambda house: signed(house, claims(house, iat=1, exp=int(time.time()) - 300)),
-    "not yet valid": lambda house: signed(house, claims(house, nbf=int(time.time()) + 3600)),
-    "for another audience": lambda house: signed(house, claims(house, aud="elsewhere")),
-    "of another issuer": lambda house: signed(house, claims(house, iss="http://127.0.0.1:1")),
-    "signed by a stranger under our key's name": lambda house: signed(house, claims(house), foreign_key(house)),
-    "signed by a key nobody published": lambda house: signed(house, claims(house), key := foreign_key(house), key.kid),
-    "changed after it was signed": lambda house: _with_partner(house.token("acme"), house.token("globex")),
-    "unsigned": lambda house: house.token().rpartition(".")[0] + ".",
-    "no token at all": lambda house: "hello",
+REFUSED: dict[str, Callable[[Harness], str]] = {
+    "expired": lambda harness: signed(harness, claims(harness, iat=1, exp=int(time.time()) - 300)),
+    "not yet valid": lambda harness: signed(harness, claims(harness, nbf=int(time.time()) + 3600)),
+    "for another audience": lambda harness: signed(harness, claims(harness, aud="elsewhere")),
+    "of another issuer": lambda harness: signed(harness, claims(harness, iss="http://127.0.0.1:1")),
+    "signed by a stranger under our key's name": lambda harness: signed(harness, claims(harness), foreign_key(harness)),
+    "signed by a key nobody published": lambda harness: signed(
+        harness, claims(harness), key := foreign_key(harness), key.kid
+    ),
+    "changed after it was signed": lambda harness: _with_partner(harness.token("acme"), harness.token("globex")),
+    "unsigned": lambda harness: harness.token().rpartition(".")[0] + ".",
+    "no token at all": lambda harness: "hello",
 }
 
 
@@ -58,9 +60,9 @@ def _with_partner(token: str, other: str) -> str:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-async def test_a_token_that_is_not_good_opens_nothing(house: House, kind: str) -> None:
-    async with httpx.AsyncClient(base_url=house.stack.url("order-service"), timeout=60) as client:
-        headers = {"Authorization": f"Bearer {REFUSED[kind](house)}"}
+async def test_a_token_that_is_not_good_opens_nothing(harness: Harness, kind: str) -> None:
+    async with httpx.AsyncClient(base_url=harness.stack.url("order-service"), timeout=60) as client:
+        headers = {"Authorization": f"Bearer {REFUSED[kind](harness)}"}
         for answer in (
             await client.get("/v1/orders", headers=headers),
             await client.post("/v1/orders", json={}, headers=headers),
@@ -70,24 +72,24 @@ async def test_a_token_that_is_not_good_opens_nothing(house: House, kind: str) -
             assert answer.json()["type"].startswith("urn:crossdock:problem:")
 
 
-async def test_a_token_of_no_partner_is_known_and_may_do_nothing(house: House) -> None:
-    token = signed(house, {name: value for name, value in claims(house).items() if name != "partner"})
-    async with httpx.AsyncClient(base_url=house.stack.url("order-service"), timeout=60) as client:
+async def test_a_token_of_no_partner_is_known_and_may_do_nothing(harness: Harness) -> None:
+    token = signed(harness, {name: value for name, value in claims(harness).items() if name != "partner"})
+    async with httpx.AsyncClient(base_url=harness.stack.url("order-service"), timeout=60) as client:
         answer = await client.get("/v1/orders", headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 403, answer.text
 
 
-async def test_one_that_the_issuer_gave_over_http_opens_what_its_scope_says(house: House) -> None:
-    identifier, secret = issuer.add_partner(house.stack.home.issuer, "initech", ["orders:read"])
+async def test_token_from_the_issuer_grants_exactly_its_scopes(harness: Harness) -> None:
+    identifier, secret = issuer.add_partner(harness.stack.home.issuer, "initech", ["orders:read"])
     async with httpx.AsyncClient(timeout=60) as client:
         given = await client.post(
-            f"{house.stack.issuer_url}/oauth/token",
+            f"{harness.stack.issuer_url}/oauth/token",
             data={"grant_type": "client_credentials"},
             auth=(identifier, secret),
         )
         assert given.status_code == 200, given.text
         headers = {"Authorization": f"Bearer {given.json()['access_token']}"}
-        base = house.stack.url("order-service")
+        base = harness.stack.url("order-service")
         assert (await client.get(f"{base}/v1/orders", headers=headers)).status_code == 200
         refused = await client.post(f"{base}/v1/orders", json={}, headers=headers)
         assert refused.status_code == 403, refused.text

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from house import House, order
+from harness import Harness, order
 
 from crossdock_events.orders import OrderConfirmed, OrderPlaced
 from crossdock_events.reservations import StockReserved
@@ -11,16 +11,16 @@ from crossdock_events.stock import StockLevelChanged
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-async def test_trace_correlation_and_causation_run_through_the_whole_saga(house: House) -> None:
-    (item,) = await house.items(on_hand=10)
-    async with house.client() as client:
+async def test_trace_correlation_and_causation_cross_the_whole_saga(harness: Harness) -> None:
+    (item,) = await harness.items(on_hand=10)
+    async with harness.client() as client:
         headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
-        placed_order = await house.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1)), **headers)
-        await house.until(client, placed_order["id"], "confirmed")
+        placed_order = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1)), **headers)
+        await harness.until(client, placed_order["id"], "confirmed")
         timeline = (await client.get(placed_order["links"]["timeline"])).json()["events"]
-    placed, confirmed = await house.events(OrderPlaced, placed_order["id"])
-    (reserved,) = await house.events(StockReserved, placed_order["id"])
-    level = (await house.events(StockLevelChanged, item))[-1]
+    placed, confirmed = await harness.events(OrderPlaced, placed_order["id"])
+    (reserved,) = await harness.events(StockReserved, placed_order["id"])
+    level = (await harness.events(StockLevelChanged, item))[-1]
     assert [type(each.event) for each in (placed, confirmed, reserved)] == [OrderPlaced, OrderConfirmed, StockReserved]
 
     for each in (placed, reserved, confirmed, level):

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 import typer
 from rich.console import Console
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 GROUPS = {"crossdock.machine_commands": "This machine", "crossdock.commands": "Any installation"}
 """Entry-point groups and their headings. An entry names a function or, for commands below its name, a `typer.Typer`."""
@@ -31,7 +31,7 @@ def build(words: list[str]) -> typer.Typer:
 def main() -> None:
     try:
         build(sys.argv[1:])()
-    except Refused as refusal:
+    except CommandError as refusal:
         complain = Console(stderr=True, highlight=False, soft_wrap=True)
         if refusal.details:
             complain.print(refusal.details, style="dim", markup=False)

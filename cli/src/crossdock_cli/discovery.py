@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 if TYPE_CHECKING:  # the chassis takes seconds to import, and most commands only look at processes
     from crossdock_chassis import Service
@@ -29,7 +29,7 @@ class Installed:
     module: str
 
     def build(self, environment: Mapping[str, str]) -> "Service":
-        """As its own processes build it; nothing is connected or started. Raises Refused when it cannot be."""
+        """As its own processes build it; nothing is connected or started. Raises CommandError when it cannot be."""
         module = self._imported()
         fields = module.Settings.model_fields
         values = {name: environment[f"CROSSDOCK_{name.upper()}"] for name in ("postgres", "kafka", "issuer")}
@@ -44,7 +44,7 @@ class Installed:
         try:
             return importlib.import_module(self.module)
         except Exception as error:
-            raise Refused(f"{self.name} cannot be loaded: {error}.", traceback.format_exc(limit=-3)) from error
+            raise CommandError(f"{self.name} cannot be loaded: {error}.", traceback.format_exc(limit=-3)) from error
 
 
 @cache
@@ -55,11 +55,11 @@ def installed() -> tuple[Installed, ...]:
 
 
 def chosen(names: list[str] | None) -> list[Installed]:
-    """Those of the names, all of them for None. Raises Refused for one that is not installed."""
+    """Those of the names, all of them for None. Raises CommandError for one that is not installed."""
     found = {each.name: each for each in installed()}
     for name in names or ():
         if name not in found:
-            raise Refused(f"There is no service {name!r} here; there is: {', '.join(found) or 'none'}.")
+            raise CommandError(f"There is no service {name!r} here; there is: {', '.join(found) or 'none'}.")
     return [each for each in found.values() if names is None or each.name in names]
 
 

@@ -1,4 +1,4 @@
-class Refused(Exception):
+class CommandError(Exception):
     """Why a command cannot go on, as one sentence for the person who typed it. No command shows a traceback with it.
 
     `details`: lines of a log that say more, printed before the sentence. A failed test shows them too.

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 
 OPERATOR = "operator"
@@ -14,13 +14,13 @@ OPERATOR = "operator"
 
 @contextmanager
 def client(installation: Installation, partner: str, scopes: Sequence[str]) -> Iterator[httpx.Client]:
-    """Raises Refused when a service does not answer."""
+    """Raises CommandError when a service does not answer."""
     token = installation.tokens([partner], scopes)[partner]
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=10) as opened:
         try:
             yield opened
         except httpx.TransportError as error:
-            raise Refused(
+            raise CommandError(
                 f"{error.request.url.copy_with(path='/', query=None)} does not answer: is everything up?"
             ) from error
 
@@ -35,4 +35,4 @@ def asked(answer: httpx.Response) -> dict[str, Any]:
         said = f"{problem['title']}: {problem.get('detail', '')}" + (f" ({where})" if where else "")
     except (ValueError, KeyError, TypeError):
         said = answer.text
-    raise Refused(f"{answer.request.url.path} answered {answer.status_code}. {said}")
+    raise CommandError(f"{answer.request.url.path} answered {answer.status_code}. {said}")

@@ -10,7 +10,7 @@ from typing import Annotated, Protocol, cast
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 VARIABLE = "CROSSDOCK_INSTALLATION"
 GROUP = "crossdock.installation"
@@ -41,12 +41,12 @@ class Installation(Protocol):
 
 
 def current() -> Installation:
-    """Raises Refused when none is named and none is on this machine."""
+    """Raises CommandError when none is named and none is on this machine."""
     if file := os.environ.get(VARIABLE):
         return Addresses.read(Path(file))
     for each in entry_points(group=GROUP):
         return cast(Installation, each.load()())
-    raise Refused(f"No installation is named: set {VARIABLE} to the file with its addresses.")
+    raise CommandError(f"No installation is named: set {VARIABLE} to the file with its addresses.")
 
 
 class ServiceAddresses(BaseModel):
@@ -85,16 +85,16 @@ class Addresses(BaseModel):
 
     @classmethod
     def read(cls, file: Path) -> "Addresses":
-        """Raises Refused when the file is not there or not one of these."""
+        """Raises CommandError when the file is not there or not one of these."""
         try:
             return cls.model_validate(tomllib.loads(file.read_text()))
         except OSError as error:
-            raise Refused(f"{file} cannot be read: {error.strerror}.") from error
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         except tomllib.TOMLDecodeError as error:
-            raise Refused(f"{file} is not TOML: {error}.") from error
+            raise CommandError(f"{file} is not TOML: {error}.") from error
         except ValidationError as error:
             places = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            raise Refused(f"{file} does not describe an installation.", "\n".join(places)) from None
+            raise CommandError(f"{file} does not describe an installation.", "\n".join(places)) from None
 
     @property
     def issuer_url(self) -> str:
@@ -105,22 +105,24 @@ class Addresses(BaseModel):
 
     def dsn(self, service: str) -> str:
         if not (dsn := self._service(service).postgres):
-            raise Refused(f"The installation names no postgres for {service}.")
+            raise CommandError(f"The installation names no postgres for {service}.")
         return dsn
 
     def _service(self, name: str) -> ServiceAddresses:
         if name not in self.services:
-            raise Refused(f"The installation has no {name}; it has: {', '.join(sorted(self.services))}.")
+            raise CommandError(f"The installation has no {name}; it has: {', '.join(sorted(self.services))}.")
         return self.services[name]
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> Mapping[str, str]:
-        """From the issuer's token endpoint. Raises Refused for a partner without a client, and when it gives none."""
+        """Ask the issuer for tokens. Raise CommandError for a partner without a client, and when it gives none."""
         with httpx.Client(timeout=10) as client:
             return {partner: self._token(client, partner, scopes) for partner in partners}
 
     def _token(self, client: httpx.Client, partner: str, scopes: Sequence[str]) -> str:
         if partner not in self.clients:
-            raise Refused(f"The installation has no client for {partner}: add [clients.{partner}] with id and secret.")
+            raise CommandError(
+                f"The installation has no client for {partner}: add [clients.{partner}] with id and secret."
+            )
         own = self.clients[partner]
         try:
             metadata = client.get(f"{self.issuer_url}/.well-known/openid-configuration").raise_for_status().json()
@@ -131,7 +133,7 @@ class Addresses(BaseModel):
             )
             return str(answer.raise_for_status().json()["access_token"])
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            raise Refused(f"{self.issuer_url} gives {partner} no token: {error}.") from error
+            raise CommandError(f"{self.issuer_url} gives {partner} no token: {error}.") from error
 
     def note_replayed(self) -> None:
         return None

@@ -46,7 +46,7 @@ def loaded(clone: Path) -> ModuleType:
     return module
 
 
-def test_without_a_network_one_sentence_and_no_virtual_environment(clone: Path) -> None:
+def test_install_without_a_network_fails_and_leaves_no_venv(clone: Path) -> None:
     done = bootstrap(clone)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("The package installer is out of reach: is there a network?")
@@ -57,7 +57,7 @@ def test_an_old_python_is_refused_in_a_sentence(clone: Path, monkeypatch: pytest
     module = loaded(clone)
     monkeypatch.setattr(module.sys, "version_info", (3, 9, 18))
     monkeypatch.chdir(clone)
-    with pytest.raises(module.Refused, match=r"^Python 3\.11 or newer is needed and this is 3\.9: "):
+    with pytest.raises(module.InstallError, match=r"^Python 3\.11 or newer is needed and this is 3\.9: "):
         module.main("install")
 
 
@@ -66,7 +66,7 @@ def test_a_missing_venv_module_is_refused_in_a_sentence(clone: Path, monkeypatch
     module = loaded(clone)
     monkeypatch.chdir(clone)
     monkeypatch.setitem(sys.modules, "ensurepip", None)
-    with pytest.raises(module.Refused, match=r"install python3\.\d+-venv and run the same command again"):
+    with pytest.raises(module.InstallError, match=r"install python3\.\d+-venv and run the same command again"):
         module.install()
     assert not (clone / ".venv").exists()
 
@@ -75,13 +75,11 @@ def test_a_full_disk_is_refused_in_a_sentence(clone: Path, monkeypatch: pytest.M
     module = loaded(clone)
     monkeypatch.chdir(clone)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(module.Refused, match=r"^The Python packages need \d+ MB"):
+    with pytest.raises(module.InstallError, match=r"^The Python packages need \d+ MB"):
         module.install()
 
 
-def test_nothing_is_done_when_the_lock_is_the_same_and_something_when_it_is_not(
-    clone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_install_runs_again_only_when_the_lock_changed(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = loaded(clone)
     monkeypatch.chdir(clone)
     filled: list[bool] = []
@@ -108,10 +106,10 @@ def test_a_failed_update_keeps_the_environment_but_not_its_stamp(clone: Path, mo
     Path(module.STAMP).write_text("old")
 
     def fail() -> None:
-        raise module.Refused("no network")
+        raise module.InstallError("no network")
 
     monkeypatch.setattr(module, "_fill", fail)
-    with pytest.raises(module.Refused):
+    with pytest.raises(module.InstallError):
         module.install()
     assert Path(module.PYTHON).exists()
     assert not Path(module.STAMP).exists()

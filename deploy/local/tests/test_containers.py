@@ -15,7 +15,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.exceptions import ContainerConnectException
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST
 from crossdock_local.servers.containers import Container, ContainerPostgres, broker_settings, engine_answers, reached
@@ -63,7 +63,7 @@ def container(engine: Engine, ready: bool = True) -> Container:
     return Container("kafka", cast(DockerContainer, engine), ready=lambda: ready)
 
 
-def test_it_is_started_killed_by_name_of_the_signal_and_brought_back(engine: Engine) -> None:
+def test_container_is_started_killed_and_started_again(engine: Engine) -> None:
     kafka = container(engine)
     assert (kafka.alive, kafka.pid, kafka.memory, kafka.ready()) == (False, None, 0, False)
     kafka.start()
@@ -83,7 +83,7 @@ def test_one_that_dies_while_starting_shows_its_log(engine: Engine) -> None:
     kafka = container(engine, ready=False)
     kafka.start()
     engine.kill("SIGKILL")
-    with pytest.raises(Refused, match="container of kafka ended while it was starting") as refused:
+    with pytest.raises(CommandError, match="container of kafka ended while it was starting") as refused:
         kafka.wait_ready(5)
     assert refused.value.details == "no space left"
 
@@ -91,7 +91,7 @@ def test_one_that_dies_while_starting_shows_its_log(engine: Engine) -> None:
 def test_one_that_does_not_answer_says_how_long_it_had(engine: Engine) -> None:
     kafka = container(engine, ready=False)
     kafka.start()
-    with pytest.raises(Refused, match="was not ready within 0 s"):
+    with pytest.raises(CommandError, match="was not ready within 0 s"):
         kafka.wait_ready(0.1)
     assert kafka.alive
 
@@ -104,7 +104,7 @@ def test_one_that_was_made_but_cannot_start_is_removed(engine: Engine, monkeypat
 
     monkeypatch.setattr(engine, "start", start)
     kafka = container(engine)
-    with pytest.raises(Refused, match="did not start the container of kafka") as refused:
+    with pytest.raises(CommandError, match="did not start the container of kafka") as refused:
         kafka.start()
     assert "already allocated" in refused.value.details
     kafka.stop()
@@ -118,14 +118,14 @@ def test_one_that_was_made_but_cannot_start_is_removed(engine: Engine, monkeypat
         ContainerConnectException("Could not obtain network details"),
     ],
 )
-def test_the_one_that_clears_up_and_does_not_answer_is_told_in_a_sentence_too(
+def test_container_that_fails_to_start_reports_the_trouble(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def start() -> None:
         raise trouble
 
     monkeypatch.setattr(engine, "start", start)
-    with pytest.raises(Refused, match="did not start the container of kafka") as refused:
+    with pytest.raises(CommandError, match="did not start the container of kafka") as refused:
         container(engine).start()
     assert refused.value.details == f"{type(trouble).__name__}: {trouble}"
 
@@ -133,7 +133,7 @@ def test_the_one_that_clears_up_and_does_not_answer_is_told_in_a_sentence_too(
 def test_without_an_engine_it_is_said_where_one_was_looked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no socket of Docker's client stays open: the warning of that would be an error here."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
-    with pytest.raises(Refused, match=f"^No Docker engine answers at unix://{home}/docker.sock; "):
+    with pytest.raises(CommandError, match=f"^No Docker engine answers at unix://{home}/docker.sock; "):
         ContainerPostgres(Home(home), 1)
     gc.collect()
 
@@ -195,7 +195,7 @@ def test_a_port_is_published_no_further_than_to_where_it_is_used(
     assert reached(client(host, networks)) == where
 
 
-def test_the_broker_is_set_like_the_local_one_but_for_where_it_listens() -> None:
+def test_container_broker_settings_differ_only_in_addresses() -> None:
     there = broker_settings("127.0.0.1:12345")
     here = dict(
         line.split("=", 1) for line in SETTINGS.format(host=HOST, port=9092, controller=9093, data="").splitlines()

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.waiting import wait_until
 from crossdock_local.layout import Home
 from crossdock_local.ports import FREE_RANGE, HOST, Ports, is_free, require_free
@@ -40,7 +40,7 @@ def make(home: Path) -> Iterator[Make]:
         process.kill()
 
 
-def test_a_process_starts_in_a_session_of_its_own_and_stops_when_asked(make: Make, home: Path) -> None:
+def test_process_starts_in_its_own_session_and_stops(make: Make, home: Path) -> None:
     process = make(IDLE)
     process.start()
     process.wait_ready(10)
@@ -53,7 +53,7 @@ def test_a_process_starts_in_a_session_of_its_own_and_stops_when_asked(make: Mak
     assert not list((home / "run").glob("worker*"))
 
 
-def test_another_command_over_the_same_folder_finds_it_and_does_not_start_it_twice(make: Make) -> None:
+def test_second_start_in_the_same_folder_finds_the_process(make: Make) -> None:
     first = make(IDLE)
     first.start()
     first.wait_ready(10)
@@ -103,7 +103,9 @@ def test_a_foreign_process_that_got_the_pid_is_never_signalled(make: Make, home:
 def test_a_crash_while_starting_shows_the_end_of_the_log(make: Make) -> None:
     process = make(CRASH)
     process.start()
-    with pytest.raises(Refused, match=r"^worker stopped while starting; its whole log is .*worker\.log\.") as refused:
+    with pytest.raises(
+        CommandError, match=r"^worker stopped while starting; its whole log is .*worker\.log\."
+    ) as refused:
         process.wait_ready(10)
     assert refused.value.details == "opening the books\nno ink left"
 
@@ -119,11 +121,11 @@ def test_only_what_was_logged_since_this_start_is_shown(make: Make) -> None:
 def test_one_that_hangs_is_named_with_the_time_it_was_given(make: Make) -> None:
     process = make("import signal; signal.pause()")
     process.start()
-    with pytest.raises(Refused, match=r"worker was not ready within 0 s"):
+    with pytest.raises(CommandError, match=r"worker was not ready within 0 s"):
         process.wait_ready(0.2)
 
 
-def test_free_ports_stay_the_same_for_a_folder_and_below_the_range_of_outgoing_connections(home: Path) -> None:
+def test_free_ports_are_kept_and_below_the_ephemeral_range(home: Path) -> None:
     ports = Ports.free().kept_in(home / "ports.json")
     drawn = {name: ports.of(name) for name in ("kafka", "postgres", "order-service")}
     assert len(set(drawn.values())) == 3
@@ -139,7 +141,7 @@ def test_fixed_ports_are_the_documented_ones_and_a_service_s_own(home: Path) -> 
     assert Ports.fixed().kept_in(home / "ports.json").of("order-service") == 8410
     ports.forget()
     assert ports.of("order-service", lambda: 9410) == 9410
-    with pytest.raises(Refused):
+    with pytest.raises(CommandError):
         ports.of("nothing")
 
 
@@ -147,5 +149,5 @@ def test_a_taken_port_is_named_in_a_sentence() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         assert not is_free(port)
-        with pytest.raises(Refused, match=rf"^Port {port}, needed for kafka, is taken by another program"):
+        with pytest.raises(CommandError, match=rf"^Port {port}, needed for kafka, is taken by another program"):
             require_free([("kafka", port)])

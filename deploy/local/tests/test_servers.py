@@ -15,11 +15,12 @@ import asyncpg
 import psutil
 import pytest
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
+from crossdock_events import TopicSpec
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.servers import Servers, engine_for_tests, together
-from crossdock_local.servers.kafka import Kafka, TopicSpec
+from crossdock_local.servers.kafka import Kafka
 from crossdock_local.servers.postgres import Postgres, database_in
 
 ISOLATED = (asyncpg.exceptions.InsufficientPrivilegeError, asyncpg.exceptions.InvalidAuthorizationSpecificationError)
@@ -127,7 +128,7 @@ def test_up_finds_what_runs_and_a_second_object_too(up: Servers) -> None:
 def test_a_taken_port_is_a_sentence_and_nothing_is_left(home: Path) -> None:
     servers = Servers(home, Ports.free(), kafka=False)
     with socket.create_server((HOST, servers.ports.of("postgres"))):
-        with pytest.raises(Refused, match=r"^Port \d+, needed for postgres, is taken by another program"):
+        with pytest.raises(CommandError, match=r"^Port \d+, needed for postgres, is taken by another program"):
             servers.up()
         assert not (home / "postgres").exists()
     assert not servers.postgres.alive
@@ -138,33 +139,33 @@ def test_a_port_taken_at_the_last_moment_is_the_same_sentence(home: Path) -> Non
     server.prepare()
     with socket.create_server((HOST, server.port)):
         server.process.start()
-        with pytest.raises(Refused, match=r"needed for postgres, is taken by another program"):
+        with pytest.raises(CommandError, match=r"needed for postgres, is taken by another program"):
             server.wait_ready()
     server.process.stop()
 
 
 def test_a_failing_broker_takes_the_database_down_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Kafka) -> None:
-        raise Refused("Kafka does not want to.")
+        raise CommandError("Kafka does not want to.")
 
     monkeypatch.setattr(Kafka, "wait_ready", broken)
     servers = Servers(home, Ports.free())
-    with pytest.raises(Refused, match="does not want to"):
+    with pytest.raises(CommandError, match="does not want to"):
         servers.up()
     assert [handle.alive for handle in servers.handles] == [False, False]
 
 
-def test_another_server_behind_the_port_is_noticed_before_anything_is_created(home: Path, up: Servers) -> None:
+def test_foreign_postgres_on_the_port_is_refused(home: Path, up: Servers) -> None:
     """Somebody's copy of this folder runs on the port that this one was told to use."""
     postgres = Postgres(Home(home), up.ports.of("postgres"))
     postgres.prepare()
-    with pytest.raises(Refused, match="is answered by a PostgreSQL that is not the one in"):
+    with pytest.raises(CommandError, match="is answered by a PostgreSQL that is not the one in"):
         asyncio.run(postgres.require_ours())
 
 
 def test_a_data_folder_is_made_whole_or_not_at_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossdock_local.servers.postgres.OPTIONS", ("--no-such-option",))
-    with pytest.raises(Refused, match="data folder could not be made") as refused:
+    with pytest.raises(CommandError, match="data folder could not be made") as refused:
         Postgres(Home(home), 1).prepare()
     assert "no-such-option" in refused.value.details
     assert not any(each.name.startswith("postgres") for each in home.iterdir())
@@ -172,7 +173,7 @@ def test_a_data_folder_is_made_whole_or_not_at_all(home: Path, monkeypatch: pyte
 
 def test_a_full_disk_is_told_before_it_is_filled(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossdock_local.layout.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(Refused, match=r"PostgreSQL needs 200 MB and the disk of .* has 0 MB left"):
+    with pytest.raises(CommandError, match=r"PostgreSQL needs 200 MB and the disk of .* has 0 MB left"):
         Servers(home, Ports.free(), kafka=False).up()
     assert not (home / "postgres").exists()
 
@@ -189,22 +190,22 @@ def test_ones_own_servers_are_used_and_left_alone(home: Path, up: Servers) -> No
         assert guest.handles == []
         assert asyncio.run(ask(guest.database("guest_service"), "SELECT current_user")) == "guest_service"
         assert guest.topics.cluster_id() == up.topics.cluster_id()
-        with pytest.raises(Refused, match="CROSSDOCK_POSTGRES"):
+        with pytest.raises(CommandError, match="CROSSDOCK_POSTGRES"):
             _ = guest.postgres
     assert all(handle.alive for handle in up.handles)
 
 
-def test_a_role_that_somebody_made_on_their_own_server_is_not_taken_over(home: Path, up: Servers) -> None:
+def test_existing_role_on_a_foreign_server_is_not_taken_over(home: Path, up: Servers) -> None:
     theirs = up.database("theirs")
     guest = Servers(home, Ports.free(), own_postgres=up.databases.admin_dsn, own_kafka=up.bootstrap)
-    with pytest.raises(Refused, match="has a role theirs already"):
+    with pytest.raises(CommandError, match="has a role theirs already"):
         guest.database("theirs")
     assert asyncio.run(ask(theirs, "SELECT 1")) == 1
 
 
 def test_a_broker_can_be_asked_for_only_when_it_was(home: Path) -> None:
     servers = Servers(home, Ports.free(), kafka=False)
-    with pytest.raises(Refused, match="without Kafka"):
+    with pytest.raises(CommandError, match="without Kafka"):
         _ = servers.topics
 
 
@@ -233,7 +234,7 @@ def test_the_switch_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSDOCK_TEST_SERVERS", "local")
     assert engine_for_tests() == "local"
     monkeypatch.setenv("CROSSDOCK_TEST_SERVERS", "cloud")
-    with pytest.raises(Refused, match="local or containers"):
+    with pytest.raises(CommandError, match="local or containers"):
         engine_for_tests()
     monkeypatch.delenv("CROSSDOCK_TEST_SERVERS")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")

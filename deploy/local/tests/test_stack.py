@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from crossdock_cli import discovery
-from crossdock_cli.errors import Refused
+from crossdock_cli.discovery import Installed
+from crossdock_cli.errors import CommandError
 from crossdock_local.ports import HOST, Ports
-from crossdock_local.services import Installed
 from crossdock_local.stack import Stack
 
 SERVICE = """
     import types
+
+    from crossdock_events import TopicSpec
 
     class Settings:
         model_fields = dict.fromkeys(["postgres", "kafka", "issuer"])
@@ -29,7 +31,7 @@ SERVICE = """
             assert set(values) == {"postgres", "kafka", "issuer"}
 
     def build(settings):
-        return types.SimpleNamespace(dead_letter_topics=lambda: ["crossdock.orders.v1.toy-service.dlq"])
+        return types.SimpleNamespace(dead_letter_specs=lambda: [TopicSpec("crossdock.orders.v1.toy-service.dlq", 1)])
 """
 MAIN = """
     import asyncio, http.server, os, pathlib, signal, sys
@@ -79,7 +81,7 @@ def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def test_everything_comes_up_is_found_again_dies_comes_back_and_goes_down(toy: None, home: Path) -> None:
+def test_stack_starts_is_found_again_recovers_and_stops(toy: None, home: Path) -> None:
     with Stack(home / "s", Ports.free(), environment={"CROSSDOCK_GREETING": "hello"}) as stack:
         assert stack.running
         names = ["postgres", "kafka", "issuer", "toy-service.api", "toy-service.worker"]
@@ -148,7 +150,7 @@ def test_tokens_are_the_issuer_s_and_unknown_scopes_are_refused(toy: None, home:
     token = stack.token("acme", ["orders:write", "orders:read"])
     assert token.count(".") == 2
     assert set(stack.tokens(["a", "b"], ["ops"])) == {"a", "b"}
-    with pytest.raises(Refused, match="No such scope: orders:eat"):
+    with pytest.raises(CommandError, match="No such scope: orders:eat"):
         stack.token("acme", ["orders:eat"])
 
 
@@ -162,7 +164,7 @@ def test_tokens_are_the_issuer_s_and_unknown_scopes_are_refused(toy: None, home:
 def test_a_service_that_fails_leaves_nothing_running(toy: None, home: Path, role: str, sentence: str) -> None:
     stack = Stack(home / "s", Ports.free())
     stack.home.root.joinpath(f"break-{role}").touch()
-    with pytest.raises(Refused, match=sentence) as refused:
+    with pytest.raises(CommandError, match=sentence) as refused:
         stack.up()
     assert refused.value.details == f"{role} cannot go on"
     assert not any(handle.alive for handle in stack.handles())
@@ -172,7 +174,7 @@ def test_what_ran_before_a_failed_start_keeps_running(toy: None, home: Path) -> 
     with Stack(home / "s", Ports.free()) as stack:
         stack.process("toy-service.api").stop()
         stack.home.root.joinpath("break-api").touch()
-        with pytest.raises(Refused, match=r"toy-service\.api stopped while starting"):
+        with pytest.raises(CommandError, match=r"toy-service\.api stopped while starting"):
             stack.up()
         alive = {handle.name for handle in stack.handles() if handle.alive}
         assert alive == {"postgres", "kafka", "issuer", "toy-service.worker"}
@@ -181,7 +183,7 @@ def test_what_ran_before_a_failed_start_keeps_running(toy: None, home: Path) -> 
 def test_a_service_that_cannot_be_built_is_named(toy: None, home: Path) -> None:
     (home / "code" / "toy_service" / "service.py").write_text("import no_such_module\n")
     stack = Stack(home / "s", Ports.free())
-    with pytest.raises(Refused, match=r"^toy-service cannot be loaded: No module named 'no_such_module'"):
+    with pytest.raises(CommandError, match=r"^toy-service cannot be loaded: No module named 'no_such_module'"):
         stack.up()
     assert not any(handle.alive for handle in stack.handles())
 
@@ -191,7 +193,9 @@ def test_any_taken_port_is_told_before_anything_is_made(toy: None, home: Path, n
     stack = Stack(home / "s", Ports.free())
     with (
         socket.create_server((HOST, stack.ports.of(name))),
-        pytest.raises(Refused, match=rf"^Port {stack.ports.of(name)}, needed for \S+, is taken by another program"),
+        pytest.raises(
+            CommandError, match=rf"^Port {stack.ports.of(name)}, needed for \S+, is taken by another program"
+        ),
     ):
         stack.up()
     assert not (home / "s" / "postgres").exists()
@@ -209,15 +213,15 @@ def test_the_servers_alone_are_enough_for_some(toy: None, home: Path) -> None:
 
 def test_two_commands_at_once_do_not_mix(toy: None, home: Path) -> None:
     stack = Stack(home / "s", Ports.free())
-    with stack._alone(), pytest.raises(Refused, match="Another crossdock command"):
+    with stack._alone(), pytest.raises(CommandError, match="Another crossdock command"):
         Stack(home / "s", Ports.free()).up()
 
 
 def test_names_that_do_not_exist_are_refused_with_those_that_do(toy: None, home: Path) -> None:
     stack = Stack(home / "s", Ports.free())
-    with pytest.raises(Refused, match=r"toy-service\.worker"):
+    with pytest.raises(CommandError, match=r"toy-service\.worker"):
         stack.process("toy-service.wroker")
-    with pytest.raises(Refused, match="there is: toy-service"):
+    with pytest.raises(CommandError, match="there is: toy-service"):
         stack.url("order-service")
 
 

@@ -3,11 +3,11 @@
 import math
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from crossdock_chassis import Circuit, Effect, Retry, Schedule, perform
-from crossdock_chassis.effects import breaker
 from crossdock_chassis.effects.breaker import Breakers
 from crossdock_chassis.effects.performer import MAX_RETRY_AFTER_SECONDS, retry_after
 
@@ -43,7 +43,7 @@ def test_an_exception_of_another_library_may_carry_any_hint() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"first": 0}, {"first": 9, "longest": 1}, {"max_attempts": 0}, {"max_age": 0}])
-def test_a_schedule_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+def test_a_schedule_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not a retry schedule"):
         Schedule(**wrong)
 
@@ -52,7 +52,7 @@ def test_a_schedule_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     "wrong",
     [{"deadline": 0}, {"deadline": 301}, {"target_concurrency": 0}, {"target_concurrency": 9, "concurrency": 8}],
 )
-def test_a_performer_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
+def test_a_performer_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="mail: "):
         perform("mail", do, **wrong)
     with pytest.raises(ValueError, match="kind"):
@@ -64,7 +64,7 @@ def test_a_performer_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(breaker.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr("crossdock_chassis.effects.breaker.time.monotonic", lambda: clock.now)
     return clock
 
 

@@ -16,7 +16,7 @@ from crossdock_chassis.database.unit import OutcomeUnknown
 from crossdock_chassis.http import front_door
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.auth import requires
-from crossdock_chassis.http.conventions import accepts, answer, cause
+from crossdock_chassis.http.conventions import accepts, cause, json_response
 from crossdock_chassis.http.hot_route import HotRoute, JsonBody
 from crossdock_chassis.http.request import Caller, describe
 from crossdock_chassis.problems import INVALID, Problem, Refusal
@@ -86,7 +86,7 @@ def application() -> Api:
             raise error
         if body.reference == "model":
             Line(item="", quantity=0)
-        return answer(Seen(reference=body.reference), 201, location="/v1/hot/1")
+        return json_response(Seen(reference=body.reference), 201, location="/v1/hot/1")
 
     @cold.get("/raise/{name}")
     async def get_raise(name: str) -> Seen:
@@ -424,7 +424,7 @@ async def test_half_an_answer_is_not_passed_off_as_a_whole_one(client: httpx.Asy
 # --- bodies that routes read themselves
 
 
-async def test_many_lines_are_parsed_and_described_like_bodies_of_their_own(client: httpx.AsyncClient) -> None:
+async def test_ndjson_lines_are_validated_like_single_bodies(client: httpx.AsyncClient) -> None:
     wrong = [b'{"reference": "a", "reference": "b"}', json.dumps(order(lines=[{"item": "x", "quantity": 0}])).encode()]
     content = b"\n".join([json.dumps(order()).encode(), *wrong])
     answered = await client.post("/v1/lines", content=content, headers={"Content-Type": "application/x-ndjson"})
@@ -476,7 +476,7 @@ async def test_the_cause_is_what_the_caller_says_it_is(client: httpx.AsyncClient
 # --- the OpenAPI
 
 
-async def test_the_openapi_shows_scopes_problems_and_hot_routes_like_any_other(client: httpx.AsyncClient) -> None:
+async def test_openapi_shows_scopes_problems_and_hot_routes(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     for path in ("/v1/hot", "/v1/cold"):

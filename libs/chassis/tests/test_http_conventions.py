@@ -24,8 +24,8 @@ from crossdock_chassis.http.conventions import (
     PageCursor,
     PageLimit,
     Wait,
-    answer,
     etag,
+    json_response,
 )
 from crossdock_chassis.http.hot_route import HotRoute
 from crossdock_chassis.http.request import Caller
@@ -59,7 +59,7 @@ def application() -> Api:
         claim = Claim(
             partner=request.partner, route=request.route, key=request.key, fingerprint=request.fingerprint.hex()
         )
-        return answer(claim, replayed=True)
+        return json_response(claim, replayed=True)
 
     @hot.post("/things", response_model=Claim)
     async def post_thing(body: Thing, key: IdempotencyKey, caller: Writer) -> Response:
@@ -72,7 +72,7 @@ def application() -> Api:
     @cold.put("/things/{version}")
     async def put_thing(version: int, match: IfMatch, required: bool = False) -> Response:
         match.check(version, required=required)
-        return answer(Thing(name="x"), etag=etag(version + 1))
+        return json_response(Thing(name="x"), etag=etag(version + 1))
 
     @cold.get("/wait")
     async def get_wait(wait: Wait) -> float:
@@ -109,7 +109,7 @@ async def test_a_key_is_the_partners_and_the_routes(client: httpx.AsyncClient) -
     assert changed["route"] == "POST /v1/things/{thing}:change"
 
 
-async def test_the_fingerprint_is_of_what_was_meant_not_of_how_it_was_written(client: httpx.AsyncClient) -> None:
+async def test_fingerprint_ignores_how_the_body_was_written(client: httpx.AsyncClient) -> None:
     first = await claim(client)
     assert await claim(client, size=1) == first, "a default written out is the same request"
     raw = b'{ "size":1,\n "name":"\\u0070en" }'

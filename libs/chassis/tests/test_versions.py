@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from crossdock_chassis import on
-from crossdock_chassis.messaging.inbox import Intake, Record
+from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_events import Catalogue, Cause, Envelope, Event, Message, Topic
 
@@ -40,12 +40,12 @@ def record(ce_type: str) -> Record:
     return Record(Message(message.topic, message.key, message.value, headers), 0, 0, 0.0)
 
 
-def test_an_old_version_of_what_is_subscribed_to_is_read_and_a_newer_one_stops_the_partition() -> None:
-    intake = Intake(SUBSCRIPTION)
-    assert intake.refuses(record("crossdock.ParcelWeighed.v1")) is None
-    assert intake.refuses(record("crossdock.ParcelWeighed.v3")) is not None
-    assert intake.refuses(record("crossdock.ParcelLost.v9")) is None
-    items, malformed = intake._decode([record("crossdock.ParcelWeighed.v1")])
+def test_older_event_version_is_read_and_newer_one_refused() -> None:
+    inbox = Inbox(SUBSCRIPTION)
+    assert inbox.refuses(record("crossdock.ParcelWeighed.v1")) is None
+    assert inbox.refuses(record("crossdock.ParcelWeighed.v3")) is not None
+    assert inbox.refuses(record("crossdock.ParcelLost.v9")) is None
+    items, malformed = inbox._decode([record("crossdock.ParcelWeighed.v1")])
     assert malformed == [] and [item.envelope.event for item in items] == [
         ParcelWeighed(parcel_id=UUID(int=1), grams=2000)
     ]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from warehouse import House, placed, sent
+from warehouse import Warehouse, placed, sent
 
 from crossdock_events.orders import OrderPlaced
 from inventory_service.reservations import store as reservations
@@ -11,24 +11,24 @@ from inventory_service.reservations.reserve import reserve
 from inventory_service.stock import store as stocks
 
 
-async def trips(house: House, *orders: OrderPlaced) -> int:
+async def trips(warehouse: Warehouse, *orders: OrderPlaced) -> int:
     asked: list[str] = []
-    async with house.database.unit() as unit:
+    async with warehouse.database.unit() as unit:
         with unit.sql.query_logger(lambda each: asked.append(each.query)):
             await reserve(unit, [sent(order) for order in orders])
     return len(asked)
 
 
-async def test_a_batch_asks_four_times_however_many_orders_it_has(house: House) -> None:
-    await house.open("a", "b")
-    await house.receive_all([("a", 100), ("b", 100)])
-    await trips(house, placed(("a", 1)))  # the driver asks for types that this connection has not met
-    assert await trips(house, placed(("a", 1))) == 4
-    assert await trips(house, *(placed(("a", 1), ("b", 2)) for _ in range(20))) == 4
-    assert await trips(house, placed(("a", 1000))) == 5  # and says that it waits
-    assert await trips(house, placed(("a", 1), priority=6)) == 5  # and asks how many wait before it
-    assert await trips(house, placed(("b", 1))) == 4
-    await house.check()
+async def test_batch_of_any_size_takes_four_round_trips(warehouse: Warehouse) -> None:
+    await warehouse.open("a", "b")
+    await warehouse.receive_all([("a", 100), ("b", 100)])
+    await trips(warehouse, placed(("a", 1)))  # the driver asks for types that this connection has not met
+    assert await trips(warehouse, placed(("a", 1))) == 4
+    assert await trips(warehouse, *(placed(("a", 1), ("b", 2)) for _ in range(20))) == 4
+    assert await trips(warehouse, placed(("a", 1000))) == 5  # and says that it waits
+    assert await trips(warehouse, placed(("a", 1), priority=6)) == 5  # and asks how many wait before it
+    assert await trips(warehouse, placed(("b", 1))) == 4
+    await warehouse.check()
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ async def test_a_batch_asks_four_times_however_many_orders_it_has(house: House) 
         reservations.HOLD_MORE,
     ],
 )
-async def test_a_plan_made_while_the_tables_are_empty_goes_by_their_keys(house: House, statement: str) -> None:
+async def test_plan_made_on_empty_tables_uses_indexes(warehouse: Warehouse, statement: str) -> None:
     """A connection may keep its plan until the tables are looked at again, and millions of rows come in meanwhile."""
     values = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", statement))))
-    async with house.database.unit() as unit:
+    async with warehouse.database.unit() as unit:
         await unit.sql.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         await unit.sql.execute(f"PREPARE made_early AS {statement}")
         plan = [row[0] for row in await unit.sql.fetch(f"EXPLAIN (COSTS OFF) EXECUTE made_early({values})")]

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from crossdock_cli import installation
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
 from crossdock_cli.waiting import wait_until
 
@@ -41,12 +41,12 @@ def _read(file: Path) -> Any:
     try:
         return json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
     except (OSError, ValueError) as error:
-        raise Refused(f"{file} is no order: {error}") from error
+        raise CommandError(f"{file} is no order: {error}") from error
 
 
 def _sample(opened: httpx.Client, inventory: str) -> dict[str, Any]:
     items = asked(opened.get(f"{inventory}/v1/items"))["items"]
     if not items:
-        raise Refused("There are no items yet: replay the trading day (crossdock replay) or register some.")
+        raise CommandError("There are no items yet: replay the trading day (crossdock replay) or register some.")
     line = {"line_id": "1", "item_id": items[0]["item_id"], "quantity": 1, "unit_price": "9.99"}
     return {"reference": f"TRY-{uuid4().hex[:8]}", "currency": "USD", "lines": [line], "total": "9.99"}

@@ -5,7 +5,7 @@ import typer
 from rich.console import Console
 
 from crossdock_cli import installation
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.http import OPERATOR, asked, client
 
 
@@ -21,7 +21,7 @@ def receive(
         if location is None:
             places = asked(opened.get(f"{base}/v1/locations"))["items"]
             if not places:
-                raise Refused("There is no location to receive at: register one with POST /v1/locations.")
+                raise CommandError("There is no location to receive at: register one with POST /v1/locations.")
             location = str(places[0]["location_id"])
         line = {"item_id": item, "quantity": quantity}
         body = {"reference": f"receive-{uuid4().hex[:12]}", "location_id": location, "lines": [line]}

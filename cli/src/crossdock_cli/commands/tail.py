@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from crossdock_cli import installation
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_events import CATALOGUE, Envelope, Malformed, Message
 
 
@@ -25,7 +25,7 @@ def tail(
     if topic is not None:
         wanted = [each for each in topics if topic in (each, each.removeprefix("crossdock.").rpartition(".")[0])]
         if not wanted:
-            raise Refused(f"There is no topic {topic!r}; there is: {', '.join(topics)}.")
+            raise CommandError(f"There is no topic {topic!r}; there is: {', '.join(topics)}.")
         topics = wanted
     with suppress(KeyboardInterrupt):
         asyncio.run(_tail(installation.current().kafka, Console(highlight=False), topics, beginning))
@@ -41,7 +41,7 @@ async def _tail(bootstrap: str, console: Console, topics: list[str], beginning: 
         await consumer.start()
     except KafkaError as error:
         await consumer.stop()
-        raise Refused(f"Kafka at {bootstrap} does not answer: is everything up?") from error
+        raise CommandError(f"Kafka at {bootstrap} does not answer: is everything up?") from error
     try:
         console.print(f"[dim]listening to {', '.join(topics)}; Ctrl-C ends it[/dim]")
         async for record in consumer:

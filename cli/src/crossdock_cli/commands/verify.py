@@ -2,7 +2,7 @@ from rich.console import Console
 
 from crossdock_cli import installation
 from crossdock_cli import verify as checker
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 
 def verify() -> None:
@@ -10,4 +10,4 @@ def verify() -> None:
     report = checker.verify(installation.current())
     Console(highlight=False).print(str(report))
     if not report.clean:
-        raise Refused("The books do not balance: the differences are above.")
+        raise CommandError("The books do not balance: the differences are above.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.replay.posting import problem_of
 from crossdock_cli.replay.waiting import Backorder
 
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.1
 
 
 class Stock:
-    """The stock side of a stack, as somebody who may read it sees it. Raises Refused with what was said instead."""
+    """The stock side of an installation. Its methods raise CommandError with the problem that was answered."""
 
     def __init__(self, client: httpx.AsyncClient, url: str, token: str) -> None:
         self._client, self._url, self._headers = client, url, {"Authorization": f"Bearer {token}"}
@@ -62,5 +62,5 @@ class Stock:
     async def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
         answer = await self._client.get(self._url + path, params=list(query), headers=self._headers)
         if not answer.is_success:
-            raise Refused(f"inventory-service refused {path}: {problem_of(answer)}")
+            raise CommandError(f"inventory-service refused {path}: {problem_of(answer)}")
         return answer.json()

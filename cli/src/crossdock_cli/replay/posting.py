@@ -17,7 +17,7 @@ ANSWER_SECONDS = 60.0
 """How long one order is asked for again while the service sheds load or is away."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
-MOST_FIELDS = 3
+MAX_FIELDS = 3
 AGAIN = frozenset({409, 425, 429, 502, 503, 504})
 """409 only with Retry-After: then the same key is in flight, for the answer to an earlier try was lost."""
 
@@ -128,7 +128,7 @@ def problem_of(answer: httpx.Response) -> str:
         fields = [
             " ".join(str(value) for name, value in error.items() if name != "code")
             for error in problem.get("errors", [])
-        ][:MOST_FIELDS]
+        ][:MAX_FIELDS]
         said = " · ".join(str(part) for part in (problem.get("type"), problem.get("detail"), *fields) if part)
     except (ValueError, AttributeError):
         said = answer.text[:200]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.replay.data import Day
 from crossdock_cli.replay.orders import Order
 from crossdock_cli.replay.posting import problem_of
@@ -16,7 +16,7 @@ from crossdock_cli.replay.stock import items_csv, locations_csv, opening, openin
 IMPORT_SECONDS = 60.0
 KNOWN_SECONDS = 60.0
 POLL_SECONDS = 0.1
-MOST_LINES = 500
+MAX_LINES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Registered:
 async def register(
     client: httpx.AsyncClient, inventory: str, token: str, day: Day, orders: Sequence[Order]
 ) -> Registered:
-    """Everything has a name of its own, so a second time changes nothing. Raises Refused with what was said instead."""
+    """Register all that the day needs. A second time changes nothing. Raise CommandError when a service refuses."""
     products = sorted({int(item) for order in orders for item in order.items})
     stock = list(opening(products, day.sold_before))
     created: dict[str, int] = {}
@@ -48,7 +48,7 @@ async def register(
             timeout=IMPORT_SECONDS,
         )
         if not answer.is_success:
-            raise Refused(f"inventory-service did not take the {kind} of the trading day: {problem_of(answer)}")
+            raise CommandError(f"inventory-service did not take the {kind} of the trading day: {problem_of(answer)}")
         created[kind] = answer.json()["created"]
     stocked = len(products) if created["opening-stock"] == len(stock) else 0
     return Registered(len(products), created["items"], stocked)
@@ -59,7 +59,7 @@ async def wait_until_known(
 ) -> None:
     """Until order-service has heard of every item: it learns of them from the topic, after inventory-service.
 
-    Asks with orders that are validated and not stored. Raises Refused when it takes too long.
+    Asks with orders that are validated and not stored. Raises CommandError when it takes too long.
     """
     items = sorted({item for order in orders for item in order.items})
     token = tokens[orders[0].partner]
@@ -72,13 +72,13 @@ async def wait_until_known(
             if answer.is_success:
                 break
             if time.perf_counter() > deadline:
-                raise Refused(f"order-service does not know the day's items after a minute: {problem_of(answer)}")
+                raise CommandError(f"order-service does not know the day's items after a minute: {problem_of(answer)}")
             await asyncio.sleep(POLL_SECONDS)
 
 
 def _probes(items: Sequence[str]) -> Iterator[dict[str, object]]:
-    for start in range(0, len(items), MOST_LINES):
-        part = items[start : start + MOST_LINES]
+    for start in range(0, len(items), MAX_LINES):
+        part = items[start : start + MAX_LINES]
         lines = [
             {"line_id": str(number), "item_id": item, "quantity": 1, "unit_price": "1.00"}
             for number, item in enumerate(part, start=1)

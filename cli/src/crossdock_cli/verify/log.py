@@ -1,18 +1,19 @@
 """The Kafka log from offset 0: what every consumer could see."""
 
 import asyncio
+import json
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from crossdock_cli.errors import Refused
-from crossdock_events import CATALOGUE, Envelope, Message, Unknown
+from crossdock_cli.errors import CommandError
+from crossdock_events import CATALOGUE, Envelope, Event, Message, Unknown
 
 Place: TypeAlias = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -49,6 +50,11 @@ class Entry(NamedTuple):
         return f"{what} of {key} ({self.topic}/{self.partition}/{self.offset})"
 
     @property
+    def data(self) -> Mapping[str, Any]:
+        data: Mapping[str, Any] = json.loads(self.value)
+        return data
+
+    @property
     def message(self) -> Message:
         return Message(self.topic, self.key, self.value, dict(self.headers))
 
@@ -83,6 +89,10 @@ class Log:
                 keys[entry.key.decode("utf-8", "backslashreplace")].append(entry)
         return keys
 
+    def events(self, of: type[Event]) -> Mapping[str, Sequence[Entry]]:
+        """Return `by_key` of the topic of that class, as a service's checks ask for it."""
+        return self.by_key(of.topic.name)
+
 
 class Reader:
     """One consumer without a group: looking leaves no trace on the broker."""
@@ -104,7 +114,7 @@ class Reader:
             await asyncio.wait_for(self._consumer.start(), ANSWER_SECONDS)
         except (KafkaError, OSError, TimeoutError) as error:
             await self._stop()
-            raise Refused(f"Kafka at {self._bootstrap} does not answer: is everything up?") from error
+            raise CommandError(f"Kafka at {self._bootstrap} does not answer: is everything up?") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -117,9 +127,9 @@ class Reader:
             return
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Raises Refused for a topic that does not exist."""
+        """Raises CommandError for a topic that does not exist."""
         if missing := [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]:
-            raise Refused(f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}: is everything up?")
+            raise CommandError(f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}: is everything up?")
         partitions = [TopicPartition(t, p) for t in self._topics for p in self._consumer.partitions_for_topic(t) or ()]
         ends: Mapping[TopicPartition, int] = await asyncio.wait_for(
             self._consumer.end_offsets(partitions), ANSWER_SECONDS
@@ -127,7 +137,7 @@ class Reader:
         return dict(ends)
 
     async def read(self, ends: Mapping[TopicPartition, int]) -> Log:
-        """From the beginning to these ends. Raises Refused when Kafka does not give them in time."""
+        """From the beginning to these ends. Raises CommandError when Kafka does not give them in time."""
         found: dict[TopicPartition, list[Entry]] = {tp: [] for tp in ends}
         missing = {tp for tp, end in ends.items() if end > 0}
         await self._consumer.seek_to_beginning(*ends)
@@ -140,7 +150,7 @@ class Reader:
                 if await self._consumer.position(tp) >= ends[tp]:
                     missing.discard(tp)
             if missing and time.monotonic() > deadline:
-                raise Refused(f"Kafka did not give all of {len(missing)} partitions within {READ_SECONDS:.0f} s.")
+                raise CommandError(f"Kafka did not give all of {len(missing)} partitions within {READ_SECONDS:.0f} s.")
         topics: dict[str, list[Entry]] = {topic: [] for topic in self._topics}
         for tp in sorted(found):
             topics[tp.topic] += found[tp]

@@ -47,7 +47,7 @@ NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 SCOPES: Final = ("orders:read", "orders:write", "stock:read", "stock:write", "ops")
 ALGORITHM: Final = "RS256"
 LIFETIME: Final = 3600  # seconds
-LARGEST_FORM: Final = 16 * 1024
+MAX_FORM_BYTES: Final = 16 * 1024
 _SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
 
 
@@ -132,7 +132,7 @@ class Clients:
             self._stamp = stamp
 
 
-class Refused(Exception):
+class OAuthError(Exception):
     """RFC 6749, section 5.2."""
 
     def __init__(self, error: str, description: str, status: int = 400, *, basic: bool = False) -> None:
@@ -184,15 +184,15 @@ def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
         form = await _form(request)
         if (grant := form.get("grant_type")) != "client_credentials":
             if grant is None:
-                raise Refused("invalid_request", "grant_type is missing")
-            raise Refused("unsupported_grant_type", "only client_credentials")
+                raise OAuthError("invalid_request", "grant_type is missing")
+            raise OAuthError("unsupported_grant_type", "only client_credentials")
         client_id, secret, basic = _credentials(request, form)
         client = await clients.authenticate(client_id, secret)
         if client is None:
-            raise Refused("invalid_client", "unknown client or wrong secret", 401, basic=basic)
+            raise OAuthError("invalid_client", "unknown client or wrong secret", 401, basic=basic)
         scopes = tuple(dict.fromkeys(form["scope"].split())) if form.get("scope") else client.scopes
         if beyond := [scope for scope in scopes if scope not in client.scopes]:
-            raise Refused("invalid_scope", f"not granted to this client: {' '.join(beyond)[:200]}")
+            raise OAuthError("invalid_scope", f"not granted to this client: {' '.join(beyond)[:200]}")
         access = access_token(key, issuer, audience, client.id, client.partner, scopes)
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": LIFETIME, "scope": " ".join(scopes)}
         return JSONResponse(answer, headers=_NO_STORE)
@@ -209,7 +209,7 @@ def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
         ],
         # A page in a browser must not reach it under a name of its own that resolves to this machine.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "::1", "[::1]"])],
-        exception_handlers={Refused: _refused},
+        exception_handlers={OAuthError: _refused},
     )
 
 
@@ -217,7 +217,7 @@ _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refused)
+    assert isinstance(error, OAuthError)
     headers = dict(_NO_STORE)
     if error.basic:
         headers["WWW-Authenticate"] = 'Basic realm="crossdock"'
@@ -227,19 +227,19 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 async def _form(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise Refused("invalid_request", "send application/x-www-form-urlencoded")
+        raise OAuthError("invalid_request", "send application/x-www-form-urlencoded")
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_FORM:
-            raise Refused("invalid_request", "the form is too large", 413)
+        if len(body) > MAX_FORM_BYTES:
+            raise OAuthError("invalid_request", "the form is too large", 413)
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20, errors="strict")
     except (ValueError, UnicodeDecodeError):
-        raise Refused("invalid_request", "the form cannot be read") from None
+        raise OAuthError("invalid_request", "the form cannot be read") from None
     form = dict(fields)
     if len(form) != len(fields):
-        raise Refused("invalid_request", "a parameter was sent twice")
+        raise OAuthError("invalid_request", "a parameter was sent twice")
     return form
 
 
@@ -248,17 +248,17 @@ def _credentials(request: Request, form: Mapping[str, str]) -> tuple[str, str, b
     header = request.headers.get("authorization")
     if header is None:
         if not form.get("client_id") or not form.get("client_secret"):
-            raise Refused("invalid_client", "send client_id and client_secret", 401, basic=True)
+            raise OAuthError("invalid_client", "send client_id and client_secret", 401, basic=True)
         return form["client_id"], form["client_secret"], False
     if "client_secret" in form:
-        raise Refused("invalid_request", "authenticate once: in the header or in the form")
+        raise OAuthError("invalid_request", "authenticate once: in the header or in the form")
     scheme, _, encoded = header.partition(" ")
     try:
         client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         colon = ""
     if scheme.lower() != "basic" or not colon:
-        raise Refused("invalid_client", "the Authorization header is not HTTP Basic", 401, basic=True)
+        raise OAuthError("invalid_client", "the Authorization header is not HTTP Basic", 401, basic=True)
     return unquote_plus(client_id), unquote_plus(secret), True
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from crossdock_cli.clone import checkout
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 
 def default_home() -> Path:
@@ -67,11 +67,11 @@ class Home:
         return (self.root / "secrets" / name).exists()
 
     def require_space(self, megabytes: int, what: str) -> None:
-        """Raises Refused when the disk cannot take what is about to be written."""
+        """Raises CommandError when the disk cannot take what is about to be written."""
         self.root.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.root).free // 1_000_000
         if free < megabytes:
-            raise Refused(
+            raise CommandError(
                 f"{what} needs {megabytes} MB and the disk of {self.root} has {free} MB left: make room first."
             )
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 HOST = "127.0.0.1"
 FIXED = {"postgres": 8432, "kafka": 8492, "kafka-controller": 8493, "issuer": 8400}
@@ -71,7 +71,7 @@ class Ports:
             self._kept = {}
 
     def of(self, name: str, default: Callable[[], int] | None = None) -> int:
-        """Raises Refused for a name that nothing is known of."""
+        """Raises CommandError for a name that nothing is known of."""
         if self._fixed is not None and name in self._fixed:
             return self._fixed[name]
         if name not in self._kept:
@@ -81,7 +81,7 @@ class Ports:
             elif default is not None:
                 self._kept[name] = default()
             else:
-                raise Refused(f"No port is known for {name}.")
+                raise CommandError(f"No port is known for {name}.")
             if self._file is not None:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._file.write_text(json.dumps(self._kept, indent=1))
@@ -89,10 +89,10 @@ class Ports:
 
 
 def require_free(ports: Iterable[tuple[str, int]]) -> None:
-    """Raises Refused naming the first port that somebody else holds."""
+    """Raises CommandError naming the first port that somebody else holds."""
     for name, port in ports:
         if not is_free(port):
-            raise Refused(
+            raise CommandError(
                 f"Port {port}, needed for {name}, is taken by another program: "
                 f"stop that program, or see who it is with `lsof -i :{port}`."
             )

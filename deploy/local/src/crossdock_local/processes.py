@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.waiting import wait_until
 from crossdock_local.layout import Home
 
@@ -113,7 +113,7 @@ class Process:
         fresh.replace(self._pidfile)
 
     def wait_ready(self, seconds: float | None = None) -> None:
-        """Raises Refused, with the end of its log, when it stops or is not ready in time."""
+        """Raises CommandError, with the end of its log, when it stops or is not ready in time."""
         limit = self._ready_seconds if seconds is None else seconds
         stopped = False
 
@@ -129,7 +129,7 @@ class Process:
             return
         log = self.log_since_start()
         what = "stopped while starting" if stopped else f"was not ready within {limit:.0f} s"
-        raise Refused(
+        raise CommandError(
             self._failed_because(log) or f"{self.name} {what}; its whole log is {self.log}.",
             "\n".join(log.splitlines()[-TAIL_LINES:]),
         )

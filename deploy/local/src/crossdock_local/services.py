@@ -5,17 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from crossdock_cli.discovery import Installed
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.processes import Process, Program
-from crossdock_local.servers.kafka import TopicSpec
-
-if TYPE_CHECKING:  # the chassis takes seconds to import, and most commands only look at processes
-    from crossdock_chassis import Service
 
 ROLES = ("api", "worker")
 OPS_PORT_AFTER = {"api": 1, "worker": 2}
@@ -51,7 +46,7 @@ def process_of(
 
 
 def migrate(home: Home, service: Installed, environment: Mapping[str, str]) -> None:
-    """Brings the service's database to its newest schema. Raises Refused with the end of what it said otherwise."""
+    """Bring the service's database to its newest schema. Raise CommandError with the end of its log otherwise."""
     log = home.logs / f"{service.name}.migrate.log"
     with log.open("wb") as stream:
         try:
@@ -69,12 +64,7 @@ def migrate(home: Home, service: Installed, environment: Mapping[str, str]) -> N
             code = -1
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise Refused(f"The database of {service.name} could not be migrated; the whole log is {log}.", tail)
-
-
-def dead_letter_topics(service: "Service") -> list[TopicSpec]:
-    """A mirror, for people, of what the service's database holds: nothing is lost here, and one partition will do."""
-    return [TopicSpec(topic, 1, {"retention.ms": "-1"}) for topic in service.dead_letter_topics()]
+        raise CommandError(f"The database of {service.name} could not be migrated; the whole log is {log}.", tail)
 
 
 def answers_ok(port: int, path: str) -> bool:

@@ -15,19 +15,17 @@ from typing import Self
 
 from crossdock_cli import discovery
 from crossdock_cli.discovery import Installed
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
-from crossdock_events import CATALOGUE
+from crossdock_events import CATALOGUE, TopicSpec
 from crossdock_local import services
 from crossdock_local.layout import Home, default_home
 from crossdock_local.ports import HOST, Ports, require_free
 from crossdock_local.processes import Process, Program
 from crossdock_local.servers import Engine, Handle, Servers, together
-from crossdock_local.servers.kafka import TopicSpec
 
 AUDIENCE = "crossdock"
 PREPARED = "prepared.json"
-DAY_MILLISECONDS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class Stack:
             return self.servers.kafka
         own: dict[str, Process] = {each.name: each for each in [self._issuer, *self._service_processes(), *self.extra]}
         if name not in own:
-            raise Refused(f"There is no process {name!r}; there is: postgres, kafka, {', '.join(own)}.")
+            raise CommandError(f"There is no process {name!r}; there is: postgres, kafka, {', '.join(own)}.")
         return own[name]
 
     @property
@@ -170,11 +168,11 @@ class Stack:
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> dict[str, str]:
         """Signed with the issuer's own key, because asking it a few hundred times takes a while (`partner add` and
-        `POST /oauth/token` are the way for everybody else). Raises Refused for a scope that does not exist."""
+        `POST /oauth/token` are the way for everybody else). Raises CommandError for a scope that does not exist."""
         from crossdock_local import issuer  # noqa: PLC0415  (takes seconds to import, and few commands need it)
 
         if unknown := set(scopes) - set(issuer.SCOPES):
-            raise Refused(f"No such scope: {', '.join(sorted(unknown))}; there are {', '.join(issuer.SCOPES)}.")
+            raise CommandError(f"No such scope: {', '.join(sorted(unknown))}; there are {', '.join(issuer.SCOPES)}.")
         key = issuer.signing_key(self.home.issuer)
         return {
             partner: issuer.access_token(key, self.issuer_url, AUDIENCE, f"{partner}-local", partner, scopes)
@@ -190,7 +188,7 @@ class Stack:
     def up(self, names: list[str] | None = None, report: Report = SILENT) -> None:
         """Starts what is not running (all services for None, no service for []), each step as early as it can.
 
-        Raises Refused in one sentence; whatever this call started is stopped again then.
+        Raises CommandError in one sentence; whatever this call started is stopped again then.
         """
         with self._alone():
             before = {handle.name for handle in self.handles() if handle.alive}
@@ -246,7 +244,7 @@ class Stack:
 
         def topics() -> None:
             for service in fresh:
-                dead_letters.extend(services.dead_letter_topics(service.build(self._environment_of(service))))
+                dead_letters.extend(service.build(self._environment_of(service)).dead_letter_specs())
 
         together([servers, issuer, topics])
         if fresh:
@@ -274,14 +272,7 @@ class Stack:
             (self.home.broker / PREPARED).write_text(json.dumps(kept, indent=1))
 
     def _create_topics(self, dead_letters: list[TopicSpec], report: Report) -> None:
-        own = [
-            TopicSpec(
-                topic.name,
-                topic.partitions,
-                {"retention.ms": str(-1 if topic.retention_days is None else topic.retention_days * DAY_MILLISECONDS)},
-            )
-            for topic in sorted(CATALOGUE.topics(), key=lambda each: each.name)
-        ]
+        own = [topic.spec for topic in sorted(CATALOGUE.topics(), key=lambda each: each.name)]
         with step(report, f"{len(own)} topics, {len(dead_letters)} for dead letters"):
             self.servers.topics.ensure([*own, *dead_letters])
 
@@ -376,14 +367,13 @@ class Stack:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Refused(f"Another crossdock command is starting or stopping {self.home.root}.") from None
+                raise CommandError(f"Another crossdock command is starting or stopping {self.home.root}.") from None
             yield
 
 
 def running() -> Stack:
-    """The stack of the person at this terminal, for commands that work on any installation. Raises Refused when nothing
-    of it runs."""
+    """Return `Stack.current()` for commands that work anywhere. Raise CommandError when nothing of it runs."""
     stack = Stack.current()
     if not any(handle.alive for handle in stack.handles()):
-        raise Refused("Crossdock is not running: `make up` starts it.")
+        raise CommandError("Crossdock is not running: `make up` starts it.")
     return stack

@@ -43,7 +43,7 @@ async def make_outbox_partitions(sql: asyncpg.Connection) -> None:
     await sql.execute(MAKE_PARTITIONS % OUTBOX_DAYS_AHEAD)
 
 
-async def keep_house(unit: Unit) -> None:
+async def run_housekeeping(unit: Unit) -> None:
     """Hourly, in one worker. Nothing unpublished is ever dropped."""
     await make_outbox_partitions(unit.sql)
     for row in await unit.sql.fetch(OLD_PARTITIONS, OUTBOX_KEPT_HOURS):

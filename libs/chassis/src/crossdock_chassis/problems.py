@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 PREFIX: Final = "urn:crossdock:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
-MOST_ERRORS: Final = 100  # a body can be wrong in a hundred thousand places; nobody reads past the first hundred
+MAX_ERRORS: Final = 100  # a body can be wrong in a hundred thousand places; nobody reads past the first hundred
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Problems:
             document["instance"] = instance
         document["request_id"] = request_id
         if errors and problem not in _SILENT:
-            document["errors"] = errors[:MOST_ERRORS]
+            document["errors"] = errors[:MAX_ERRORS]
         return document
 
     def render(self, error: Exception, *, request_id: str, instance: str) -> Response:
@@ -190,7 +190,7 @@ def _detail(error: Exception, errors: Sequence[Mapping[str, str]]) -> str:
     if isinstance(error, RequestValidationError):
         if len(errors) == 1:
             return errors[0]["detail"]
-        shown = f", the first {MOST_ERRORS} are shown" if len(errors) > MOST_ERRORS else ""
+        shown = f", the first {MAX_ERRORS} are shown" if len(errors) > MAX_ERRORS else ""
         return f"{len(errors)} places are wrong{shown}"
     if isinstance(error, HTTPException):
         return str(error.detail)

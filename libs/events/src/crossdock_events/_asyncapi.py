@@ -7,7 +7,6 @@ from crossdock_events._schema import consumer_schema, self_contained
 from crossdock_events.examples import Example
 
 _BINDING = "0.5.0"
-_DAY = 24 * 60 * 60 * 1000
 
 _UUID = {"type": "string", "format": "uuid"}
 _HEADERS: dict[str, dict[str, Any]] = {
@@ -73,8 +72,9 @@ def channel_name(topic: Topic) -> str:
 
 
 def topic_configuration(topic: Topic) -> dict[str, Any]:
-    retention = -1 if topic.retention_days is None else topic.retention_days * _DAY
-    return {"cleanup.policy": ["delete"], "retention.ms": retention}
+    """Return the topic's settings as AsyncAPI's Kafka binding types them."""
+    config = topic.spec.config
+    return {"cleanup.policy": [config["cleanup.policy"]], "retention.ms": int(config["retention.ms"])}
 
 
 def _channel(topic: Topic, contracts: list[type[Event]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_local.stack import Stack
 
 
@@ -20,7 +20,9 @@ def logs(
     found = sorted(stack.home.logs.glob("*.log"))
     files = [file for file in found if name is None or file.stem == name or file.stem.startswith(f"{name}.")]
     if not files:
-        raise Refused(f"There is no log of {name}; there is: {', '.join(file.stem for file in found) or 'none yet'}.")
+        raise CommandError(
+            f"There is no log of {name}; there is: {', '.join(file.stem for file in found) or 'none yet'}."
+        )
     wide = len(files) > 1
     for file in files:
         if wide:

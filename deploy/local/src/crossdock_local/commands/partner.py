@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_local.stack import Stack
 
 PARTNER_SCOPES = ["orders:read", "orders:write"]
@@ -24,7 +24,7 @@ def add(
     try:
         identifier, secret = issuer.add_partner(stack.home.issuer, name, scopes)
     except ValueError as error:
-        raise Refused(f"{error}.") from error
+        raise CommandError(f"{error}.") from error
     console.print(f"client id      {identifier}\nclient secret  {secret}   [dim](shown this once)[/dim]")
     console.print(f"scopes         {' '.join(scopes)}\n\nA token for an hour:", soft_wrap=True)
     console.print(

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_local.layout import size_of
 from crossdock_local.stack import Stack
 
@@ -15,7 +15,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = 
     stack = Stack.current()
     if not yes:
         if not sys.stdin.isatty():
-            raise Refused(
+            raise CommandError(
                 "This forgets all orders and stock of the local stack: say --yes to do it without a terminal."
             )
         typer.confirm(f"Forget all orders and stock below {stack.home.root}?", abort=True)

@@ -8,7 +8,7 @@ from signal import SIGKILL, Signals
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
 from crossdock_local.layout import Home, downloads
 from crossdock_local.ports import Ports, require_free
@@ -108,21 +108,21 @@ class Servers:
     @property
     def topics(self) -> Topics:
         if self._topics is None:
-            raise Refused("These servers were asked for without Kafka.")
+            raise CommandError("These servers were asked for without Kafka.")
         return self._topics
 
     @property
     def postgres(self) -> Handle:
-        """Raises Refused for somebody's own server, which is not ours to kill."""
+        """Raises CommandError for somebody's own server, which is not ours to kill."""
         if self._postgres is None:
-            raise Refused("PostgreSQL is your own server (CROSSDOCK_POSTGRES): it is not started or stopped here.")
+            raise CommandError("PostgreSQL is your own server (CROSSDOCK_POSTGRES): it is not started or stopped here.")
         return self._postgres.process
 
     @property
     def kafka(self) -> Handle:
-        """Raises Refused for somebody's own broker, which is not ours to kill."""
+        """Raises CommandError for somebody's own broker, which is not ours to kill."""
         if self._kafka is None:
-            raise Refused(
+            raise CommandError(
                 "Kafka is your own (CROSSDOCK_KAFKA) or was not asked for: it is not started or stopped here."
             )
         return self._kafka.process
@@ -156,7 +156,7 @@ class Servers:
             raise
 
     def require_free_ports(self) -> None:
-        """Raises Refused when somebody else holds the port of a server that is not running yet."""
+        """Raises CommandError when somebody else holds the port of a server that is not running yet."""
         for server in self._ours():
             if not server.process.alive:
                 require_free((server.process.name, port) for port in server.ports)
@@ -223,7 +223,7 @@ def engine_for_tests() -> Engine:
     if chosen in ("local", "containers"):
         return "containers" if chosen == "containers" else "local"
     if chosen:
-        raise Refused(f"CROSSDOCK_TEST_SERVERS is {chosen!r}: it can be local or containers.")
+        raise CommandError(f"CROSSDOCK_TEST_SERVERS is {chosen!r}: it can be local or containers.")
     from crossdock_local.servers.containers import engine_answers  # noqa: PLC0415  (imports Docker: slow, seldom needed)
 
     return "containers" if engine_answers() else "local"

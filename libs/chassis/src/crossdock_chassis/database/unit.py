@@ -16,11 +16,15 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from crossdock_chassis.database import effects, outbox
+from crossdock_chassis.deadlines import Interrupted
 from crossdock_chassis.ids import new_id
+from crossdock_chassis.observability import metrics
+from crossdock_chassis.problems import Problems
 from crossdock_events import Cause, Envelope, Event, Message
 
 T = TypeVar("T")
 R = TypeVar("R")
+E = TypeVar("E", bound=Event)
 
 TRANSACTION_LIMIT_SECONDS = 15
 """Held by the server (`transaction_timeout`). Whoever waits for a unit to end waits at least twice as long."""
@@ -74,6 +78,7 @@ class Unit:
         self.published: list[Envelope[Event]] = []
         self.mirrored: list[Message] = []
         self.requested: list[effects.Requested] = []
+        self.outcomes: list[tuple[str, int, Exception | None]] = []
         self._source = source
         self._effect_kinds = effect_kinds
         self._connection = connection
@@ -86,7 +91,7 @@ class Unit:
             self._session = AsyncSession(self._connection, expire_on_commit=False)
         return self._session
 
-    def publish(self, event: Event, *, sequence: int, cause: Cause | None) -> Envelope[Event]:
+    def publish(self, event: E, *, sequence: int, cause: Cause | None) -> Envelope[E]:
         """Append to the outbox. Written in one statement when the unit ends, however many there are.
 
         `sequence` is the aggregate's version after the fact; `cause` is what made it happen, None for time.
@@ -111,9 +116,17 @@ class Unit:
         self.requested.append(requested)
         return requested.id
 
+    def withdraw(self, ids: Collection[UUID]) -> None:
+        """Take back published events by their ids, before the unit ends."""
+        self.published = [envelope for envelope in self.published if envelope.id not in ids]
+
     def mirror(self, message: Message) -> None:
         """Append bytes that are no contract of ours, for a dead-letter topic."""
         self.mirrored.append(message)
+
+    def count(self, verb: str, items: int, error: Exception | None = None) -> None:
+        """Count the outcome of `items` in the metrics of `verb` once this unit has committed."""
+        self.outcomes.append((verb, items, error))
 
     async def flush(self) -> None:
         if self._session is not None:
@@ -128,7 +141,8 @@ class Unit:
         """A part that may fail without the rest. What it published and requested is forgotten with it."""
         self._savepoints += 1
         name = f"s{self._savepoints}"
-        published, mirrored, requested = len(self.published), len(self.mirrored), len(self.requested)
+        published, mirrored = len(self.published), len(self.mirrored)
+        requested, counted = len(self.requested), len(self.outcomes)
         await self.sql.execute(f"SAVEPOINT {name}")
         try:
             yield
@@ -139,7 +153,8 @@ class Unit:
                 await self.sql.execute(f"ROLLBACK TO SAVEPOINT {name}")
             if self._session is not None:
                 self._session.expunge_all()
-            del self.published[published:], self.mirrored[mirrored:], self.requested[requested:]
+            del self.published[published:], self.mirrored[mirrored:]
+            del self.requested[requested:], self.outcomes[counted:]
             raise
         await self.sql.execute(f"RELEASE SAVEPOINT {name}")
 
@@ -183,6 +198,7 @@ class Database:
         self.source = source
         self.pressure = _Pressure()
         self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
+        self.problems = Problems(passing=is_transient)  # the service replaces it by its own
         self._url = make_url(url)
         self._engine = create_async_engine(
             self._url.set(drivername="postgresql+asyncpg"),
@@ -240,6 +256,8 @@ class Database:
                 raise
             if outcome != "COMMIT":
                 raise NotCommitted(outcome)
+            for counted in unit.outcomes:
+                self.count(*counted)
 
     @asynccontextmanager
     async def trial(self) -> AsyncIterator[Unit]:
@@ -267,6 +285,10 @@ class Database:
         """One item through a function of one, in a unit of its own."""
         async with self.unit() as unit:
             return await handler(unit, item)
+
+    def count(self, verb: str, items: int, error: Exception | None = None) -> None:
+        """Count `items` of `verb` by outcome: ok, or the type of the problem that `error` is."""
+        metrics.verb_outcomes(verb, "ok" if error is None else self.problems.of(error).type).inc(items)
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -312,7 +334,7 @@ def is_contention(error: BaseException | None) -> bool:
 
 def is_transient(error: BaseException | None) -> bool:
     """Whether the same work may well succeed when it is simply done again."""
-    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, *_PASSING))
+    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, Interrupted, *_PASSING))
 
 
 def _because_of(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:

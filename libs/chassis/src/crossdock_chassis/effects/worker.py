@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.effects import rows
 from crossdock_chassis.effects.breaker import Breakers
 from crossdock_chassis.effects.performer import Performer, Permanent, retry_after
@@ -79,7 +80,8 @@ class Kind:
             while True:
                 pause, failed = POLL_SECONDS, False
                 try:
-                    pause = await self._turn(claiming=not stopping.is_set())
+                    with foreign_cancellation_is_an_error():
+                        pause = await self._turn(claiming=not stopping.is_set())
                 except Exception as error:
                     if not is_transient(error):
                         raise

@@ -5,13 +5,15 @@ from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from crossdock_chassis.database.unit import is_transient
 from crossdock_chassis.http.front_door import Front
 from crossdock_chassis.http.hot_route import HotRoute
-from crossdock_chassis.http.request import Verifier
+from crossdock_chassis.http.limits import group_of
+from crossdock_chassis.http.request import Limiter, Verifier
 from crossdock_chassis.problems import MEDIA_TYPE, Problem, Problems
 
 
@@ -25,6 +27,7 @@ class Api(FastAPI):
         *,
         verifier: Verifier,
         problems: Mapping[type[Exception], Problem] | None = None,
+        limiter: Limiter | None = None,
         max_body_bytes: int = 1 << 20,
         description: str = "",
     ) -> None:
@@ -32,7 +35,7 @@ class Api(FastAPI):
             title=name, version="1", description=description, redoc_url=None, redirect_slashes=False, telemetry=_OFF
         )
         self._problems = Problems(problems, passing=is_transient)
-        self._verifier, self._body_limit = verifier, max_body_bytes
+        self._verifier, self._limiter, self._body_limit = verifier, limiter, max_body_bytes
         own = self.router.routes[:]
         self.router.routes.clear()
         for router in routers:
@@ -48,6 +51,7 @@ class Api(FastAPI):
             problems=self._problems,
             verifier=self._verifier,
             body_limit=self._body_limit,
+            limiter=self._limiter,
             hot={route.path: route for route in self.router.routes if isinstance(route, HotRoute)},
         )
 
@@ -63,14 +67,33 @@ class Api(FastAPI):
                 if "HTTPValidationError" in str(responses.get("422")):
                     del responses["422"]
                 responses.setdefault("default", _PROBLEM_RESPONSE)
+            for route in self.router.routes:
+                if isinstance(route, APIRoute) and group_of(route) is not None:
+                    for method in route.methods or ():
+                        document["paths"][route.path_format][method.lower()]["responses"]["429"] = _LIMITED_RESPONSE
         return document
 
 
 _OFF: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}  # the front door does it
 _OF_FASTAPI: Final = frozenset(FastAPI().exception_handlers)
-_PROBLEM_RESPONSE: Final = {
+_PROBLEM_RESPONSE: Final[dict[str, Any]] = {
     "description": "A problem (RFC 9457)",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+_LIMITED_RESPONSE: Final = {
+    **_PROBLEM_RESPONSE,
+    "description": "`rate-limited`: more requests than the partner's limit allows. Send it again after `Retry-After`",
+    "headers": {
+        "Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
+        "RateLimit-Policy": {
+            "description": "The route group; `q` requests at once, regained in `w` seconds",
+            "schema": {"type": "string", "examples": ['"orders";q=100;w=10']},
+        },
+        "RateLimit": {
+            "description": "The route group; `r` requests left, one more in `t` seconds",
+            "schema": {"type": "string", "examples": ['"orders";r=0;t=1']},
+        },
+    },
 }
 PROBLEM_SCHEMA: Final = {
     "title": "Problem",

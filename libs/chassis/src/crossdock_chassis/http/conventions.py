@@ -33,7 +33,7 @@ BAD_KEY: Final = Problem(400, "bad-idempotency-key", "An Idempotency-Key is 1 to
 MAX_WAIT: Final = 10.0
 
 
-def answer(model: BaseModel, status: int = 200, *, replayed: bool = False, **headers: str) -> Response:
+def json_response(model: BaseModel, status: int = 200, *, replayed: bool = False, **headers: str) -> Response:
     """A model as a response, serialised once. `location="/v1/…"`, `etag='"3"'`: underscores become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if replayed:

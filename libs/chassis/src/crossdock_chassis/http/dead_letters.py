@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.http.auth import requires
-from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, answer
+from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.messaging import dead_letters
 from crossdock_chassis.messaging.dead_letters import DeadLetter, NoSuchDeadLetter, Resolution, Resolve
-from crossdock_chassis.messaging.inbox import Intake
+from crossdock_chassis.messaging.inbox import Inbox
 
 Operator = Annotated[Caller, requires("ops")]
 DryRun = Annotated[bool, Query(description="Do it, show what came of it, and undo it")]
@@ -30,7 +30,7 @@ class Resend(Reason):
     headers: Annotated[dict[str, str], Field(max_length=50)] = {}
 
 
-def routes(database: Database, intakes: Mapping[str, Intake]) -> APIRouter:
+def routes(database: Database, inboxes: Mapping[str, Inbox]) -> APIRouter:
     router = APIRouter(prefix="/v1/dead-letters", tags=["operations"])
 
     @router.get("", summary="Events that could not be handled, and those parked behind them")
@@ -53,8 +53,8 @@ def routes(database: Database, intakes: Mapping[str, Intake]) -> APIRouter:
 
     async def act(command: Resolve, dry_run: bool) -> Response:
         async with database.trial() if dry_run else database.unit() as unit:
-            resolution = await dead_letters.resolve(unit, command, intakes, dry_run=dry_run)
-        return answer(resolution)
+            resolution = await dead_letters.resolve(unit, command, inboxes, dry_run=dry_run)
+        return json_response(resolution)
 
     @router.post("/{id}:redrive", summary="Handle it again, then what is parked behind it", response_model=Resolution)
     async def redrive(id: int, body: Reason, caller: Operator, dry_run: DryRun = False) -> Response:

@@ -10,7 +10,7 @@ from crossdock_chassis.database.unit import Database
 from crossdock_chassis.effects import resolve
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.resolve import EffectResolution, NoSuchEffect, ResolveEffect, State, StoredEffect
-from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, answer
+from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
 from crossdock_chassis.http.dead_letters import DryRun, Operator, Reason
 
 Name = Annotated[str | None, Query(pattern=r"^[\x20-\x7e]+$", max_length=255)]
@@ -46,7 +46,7 @@ def routes(database: Database, performers: Sequence[Performer]) -> APIRouter:
     async def act(command: ResolveEffect, dry_run: bool) -> Response:
         async with database.trial() if dry_run else database.unit() as unit:
             resolution = await resolve.resolve(unit, command, dry_run=dry_run)
-        return answer(resolution)
+        return json_response(resolution)
 
     @router.post("/{id}:redrive", summary="Perform a given-up effect again", response_model=EffectResolution)
     async def redrive(id: UUID, body: Reason, caller: Operator, dry_run: DryRun = False) -> Response:

@@ -29,8 +29,8 @@ from crossdock_chassis.settings import Settings
 
 ISSUER_UNAVAILABLE: Final = Problem(503, "issuer-unavailable", "Tokens cannot be checked at the moment")
 LEEWAY: Final = 10.0  # seconds of clock difference forgiven
-LARGEST_TOKEN: Final = 8 * 1024
-LARGEST_DOCUMENT: Final = 256 * 1024
+MAX_TOKEN_BYTES: Final = 8 * 1024
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
 Key = RSAKey | ECKey
 
 log = logging.getLogger(__name__)
@@ -143,8 +143,8 @@ async def _document(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
         response.raise_for_status()
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > LARGEST_DOCUMENT:
-                raise ValueError(f"more than {LARGEST_DOCUMENT} bytes from {url}")
+            if len(body) > MAX_DOCUMENT_BYTES:
+                raise ValueError(f"more than {MAX_DOCUMENT_BYTES} bytes from {url}")
     document = json.loads(body)
     if not isinstance(document, dict):
         raise ValueError(f"not a JSON object from {url}")
@@ -229,7 +229,7 @@ class TokenVerifier:
 
     async def _claims(self, token: bytes) -> Mapping[str, Any]:
         """Of a token whose signature stands."""
-        if len(token) > LARGEST_TOKEN:
+        if len(token) > MAX_TOKEN_BYTES:
             raise refused("the token is too long")
         try:
             protected = json.loads(urlsafe_b64decode(token.split(b".", 1)[0]))

@@ -10,7 +10,7 @@ import asyncpg
 from pydantic import BaseModel
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
-from crossdock_chassis.messaging.inbox import Intake, Record, fingerprint, headers_of
+from crossdock_chassis.messaging.inbox import Inbox, Record, fingerprint, headers_of
 from crossdock_chassis.problems import Problem
 from crossdock_events import Malformed, Message
 
@@ -78,7 +78,7 @@ class Resolve:
     headers: Mapping[str, str] | None = None
 
 
-async def resolve(unit: Unit, command: Resolve, intakes: Mapping[str, Intake], *, dry_run: bool) -> Resolution:
+async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *, dry_run: bool) -> Resolution:
     """The poison, then what is parked behind it in offset order, all in this unit; the key un-parks when none is left.
 
     Raises NoSuchDeadLetter, NotPoison, StillPoison.
@@ -94,8 +94,8 @@ async def resolve(unit: Unit, command: Resolve, intakes: Mapping[str, Intake], *
     row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1 FOR UPDATE", command.id)
     if row["state"] != "poison":
         raise NotPoison(f"it is {row['state']}")
-    intake = intakes.get(group)
-    if intake is None:
+    inbox = inboxes.get(group)
+    if inbox is None:
         raise NotPoison(f"this build has no group {group}")
     waiting = await _behind(unit.sql, group, topic, key)
     if any(other["state"] == "poison" and other["offset"] < row["offset"] for other in waiting):
@@ -104,7 +104,7 @@ async def resolve(unit: Unit, command: Resolve, intakes: Mapping[str, Intake], *
     applied = 0
     if command.action != "discard":
         record = _record(row, command.value, command.headers)
-        if failure := await _try(unit, intake, record):
+        if failure := await _try(unit, inbox, record):
             raise StillPoison(failure)
         applied += 1
     state: State = "discarded" if command.action == "discard" else "redriven"
@@ -112,7 +112,7 @@ async def resolve(unit: Unit, command: Resolve, intakes: Mapping[str, Intake], *
     failure, left = None, [other for other in waiting if other["id"] != row["id"]]
     while left:
         other = left[0]
-        failure = await _try(unit, intake, _record(other))
+        failure = await _try(unit, inbox, _record(other))
         if failure is not None:
             await unit.sql.execute(
                 "UPDATE dead_letter SET state = 'poison', reason = $2, fingerprint = $3 WHERE id = $1",
@@ -140,14 +140,14 @@ async def resolve(unit: Unit, command: Resolve, intakes: Mapping[str, Intake], *
     )
 
 
-async def _try(unit: Unit, intake: Intake, record: Record) -> str | None:
+async def _try(unit: Unit, inbox: Inbox, record: Record) -> str | None:
     """Why it fails, or None when it went through. What is malformed fails by being set aside again."""
-    decoded = intake.subscription.catalogue.decode(record.message)
+    decoded = inbox.subscription.catalogue.decode(record.message)
     if isinstance(decoded, Malformed):
         return decoded.reason
     try:
         async with unit.savepoint():
-            await intake.apply(unit, record)
+            await inbox.apply(unit, record)
     except Exception as error:
         if is_transient(error):
             raise

@@ -5,12 +5,13 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from uuid import UUID
 
 from crossdock_chassis.database.unit import Unit, is_transient
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
 from crossdock_chassis.observability import metrics, tracing
-from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
+from crossdock_events import Envelope, Event, Malformed, Message, TopicSpec, Unknown, name_of
 from crossdock_events._envelope import STRUCTURED
 
 CLAIM = """
@@ -83,7 +84,7 @@ class _Item:
         return self.record.message.topic, self.record.message.key
 
 
-class Intake:
+class Inbox:
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
 
@@ -236,8 +237,13 @@ class Intake:
         for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
             name = f"{self.subscription.group} {type(batch[0].event).__name__}"
             parents = [envelope.cause.traceparent for envelope in batch]
-            with tracing.span(name, parents=parents, attributes={"batch": len(batch)}):
-                await reaction.do(unit, batch)
+            began = perf_counter()
+            try:
+                with tracing.span(name, parents=parents, attributes={"batch": len(batch)}):
+                    await reaction.do(unit, batch)
+            finally:
+                metrics.verb_seconds(reaction.verb, "reaction").observe(perf_counter() - began)
+            unit.count(reaction.verb, len(batch))
 
     async def _halve(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
         try:
@@ -275,6 +281,9 @@ class Intake:
     async def _poison(self, unit: Unit, item: _Item, error: Exception, aside: list[tuple[Record, str, str]]) -> None:
         await self._unclaim(unit, item)
         aside.append((item.record, "poison", f"{type(error).__name__}: {error}"[:2000]))
+        for reaction in self.subscription.reactions:
+            if isinstance(item.envelope.event, reaction.event):
+                unit.count(reaction.verb, 1, error)
         if item.record.message.key is not None:
             await unit.sql.execute(PARK, self.subscription.group, *item.aggregate)
 
@@ -318,6 +327,12 @@ class Intake:
 
 def dead_letter_topic(topic: str, group: str) -> str:
     return f"{topic}.{group}.dlq"
+
+
+def dead_letter_spec(topic: str, group: str) -> TopicSpec:
+    """Return the topic that shows people what the database holds. The table is the truth, so one partition will do."""
+    config = {"cleanup.policy": "delete", "retention.ms": "-1"}
+    return TopicSpec(dead_letter_topic(topic, group), 1, config)
 
 
 def fingerprint(reason: str) -> str:

@@ -1,20 +1,25 @@
-"""How soon the next batch begins. A batch costs much the same for one message as for ten: a transaction, a dozen round
-trips, a request to the broker. So the more there is to do, the longer it is gathered; a lone message never waits.
+"""Linger: how long relay and consumer wait for more messages before the next batch.
+
+A batch costs much the same for one message as for ten: a transaction, a dozen round trips, a request to the broker. So
+the wait grows with the size of the last batch. A lone message never waits.
 """
 
 import asyncio
 import time
 from typing import Final
 
-SECONDS_A_MESSAGE: Final = 0.003
-LONGEST_SECONDS: Final = 0.03
+LINGER_SECONDS_PER_MESSAGE: Final = 0.003
+MAX_LINGER_SECONDS: Final = 0.03
 
 
-async def gather_more(began: float, count: int) -> None:
-    """After a batch of `count` that began then (`time.monotonic`); not after a full one, which has more behind it."""
-    await asyncio.sleep(began + pause(count) - time.monotonic())
+async def linger(began: float, count: int) -> None:
+    """Wait before the batch that follows one of `count` messages begun at `began` (`time.monotonic`).
+
+    A full batch has more behind it: do not wait after it.
+    """
+    await asyncio.sleep(began + linger_seconds(count) - time.monotonic())
 
 
-def pause(count: int) -> float:
-    """Seconds from the beginning of a batch to the next one's."""
-    return min(count * SECONDS_A_MESSAGE, LONGEST_SECONDS)
+def linger_seconds(count: int) -> float:
+    """Return the seconds from the start of a batch of `count` messages to the start of the next batch."""
+    return min(count * LINGER_SECONDS_PER_MESSAGE, MAX_LINGER_SECONDS)

@@ -17,7 +17,26 @@ LATENCY = Histogram(
     "crossdock_http_request_seconds", "From the first byte to the last", ["method", "route"], buckets=_LATENCY
 )
 
-# commands
+RATE_LIMITED = Counter("crossdock_rate_limited", "Requests over their partner's limit, answered 429", ["route_group"])
+UNLIMITED = Counter(
+    "crossdock_rate_limit_unavailable", "Times that a bucket could not be asked and let requests pass", ["route_group"]
+)
+
+# verbs: commands, reactions and jobs
+VERB_SECONDS = Histogram(
+    "crossdock_verb_seconds",
+    "Duration of one batch: the transaction of a command or a job, the statements of a reaction",
+    ["verb", "kind"],
+    buckets=_LATENCY,
+)
+VERB_OUTCOMES = Counter(
+    "crossdock_verb_outcomes",
+    "Commands answered, events handled and runs of jobs: ok, or the type of the problem",
+    ["verb", "outcome"],
+)
+COMMAND_WAIT = Histogram(
+    "crossdock_command_wait_seconds", "From a command's arrival to its transaction", ["verb"], buckets=_LATENCY
+)
 QUEUE_DEPTH = Gauge("crossdock_queue_depth", "Commands that wait for a unit", ["command"])
 BATCH_SIZE = Histogram("crossdock_batch_size", "Commands coalesced into one unit", ["command"], buckets=_BATCH)
 
@@ -65,6 +84,16 @@ def requests(method: str, route: str, status: str) -> Counter:
 @cache
 def latency(method: str, route: str) -> Histogram:
     return LATENCY.labels(method, route)
+
+
+@cache
+def verb_seconds(verb: str, kind: str) -> Histogram:
+    return VERB_SECONDS.labels(verb, kind)
+
+
+@cache
+def verb_outcomes(verb: str, outcome: str) -> Counter:
+    return VERB_OUTCOMES.labels(verb, outcome)
 
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> bytes:

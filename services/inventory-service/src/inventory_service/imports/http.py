@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from crossdock_chassis import Caller, Coalescer, Database, IdempotencyKey, accepts, answer, cause, requires
+from crossdock_chassis import (
+    Caller,
+    Coalescer,
+    Database,
+    IdempotencyKey,
+    accepts,
+    cause,
+    json_response,
+    limited,
+    requires,
+)
 from crossdock_events import Cause
 from inventory_service.imports import model
 from inventory_service.imports.model import COLUMNS, DEFAULT_REFERENCE, ImportKind, Row, Sheet
@@ -17,6 +27,7 @@ from inventory_service.imports.take_items import TakeItems
 from inventory_service.imports.take_locations import TakeLocations
 from inventory_service.imports.take_opening_stock import TakeOpeningStock
 from inventory_service.imports.views import ImportProblem, ImportResult, Upload
+from inventory_service.stock.model import Reference
 
 Reader = Annotated[Caller, requires("stock:read")]
 Writer = Annotated[Caller, requires("stock:write")]
@@ -39,6 +50,7 @@ def routes(
 
     @router.post(
         "/{kind}",
+        dependencies=[limited("imports")],
         response_model=ImportResult,
         summary="Import a CSV file",
         description=_description(limits),
@@ -60,19 +72,18 @@ def routes(
         key: IdempotencyKey,
         dry_run: Annotated[bool, Query(description="Check everything and say what would happen; keep nothing")] = False,
         reference: Annotated[
-            str,
-            Query(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="Of opening stock whose rows name none themselves"),
+            Reference, Query(description="The reference of rows of opening stock that name none themselves")
         ] = DEFAULT_REFERENCE,
     ) -> Response:
         sheet, digest = Sheet(kind, reference), hashlib.sha256()
-        await read(_hashed(request.stream(), digest), sheet, most_rows=limits.rows)
+        await read(_hashed(request.stream(), digest), sheet, max_rows=limits.rows)
         command = _command(kind, sheet.rows(), why)
         if dry_run:
             async with database.trial() as unit:
                 result = await take_file(unit, command)
-            return answer(result.model_copy(update={"dry_run": True}))
+            return json_response(result.model_copy(update={"dry_run": True}))
         done = await take(command, key.of(Upload(kind=kind, sha256=digest.hexdigest(), reference=reference)))
-        return answer(done.result, replayed=done.replayed)
+        return json_response(done.result, replayed=done.replayed)
 
     @router.get(
         "/{kind}/template",

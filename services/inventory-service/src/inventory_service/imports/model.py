@@ -1,14 +1,20 @@
 """What the three kinds of import may say, column by column. Pure: cells in, typed rows or errors out."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from inventory_service.items.model import Category, Description, ItemId, Status, UnitOfMeasure
+from inventory_service.locations.model import Country, LocationId, Name, Rank
+from inventory_service.stock.model import Id, OpeningQuantity, Reference
 
 ImportKind: TypeAlias = Literal["items", "locations", "opening-stock"]
-MOST_ERRORS: Final = 100
+MAX_ERRORS: Final = 100
 DEFAULT_REFERENCE: Final = "opening"
-MOST_UNITS_A_ROW: Final = 1_000_000_000
 
 
 class ImportRefused(Exception):
@@ -16,7 +22,7 @@ class ImportRefused(Exception):
 
     def __init__(self, errors: Sequence["RowError"], rows: int) -> None:
         super().__init__(f"{len(errors)} of {rows} rows are wrong" if rows else "The file is wrong")
-        self.errors = [error.shown() for error in errors[:MOST_ERRORS]]
+        self.errors = [error.shown() for error in errors[:MAX_ERRORS]]
         self.extra: dict[str, object] = {"rows": rows, "wrong": len(errors)}
 
 
@@ -38,14 +44,26 @@ class RowError:
         return {"row": self.row, "column": self.column, "detail": self.detail}
 
 
-@dataclass(frozen=True, slots=True)
 class Column:
-    """`read` raises ValueError with what is wrong with a cell. Empty cells are None and are not read."""
+    """A column whose cells obey the rule of an annotated type, the same as in HTTP bodies. Empty cells are None."""
 
-    name: str
-    read: Callable[[str], Any]
-    required: bool = False
-    example: str = ""
+    def __init__(self, name: str, kind: Any, *, required: bool = False, example: str = "") -> None:
+        self.name, self.required, self.example = name, required, example
+        self._whole_number = int in get_args(kind)
+        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._rule = next((each.description for each in get_args(kind) if isinstance(each, FieldInfo)), None)
+
+    def read(self, cell: str) -> Any:
+        """Raise ValueError with what the cell must be."""
+        if self._whole_number and re.fullmatch(r"-?[0-9]+", cell) is None:
+            raise ValueError("must be a whole number")
+        try:
+            return self._adapter.validate_strings(cell, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            if first["type"] == "string_pattern_mismatch" and self._rule:
+                raise ValueError(f"must be {self._rule}") from None
+            raise ValueError(first["msg"].replace("Input should be", "must be", 1)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,59 +74,25 @@ class Row:
     cells: dict[str, Any]
 
 
-def _matching(pattern: str, detail: str) -> Callable[[str], str]:
-    compiled = re.compile(pattern)
-
-    def read(cell: str) -> str:
-        if compiled.fullmatch(cell) is None:
-            raise ValueError(detail)
-        return cell
-
-    return read
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(cell: str) -> int:
-        if re.fullmatch(r"[0-9]{1,12}", cell) is None or not least <= (number := int(cell)) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return number
-
-    return read
-
-
-_identifier = _matching(
-    r"[A-Za-z0-9][A-Za-z0-9._~+-]{0,63}", "must be 1 to 64 letters, digits or ._~+-, the first a letter or digit"
-)
-_foreign = _matching(r"[^\x00-\x1f\x7f]{1,64}", "must be at most 64 characters")
-_unit = _matching(r"[a-z][a-z0-9_]{0,63}", "must be a code such as each, kg or case")
-_status = _matching(r"active|discontinued", "must be active or discontinued")
-_country = _matching(r"[A-Z]{2}", "must be two capital letters, as in ISO 3166")
-_reference = _matching(r"[A-Za-z0-9._:/-]{1,64}", "must be 1 to 64 letters, digits or ._:/-")
-
-
-def _text(most: int) -> Callable[[str], str]:
-    return _matching(rf"[^\x00-\x1f\x7f]{{1,{most}}}", f"must be at most {most} characters on one line")
-
-
 COLUMNS: Final[Mapping[ImportKind, tuple[Column, ...]]] = {
     "items": (
-        Column("item_id", _identifier, required=True, example="SKU-1"),
-        Column("description", _text(500), example="A short description"),
-        Column("unit_of_measure", _unit, example="each"),
-        Column("category", _text(64), example="GROCERY"),
-        Column("status", _status, example="active"),
+        Column("item_id", ItemId, required=True, example="SKU-1"),
+        Column("description", Description, example="A short description"),
+        Column("unit_of_measure", UnitOfMeasure, example="each"),
+        Column("category", Category, example="GROCERY"),
+        Column("status", Status, example="active"),
     ),
     "locations": (
-        Column("location_id", _identifier, required=True, example="dc-north"),
-        Column("name", _text(200), required=True, example="Northern distribution centre"),
-        Column("rank", _whole(0, 1_000_000), example="1"),
-        Column("country", _country, example="US"),
+        Column("location_id", LocationId, required=True, example="dc-north"),
+        Column("name", Name, required=True, example="Northern distribution centre"),
+        Column("rank", Rank, example="1"),
+        Column("country", Country, example="US"),
     ),
     "opening-stock": (
-        Column("reference", _reference, example="opening-2026"),
-        Column("location_id", _foreign, required=True, example="dc-north"),
-        Column("item_id", _foreign, required=True, example="SKU-1"),
-        Column("quantity", _whole(0, MOST_UNITS_A_ROW), required=True, example="100"),
+        Column("reference", Reference, example="opening-2026"),
+        Column("location_id", Id, required=True, example="dc-north"),
+        Column("item_id", Id, required=True, example="SKU-1"),
+        Column("quantity", OpeningQuantity, required=True, example="100"),
     ),
 }
 

@@ -11,27 +11,27 @@ LONGEST_RECORD: Final = 20_000
 """Characters. A quote that is never closed would otherwise make one record of the whole file."""
 
 
-async def read(chunks: AsyncIterator[bytes], sheet: Sheet, *, most_rows: int) -> None:
+async def read(chunks: AsyncIterator[bytes], sheet: Sheet, *, max_rows: int) -> None:
     """UTF-8 with or without a byte order mark, comma separated, quoted as in RFC 4180. Raises TooManyRows."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     rest = ""
     try:
         async for chunk in chunks:
-            rest = _take_whole_records(rest + decoder.decode(chunk), sheet, most_rows)
+            rest = _take_whole_records(rest + decoder.decode(chunk), sheet, max_rows)
             if len(rest) > LONGEST_RECORD:
                 sheet.broken("the record is too long: is a quote not closed?")
                 return
         rest += decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         readable = error.object[: error.start].decode("utf-8-sig")
-        _take_whole_records(rest + readable, sheet, most_rows)
+        _take_whole_records(rest + readable, sheet, max_rows)
         sheet.broken("is not UTF-8")
         return
-    if _take_whole_records(rest + "\n" if rest else rest, sheet, most_rows):
+    if _take_whole_records(rest + "\n" if rest else rest, sheet, max_rows):
         sheet.broken("a quote is not closed")
 
 
-def _take_whole_records(text: str, sheet: Sheet, most_rows: int) -> str:
+def _take_whole_records(text: str, sheet: Sheet, max_rows: int) -> str:
     """What is left over: the beginning of a record whose end has not come yet."""
     records, rest = _split(text)
     for record in records:
@@ -43,8 +43,8 @@ def _take_whole_records(text: str, sheet: Sheet, most_rows: int) -> str:
                 sheet.take(cells)
         except csv.Error as error:
             sheet.broken(f"is not CSV: {error}")
-        if len(sheet) > most_rows:
-            raise TooManyRows(most_rows)
+        if len(sheet) > max_rows:
+            raise TooManyRows(max_rows)
     return rest
 
 

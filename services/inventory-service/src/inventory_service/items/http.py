@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from crossdock_chassis import (
     Caller,
@@ -14,20 +14,22 @@ from crossdock_chassis import (
     Page,
     PageCursor,
     PageLimit,
-    answer,
     cause,
     etag,
+    json_response,
+    limited,
     requires,
 )
 from crossdock_events import Cause
 from inventory_service.items import views
 from inventory_service.items.change import ChangeItem
-from inventory_service.items.model import DEFAULT_UNIT, Category, Description, ItemId, Status, Traits, Unit
+from inventory_service.items.model import DEFAULT_UNIT, Category, Description, ItemId, Status, Traits, UnitOfMeasure
 from inventory_service.items.register import RegisterItem
 from inventory_service.items.views import ItemView, Registered
 
 Reader = Annotated[Caller, requires("stock:read")]
 Writer = Annotated[Caller, requires("stock:write")]
+STOCK = [limited("stock")]
 Why = Annotated[Cause, cause]
 
 
@@ -37,7 +39,7 @@ class ItemIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     item_id: ItemId
-    unit_of_measure: Unit = DEFAULT_UNIT
+    unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
     category: Category | None = None
     description: Description | None = None
 
@@ -47,7 +49,7 @@ class ItemPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    unit_of_measure: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = DEFAULT_UNIT
+    unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
     category: Category | None = None
     status: Status = "active"
     description: Description | None = None
@@ -63,6 +65,7 @@ def routes(
 
     @router.post(
         "",
+        dependencies=STOCK,
         status_code=201,
         response_model=ItemView,
         summary="Register an item",
@@ -75,7 +78,7 @@ def routes(
         traits = Traits(body.unit_of_measure, body.category, "active", body.description)
         done = await register(RegisterItem(body.item_id, traits, why), key.of(body))
         item = done.result.item
-        return answer(
+        return json_response(
             item,
             201 if done.result.created else 200,
             replayed=done.replayed,
@@ -99,10 +102,11 @@ def routes(
     async def get_item(item_id: str, caller: Reader) -> Response:
         async with database.reading() as session:
             item = await views.get(session, item_id)
-        return answer(item, etag=etag(item.version))
+        return json_response(item, etag=etag(item.version))
 
     @router.patch(
         "/{item_id}",
+        dependencies=STOCK,
         response_model=ItemView,
         summary="Change an item",
         description="With `If-Match` only the version it names is changed. `status` makes it `active` again, too.",
@@ -110,10 +114,11 @@ def routes(
     )
     async def patch_item(item_id: str, body: ItemPatch, caller: Writer, why: Why, match: IfMatch) -> Response:
         done = await change(ChangeItem(item_id, body.changes(), match.check, why))
-        return answer(done.result, etag=etag(done.result.version))
+        return json_response(done.result, etag=etag(done.result.version))
 
     @router.post(
         "/{item_id}:discontinue",
+        dependencies=STOCK,
         response_model=ItemView,
         summary="Discontinue an item",
         description="It can no longer be ordered. What is reserved stays so; orders that wait for it go on waiting.",
@@ -122,7 +127,7 @@ def routes(
     async def post_discontinue(item_id: str, caller: Writer, why: Why, match: IfMatch, key: IdempotencyKey) -> Response:
         command = ChangeItem(item_id, {"status": "discontinued"}, match.check, why)
         done = await change(command, key.of(None))
-        return answer(done.result, replayed=done.replayed, etag=etag(done.result.version))
+        return json_response(done.result, replayed=done.replayed, etag=etag(done.result.version))
 
     return router
 

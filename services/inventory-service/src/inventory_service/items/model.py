@@ -9,11 +9,21 @@ from crossdock_events.items import ItemChanged, ItemRegistered
 
 Status: TypeAlias = Literal["active", "discontinued"]
 
-ItemId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~+-]{0,63}$", examples=["SKU-1"])]
+IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._~+-]{0,63}$"
 """Safe in a path, a CSV and a URL without quoting."""
-Unit: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", examples=["each"])]
-Category: TypeAlias = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$", examples=["GROCERY"])]
-Description: TypeAlias = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,500}$")]
+IDENTIFIER_RULE = "1 to 64 letters, digits or ._~+-, the first a letter or digit"
+
+ItemId: TypeAlias = Annotated[str, Field(pattern=IDENTIFIER, description=IDENTIFIER_RULE, examples=["SKU-1"])]
+UnitOfMeasure: TypeAlias = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="a code such as each, kg or case", examples=["each"])
+]
+Category: TypeAlias = Annotated[
+    str,
+    Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$", description="at most 64 characters on one line", examples=["GROCERY"]),
+]
+Description: TypeAlias = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,500}$", description="at most 500 characters on one line")
+]
 
 DEFAULT_UNIT: Final = "each"
 

@@ -14,8 +14,9 @@ from crossdock_chassis import (
     Page,
     PageCursor,
     PageLimit,
-    answer,
     etag,
+    json_response,
+    limited,
     requires,
 )
 from inventory_service.locations import views
@@ -26,6 +27,7 @@ from inventory_service.locations.views import LocationView, Registered
 
 Reader = Annotated[Caller, requires("stock:read")]
 Writer = Annotated[Caller, requires("stock:write")]
+STOCK = [limited("stock")]
 
 
 class LocationIn(BaseModel):
@@ -61,6 +63,7 @@ def routes(
 
     @router.post(
         "",
+        dependencies=STOCK,
         status_code=201,
         response_model=LocationView,
         summary="Register a location",
@@ -73,7 +76,7 @@ def routes(
         wanted = Location(body.location_id, body.rank, body.name, body.country)
         done = await register(RegisterLocation(wanted), key.of(body))
         location = done.result.location
-        return answer(
+        return json_response(
             location,
             201 if done.result.created else 200,
             replayed=done.replayed,
@@ -91,10 +94,11 @@ def routes(
     async def get_location(location_id: str, caller: Reader) -> Response:
         async with database.reading() as session:
             location = await views.get(session, location_id)
-        return answer(location, etag=etag(location.version))
+        return json_response(location, etag=etag(location.version))
 
     @router.patch(
         "/{location_id}",
+        dependencies=STOCK,
         response_model=LocationView,
         summary="Change a location",
         description="With `If-Match` only the version it names is changed.",
@@ -102,7 +106,7 @@ def routes(
     )
     async def patch_location(location_id: str, body: LocationPatch, caller: Writer, match: IfMatch) -> Response:
         done = await change(ChangeLocation(location_id, body.changes(), match.check))
-        return answer(done.result, etag=etag(done.result.version))
+        return json_response(done.result, etag=etag(done.result.version))
 
     return router
 

@@ -5,11 +5,17 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
-LocationId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~+-]{0,63}$", examples=["dc-north"])]
+from inventory_service.items.model import IDENTIFIER, IDENTIFIER_RULE
+
+LocationId: TypeAlias = Annotated[str, Field(pattern=IDENTIFIER, description=IDENTIFIER_RULE, examples=["dc-north"])]
 Rank: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
 """The lower one is asked first when stock is sourced; equal ranks by id."""
-Name: TypeAlias = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
-Country: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["US"])]
+Name: TypeAlias = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$", description="at most 200 characters on one line")
+]
+Country: TypeAlias = Annotated[
+    str, Field(pattern=r"^[A-Z]{2}$", description="two capital letters, as in ISO 3166", examples=["US"])
+]
 
 DEFAULT_RANK: Final = 100
 

@@ -19,22 +19,22 @@ from inventory_service.stock import store as stocks
 LOOK_AT = 2_000
 
 
-def serving(earmark_after: timedelta, most: int) -> Callable[[Unit], Awaitable[None]]:
-    """A job: serves up to `most` orders a unit. Whole orders that have waited for `earmark_after` set stock aside."""
+def serving(earmark_after: timedelta, max_orders: int) -> Callable[[Unit], Awaitable[None]]:
+    """Return the job that serves up to `max_orders` orders a unit. Whole orders older than `earmark_after` earmark."""
 
     async def serve_backorders(unit: Unit) -> None:
-        await serve(unit, unit.now - earmark_after, most)
+        await serve(unit, unit.now - earmark_after, max_orders)
 
     return serve_backorders
 
 
-async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
+async def serve(unit: Unit, earmark_before: datetime, max_orders: int) -> int:
     """How many orders got something. An entry leaves the queue when nothing more can come of it."""
     entries, items = await store.queued(unit)
     if not entries:
         return 0
-    wanted, done = await _plan(unit, items, keeps_if_before)
-    chosen = list(wanted)[:most]
+    wanted, done = await _plan(unit, items, earmark_before)
+    chosen = list(wanted)[:max_orders]
     granted: dict[UUID, list[Allocation]] = {}
     if chosen:
         locked = await store.lock_waiting(unit, chosen)
@@ -47,7 +47,7 @@ async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
                 if each.reservation.reserved(line_id) < requested
             },
         )
-        now, done = await _plan(unit, items, keeps_if_before)
+        now, done = await _plan(unit, items, earmark_before)
         granted = {order_id: allocations for order_id, allocations in now.items() if order_id in locked}
         done = done and len(granted) == len(now)
         stock = await stocks.read(unit, heads)
@@ -61,24 +61,24 @@ async def serve(unit: Unit, keeps_if_before: datetime, most: int) -> int:
             cause = Cause(correlation_id)
             causes.append(cause)
             take(stock, allocations, cause)
-            unit.publish(reservation.answer(), sequence=reservation.sequence, cause=cause)
+            unit.publish(reservation.to_event(), sequence=reservation.sequence, cause=cause)
         if served:
             await store.update_lines(unit, served)
             await store.hold_more(unit, served, granted, causes, stock)
             await store.decide(unit, served)
-            stocks.tell(unit, stock)
+            stocks.publish_levels(unit, stock)
     if done:
         await store.dequeue(unit, entries)
     return len(granted)
 
 
 async def _plan(
-    unit: Unit, items: Collection[str], keeps_if_before: datetime
+    unit: Unit, items: Collection[str], earmark_before: datetime
 ) -> tuple[dict[UUID, list[Allocation]], bool]:
     """What each of the waiting orders could be given now, in their turn; and whether these are all."""
     look_at = LOOK_AT
     while True:
-        demands = await store.candidates(unit, items, keeps_if_before, look_at)
+        demands = await store.candidates(unit, items, earmark_before, look_at)
         granted = await _allocate(unit, demands)
         if granted or len(demands) < look_at:
             return granted, len(demands) < look_at

@@ -9,7 +9,7 @@ from uuid import UUID
 from crossdock_chassis import Unit
 from crossdock_events import Cause, Envelope
 from crossdock_events.orders import OrderPlaced
-from inventory_service.reservations.model import PRIORITIES, Allocation, Demand, Reservation, Status, Want
+from inventory_service.reservations.model import PRIORITIES, Allocation, Demand, Reservation, Status, Want, sort_key
 from inventory_service.stock.model import Stock
 
 # What is answered is ours to decide; an order that is missing was decided, or cancelled, before.
@@ -147,7 +147,7 @@ DEQUEUE = "DELETE FROM release_queue WHERE id = ANY($1::bigint[])"
 
 # Who could be served now that $1 rose, and who is old enough ($2) to set something aside. An order with a line that no
 # stock can serve is not looked at, however long the queue is: total stock decides, so neither is it when it is served.
-CANDIDATES = """
+CANDIDATES = f"""
     WITH free AS (
         SELECT item_id, sum(on_hand - reserved) AS units FROM levels
         WHERE on_hand > reserved AND item_id IN (SELECT item_id FROM reservation_lines WHERE waiting > 0)
@@ -167,7 +167,7 @@ CANDIDATES = """
     GROUP BY reservation.order_id
     HAVING bool_or(item.status = 'active' AND units > 0)
        AND (partial OR bool_and(item.status = 'active' AND (placed_at < $2 OR coalesce(units, 0) >= waiting)))
-    ORDER BY reservation.priority DESC, placed_at, reservation.order_id
+    ORDER BY {sort_key("reservation")}
     LIMIT $3
 """
 
@@ -364,9 +364,9 @@ async def dequeue(unit: Unit, entries: Collection[int]) -> None:
     await unit.sql.execute(DEQUEUE, entries)
 
 
-async def candidates(unit: Unit, items: Collection[str], keeps_if_before: datetime, limit: int) -> list[Demand]:
+async def candidates(unit: Unit, items: Collection[str], earmark_before: datetime, limit: int) -> list[Demand]:
     """Backorders that these items may serve, and those that set something aside from them, in their turn."""
-    rows = await unit.sql.fetch(CANDIDATES, items, keeps_if_before, limit)
+    rows = await unit.sql.fetch(CANDIDATES, items, earmark_before, limit)
     return [
         Demand(
             order_id,
@@ -374,7 +374,7 @@ async def candidates(unit: Unit, items: Collection[str], keeps_if_before: dateti
             placed_at,
             partial,
             [Want(*want) for want in zip(line_ids, item_ids, quantities, strict=True)],
-            keeps=not partial and placed_at < keeps_if_before,
+            earmarks=not partial and placed_at < earmark_before,
         )
         for order_id, priority, placed_at, partial, line_ids, item_ids, quantities in rows
     ]

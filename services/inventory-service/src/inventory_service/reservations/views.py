@@ -5,15 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import literal_column, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crossdock_chassis import Cursor, Page
-from inventory_service.reservations.model import Demand, NoSuchReservation, Status, Want, servable
+from inventory_service.reservations.model import SORT_KEY, Demand, NoSuchReservation, Status, Turn, Want, servable
 from inventory_service.tables import AllocationRow, ItemRow, LevelRow, LocationRow, ReservationLineRow, ReservationRow
 
 BY_ITEM: Cursor[tuple[int, str]] = Cursor("backorders-by-item", tuple[int, str])
-BY_ORDER: Cursor[tuple[int, datetime, UUID, int]] = Cursor("backorders-by-order", tuple[int, datetime, UUID, int])
+BY_ORDER: Cursor[tuple[Turn, int]] = Cursor("backorders-by-order", tuple[Turn, int], version=2)
 
 ITEMS_WAITED_FOR = """
     SELECT item_id, orders, units_missing, oldest_since, coalesce(available, 0)::bigint AS available
@@ -135,11 +135,11 @@ async def by_item(
 
 
 async def by_order(
-    session: AsyncSession, item: str | None, after: tuple[int, datetime, UUID, int] | None, limit: int
+    session: AsyncSession, item: str | None, after: tuple[Turn, int] | None, limit: int
 ) -> Page[Backorder]:
     """In the order in which they are served. With `item` only the lines that ask for it."""
     order, line = ReservationRow, ReservationLineRow
-    turn = (-order.priority, order.placed_at, order.order_id, line.position)
+    turn = (*(literal_column(part.format("reservations")) for part in SORT_KEY), line.position)
     query = (
         select(order, line)
         .join(line, line.order_id == order.order_id)
@@ -150,7 +150,8 @@ async def by_order(
     if item is not None:
         query = query.where(line.item_id == item)
     if after is not None:
-        query = query.where(tuple_(*turn) > after)
+        (last_turn, last_position) = after
+        query = query.where(tuple_(*turn) > (*last_turn, last_position))
     rows = (await session.execute(query)).all()
     items = [
         Backorder.model_validate(
@@ -170,11 +171,11 @@ async def by_order(
     more = None
     if len(rows) > limit:
         last, its = rows[limit - 1]
-        more = BY_ORDER.encode((-items[-1].priority, items[-1].since, last.order_id, its.position))
+        more = BY_ORDER.encode((Turn(-items[-1].priority, items[-1].since, last.order_id), its.position))
     return Page(items=items, next=more)
 
 
-async def overdue(session: AsyncSession, keeps_if_before: datetime) -> Overdue:
+async def overdue(session: AsyncSession, earmark_before: datetime) -> Overdue:
     """Invariant 7, asked of everything that waits: see `model.servable`."""
     queued = await session.scalar(text("SELECT count(DISTINCT item_id) FROM release_queue"))
     active = set(await session.scalars(select(ItemRow.item_id).where(ItemRow.status == "active")))
@@ -194,16 +195,16 @@ async def overdue(session: AsyncSession, keeps_if_before: datetime) -> Overdue:
     for level in levels:
         free.setdefault(level.item_id, {})[level.location_id] = level.on_hand - level.reserved
     places = await session.scalars(select(LocationRow.location_id).order_by(LocationRow.rank, LocationRow.location_id))
-    demands = [_demand(waiting, wants, active, keeps_if_before) for waiting, wants in lines.values()]
+    demands = [_demand(waiting, wants, active, earmark_before) for waiting, wants in lines.values()]
     orders = servable(free, [demand for demand in demands if demand.lines], list(places))
     return Overdue(queued_items=queued or 0, orders=orders)
 
 
-def _demand(order: ReservationRow, wants: Sequence[Want], active: set[str], keeps_if_before: datetime) -> Demand:
+def _demand(order: ReservationRow, wants: Sequence[Want], active: set[str], earmark_before: datetime) -> Demand:
     """What of it stock can serve at all: nothing of a whole order that wants a discontinued item."""
     possible = [want for want in wants if want.item_id in active]
     if not order.partial and len(possible) < len(wants):
         possible = []
-    placed_at = order.placed_at or keeps_if_before
-    keeps = not order.partial and placed_at < keeps_if_before
-    return Demand(order.order_id, order.priority or 0, placed_at, order.partial, possible, keeps)
+    placed_at = order.placed_at or earmark_before
+    earmarks = not order.partial and placed_at < earmark_before
+    return Demand(order.order_id, order.priority or 0, placed_at, order.partial, possible, earmarks)

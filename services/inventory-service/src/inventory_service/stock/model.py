@@ -2,15 +2,34 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 from uuid import UUID
+
+from pydantic import Field
 
 from crossdock_events import Cause
 from crossdock_events.stock import StockLevelChanged
 
 Kind: TypeAlias = Literal["receipt", "adjustment", "transfer", "opening", "reservation", "release"]
-MOST_UNITS = 1_000_000_000_000
+MAX_UNITS = 1_000_000_000_000
 """More than this of one item at one location is a mistake of the sender; far below what a bigint holds."""
+
+Reference: TypeAlias = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="1 to 64 letters, digits or ._:/-", examples=["GRN-1"]),
+]
+Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+"""The id of an item or a location, looked up rather than made: it may have any form."""
+Quantity: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
+OpeningQuantity: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Reason: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        examples=["count"],
+        description="A code; known ones are count, damage, loss, found and correction, others are yours to choose",
+    ),
+]
 
 
 class StockError(Exception):
@@ -143,8 +162,8 @@ class Stock:
                 short=short,
             )
         for item, location in touched:
-            if self.levels[item][location][0] > MOST_UNITS:
-                raise TooMuch(f"There would be more than {MOST_UNITS} of {item} at {location}")
+            if self.levels[item][location][0] > MAX_UNITS:
+                raise TooMuch(f"There would be more than {MAX_UNITS} of {item} at {location}")
 
     def raised(self) -> list[str]:
         """Items of which more is free than before, or as much in another place: someone may have waited for it."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-MOST_SHOWN = 1_000
+MAX_SHOWN = 1_000
 
 # One statement, so one snapshot: nothing committed meanwhile shows up in one of the three and not in the others.
 DIFFERENCES = """
@@ -93,7 +93,7 @@ class Reconciliation(BaseModel):
 
 
 async def reconcile(session: AsyncSession) -> Reconciliation:
-    most = {"most": MOST_SHOWN}
+    most = {"most": MAX_SHOWN}
     levels = [
         Difference.model_validate(row, from_attributes=True) for row in await session.execute(text(DIFFERENCES), most)
     ]

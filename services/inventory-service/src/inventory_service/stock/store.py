@@ -88,12 +88,12 @@ async def write(unit: Unit, stock: Stock) -> None:
         "movements", columns=LEDGER, records=[(*movement, unit.now) for movement in stock.movements]
     )
     await unit.sql.execute(COUNT_HEADS, changed)
-    tell(unit, stock)
+    publish_levels(unit, stock)
     if raised := stock.raised():
         await queue(unit, raised)
 
 
-def tell(unit: Unit, stock: Stock) -> None:
+def publish_levels(unit: Unit, stock: Stock) -> None:
     """One event for each item that changed."""
     for event, sequence, cause in stock.facts():
         unit.publish(event, sequence=sequence, cause=cause)

@@ -2,7 +2,7 @@
 
 Three things go on at once: lines are read and parsed, those that are there are placed in groups, and answers are sent.
 So a client that sends everything before it reads anything does not block itself, a fast one fills whole groups, a slow
-one waits for nobody, and memory is bounded by `MOST_WAITING` lines of `WAITING_BYTES`, a chunk more, and
+one waits for nobody, and memory is bounded by `MAX_WAITING` lines of `WAITING_BYTES`, a chunk more, and
 `BACKLOG_BYTES` of answers.
 """
 
@@ -27,15 +27,15 @@ from order_service.orders.model import DuplicateReference, OrderError
 from order_service.orders.place import Placed, PlaceOrder, document_of
 
 MEDIA_TYPE: Final = "application/x-ndjson"
-MOST_LINES: Final = 100_000
-MOST_BYTES: Final = 64 << 20
+MAX_LINES: Final = 100_000
+MAX_BYTES: Final = 64 << 20
 LONGEST_LINE: Final = 1 << 20
 BACKLOG_BYTES: Final = 16 << 20
-MOST_ERRORS: Final = 10
+MAX_ERRORS: Final = 10
 GROUP: Final = 500
 """Orders in one transaction, as far as `batch_limit` lets them. With 200 each costs a seventh more in `make bench`; the
 more, the longer single orders wait while a group is made ready."""
-MOST_WAITING: Final = 2 * GROUP
+MAX_WAITING: Final = 2 * GROUP
 WAITING_BYTES: Final = 1 << 20
 
 
@@ -46,7 +46,7 @@ class LineTooLong(OrderError):
 
 class TooManyLines(OrderError):
     def __init__(self) -> None:
-        super().__init__(f"A batch has at most {MOST_LINES} lines; this one and those after it were not looked at")
+        super().__init__(f"A batch has at most {MAX_LINES} lines; this one and those after it were not looked at")
 
 
 class AnswersUnread(OrderError):
@@ -134,7 +134,7 @@ class _Waiting:
                 self._lines.extend(lines)
                 self._size += sum(line.size for line in lines)
                 self._some.set()
-                while len(self._lines) > MOST_WAITING or self._size > WAITING_BYTES:
+                while len(self._lines) > MAX_WAITING or self._size > WAITING_BYTES:
                     self._room.clear()
                     await self._room.wait()
         finally:
@@ -240,7 +240,7 @@ class BatchAnswer(Response):
             async for chunk in self._body:
                 found = splitter.feed(chunk)
                 splitter.lines += len(found)
-                if (excess := splitter.lines - MOST_LINES) > 0:
+                if (excess := splitter.lines - MAX_LINES) > 0:
                     yield [*map(self._line, found[:-excess]), Line(found[-excess][0], None, TooManyLines(), 0)]
                     await self._discard()
                     return
@@ -300,7 +300,7 @@ class BatchAnswer(Response):
         assert isinstance(error, Exception)
         problem = self._describe(error)
         if isinstance(errors := problem.get("errors"), list):
-            problem["errors"] = errors[:MOST_ERRORS]
+            problem["errors"] = errors[:MAX_ERRORS]
         status = problem["status"]
         if isinstance(error, DuplicateReference):
             return BatchLine(

@@ -1,0 +1,240 @@
+"""The stack under measurement, with its assortment, and the load on it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+
+from bench import goods
+from bench.cpu import Meter, used
+from bench.helper import ROOT, Helper
+from crossdock_events.orders import OrderConfirmed
+from crossdock_local.ports import Ports
+from crossdock_local.processes import Process, Program
+from crossdock_local.services import answers_ok
+from crossdock_local.stack import AUDIENCE, Stack
+
+PARTNER = "bench"
+SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write")
+SERVICES = ("order-service", "inventory-service")
+WAIT_SECONDS = 60.0
+PROBE_LINES = 500
+
+
+class BenchFailed(Exception):
+    """One sentence for whoever runs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One run of the loader. `accepted`: when each order was, on the monotonic clock; `cpu`: seconds of the loader."""
+
+    started: float
+    finished: float
+    cpu: float
+    accepted: Mapping[str, float]
+    posted_to_answered: Sequence[float]
+
+    @property
+    def rate(self) -> float:
+        return len(self.accepted) / (self.finished - self.started)
+
+    @property
+    def loader_share(self) -> float:
+        """Of one core, while it ran."""
+        return self.cpu / (self.finished - self.started)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A load followed to its end. `cpu`: seconds by process, from the first request to the last confirmation."""
+
+    load: Load
+    confirmed: Mapping[str, float]
+    cpu: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        return max(self.confirmed[order] for order in self.load.accepted) - self.load.started
+
+    @property
+    def rate(self) -> float:
+        return len(self.load.accepted) / self.seconds
+
+    @property
+    def latencies(self) -> list[float]:
+        """Seconds from an order's answer to its confirmation as seen outside, never below zero."""
+        return [max(0.0, self.confirmed[order] - at) for order, at in self.load.accepted.items()]
+
+
+class BenchStack:
+    def __init__(self, stack: Stack, helpers: ExitStack, items: int) -> None:
+        self.stack, self._helpers, self._items = stack, helpers, items
+        self.token = stack.token(PARTNER, SCOPES)
+        self.loader = helpers.enter_context(Helper("bench.loader"))
+        self._runs, self._name = 0, uuid4().hex[:8]
+
+    def stock(self) -> None:
+        """Registers the assortment through the doors, and waits until order-service knows it."""
+        assortment = goods.Assortment(self._items)
+        inventory, orders = self.stack.url("inventory-service"), self.stack.url("order-service")
+        with httpx.Client(headers={"Authorization": f"Bearer {self.token}"}, timeout=WAIT_SECONDS) as client:
+            for kind, text in (
+                ("locations", goods.locations_csv()),
+                ("items", goods.items_csv(assortment)),
+                ("opening-stock", goods.stock_csv(assortment, "bench")),
+            ):
+                answer = client.post(
+                    f"{inventory}/v1/imports/{kind}", content=text.encode(), headers={"Content-Type": "text/csv"}
+                )
+                if not answer.is_success:
+                    raise BenchFailed(f"inventory-service did not take the {kind}: {answer.text[:400]}")
+            deadline = time.monotonic() + WAIT_SECONDS
+            for probe in _probes(assortment):
+                while not (answer := client.post(f"{orders}/v1/orders:validate", json=probe)).is_success:
+                    if time.monotonic() > deadline:
+                        raise BenchFailed(f"order-service does not know the assortment: {answer.text[:400]}")
+                    time.sleep(0.1)
+
+    def subscriber(self, topic: str = OrderConfirmed.topic.name, ce_type: str = OrderConfirmed.ce_type) -> Helper:
+        arguments = [self.stack.kafka, topic, *([ce_type] if ce_type else [])]
+        helper = self._helpers.enter_context(Helper("bench.subscriber", *arguments))
+        helper.hear()
+        return helper
+
+    def load(
+        self,
+        count: int,
+        *,
+        url: str | None = None,
+        path: str = "/v1/orders",
+        batch: int = 0,
+        connections: int,
+        rate: float | None = None,
+        seconds: float = 120.0,
+    ) -> Load:
+        """Orders with references of their own. Raises HelperFailed when one is not accepted."""
+        self._runs += 1
+        address = urlsplit(url or self.stack.url("order-service"))
+        done = self.loader.ask(
+            {
+                "host": address.hostname,
+                "port": address.port,
+                "path": f"{path}:batch" if batch else path,
+                "token": self.token,
+                "items": self._items,
+                "count": count,
+                "prefix": f"{self._name}-{self._runs}",
+                "seed": self._runs,
+                "batch": batch,
+                "connections": connections,
+                "rate": rate,
+                "seconds": seconds,
+            }
+        )
+        return Load(**done)
+
+    def flow(self, subscriber: Helper, meter: Meter, count: int, seconds: float = 120.0, **load: Any) -> Flow:
+        """Until the last of them is confirmed. Raises HelperFailed when it takes longer than that."""
+        before = meter.read()
+        done = self.load(count, seconds=seconds, **load)
+        confirmed: dict[str, float] = {}
+        while missing := len(done.accepted.keys() - confirmed.keys()):  # earlier orders may still be on their way
+            confirmed |= subscriber.ask({"wanted": missing, "seconds": seconds})["seen"]
+        return Flow(done, confirmed, used(before, meter.read()))
+
+    def meter(self, others: Mapping[str, int]) -> Meter:
+        """Over every process of the stack that runs, the loader, and these."""
+        own = {handle.name: handle.pid for handle in self.stack.handles() if handle.pid is not None}
+        return Meter(own | {"loader": self.loader.pid} | dict(others))
+
+    def stop(self, *processes: str) -> None:
+        """For good: whatever is measured from here on has the machine without them."""
+        for name in processes:
+            self.stack.process(name).stop()
+
+    @contextmanager
+    def process(
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str],
+        answers: Literal["ops", "http", "nothing"] = "ops",
+    ) -> Iterator[tuple[str, int]]:
+        """One more process, as the stack runs its own: its URL and its pid. `answers`: which of CROSSDOCK_OPS_PORT and
+        CROSSDOCK_HTTP_PORT tells /readyz; of one that answers nowhere only its start is waited for."""
+        port, ops_port = self.stack.ports.of(name), self.stack.ports.of(f"{name}-ops")
+        own = {"CROSSDOCK_HTTP_PORT": str(port), "CROSSDOCK_OPS_PORT": str(ops_port), "PYTHONUNBUFFERED": "1"}
+        process = Process(
+            name,
+            self.stack.home,
+            lambda: Program(
+                argv=[sys.executable, "-m", module, *arguments],
+                env=dict(os.environ) | dict(environment) | own,
+                cwd=ROOT,
+            ),
+            ready=lambda: answers == "nothing" or answers_ok(ops_port if answers == "ops" else port, "/readyz"),
+        )
+        process.start()
+        try:
+            process.wait_ready()
+            pid = process.pid
+            assert pid is not None
+            yield f"http://127.0.0.1:{port}", pid
+        finally:
+            process.stop()
+
+    def environment(self, dsn: str) -> dict[str, str]:
+        """What a process of the stack is told."""
+        return {
+            "CROSSDOCK_POSTGRES": dsn,
+            "CROSSDOCK_KAFKA": self.stack.kafka,
+            "CROSSDOCK_ISSUER": self.stack.issuer_url,
+            "CROSSDOCK_AUDIENCE": AUDIENCE,
+            "CROSSDOCK_HOST": "127.0.0.1",
+        }
+
+    def database(self, name: str) -> str:
+        """The DSN of one more database on the stack's server."""
+        self.stack.servers.databases.ensure([name])
+        return self.stack.servers.databases.dsn(name)
+
+    def migrate(self, package: str, dsn: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", package, "migrate"],
+            env=dict(os.environ) | self.environment(dsn),
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+
+
+def _probes(assortment: goods.Assortment) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(assortment.items), PROBE_LINES):
+        part = assortment.items[start : start + PROBE_LINES]
+        lines = [
+            {"line_id": str(number), "item_id": item.id, "quantity": 1, "unit_price": "1.00"}
+            for number, item in enumerate(part, start=1)
+        ]
+        yield {"reference": f"probe-{start}", "currency": "USD", "lines": lines, "total": f"{len(part)}.00"}
+
+
+@contextmanager
+def bench_stack(items: int) -> Iterator[BenchStack]:
+    """A stack of its own on free ports, below a folder that is removed again."""
+    with tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as folder, ExitStack() as helpers:
+        stack = helpers.enter_context(Stack(Path(folder), Ports.free()))
+        built = BenchStack(stack, helpers, items)
+        built.stock()
+        yield built
