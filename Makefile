@@ -9,7 +9,8 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 # Each process has servers of its own. What runs a whole stack stays alone.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
-UNITS := libs services cli/tests deploy/local/tests bench/tests
+UNITS := libs services cli/tests deploy/local/tests bench/tests tools/tests
+TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests bench/tests tools/tests tests
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -43,12 +44,17 @@ test-unit: install  ## what needs no running stack
 test-integration: install  ## the whole stack: across services, and through crashes
 	@$(RUN) pytest tests
 
-lint: install  ## ruff
+lint: install  ## ruff, and the length of test names
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@! grep -rnE --include='test_*.py' 'def test_[[:alnum:]_]{56}' $(TESTS) || \
+		{ echo "A test name is subject, condition, result in at most 60 characters: shorten these." >&2; exit 1; }
 
-types: install  ## mypy, strict
+# mypy allows one module of a name in a run, and each folder of tests has a conftest. So each folder is a run of its own
+# with itself on the path; all runs share one cache.
+types: install  ## mypy, strict: the sources, then each folder of tests
 	@$(RUN) mypy
+	@for each in $(TESTS); do MYPYPATH=$$each:tools $(RUN) mypy $$each || exit 1; done
 
 contracts: install  ## event contracts, imports between packages, generated files
 	@$(RUN) crossdock_events check

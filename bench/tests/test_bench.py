@@ -126,7 +126,7 @@ async def test_every_request_is_sent_once_and_answered(answer: bytes, status: in
     assert all(each.answered >= each.due > 0 for each in answers)
 
 
-async def test_a_steady_load_is_due_by_the_clock_whatever_the_answers_do() -> None:
+async def test_steady_load_is_sent_by_the_clock() -> None:
     async with server(CREATED) as (port, _):
         answers = await client.post_all("127.0.0.1", port, requests(20), connections=2, rate=200, seconds=20)
     due = [each.due for each in sorted(answers, key=lambda each: each.number)]
@@ -160,7 +160,7 @@ def test_a_tiny_run_has_something_of_everything() -> None:
     assert all(getattr(TINY, name) for name in TINY.__dataclass_fields__)
 
 
-def test_a_long_answer_arrives_whole_also_from_a_process_that_is_interrupted_while_it_writes() -> None:
+def test_long_answer_of_an_interrupted_process_arrives_whole() -> None:
     """A signal cuts a write to a pipe short, and `print` under PYTHONUNBUFFERED takes that for all."""
     answering = (
         "import signal; from bench.helper import say; signal.signal(signal.SIGALRM, lambda *_: None); "

@@ -53,7 +53,7 @@ def test_lines_add_up_and_none_is_merged(day: Day, cleaned: Cleaned) -> None:
     assert kept + sum(cleaned.skipped_lines.values()) == day.lines
 
 
-def test_nothing_near_the_limit_of_metered_goods_is_sold_that_day(day: Day) -> None:
+def test_no_quantity_is_near_the_limit_of_metered_goods(day: Day) -> None:
     quantities = {sale.quantity for basket in day.baskets for sale in basket.sales}
     assert max(quantity for quantity in quantities if quantity < METERED) == 16
     assert min(quantity for quantity in quantities if quantity >= METERED) == 4_092
@@ -177,7 +177,7 @@ def test_a_coupon_recorded_without_goods_counts_for_its_basket() -> None:
 
 
 @given(st.integers(min_value=0, max_value=10**6))
-def test_opening_stock_is_never_less_than_a_case_and_grows_with_what_was_sold(sold: int) -> None:
+def test_opening_stock_is_at_least_a_case_and_grows_with_sales(sold: int) -> None:
     assert units(sold) >= CASE
     assert units(sold + 1) >= units(sold)
     assert sum(each.quantity for each in opening([1], {1: sold})) == units(sold)

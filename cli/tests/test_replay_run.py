@@ -151,7 +151,7 @@ async def registered(created: Mapping[str, int]) -> tuple[Registered, dict[str, 
         return await register(client, "http://stock.test", "token", a_day(), clean(a_day().baskets).orders), files
 
 
-async def test_everything_is_registered_in_an_order_that_names_nothing_unknown() -> None:
+async def test_locations_and_items_are_registered_before_stock() -> None:
     result, files = await registered({"locations": 2, "items": 2, "opening-stock": 4})
     assert result == Registered(items=2, item_events=2, stock_events=2)
     assert list(files) == ["locations", "items", "opening-stock"]
@@ -203,7 +203,7 @@ def headers(ce_type: str, event_id: str) -> tuple[tuple[str, bytes], ...]:
     return (("ce_type", ce_type.encode()), ("ce_id", event_id.encode()))
 
 
-async def test_the_subscriber_counts_an_event_once_and_keeps_the_latest_outcome() -> None:
+async def test_subscriber_counts_events_once_and_keeps_latest_outcome() -> None:
     seen = Seen()
     seen.record("crossdock.orders.v1", b"o-1", headers(OrderPlaced.ce_type, "1"), 1.0)
     seen.record("crossdock.orders.v1", b"o-1", headers(OrderBackordered.ce_type, "2"), 2.0)
@@ -216,7 +216,7 @@ async def test_the_subscriber_counts_an_event_once_and_keeps_the_latest_outcome(
     assert seen.orders("backordered") == set()
 
 
-async def test_waiting_for_events_ends_with_the_one_it_is_about_or_the_deadline() -> None:
+async def test_wait_for_events_ends_at_the_event_or_the_deadline() -> None:
     seen = Seen()
 
     async def decide() -> None:
@@ -229,7 +229,7 @@ async def test_waiting_for_events_ends_with_the_one_it_is_about_or_the_deadline(
     assert not await seen.until(lambda: len(seen.latest) == 3, 0.05)
 
 
-def test_the_scarcest_item_is_the_one_whose_receipt_releases_most() -> None:
+def test_scarcest_item_is_the_one_whose_receipt_releases_most() -> None:
     backorders = [
         Backorder("a", {"bacon": 2, "milk": 1}),
         Backorder("b", {"bacon": 1}),
@@ -248,7 +248,7 @@ queues = st.lists(st.dictionaries(items, st.integers(1, 5), min_size=1), min_siz
 
 
 @given(queues, st.dictionaries(items, st.integers(0, 12)), st.randoms())
-def test_the_receipt_releases_what_it_says_however_the_queue_is_served(
+def test_receipt_releases_at_least_what_it_promises(
     queue: list[dict[str, int]], available: dict[str, int], random: Random
 ) -> None:
     backorders = [Backorder(str(number), needs) for number, needs in enumerate(queue)]

@@ -1,3 +1,4 @@
+import shutil
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ def record(message: Message) -> "ConsumerRecord[bytes, bytes]":
     )
 
 
-def test_an_event_is_one_line_with_its_time_name_key_sequence_and_data() -> None:
+def test_event_is_shown_as_one_line() -> None:
     event = ItemRegistered(item_id="SKU-[1]", unit_of_measure="each", status="active")
     at = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
     message = Envelope(event, uuid4(), "inventory-service", at, 5, Cause(uuid4())).encode()
@@ -42,8 +43,8 @@ def test_what_cannot_be_read_is_shown_with_its_place() -> None:
 
 
 def test_commands_are_shown_as_they_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert report.runnable("crossdock verify") == ".venv/bin/crossdock verify"
     assert report.runnable("make down") == "make down"
-    monkeypatch.setattr(report.shutil, "which", lambda name: "/somewhere/crossdock")
+    monkeypatch.setattr(shutil, "which", lambda name: "/somewhere/crossdock")
     assert report.runnable("crossdock verify") == "crossdock verify"

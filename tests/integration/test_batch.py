@@ -30,7 +30,7 @@ def _line(number: int, tag: str, item: str) -> tuple[bytes, str]:
             return json.dumps(body).encode(), "created"
 
 
-async def test_each_line_is_answered_in_its_place_and_only_the_good_ones_are_kept(harness: Harness) -> None:
+async def test_batch_answers_each_line_and_keeps_only_valid_orders(harness: Harness) -> None:
     (item,) = await harness.items(on_hand=LINES)
     tag = uuid4().hex[:10]
     sent = [_line(number, tag, item) for number in range(LINES)]

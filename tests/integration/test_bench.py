@@ -2,9 +2,9 @@
 
 from contextlib import ExitStack
 
-from bench.harness import Harness
 from bench.results import Results
 from bench.run import TINY, measure
+from bench.stack import BenchStack
 
 from crossdock_local.stack import Stack
 
@@ -13,9 +13,9 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
     found = Results({}, "")
     stages: list[str] = []
     with ExitStack() as helpers:
-        harness = Harness(stack, helpers, TINY.items)
-        harness.stock()
-        measure(harness, TINY, found, stages.append, alone=False)
+        opened = BenchStack(stack, helpers, TINY.items)
+        opened.stock()
+        measure(opened, TINY, found, stages.append, alone=False)
     assert len({row.name for row in found.rows}) == len(found.rows) == 13
     assert all(row.value > 0 for row in found.rows if row.unit != "ms")
     assert [row.name for row in found.rows if row.target is not None] == [

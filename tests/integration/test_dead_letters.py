@@ -44,7 +44,7 @@ async def act(
     )
 
 
-async def test_poison_is_set_aside_what_follows_it_parks_and_everything_else_goes_on(harness: Harness) -> None:
+async def test_poison_parks_its_key_and_other_orders_go_on(harness: Harness) -> None:
     (item,) = await harness.items(on_hand=100)
     async with harness.client() as orders, harness.client(INVENTORY) as inventory:
         first = await harness.post(orders, order(f"PO-{uuid4().hex}", (item, 5)))
@@ -121,7 +121,7 @@ async def test_what_was_sent_broken_can_be_mended_and_counts_once(harness: Harne
     await harness.adds_up()
 
 
-async def test_an_answer_about_an_order_that_never_was_is_poison_to_order_service(harness: Harness) -> None:
+async def test_answer_for_an_unknown_order_is_a_dead_letter(harness: Harness) -> None:
     unknown = str(uuid4())
     (item,) = await harness.items(on_hand=10)
     async with harness.client() as orders:

@@ -16,7 +16,7 @@ def reference() -> str:
     return f"PO-{uuid4().hex[:12]}"
 
 
-async def test_an_order_is_confirmed_and_a_subscriber_outside_hears_of_it(harness: Harness) -> None:
+async def test_order_is_confirmed_and_an_outside_subscriber_sees_it(harness: Harness) -> None:
     (item,) = await harness.items(on_hand=10)
     outside = AIOKafkaConsumer(OrderEvent.topic.name, bootstrap_servers=harness.stack.kafka, group_id=None)
     await outside.start()
@@ -46,7 +46,7 @@ async def test_an_order_is_confirmed_and_a_subscriber_outside_hears_of_it(harnes
     assert (level["on_hand"], level["reserved"], level["available"]) == (10, 4, 6)
 
 
-async def test_an_item_that_was_discontinued_between_door_and_stock_rejects_the_order(harness: Harness) -> None:
+async def test_item_discontinued_after_placing_rejects_the_order(harness: Harness) -> None:
     """The door lets it in: order-service's worker, which would hear of the change, is held back."""
     (item,) = await harness.items(on_hand=10)
     worker = harness.stack.process("order-service.worker")
@@ -72,7 +72,7 @@ async def test_an_item_that_was_discontinued_between_door_and_stock_rejects_the_
     assert (await harness.availability(item))["reserved"] == 0
 
 
-async def test_a_backorder_waits_for_what_it_says_and_a_receipt_releases_it(harness: Harness) -> None:
+async def test_backorder_shows_missing_units_and_a_receipt_releases_it(harness: Harness) -> None:
     item, scarce = await harness.items(2, on_hand=5)
     async with harness.client() as client:
         placed = await harness.post(client, order(reference(), (item, 1), (scarce, 9)))
@@ -127,7 +127,7 @@ async def test_a_cancelled_order_gives_its_stock_to_the_next(harness: Harness) -
     await harness.adds_up()
 
 
-async def test_a_new_order_waits_its_turn_behind_an_older_one_that_cannot_be_served(harness: Harness) -> None:
+async def test_new_order_waits_its_turn_behind_an_unservable_backorder(harness: Harness) -> None:
     (item,) = await harness.items(on_hand=3)
     async with harness.client() as client:
         urgent = await harness.post(client, order(reference(), (item, 6), priority=9))
@@ -168,7 +168,7 @@ async def test_a_retry_finds_the_first_answer_by_key_and_by_reference(harness: H
     assert (await harness.availability(item))["reserved"] == 1
 
 
-async def test_a_partner_sees_his_own_orders_only_and_references_are_his_own(harness: Harness) -> None:
+async def test_partner_sees_only_its_own_orders_and_references(harness: Harness) -> None:
     (item,) = await harness.items(on_hand=10)
     body = order(reference(), (item, 1))
     async with harness.client() as acme, harness.client(partner="globex") as globex:

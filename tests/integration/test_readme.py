@@ -1,7 +1,10 @@
-"""The subscriber of the README runs as it is written there, but for the address of the broker."""
+"""Run the README's subscriber and its own-items commands as they are written there, except for addresses and token."""
 
 import asyncio
+import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
-from harness import Harness, order
+from harness import INVENTORY, ORDERS, Harness, eventually, order
 
 README = Path(__file__).parents[2] / "README.md"
 TOPIC = "crossdock.orders.v1"
@@ -64,3 +67,34 @@ async def test_it_prints_what_happens_to_an_order(harness: Harness, subscriber: 
             if len(printed) == 2:
                 break
     assert printed == [["crossdock.OrderPlaced.v1", "1", reference], ["crossdock.OrderConfirmed.v1", "2", reference]]
+
+
+def _commands(harness: Harness) -> list[str]:
+    """Return the two shell blocks of "Your own items", with the addresses of this stack."""
+    (section,) = re.findall(r"^## Your own items.*?(?=^## )", README.read_text(), re.DOTALL | re.MULTILINE)
+    addresses = {
+        "http://127.0.0.1:8410": harness.stack.url(ORDERS),
+        "http://127.0.0.1:8420": harness.stack.url(INVENTORY),
+    }
+    for written, actual in addresses.items():
+        assert written in section
+        section = section.replace(written, actual)
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+async def test_own_items_commands_end_in_a_confirmed_order(harness: Harness) -> None:
+    environment = {**os.environ, "TOKEN": harness.token("acme")}
+
+    def run(commands: str) -> str:
+        return subprocess.run(
+            ["sh", "-euc", commands], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    register, place = _commands(harness)
+    assert register.count("curl ") == 3
+    assert "problem" not in run(register)
+
+    async def confirmed() -> bool:
+        return bool(json.loads(await asyncio.to_thread(run, place)).get("status") == "confirmed")
+
+    await eventually(confirmed)

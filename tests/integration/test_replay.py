@@ -66,8 +66,7 @@ async def test_the_receipt_it_names_releases_who_it_says(harness: Harness, day: 
     async with harness.client(INVENTORY) as client:
 
         async def waiting() -> set[str]:
-            query = {"item_id": scarce.item_id, "limit": 200}
-            answer = await client.get("/v1/backorders/orders", params=query)
+            answer = await client.get("/v1/backorders/orders", params={"item_id": scarce.item_id, "limit": 200})
             return {row["order_id"] for row in answer.json()["items"]}
 
         before = await waiting()

@@ -79,7 +79,7 @@ async def test_a_token_of_no_partner_is_known_and_may_do_nothing(harness: Harnes
         assert answer.status_code == 403, answer.text
 
 
-async def test_one_that_the_issuer_gave_over_http_opens_what_its_scope_says(harness: Harness) -> None:
+async def test_token_from_the_issuer_grants_exactly_its_scopes(harness: Harness) -> None:
     identifier, secret = issuer.add_partner(harness.stack.home.issuer, "initech", ["orders:read"])
     async with httpx.AsyncClient(timeout=60) as client:
         given = await client.post(

@@ -11,7 +11,7 @@ from crossdock_events.stock import StockLevelChanged
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-async def test_trace_correlation_and_causation_run_through_the_whole_saga(harness: Harness) -> None:
+async def test_trace_correlation_and_causation_cross_the_whole_saga(harness: Harness) -> None:
     (item,) = await harness.items(on_hand=10)
     async with harness.client() as client:
         headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}

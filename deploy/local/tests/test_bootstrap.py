@@ -46,7 +46,7 @@ def loaded(clone: Path) -> ModuleType:
     return module
 
 
-def test_without_a_network_one_sentence_and_no_virtual_environment(clone: Path) -> None:
+def test_install_without_a_network_fails_and_leaves_no_venv(clone: Path) -> None:
     done = bootstrap(clone)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("The package installer is out of reach: is there a network?")
@@ -79,9 +79,7 @@ def test_a_full_disk_is_refused_in_a_sentence(clone: Path, monkeypatch: pytest.M
         module.install()
 
 
-def test_nothing_is_done_when_the_lock_is_the_same_and_something_when_it_is_not(
-    clone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_install_runs_again_only_when_the_lock_changed(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = loaded(clone)
     monkeypatch.chdir(clone)
     filled: list[bool] = []

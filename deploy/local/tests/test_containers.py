@@ -63,7 +63,7 @@ def container(engine: Engine, ready: bool = True) -> Container:
     return Container("kafka", cast(DockerContainer, engine), ready=lambda: ready)
 
 
-def test_it_is_started_killed_by_name_of_the_signal_and_brought_back(engine: Engine) -> None:
+def test_container_is_started_killed_and_started_again(engine: Engine) -> None:
     kafka = container(engine)
     assert (kafka.alive, kafka.pid, kafka.memory, kafka.ready()) == (False, None, 0, False)
     kafka.start()
@@ -118,7 +118,7 @@ def test_one_that_was_made_but_cannot_start_is_removed(engine: Engine, monkeypat
         ContainerConnectException("Could not obtain network details"),
     ],
 )
-def test_the_one_that_clears_up_and_does_not_answer_is_told_in_a_sentence_too(
+def test_container_that_fails_to_start_reports_the_trouble(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def start() -> None:
@@ -195,7 +195,7 @@ def test_a_port_is_published_no_further_than_to_where_it_is_used(
     assert reached(client(host, networks)) == where
 
 
-def test_the_broker_is_set_like_the_local_one_but_for_where_it_listens() -> None:
+def test_container_broker_settings_differ_only_in_addresses() -> None:
     there = broker_settings("127.0.0.1:12345")
     here = dict(
         line.split("=", 1) for line in SETTINGS.format(host=HOST, port=9092, controller=9093, data="").splitlines()

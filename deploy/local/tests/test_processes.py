@@ -40,7 +40,7 @@ def make(home: Path) -> Iterator[Make]:
         process.kill()
 
 
-def test_a_process_starts_in_a_session_of_its_own_and_stops_when_asked(make: Make, home: Path) -> None:
+def test_process_starts_in_its_own_session_and_stops(make: Make, home: Path) -> None:
     process = make(IDLE)
     process.start()
     process.wait_ready(10)
@@ -53,7 +53,7 @@ def test_a_process_starts_in_a_session_of_its_own_and_stops_when_asked(make: Mak
     assert not list((home / "run").glob("worker*"))
 
 
-def test_another_command_over_the_same_folder_finds_it_and_does_not_start_it_twice(make: Make) -> None:
+def test_second_start_in_the_same_folder_finds_the_process(make: Make) -> None:
     first = make(IDLE)
     first.start()
     first.wait_ready(10)
@@ -125,7 +125,7 @@ def test_one_that_hangs_is_named_with_the_time_it_was_given(make: Make) -> None:
         process.wait_ready(0.2)
 
 
-def test_free_ports_stay_the_same_for_a_folder_and_below_the_range_of_outgoing_connections(home: Path) -> None:
+def test_free_ports_are_kept_and_below_the_ephemeral_range(home: Path) -> None:
     ports = Ports.free().kept_in(home / "ports.json")
     drawn = {name: ports.of(name) for name in ("kafka", "postgres", "order-service")}
     assert len(set(drawn.values())) == 3

@@ -155,7 +155,7 @@ def test_a_failing_broker_takes_the_database_down_again(home: Path, monkeypatch:
     assert [handle.alive for handle in servers.handles] == [False, False]
 
 
-def test_another_server_behind_the_port_is_noticed_before_anything_is_created(home: Path, up: Servers) -> None:
+def test_foreign_postgres_on_the_port_is_refused(home: Path, up: Servers) -> None:
     """Somebody's copy of this folder runs on the port that this one was told to use."""
     postgres = Postgres(Home(home), up.ports.of("postgres"))
     postgres.prepare()
@@ -195,7 +195,7 @@ def test_ones_own_servers_are_used_and_left_alone(home: Path, up: Servers) -> No
     assert all(handle.alive for handle in up.handles)
 
 
-def test_a_role_that_somebody_made_on_their_own_server_is_not_taken_over(home: Path, up: Servers) -> None:
+def test_existing_role_on_a_foreign_server_is_not_taken_over(home: Path, up: Servers) -> None:
     theirs = up.database("theirs")
     guest = Servers(home, Ports.free(), own_postgres=up.databases.admin_dsn, own_kafka=up.bootstrap)
     with pytest.raises(CommandError, match="has a role theirs already"):

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from crossdock_cli import discovery
+from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
 from crossdock_local.ports import HOST, Ports
-from crossdock_local.services import Installed
 from crossdock_local.stack import Stack
 
 SERVICE = """
@@ -81,7 +81,7 @@ def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def test_everything_comes_up_is_found_again_dies_comes_back_and_goes_down(toy: None, home: Path) -> None:
+def test_stack_starts_is_found_again_recovers_and_stops(toy: None, home: Path) -> None:
     with Stack(home / "s", Ports.free(), environment={"CROSSDOCK_GREETING": "hello"}) as stack:
         assert stack.running
         names = ["postgres", "kafka", "issuer", "toy-service.api", "toy-service.worker"]

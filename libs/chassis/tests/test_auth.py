@@ -230,7 +230,7 @@ class Clock:
         return self.now
 
 
-async def test_a_verified_token_is_known_until_it_expires_and_no_longer_than_five_minutes() -> None:
+async def test_verified_token_is_cached_until_expiry_or_five_minutes() -> None:
     clock = Clock(time.time())
     verifier = TokenVerifier(StaticKeys(ISSUER.jwks()), issuer=URL, audience="crossdock", clock=clock)
     short, long = (f"Bearer {ISSUER.token('acme', lifetime=seconds)}".encode() for seconds in (60, 3600))
@@ -244,7 +244,7 @@ async def test_a_verified_token_is_known_until_it_expires_and_no_longer_than_fiv
     assert verifier.known(b"Bearer never seen") is None
 
 
-async def test_only_so_many_are_remembered_and_the_least_used_goes_first() -> None:
+async def test_token_cache_drops_the_least_recently_used() -> None:
     verifier = TokenVerifier(StaticKeys(ISSUER.jwks()), issuer=URL, audience="crossdock", remembered=2)
     a, b, c = (f"Bearer {ISSUER.token(name)}".encode() for name in "abc")
     await verifier.verify(a)
@@ -266,7 +266,7 @@ class Issuer:
         self.trouble: Exception | httpx.Response | None = None
         self.configuration: dict[str, Any] = {"issuer": URL, "jwks_uri": f"{URL}/keys"}
 
-    def json_response(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
         if isinstance(self.trouble, Exception):
             raise self.trouble
         if self.trouble is not None:
@@ -297,9 +297,7 @@ async def test_keys_are_found_by_discovery_once_for_many(keys: IssuerKeys, issue
     assert all(found) and issuer.fetched == 1
 
 
-async def test_an_unknown_key_asks_again_but_not_more_often_than_agreed(
-    keys: IssuerKeys, issuer: Issuer, clock: Clock
-) -> None:
+async def test_unknown_key_refetches_keys_at_a_bounded_rate(keys: IssuerKeys, issuer: Issuer, clock: Clock) -> None:
     assert await keys.find(ISSUER.kid, "ES256")
     for n in range(50):
         assert await keys.find(f"made-up-{n}", "ES256") is None
@@ -325,9 +323,7 @@ async def test_an_issuer_that_is_down_at_start_is_503_until_it_is_back(
         assert (await client.get("/cold", headers=token)).status_code == 200
 
 
-async def test_keys_once_had_outlive_the_issuer_and_are_renewed_behind_the_scenes(
-    keys: IssuerKeys, issuer: Issuer, clock: Clock
-) -> None:
+async def test_fetched_keys_outlive_the_issuer_and_are_renewed(keys: IssuerKeys, issuer: Issuer, clock: Clock) -> None:
     assert await keys.find(ISSUER.kid, "ES256")
     issuer.trouble = httpx.ConnectError("refused")
     clock.now += 601
@@ -371,7 +367,7 @@ async def test_an_issuer_that_talks_nonsense_is_an_issuer_that_is_down(
         {"issuer": URL, "jwks_uri": f"{URL}/keys", "pad": "x" * 300_000},
     ],
 )
-async def test_a_configuration_that_is_not_this_issuers_is_not_followed(
+async def test_configuration_of_another_issuer_is_refused(
     keys: IssuerKeys, issuer: Issuer, configuration: dict[str, Any]
 ) -> None:
     issuer.configuration = configuration

@@ -33,6 +33,7 @@ def ops(clients: Clients, service: Service) -> httpx.AsyncClient:
 
 async def mended(service: Service, fresh: Fresh) -> Service:
     """The same database under a build in which the bug is gone."""
+    assert isinstance(service.settings, toy.Settings)
     again = toy.build(service.settings.model_copy(update={"poison": "nothing is poison"}))
     return replace(again, database=service.database)
 
@@ -48,7 +49,7 @@ async def test_a_dead_letter_shows_its_reason_and_its_bytes(
     assert (await clients(service, "acme", ["orders:read"]).get("/v1/dead-letters")).status_code == 403
 
 
-async def test_redriven_after_the_fix_it_goes_through_with_all_that_waited(
+async def test_redrive_after_a_fix_applies_the_parked_events_too(
     poisoned: tuple[Service, OrderPlaced], clients: Clients, fresh: Fresh
 ) -> None:
     service, poison = poisoned

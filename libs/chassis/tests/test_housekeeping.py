@@ -1,4 +1,5 @@
 import asyncio
+from math import inf
 
 import toy
 from examples import placed
@@ -6,7 +7,7 @@ from examples import placed
 from crossdock_chassis import Service, Unit, every
 from crossdock_chassis.database.jobs import Jobs
 from crossdock_chassis.housekeeping import look_at_dead_letters, look_at_outbox, run_housekeeping
-from crossdock_chassis.messaging.relay import _LowWater
+from crossdock_chassis.messaging.relay import _Batch, _LowWater
 from crossdock_chassis.observability.metrics import exposition
 from crossdock_chassis.testing import published
 
@@ -19,7 +20,7 @@ async def partitions(service: Service) -> set[str]:
     return {row["name"] for row in rows}
 
 
-async def test_old_outbox_days_go_whole_but_never_with_something_unpublished(service: Service) -> None:
+async def test_old_outbox_partition_is_dropped_only_when_published(service: Service) -> None:
     async with service.database.unit() as unit:
         for day in ("2020-01-01", "2020-01-02"):
             name = f"outbox_{day.replace('-', '')}"
@@ -89,7 +90,7 @@ async def test_the_gauges_say_what_the_tables_hold(service: Service) -> None:
     assert 'crossdock_dead_letters{group="toy-gauge",state="poison"} 1.0' in text
 
 
-async def test_a_job_runs_in_one_worker_at_a_time_and_survives_its_failures(service: Service) -> None:
+async def test_job_runs_in_one_worker_at_a_time_and_survives_failures(service: Service) -> None:
     at_once, most, calls = 0, 0, 0
 
     async def work(unit: Unit) -> None:
@@ -116,11 +117,17 @@ async def test_a_job_runs_in_one_worker_at_a_time_and_survives_its_failures(serv
     assert (await toy.marks(service))["job"] == calls - 1  # the one that failed left nothing
 
 
-def test_the_low_water_mark_trails_and_is_ignored_now_and_then() -> None:
+def test_the_low_water_mark_stays_behind_what_still_runs() -> None:
     low = _LowWater()
     assert low.start(100.0) == 0
-    low.advance(100.0, 50)
-    assert low.start(101.0) == 0, "a transaction that drew a lower id may commit a moment later"
-    low.advance(103.0, 60)
+    low.advance(_Batch(50, xmin=7, xmax=9, seen=inf))
+    assert low.start(101.0) == 0
+    low.advance(_Batch(60, xmin=8, xmax=12, seen=inf))
+    assert low.start(102.0) == 0, "transaction 8 may have drawn a lower id and commit later"
+    low.advance(_Batch(70, xmin=9, xmax=13, seen=inf))
     assert low.start(103.0) == 50
-    assert low.start(105.5) == 0, "rows that committed very late are found by the full look"
+    low.advance(_Batch(0, xmin=20, xmax=20, seen=55))
+    assert low.start(104.0) == 50, "a read that ended at row 55 has not seen what is below 60"
+    low.advance(_Batch(80, xmin=20, xmax=20, seen=inf))
+    assert low.start(104.5) == 70
+    assert low.start(105.5) == 0, "it is ignored now and then"

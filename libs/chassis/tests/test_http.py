@@ -424,7 +424,7 @@ async def test_half_an_answer_is_not_passed_off_as_a_whole_one(client: httpx.Asy
 # --- bodies that routes read themselves
 
 
-async def test_many_lines_are_parsed_and_described_like_bodies_of_their_own(client: httpx.AsyncClient) -> None:
+async def test_ndjson_lines_are_validated_like_single_bodies(client: httpx.AsyncClient) -> None:
     wrong = [b'{"reference": "a", "reference": "b"}', json.dumps(order(lines=[{"item": "x", "quantity": 0}])).encode()]
     content = b"\n".join([json.dumps(order()).encode(), *wrong])
     answered = await client.post("/v1/lines", content=content, headers={"Content-Type": "application/x-ndjson"})

@@ -115,7 +115,7 @@ async def test_a_key_is_the_partners_and_the_routes(client: httpx.AsyncClient) -
     assert changed["route"] == "POST /v1/things/{thing}:change"
 
 
-async def test_the_fingerprint_is_of_what_was_meant_not_of_how_it_was_written(client: httpx.AsyncClient) -> None:
+async def test_fingerprint_ignores_how_the_body_was_written(client: httpx.AsyncClient) -> None:
     first = await claim(client)
     assert await claim(client, size=1) == first, "a default written out is the same request"
     raw = b'{ "size":1,\n "name":"\\u0070en" }'

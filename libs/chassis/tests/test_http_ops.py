@@ -14,7 +14,7 @@ import pytest
 from fastapi import APIRouter
 
 from crossdock_chassis.http.application import Api
-from crossdock_chassis.server import Ops, listening, serve, signals
+from crossdock_chassis.server import Ops, listening, ops_port, serve, signals
 from crossdock_chassis.settings import Settings
 from crossdock_chassis.testing.signing import Signer
 
@@ -97,7 +97,7 @@ async def until_true(check: Callable[[], Any]) -> Any:
             await asyncio.sleep(0.01)
 
 
-async def test_sigterm_says_no_first_finishes_what_is_in_flight_and_then_ends(
+async def test_sigterm_drains_requests_in_flight_then_exits(
     unused_tcp_port_factory: Callable[[], int],
 ) -> None:
     http, ops_port = unused_tcp_port_factory(), unused_tcp_port_factory()
@@ -143,16 +143,11 @@ async def test_what_does_not_finish_in_time_is_cut_off() -> None:
 
 
 async def test_a_worker_has_only_the_ops_port(unused_tcp_port: int) -> None:
-    stop = asyncio.Event()
-    serving = asyncio.create_task(serve(None, Ops(), settings(ops_port=unused_tcp_port), stop))
-    async with httpx.AsyncClient(trust_env=False) as client:
-
-        async def live() -> bool:
-            return (await client.get(f"http://127.0.0.1:{unused_tcp_port}/livez")).status_code == 200
-
-        await until_true(live)
-        stop.set()
-    await asyncio.wait_for(serving, 10)
+    async with (
+        ops_port(Ops(), settings(ops_port=unused_tcp_port)) as port,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        assert (await client.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
 
 
 @pytest.mark.parametrize("variable", ["CROSSDOCK_HTTP_PORT", "CROSSDOCK_OPS_PORT"])

@@ -47,7 +47,7 @@ async def of_the_response(request: Request, response: Response) -> str:
 
 
 @pytest.mark.parametrize("dependency", [not_async, of_a_query, of_a_header, of_another, of_nothing, of_the_response])
-def test_a_dependency_that_needs_more_than_the_request_is_refused(dependency: Any) -> None:
+def test_dependency_with_more_than_the_request_is_refused(dependency: Any) -> None:
     router = APIRouter(route_class=HotRoute)
     with pytest.raises(TypeError, match=f"endpoint: the dependency {dependency.__name__}"):
 
@@ -116,7 +116,7 @@ def not_a_coroutine() -> Any:
     "make",
     [no_body, two_bodies, a_list, an_optional_body, a_default_body, a_query, the_request, not_a_coroutine],
 )
-def test_an_endpoint_that_is_not_one_body_and_dependencies_is_refused(make: Any) -> None:
+def test_endpoint_with_more_than_a_body_is_refused(make: Any) -> None:
     with pytest.raises(TypeError, match="endpoint: "):
         APIRouter(route_class=HotRoute).post("/x")(make())
 
@@ -129,7 +129,7 @@ def test_a_parameter_in_the_path_is_refused() -> None:
             return json_response(body)
 
 
-async def test_dependencies_of_the_decorator_run_too_and_two_methods_share_a_path() -> None:
+async def test_router_dependencies_run_and_methods_share_a_path() -> None:
     ran: list[str] = []
 
     async def note(request: Request) -> None:
@@ -163,7 +163,7 @@ def test_middleware_and_handlers_of_ones_own_are_refused() -> None:
             api.build_middleware_stack()
 
 
-async def test_our_dependencies_say_so_in_an_application_that_is_not_ours() -> None:
+async def test_hot_route_in_a_foreign_application_raises() -> None:
     app, router = FastAPI(), APIRouter(route_class=HotRoute)
 
     @router.post("/x")

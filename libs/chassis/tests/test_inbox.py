@@ -40,7 +40,7 @@ async def test_an_event_has_its_effect_once_however_often_it_comes(service: Serv
     assert len(await published(service)) == 1
 
 
-async def test_locks_are_taken_before_events_of_several_types_and_before_halving(service: Service) -> None:
+async def test_reaction_locks_precede_mixed_batches_and_halving(service: Service) -> None:
     held: list[list[str]] = []
 
     async def lock(unit: Unit, batch: Sequence[Envelope[Any]]) -> None:
@@ -60,7 +60,7 @@ async def test_locks_are_taken_before_events_of_several_types_and_before_halving
     assert held == [["OrderPlaced", "OrderPlaced"]]
 
 
-async def test_a_poison_event_spares_its_neighbours_and_parks_what_follows_on_its_key(service: Service) -> None:
+async def test_poison_event_parks_only_later_events_of_its_key(service: Service) -> None:
     poison = placed("poison-1")
     batch = records(
         envelope_of(placed("PO-1")),
@@ -120,7 +120,7 @@ async def test_a_newer_version_of_a_subscribed_type_is_never_skipped(service: Se
     assert inbox.refuses(Record(message, 0, 0, 0.0)) is None
 
 
-async def test_a_projection_takes_each_sequence_once_and_never_goes_back(service: Service) -> None:
+async def test_projection_applies_each_sequence_once_and_in_order(service: Service) -> None:
     registered = ItemRegistered(item_id="A", unit_of_measure="each", category=None, status="active")
     changed = ItemChanged(item_id="A", unit_of_measure="each", category=None, status="discontinued")
     first, second = envelope_of(registered, sequence=1), envelope_of(changed, sequence=2)
@@ -143,7 +143,7 @@ def test_ids_sort_by_time() -> None:
     assert sorted(ids := [uuid7() for _ in range(1000)]) == ids
 
 
-async def test_a_record_whose_type_is_empty_is_poison_and_not_merely_of_an_unknown_type(service: Service) -> None:
+async def test_record_with_an_empty_type_is_poison(service: Service) -> None:
     message = Message("crossdock.orders.v1", b"k", b"{", {"ce_specversion": b"1.0", "ce_type": b""})
     await take(service, [Record(message, 0, 5, 0.0)])
     assert await letters(service) == [(5, "poison")]

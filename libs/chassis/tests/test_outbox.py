@@ -28,7 +28,7 @@ async def relay(service: Service) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def test_units_are_read_in_their_order_and_only_so_many_messages_at_once(service: Service) -> None:
+async def test_units_are_read_in_order_and_in_bounded_batches(service: Service) -> None:
     counts = [3, 2 * PENDING_LIMIT + 1, 1, 2]
     for count in counts:
         async with service.database.unit() as unit:
@@ -79,7 +79,7 @@ async def test_a_unit_that_fails_leaves_nothing_to_send(service: Service) -> Non
         assert not await connection.fetch("SELECT FROM outbox")
 
 
-async def test_the_relay_looks_messages_up_by_their_ids_whenever_that_was_planned(service: Service) -> None:
+async def test_relay_plan_made_on_an_empty_outbox_uses_the_index(service: Service) -> None:
     async with relay(service) as connection:
         await connection.execute("SET plan_cache_mode = force_generic_plan")
         await connection.execute(f"PREPARE made_early (bigint, bigint) AS {PENDING}")

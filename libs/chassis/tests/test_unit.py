@@ -33,7 +33,7 @@ async def test_orm_and_sql_are_one_transaction(service: Service) -> None:
     assert await toy.marks(service) == {"orm": 1, "sql": 1} and len(await published(service)) == 1
 
 
-async def test_cancelling_a_unit_leaves_nothing_and_frees_the_connection(service: Service) -> None:
+async def test_cancelled_unit_writes_nothing_and_frees_its_connection(service: Service) -> None:
     began = asyncio.Event()
 
     async def hang() -> None:
@@ -105,7 +105,7 @@ async def test_a_swallowed_error_is_never_taken_for_a_commit(service: Service) -
     assert await toy.marks(service) == {}
 
 
-async def test_a_connection_lost_before_commit_leaves_nothing_and_the_pool_recovers(service: Service) -> None:
+async def test_connection_lost_before_commit_writes_nothing(service: Service) -> None:
     for _ in range(service.settings.pool_size + 1):
         with pytest.raises(Exception) as failure:
             async with service.database.unit() as unit:
@@ -116,7 +116,7 @@ async def test_a_connection_lost_before_commit_leaves_nothing_and_the_pool_recov
     assert await toy.marks(service) == {}
 
 
-async def test_a_connection_lost_during_commit_says_that_it_does_not_know(service: Service) -> None:
+async def test_connection_lost_during_commit_raises_outcome_unknown(service: Service) -> None:
     """A deferred trigger holds COMMIT open long enough for the server to be cut off in the middle of it."""
     async with service.database.unit() as unit:
         await unit.sql.execute(

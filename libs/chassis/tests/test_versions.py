@@ -40,7 +40,7 @@ def record(ce_type: str) -> Record:
     return Record(Message(message.topic, message.key, message.value, headers), 0, 0, 0.0)
 
 
-def test_an_old_version_of_what_is_subscribed_to_is_read_and_a_newer_one_stops_the_partition() -> None:
+def test_older_event_version_is_read_and_newer_one_refused() -> None:
     inbox = Inbox(SUBSCRIPTION)
     assert inbox.refuses(record("crossdock.ParcelWeighed.v1")) is None
     assert inbox.refuses(record("crossdock.ParcelWeighed.v3")) is not None

@@ -169,7 +169,7 @@ def edited(data: st.DataObject, old: Schema, edits: list[Edit]) -> Schema:
 
 @settings(max_examples=200)
 @given(old=objects(schemas), data=st.data())
-def test_values_of_either_side_of_compatible_edits_pass_the_other(old: Schema, data: st.DataObject) -> None:
+def test_values_pass_both_schemas_of_a_compatible_edit(old: Schema, data: st.DataObject) -> None:
     new = edited(data, old, COMPATIBLE)
     assert breaking(old, new) == []
     Draft202012Validator(new).validate(data.draw(values(old)))

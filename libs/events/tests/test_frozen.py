@@ -95,7 +95,7 @@ class Repository:
     def _catalogue(self) -> tuple[Catalogue, list[Example]]:
         contract = self.declare(self.stability)
         module = ModuleType(contract.__module__)
-        module.Case = contract  # type: ignore[attr-defined]
+        vars(module)["Case"] = contract
         event = contract.model_validate({"case_id": "K-1", **self.values})
         at = datetime(2026, 1, 1, tzinfo=UTC)
         envelope = Envelope(event, UUID(int=1), "crm-service", at, 1, Cause(UUID(int=2)))
@@ -150,14 +150,14 @@ def test_freezing_again_changes_nothing(repository: Repository) -> None:
     assert repository.freeze() == [] and repository.files() == before
 
 
-def test_prose_order_and_class_names_may_change_without_a_revision(repository: Repository) -> None:
+def test_prose_field_order_and_class_name_need_no_revision(repository: Repository) -> None:
     before = repository.files()
     repository.declare = reworded
     assert repository.check() == ""
     assert repository.freeze() == [] and repository.files() == before
 
 
-def test_a_compatible_change_asks_for_freeze_and_becomes_a_further_revision(repository: Repository) -> None:
+def test_compatible_change_is_frozen_as_a_new_revision(repository: Repository) -> None:
     before = repository.files()
     repository.declare = grown
     assert R2 in repository.check()
@@ -181,7 +181,7 @@ def test_a_breaking_change_is_refused_and_writes_nothing(repository: Repository)
     assert "breaks revision 1" in repository.check()
 
 
-def test_a_change_is_held_against_every_revision_and_not_the_newest_alone(repository: Repository) -> None:
+def test_change_is_checked_against_every_revision(repository: Repository) -> None:
     repository.declare = grown
     assert repository.freeze() == []
     repository.declare = first
@@ -208,7 +208,7 @@ def test_a_draft_may_change_until_it_is_stable(tmp_path: Path) -> None:
     assert "breaks revision 1" in repository.freeze()[0]
 
 
-def test_an_example_of_a_draft_that_no_longer_reads_is_to_be_removed(tmp_path: Path) -> None:
+def test_draft_example_that_no_longer_decodes_must_be_removed(tmp_path: Path) -> None:
     repository = Repository(tmp_path, stability="draft", labels=("usual", "severe"))
     repository.values["severity"] = 5
     assert repository.freeze() == []

@@ -1,8 +1,9 @@
+import httpx
 import pytest
-from warehouse import Warehouse
+from warehouse import READ, WRITE, Warehouse
 
 from crossdock_chassis import Service
-from crossdock_chassis.testing import Fresh
+from crossdock_chassis.testing import Clients, Fresh
 from inventory_service.service import Settings, build
 
 
@@ -15,3 +16,9 @@ async def service(fresh: Fresh) -> Service:
 @pytest.fixture
 async def warehouse(service: Service) -> Warehouse:
     return Warehouse(service)
+
+
+@pytest.fixture
+def client(service: Service, clients: Clients) -> httpx.AsyncClient:
+    """A partner that may read and write stock."""
+    return clients(service, scopes=(READ, WRITE))

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from crossdock_chassis import Service
 
 
-async def test_the_migrations_make_what_tables_declares(service: Service) -> None:
+async def test_migrations_create_the_declared_tables(service: Service) -> None:
     ours = service.metadata.tables
 
     def differences(connection: Connection) -> list[object]:

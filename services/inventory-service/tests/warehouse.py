@@ -1,4 +1,4 @@
-"""A warehouse to test in: the service on a database of its own, and short words for what happens to it."""
+"""A warehouse to test in: the service on a database of its own, short calls for its verbs, and bodies for its HTTP."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
+import httpx
 from uuid_utils.compat import uuid7
 
 from crossdock_chassis import Service, Unit
@@ -28,6 +29,7 @@ from inventory_service.stock.receive import ReceiveStock, receive_stock
 from inventory_service.stock.reconciliation import reconcile
 from inventory_service.stock.views import DocumentKind, Recorded
 
+READ, WRITE = "stock:read", "stock:write"
 LOCATIONS = ("north", "south")
 
 
@@ -59,18 +61,50 @@ T = TypeVar("T")
 
 
 def sent(event: E) -> Envelope[E]:
-    """As its owner would send it."""
-    return envelope_of(event)  # type: ignore[return-value]  # the plugin forgets which event it was
+    """Return the event in the envelope that its owner would send."""
+    return envelope_of(event)
+
+
+def line(item: str, quantity: int) -> dict[str, Any]:
+    return {"item_id": item, "quantity": quantity}
+
+
+def receipt(*lines: dict[str, Any], **other: Any) -> dict[str, Any]:
+    return {"reference": "GRN-1", "location_id": "north", "lines": list(lines), **other}
+
+
+async def listed(client: httpx.AsyncClient, path: str, limit: int = 2) -> list[dict[str, Any]]:
+    """Return every entry of a list, read page by page."""
+    found: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"limit": limit}
+    while True:
+        page = (await client.get(f"/v1/{path}", params=query)).json()
+        found += page["items"]
+        if page["next"] is None:
+            return found
+        query["cursor"] = page["next"]
+
+
+async def upload(client: httpx.AsyncClient, kind: str, text: str | bytes, **query: Any) -> httpx.Response:
+    content = text.encode() if isinstance(text, str) else text
+    return await client.post(f"/v1/imports/{kind}", content=content, params=query, headers={"content-type": "text/csv"})
+
+
+async def counts(client: httpx.AsyncClient, kind: str, text: str, **query: Any) -> tuple[int, int, int]:
+    """Upload a file that is accepted; return how many rows were created, changed and unchanged."""
+    answer = await upload(client, kind, text, **query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["created"], answer.json()["changed"], answer.json()["unchanged"]
 
 
 class Warehouse:
-    """What happens in tests, each in a unit of its own."""
+    """The verbs of the service, each call in a unit of its own."""
 
     def __init__(self, service: Service) -> None:
         self.service, self.database = service, service.database
 
     async def open(self, *items: str, locations: Sequence[str] = LOCATIONS) -> None:
-        """Locations in sourcing order, and items without stock."""
+        """Register locations in sourcing order, and items without stock."""
         for rank, location in enumerate(locations, 1):
             command = RegisterLocation(Location(location, rank, location, "US"))
             await self.database.run(register_location, command)
@@ -100,7 +134,7 @@ class Warehouse:
         return await self.published_by(lambda unit: release(unit, [sent(cancelled(order)) for order in orders]))
 
     async def serve(self, *, earmark_after: timedelta = timedelta(days=1), max_orders: int = 500) -> list[Event]:
-        """One look at the release queue."""
+        """Serve one batch of the release queue."""
         return await self.published_by(lambda unit: backorders.serve(unit, unit.now - earmark_after, max_orders))
 
     async def published_by(self, do: Callable[[Unit], Awaitable[object]]) -> list[Event]:
@@ -111,30 +145,47 @@ class Warehouse:
         return await self.patiently(done)
 
     async def patiently(self, do: Callable[[Unit], Awaitable[T]]) -> T:
-        """As the consumer would: who waited too long for a lock asks again. Nothing else is forgiven."""
+        """Retry on a lock timeout, as the consumer does; raise everything else."""
         for _ in range(10):
             with suppress(asyncpg.LockNotAvailableError):
                 async with self.database.unit() as unit:
                     return await do(unit)
-        raise AssertionError("a lock was never to be had")
+        raise AssertionError("no attempt got its locks")
 
     async def drain(self, *, earmark_after: timedelta = timedelta(days=1)) -> list[Event]:
-        """Until the queue is worked off."""
+        """Serve the release queue until it is empty."""
         events: list[Event] = []
         for _ in range(1000):
             events += await self.serve(earmark_after=earmark_after)
             if not await self.fetch("SELECT FROM release_queue LIMIT 1"):
                 return events
-        raise AssertionError("the release queue is never worked off")
+        raise AssertionError("the release queue does not become empty")
 
     async def held(self, order_id: UUID) -> ReservationView:
         async with self.database.reading() as session:
             return await views.get(session, order_id)
 
     async def levels(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """On hand and reserved, by item and location."""
+        """Return on hand and reserved by item and location."""
         rows = await self.fetch("SELECT item_id, location_id, on_hand, reserved FROM levels")
         return {(item, location): (on_hand, reserved) for item, location, on_hand, reserved in rows}
+
+    async def stored(self) -> tuple[int, ...]:
+        """Return the number of rows of each table."""
+        tables = ("items", "locations", "levels", "movements", "documents", "opening_stock", "outbox")
+        async with self.database.unit() as unit:
+            counts = [await unit.sql.fetchval(f"SELECT count(*) FROM {table}") for table in tables]
+        return tuple(counts)
+
+    async def refuses(self, client: httpx.AsyncClient, invalid: Sequence[tuple[str, dict[str, Any], str]]) -> None:
+        """Post each body to its path: it is refused at its pointer, and nothing is stored."""
+        before = await self.stored()
+        for path, body, pointer in invalid:
+            answer = await client.post(f"/v1/{path}", json=body)
+            kind = answer.headers["content-type"]
+            assert (answer.status_code, kind) == (422, "application/problem+json"), (path, body)
+            assert pointer in [error["pointer"] for error in answer.json()["errors"]], (path, body, answer.json())
+        assert await self.stored() == before
 
     async def fetch(self, query: str, *values: Any) -> Sequence[Any]:
         async with self.database.unit() as unit:
@@ -142,7 +193,7 @@ class Warehouse:
         return rows
 
     async def check(self, *, earmark_after: timedelta = timedelta(days=1)) -> None:
-        """Invariants 2 and 3, 7 once the queue is worked off, and no gap in what each key was told."""
+        """Check invariants 2 and 3, 7 if the queue is empty, and that no key has a gap in its sequences."""
         async with self.database.reading() as session:
             found = await reconcile(session)
         assert found.outcome == "agrees", found

@@ -1,22 +1,22 @@
 """The wiring: what only a whole service shows."""
 
 from importlib.metadata import entry_points
-from typing import Any
 
 import pytest
+from shop import Shop
 
 from crossdock_chassis.database.jobs import Jobs
-from crossdock_chassis.testing import unlisted
+from crossdock_chassis.testing import Clients, unlisted
 from order_service.service import Settings, build
 
 
-def test_the_launcher_finds_it() -> None:
+def test_entry_point_names_settings_and_build() -> None:
     [found] = entry_points(group="crossdock.services", name="order-service")
     module = found.load()
     assert (module.Settings, module.build) == (Settings, build)
 
 
-async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     order_id = await shop.placed()
     jobs = Jobs(shop.service.database, [])
     assert len({job.name for job in shop.service.jobs}) == 3
@@ -25,14 +25,25 @@ async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Any, caplo
     assert (await shop.show(order_id))["status"] == "placed"
 
 
-async def test_every_problem_of_the_features_is_listed_by_a_route(shop: Any) -> None:
+async def test_every_problem_is_listed_by_a_route(shop: Shop) -> None:
     assert unlisted(shop.service) == []
 
 
-async def test_the_openapi_tells_what_there_is(shop: Any) -> None:
+async def test_partner_over_its_limit_of_orders_still_sends_batches(shop: Shop, clients: Clients) -> None:
+    company = clients(shop.service, "company", ("ops",))
+    limit = {"rate": 0.01, "burst": 2}
+    assert (await company.put("/v1/limits/orders/acme", json=limit)).status_code == 200
+    client = clients(shop.service, "acme", ("orders:write",))
+    found = [(await client.post("/v1/orders", json={})).status_code for _ in range(3)]
+    assert found == [422, 422, 429]
+    headers = {"content-type": "application/x-ndjson"}
+    assert (await client.post("/v1/orders:batch", content=b"", headers=headers)).status_code == 200
+
+
+async def test_openapi_lists_every_route(shop: Shop) -> None:
     document = shop.service.api().openapi()
     routes = {(path, method) for path, operations in document["paths"].items() for method in operations}
-    assert {route for route in routes if "dead-letters" not in route[0]} == {
+    assert {route for route in routes if not route[0].startswith(("/v1/dead-letters", "/v1/limits"))} == {
         ("/v1/orders", "get"),
         ("/v1/orders", "post"),
         ("/v1/orders:batch", "post"),
@@ -41,6 +52,8 @@ async def test_the_openapi_tells_what_there_is(shop: Any) -> None:
         ("/v1/orders/{order_id}/timeline", "get"),
         ("/v1/orders/{order_id}:cancel", "post"),
     }
+    limited = {route for route in routes if "429" in document["paths"][route[0]][route[1]]["responses"]}
+    assert limited == {route for route in routes if "orders" in route[0] and route[1] == "post"}
     post = document["paths"]["/v1/orders"]["post"]
     assert {each["name"] for each in post["parameters"]} == {"Correlation-Id", "Idempotency-Key", "Prefer"}
     assert {"200", "201", "409", "422"} <= set(post["responses"])

@@ -6,6 +6,7 @@ from rich.console import Console
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
+from crossdock_cli.progress import runnable
 
 Fast = Annotated[bool, typer.Option("--fast", help="The trading day as fast as it goes.")]
 
@@ -21,7 +22,7 @@ def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> N
     from crossdock_cli import verify as checker  # noqa: PLC0415
 
     summary = day.replay(there, fast=fast, console=console)
-    day.show(summary, console)
+    day.show(summary, console, command=runnable("crossdock"))
     report = checker.verify(there)
     console.print(str(report))
     if not summary.clean or not report.clean:

@@ -1,7 +1,9 @@
 """`crossdock verify`: the one checker of invariants 1 to 7, for tests, chaos runs and the person at the terminal.
 
-It waits until the stack is at rest (nothing to publish, nothing to consume, nothing to release), takes one read-only
-snapshot of each database, reads every topic from offset 0, and compares. It changes nothing and leaves no trace.
+It waits until the installation is at rest: nothing to publish, nothing to consume, and no service has unfinished work.
+Then it takes one read-only snapshot of each database, reads every topic from offset 0, and runs three kinds of checks:
+the delivery of every service's events, each service's own `checks`, and the agreement of topics with each other. It
+changes nothing and leaves no trace.
 """
 
 import asyncio
@@ -9,28 +11,26 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import Any
 
 import asyncpg
 from aiokafka.structs import TopicPartition
 from asyncpg.exceptions import PostgresError
 
+from crossdock_chassis import AtRest, Check, CheckAtRest, Snapshot, Violation
 from crossdock_cli import discovery
 from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
-from crossdock_cli.verify import delivery, orders, promises, stock
-from crossdock_cli.verify.books import Books, Group
+from crossdock_cli.verify import agreement, delivery
+from crossdock_cli.verify.books import Books, Group, Source
 from crossdock_cli.verify.log import Log, Place, Reader
-from crossdock_cli.verify.report import Check, Findings, Report
+from crossdock_cli.verify.report import Findings, Report
 from crossdock_cli.waiting import in_thread
 from crossdock_events import CATALOGUE
 
-__all__ = ["Check", "Known", "Report", "Source", "Subject", "examine", "verify"]
+__all__ = ["Known", "Report", "Source", "Subject", "Violation", "examine", "verify"]
 
 SETTLE_SECONDS = 30.0
 LOOK_SECONDS = 0.1
-ORDERS, INVENTORY = "order-service", "inventory-service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +48,34 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A service to check: its database, and what it reads."""
-
-    name: str
-    dsn: str
-    groups: tuple[Group, ...]
-    dead_letter_topics: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Subject:
-    """All that is compared, and the settings that decide what is right."""
+    """All that is compared."""
 
     sources: tuple[Source, ...]
     kafka: str
-    earmark_after: timedelta
 
     @classmethod
     def of(cls, there: Installation) -> "Subject":
-        sources, settings = [], dict[str, Any]()
-        for each in discovery.installed():
-            dsn = there.dsn(each.name)
-            service = each.build(
-                {"CROSSDOCK_POSTGRES": dsn, "CROSSDOCK_KAFKA": there.kafka, "CROSSDOCK_ISSUER": there.issuer_url}
-            )
-            groups = tuple(Group(s.group, s.kind, s.topics, s.types) for s in service.subscriptions())
-            sources.append(Source(each.name, dsn, groups, tuple(service.dead_letter_topics())))
-            settings[each.name] = service.settings
-        return cls(tuple(sources), there.kafka, settings[INVENTORY].backorder_earmark_after)
+        return cls(tuple(_source(each, there) for each in discovery.installed()), there.kafka)
 
     @property
     def topics(self) -> set[str]:
         own = {topic.name for topic in CATALOGUE.topics()}
         return own.union(*(each.dead_letter_topics for each in self.sources))
+
+
+def _source(installed: discovery.Installed, there: Installation) -> Source:
+    dsn = there.dsn(installed.name)
+    environment = {"CROSSDOCK_POSTGRES": dsn, "CROSSDOCK_KAFKA": there.kafka, "CROSSDOCK_ISSUER": there.issuer_url}
+    service = installed.build(environment)
+    return Source(
+        installed.name,
+        dsn,
+        tuple(Group(each.group, each.kind, each.topics, each.types) for each in service.subscriptions()),
+        tuple(service.dead_letter_topics()),
+        tuple(service.checks),
+        tuple(service.unsettled),
+    )
 
 
 def verify(there: Installation, known: Known | None = None, *, settle_seconds: float = SETTLE_SECONDS) -> Report:
@@ -91,11 +85,10 @@ def verify(there: Installation, known: Known | None = None, *, settle_seconds: f
 
 
 async def _verify(subject: Subject, known: Known, settle_seconds: float) -> Report:
-    begun = time.monotonic()
+    deadline = time.monotonic() + settle_seconds
     async with AsyncExitStack() as exits:
         reader = await exits.enter_async_context(Reader(subject.kafka, subject.topics))
-        books = [Books(each.name, each.groups, await _connected(each, exits)) for each in subject.sources]
-        deadline = begun + settle_seconds
+        books = [Books(each, await _connected(each, exits)) for each in subject.sources]
         while True:
             async with AsyncExitStack() as snapshots:
                 for each in books:
@@ -103,9 +96,8 @@ async def _verify(subject: Subject, known: Known, settle_seconds: float) -> Repo
                     await snapshots.enter_async_context(snapshot)
                 ends, unsettled = await _at_rest(books, reader)
                 if not unsettled or time.monotonic() > deadline:
-                    log = Log({}) if unsettled else await reader.read(ends)
-                    report = await examine(books, log, known, subject.earmark_after, settled=not unsettled)
-                    return replace(report, unsettled=tuple(unsettled), seconds=time.monotonic() - begun)
+                    report = await examine(books, None if unsettled else await reader.read(ends), known)
+                    return replace(report, unsettled=tuple(unsettled))
             await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -128,37 +120,34 @@ async def _at_rest(books: list[Books], reader: Reader) -> tuple[dict[TopicPartit
         moving += [f"{group} is {lag} messages behind on {topic}" for (group, topic), lag in each.behind(ends).items()]
         if depth := await each.unpublished():
             moving.append(f"{depth} events of {each.service} are not on Kafka yet")
-        if each.service == INVENTORY and (queued := await each.sql.fetchval("SELECT count(*) FROM release_queue")):
-            moving.append(f"{queued} items of {each.service} are to be released to those who wait")
+        moving += await each.unsettled()
     if not moving and await reader.ends() != ends:
         moving.append("events keep coming")
     return ends, moving
 
 
-async def examine(
-    books: list[Books], log: Log, known: Known, earmark_after: timedelta, *, settled: bool = True
-) -> Report:
-    """The checks by themselves, on snapshots that are open and a log that was read. Not settled: without the log."""
+async def examine(books: list[Books], log: Log | None, known: Known) -> Report:
+    """Run the checks on open snapshots and on the log. No log means not at rest: skip the checks that need it."""
     found = Findings()
-    by_name = {each.service: each for each in books}
-    placing, keeping = by_name[ORDERS].sql, by_name[INVENTORY].sql
-    placed = await orders.read(placing)
-    orders.check_clients(placed, known.accepted, found)
-    orders.check_states(placed, found)
-    await stock.check_levels(keeping, found)
-    await stock.check_reservations(keeping, found)
-    if settled:
-        for each in books:
-            await each.read()
-        own = log.without(known.injected)
-        stuck = {key for each in books for key in each.stuck}
-        held = await promises.read(keeping)
-        delivery.check(books, log, own, known.poison, found)
-        orders.check_events(placed, own, stuck, found)
-        await orders.check_items(placing, own, stuck, found)
-        await stock.check_said(keeping, own, found)
-        await stock.check_items(keeping, own, found)
-        promises.check_agreement(placed, held, stuck, found)
-        promises.check_said(held, own, found)
-        await promises.check_waiting(keeping, earmark_after, found)
-    return Report(found.by_check, orders=len(placed), events=len(log))
+    for each in books:
+        snapshot = Snapshot(each.sql, known.accepted)
+        for check in each.source.checks:
+            if isinstance(check, Check):
+                found.extend(check, [difference async for difference in check.differences(snapshot)])
+    if log is not None:
+        await _examine_at_rest(books, log, known, found)
+    return Report(found.by_check)
+
+
+async def _examine_at_rest(books: list[Books], log: Log, known: Known, found: Findings) -> None:
+    for each in books:
+        await each.read()
+    own = log.without(known.injected)
+    stuck = {key for each in books for key in each.stuck}
+    delivery.check(books, log, own, known.poison, found)
+    agreement.check(own, stuck, found)
+    for each in books:
+        at_rest = AtRest(each.sql, known.accepted, own, stuck)
+        for check in each.source.checks:
+            if isinstance(check, CheckAtRest):
+                found.extend(check, [difference async for difference in check.differences(at_rest)])

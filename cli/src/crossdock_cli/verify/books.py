@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import asyncpg
 from aiokafka.structs import TopicPartition
 
+from crossdock_chassis import Check, CheckAtRest
 from crossdock_cli.verify.log import Place
 
 DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
@@ -35,6 +36,18 @@ class Group:
     types: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A service to check: its database, the topics that it reads, and its own checks."""
+
+    name: str
+    dsn: str
+    groups: tuple[Group, ...] = ()
+    dead_letter_topics: tuple[str, ...] = ()
+    checks: tuple[Check | CheckAtRest, ...] = ()
+    unsettled: tuple[str, ...] = ()
+
+
 class DeadLetter(NamedTuple):
     group: str
     place: Place
@@ -52,8 +65,7 @@ class DeadLetter(NamedTuple):
 class Books:
     """`sql` is inside one read-only snapshot for as long as this is looked at."""
 
-    service: str
-    groups: Sequence[Group]
+    source: Source
     sql: asyncpg.Connection
     outbox: list[asyncpg.Record] = field(default_factory=list)
     inbox: set[str] = field(default_factory=set)
@@ -61,6 +73,14 @@ class Books:
     heads: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     parked: set[tuple[str, str, bytes]] = field(default_factory=set)
+
+    @property
+    def service(self) -> str:
+        return self.source.name
+
+    @property
+    def groups(self) -> Sequence[Group]:
+        return self.source.groups
 
     async def look_at_positions(self) -> None:
         rows = await self.sql.fetch("SELECT * FROM consumer_position")
@@ -70,6 +90,10 @@ class Books:
 
     async def unpublished(self) -> int:
         return int(await self.sql.fetchval(DEPTH))
+
+    async def unsettled(self) -> list[str]:
+        """Describe the work that the service has still to finish."""
+        return [str(row[0]) for query in self.source.unsettled for row in await self.sql.fetch(query)]
 
     async def read(self) -> None:
         self.outbox = await self.sql.fetch(OUTBOX)

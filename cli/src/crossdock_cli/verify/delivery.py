@@ -6,27 +6,30 @@ from collections.abc import Iterable, Sequence
 
 import asyncpg
 
+from crossdock_chassis import Violation
 from crossdock_cli.verify.books import Books, DeadLetter, Group
 from crossdock_cli.verify.log import Entry, Log, Place
-from crossdock_cli.verify.report import Check, Findings
+from crossdock_cli.verify.report import Findings
 
-LOST = Check(4, "lost", "committed events that are not on Kafka")
-ALTERED = Check(4, "other", "committed events that are on Kafka as something else")
-NEVER_COMMITTED = Check(4, "other", "events on Kafka that their owner never committed")
-COMMITTED_TWICE = Check(4, "duplicated", "events committed more than once")
-GAP = Check(4, "lost", "sequences with a gap")
-DISORDER = Check(4, "other", "sequences out of order")
-SAME_SEQUENCE = Check(4, "duplicated", "different events with one sequence")
-HANDLED_NOT_THERE = Check(4, "other", "events that were handled and are not on Kafka")
-PROJECTION_BEHIND = Check(5, "lost", "events that a projection did not take in")
-PASSED_OVER = Check(6, "lost", "events that a group passed over")
-BEYOND_END = Check(6, "other", "positions beyond the end of the log")
-NO_SUCH_RECORD = Check(6, "other", "dead letters that are not a record on Kafka")
-PARKED_APART = Check(6, "other", "keys parked for no open dead letter, or not parked for one")
-NOT_PARKED = Check(6, "other", "events that should be parked behind an earlier one and are not")
-PARKED_FIRST = Check(6, "other", "events that are parked with no poison before them")
-NO_MIRROR = Check(6, "other", "dead letters that their topic does not show")
-NOT_THE_POISON = Check(6, "other", "poison that was sent and is no dead letter, and dead letters that were not sent")
+LOST = Violation(4, "lost", "committed events that are not on Kafka")
+ALTERED = Violation(4, "other", "committed events that are on Kafka as something else")
+NEVER_COMMITTED = Violation(4, "other", "events on Kafka that their owner never committed")
+COMMITTED_TWICE = Violation(4, "duplicated", "events committed more than once")
+GAP = Violation(4, "lost", "sequences with a gap")
+DISORDER = Violation(4, "other", "sequences out of order")
+SAME_SEQUENCE = Violation(4, "duplicated", "different events with one sequence")
+HANDLED_NOT_THERE = Violation(4, "other", "events that were handled and are not on Kafka")
+PROJECTION_BEHIND = Violation(5, "lost", "events that a projection did not take in")
+PASSED_OVER = Violation(6, "lost", "events that a group passed over")
+BEYOND_END = Violation(6, "other", "positions beyond the end of the log")
+NO_SUCH_RECORD = Violation(6, "other", "dead letters that are not a record on Kafka")
+PARKED_APART = Violation(6, "other", "keys parked for no open dead letter, or not parked for one")
+NOT_PARKED = Violation(6, "other", "events that should be parked behind an earlier one and are not")
+PARKED_FIRST = Violation(6, "other", "events that are parked with no poison before them")
+NO_MIRROR = Violation(6, "other", "dead letters that their topic does not show")
+NOT_THE_POISON = Violation(
+    6, "other", "poison that was sent and is no dead letter, and dead letters that were not sent"
+)
 
 INBOX_KEPT_MILLISECONDS = 90 * 3_600_000
 """The inbox forgets after 96 h; what is older cannot be asked for."""

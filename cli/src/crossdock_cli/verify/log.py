@@ -1,18 +1,19 @@
 """The Kafka log from offset 0: what every consumer could see."""
 
 import asyncio
+import json
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from crossdock_cli.errors import CommandError
-from crossdock_events import CATALOGUE, Envelope, Message, Unknown
+from crossdock_events import CATALOGUE, Envelope, Event, Message, Unknown
 
 Place: TypeAlias = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -49,6 +50,11 @@ class Entry(NamedTuple):
         return f"{what} of {key} ({self.topic}/{self.partition}/{self.offset})"
 
     @property
+    def data(self) -> Mapping[str, Any]:
+        data: Mapping[str, Any] = json.loads(self.value)
+        return data
+
+    @property
     def message(self) -> Message:
         return Message(self.topic, self.key, self.value, dict(self.headers))
 
@@ -82,6 +88,10 @@ class Log:
             if entry.key is not None:
                 keys[entry.key.decode("utf-8", "backslashreplace")].append(entry)
         return keys
+
+    def events(self, of: type[Event]) -> Mapping[str, Sequence[Entry]]:
+        """Return `by_key` of the topic of that class, as a service's checks ask for it."""
+        return self.by_key(of.topic.name)
 
 
 class Reader:

@@ -3,32 +3,23 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["lost", "oversold", "duplicated", "ledger", "other"]
+from crossdock_chassis import Kind, Violation
+
 SHOWN = 10
 """Of each check at most so many differences are printed; all are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question. `invariant` is its number in the architecture; `kind` is the count of the summary it raises."""
-
-    invariant: int
-    kind: Kind
-    title: str
 
 
 @dataclass(slots=True)
 class Findings:
     """What the checks add to."""
 
-    by_check: dict[Check, list[str]] = field(default_factory=dict)
+    by_check: dict[Violation, list[str]] = field(default_factory=dict)
 
-    def add(self, check: Check, what: str) -> None:
+    def add(self, check: Violation, what: str) -> None:
         self.by_check.setdefault(check, []).append(what)
 
-    def extend(self, check: Check, found: Iterable[str]) -> None:
+    def extend(self, check: Violation, found: Iterable[str]) -> None:
         for what in found:
             self.add(check, what)
 
@@ -40,11 +31,8 @@ class Report:
     `str(report)` is one line when all is well, else that line and every difference, bounded.
     """
 
-    by_check: dict[Check, list[str]]
+    by_check: dict[Violation, list[str]]
     unsettled: tuple[str, ...] = ()
-    orders: int = 0
-    events: int = 0
-    seconds: float = 0.0
 
     @property
     def clean(self) -> bool:
@@ -58,7 +46,7 @@ class Report:
         return counts
 
     @property
-    def checks(self) -> set[Check]:
+    def checks(self) -> set[Violation]:
         return set(self.by_check)
 
     def __str__(self) -> str:

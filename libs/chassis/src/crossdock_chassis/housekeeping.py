@@ -12,6 +12,9 @@ OUTBOX_DAYS_AHEAD = 3
 OUTBOX_KEPT_HOURS = 72
 INBOX_KEPT_HOURS = 96
 """Longer than the longest republish, which the outbox's rows allow for 72 h."""
+EFFECTS_KEPT_DAYS = 30
+"""Effects that are done or discarded. One that is given up stays until a person resolves it."""
+COUNT_LIMIT = 100_000
 
 MAKE_PARTITIONS = """
     DO $$
@@ -85,3 +88,45 @@ async def look_at_dead_letters(unit: Unit) -> None:
         parked[row["consumer_group"]] = row["count"]
     for group, count in parked.items():
         metrics.PARKED_KEYS.labels(group).set(count)
+
+
+async def forget_effects(unit: Unit) -> None:
+    """Every minute, a bounded number: 28 million a day."""
+    await unit.sql.execute(
+        "DELETE FROM effect WHERE id = ANY (ARRAY(SELECT id FROM effect WHERE state IN ('done', 'discarded') "
+        "AND finished_at < now() - make_interval(days => $1) ORDER BY finished_at LIMIT 20000))",
+        EFFECTS_KEPT_DAYS,
+    )
+
+
+EFFECTS_WAITING = """
+    WITH RECURSIVE each AS (
+        (SELECT kind, pending_since FROM effect WHERE state = 'pending' ORDER BY kind, pending_since LIMIT 1)
+        UNION ALL
+        SELECT following.kind, following.pending_since FROM each CROSS JOIN LATERAL (
+            SELECT kind, pending_since FROM effect WHERE state = 'pending' AND kind > each.kind
+            ORDER BY kind, pending_since LIMIT 1
+        ) AS following
+    )
+    SELECT kind, extract(epoch FROM now() - pending_since)::float AS age, (
+        SELECT count(*) FROM (SELECT FROM effect WHERE state = 'pending' AND kind = each.kind LIMIT $1) AS counted
+    ) AS depth
+    FROM each
+"""
+
+EFFECTS_GIVEN_UP = """
+    SELECT kind, count(*) FROM (SELECT kind FROM effect WHERE state = 'given_up' LIMIT $1) AS counted GROUP BY kind
+"""
+
+
+async def look_at_effects(unit: Unit) -> None:
+    """Also kinds without a performer are counted: an effect of a newer version waits for a newer worker."""
+    waiting = await unit.sql.fetch(EFFECTS_WAITING, COUNT_LIMIT)
+    given_up = await unit.sql.fetch(EFFECTS_GIVEN_UP, COUNT_LIMIT)
+    for gauge in (metrics.EFFECTS_DEPTH, metrics.EFFECTS_AGE, metrics.EFFECTS_GIVEN_UP):
+        gauge.clear()
+    for row in waiting:
+        metrics.EFFECTS_DEPTH.labels(row["kind"]).set(row["depth"])
+        metrics.EFFECTS_AGE.labels(row["kind"]).set(row["age"])
+    for row in given_up:
+        metrics.EFFECTS_GIVEN_UP.labels(row["kind"]).set(row["count"])

@@ -147,24 +147,30 @@ def _bind(host: str, port: int, variable: str) -> socket.socket:
     return bound
 
 
-async def serve(api: ASGIApp | None, ops: Ops, settings: Settings, stop: asyncio.Event) -> None:
-    """Both ports until `stop`: readiness waits for the API's. Then in order: readiness says no, load balancers get
-    `unready_seconds` to notice, the API finishes what is in flight, and the ops port closes last. A worker has no API.
+@asynccontextmanager
+async def ops_port(ops: Ops, settings: Settings) -> AsyncIterator[int]:
+    """Answer health and metrics for as long as the block runs, so that this port closes last."""
+    async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT") as port:
+        yield port
+
+
+async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event) -> None:
+    """Serve both ports until `stop`: readiness waits for the API's.
+
+    Then readiness is refused first, and load balancers get `unready_seconds` to notice. The API finishes what is in
+    flight, and the ops port closes last.
 
     with signals() as stop:
         await serve(service.api(), ops, settings, stop)
     """
-    ops.unready = None if api is None else "starting"
-    async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT") as ops_port:
-        if api is None:
-            log.info("listening", extra={"ops_port": ops_port})
-            await stop.wait()
-            ops.unready = "draining"
-            return
-        async with listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT") as http_port:
-            log.info("listening", extra={"host": settings.host, "http_port": http_port, "ops_port": ops_port})
-            ops.unready = None
-            await stop.wait()
-            ops.unready = "draining"
-            log.info("draining", extra={"seconds": settings.drain_seconds})
-            await asyncio.sleep(settings.unready_seconds)
+    ops.unready = "starting"
+    async with (
+        ops_port(ops, settings) as ops_at,
+        listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT") as http_port,
+    ):
+        log.info("listening", extra={"host": settings.host, "http_port": http_port, "ops_port": ops_at})
+        ops.unready = None
+        await stop.wait()
+        ops.unready = "draining"
+        log.info("draining", extra={"seconds": settings.drain_seconds})
+        await asyncio.sleep(settings.unready_seconds)

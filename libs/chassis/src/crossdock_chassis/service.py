@@ -5,7 +5,9 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,11 +19,17 @@ import uvloop
 from sqlalchemy import MetaData
 
 from crossdock_chassis import housekeeping, server
+from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.database.jobs import Job, Jobs, every
 from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error, within
+from crossdock_chassis.effects.performer import Performer
+from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, merged
-from crossdock_chassis.http import dead_letters
+from crossdock_chassis.http import dead_letters, limit_routes
+from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http.application import Api
+from crossdock_chassis.http.limits import Limits, groups_of
 from crossdock_chassis.http.request import Verifier
 from crossdock_chassis.http.tokens import verifier_for
 from crossdock_chassis.messaging import clients
@@ -31,14 +39,20 @@ from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
+from crossdock_chassis.problems import Problems
 from crossdock_chassis.settings import Settings, load
+from crossdock_chassis.worker import Part, run_parts
 from crossdock_events import CATALOGUE, TopicSpec
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
 
 PROGRESS_SECONDS = 60.0
-"""A worker in which something has not moved for this long is not alive: whoever watches it should restart it."""
+"""A worker in which a part has not moved for this long ends itself, so that a supervisor starts a new one."""
+
+LOOK_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
+EXIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +62,8 @@ class Service:
     Two features that name a problem of the same exception, or provide the same class, are a TypeError.
     `reaction_locks` takes all that the reactions to events of several types will lock, before the first of them.
     `projections` are rebuilt from the beginning of their topics when `projection_generation` goes up.
+    `checks` are the invariants of its own tables, which `crossdock verify` tests.
+    `unsettled` is SQL for `crossdock verify`: each row describes work that the service has still to finish.
     """
 
     name: str
@@ -60,9 +76,20 @@ class Service:
     reaction_locks: Locks | None = None
     projections: Sequence[Reaction] = ()
     projection_generation: int = 1
+    effects: Sequence[Performer] = ()
+    checks: Sequence[Check | CheckAtRest] = ()
+    unsettled: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        merged(self.features)
+        """Give the database what it counts outcomes by and which effects are performed.
+
+        Raise TypeError if two features claim the same, ValueError if two performers have the same kind.
+        """
+        self.database.problems = Problems(merged(self.features).problems, passing=is_transient)
+        kinds = frozenset(performer.kind for performer in self.effects)
+        if len(kinds) < len(self.effects):
+            raise ValueError(f"{self.name} has two performers of the same kind")
+        self.database.effect_kinds = kinds
 
     @property
     def jobs(self) -> Sequence[Job]:
@@ -99,11 +126,16 @@ class Service:
             key=lambda spec: spec.name,
         )
 
-    def api(self, verifier: Verifier | None = None) -> Api:
+    def api(self, verifier: Verifier | None = None, limits: Limits | None = None) -> Api:
         """Return the HTTP application. Health and metrics are on the ops port."""
         settings = self.settings
         inboxes = {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
         own = [dead_letters.feature(self.database, inboxes)] if inboxes else []
+        if self.effects:
+            own.append(effects_http.feature(self.database, self.effects))
+        limits = limits or Limits(self.database)
+        if groups := groups_of(route for feature in self.features for each in feature.routers for route in each.routes):
+            own.append(limit_routes.feature(self.database, limits, groups))
         whole = merged([*self.features, *own])
         return Api(
             self.name,
@@ -111,6 +143,7 @@ class Service:
             verifier=verifier or verifier_for(settings),
             problems=whole.problems,
             provides=whole.provides,
+            limiter=limits,
             max_body_bytes=settings.max_body_bytes,
         )
 
@@ -128,60 +161,76 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
 
 
 @asynccontextmanager
-async def _watching(service: Service) -> AsyncIterator[None]:
-    """Keeps an eye on the outbox, so that the API sheds before the disk fills."""
+async def _watching(service: Service, *others: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Look every second at the outbox, so that the API sheds before the disk fills, and then at `others`."""
 
     async def watch() -> None:
         while True:
             try:
-                await housekeeping.look_at_outbox(service.database)
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                log.warning("cannot look at the outbox: %s", error)
-            await asyncio.sleep(1)
+                with foreign_cancellation_is_an_error():
+                    await housekeeping.look_at_outbox(service.database)
+                    for look in others:
+                        await look()
+            except Exception as error:  # it must look again whatever happens: else the API never sheds
+                if is_transient(error):
+                    log.warning("cannot look at the database: %s", error)
+                else:
+                    log.exception("cannot look at the database")
+            await asyncio.sleep(LOOK_SECONDS)
 
     service.database.pressure.outbox_limit = service.settings.outbox_depth_limit
     task = asyncio.create_task(watch())
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await service.database.close()
+        abandon(task)
+        with suppress(TimeoutError):
+            await within(CLOSE_SECONDS, service.database.close())
 
 
 async def _api(service: Service) -> None:
-    async with _watching(service):
+    limits = Limits(service.database)
+    async with _watching(service, limits.refresh):
         with server.signals() as stop:
-            await server.serve(service.api(), server.Ops(ready=_ready(service)), service.settings, stop)
+            await server.serve(service.api(limits=limits), server.Ops(ready=_ready(service)), service.settings, stop)
 
 
 async def _worker(service: Service) -> None:
-    """Relay, consumers and jobs, until SIGTERM has drained them. One that fails ends the process."""
+    """Run relay, consumers, effects and jobs until SIGTERM, then drain them for at most `drain_seconds`.
+
+    A part that fails, that ends by itself or that makes no progress ends the process: a supervisor starts it again.
+    """
     settings = service.settings
     await clients.check_topics(settings.kafka, service.topics())
     relay = Relay(service.database.dsn, settings.kafka, service.name)
     consumers = service.consumers()
     own = [every(3600, housekeeping.run_housekeeping), every(5, housekeeping.look_at_dead_letters)]
-    jobs = Jobs(service.database, [*service.jobs, *own])
-    parts: dict[str, Relay | Consumer] = {each.subscription.group: each for each in consumers} | {"relay": relay}
+    parts: dict[str, Part] = {each.subscription.group: each for each in consumers} | {"relay": relay}
+    if service.effects:
+        parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
+        own += [every(5, housekeeping.look_at_effects), every(60, housekeeping.forget_effects)]
     database_ready = _ready(service)
 
+    def stuck() -> str | None:
+        names = [name for name, part in parts.items() if time.monotonic() - part.progressed > PROGRESS_SECONDS]
+        return f"no progress: {', '.join(names)}" if names else None
+
     async def live() -> str | None:
-        stuck = [name for name, part in parts.items() if time.monotonic() - part.progressed > PROGRESS_SECONDS]
-        return f"no progress: {', '.join(stuck)}" if stuck else None
+        return stuck()
 
     async def ready() -> str | None:
         waiting = [consumer.subscription.group for consumer in consumers if not consumer.ready]
         return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
 
-    async with _watching(service), asyncio.TaskGroup() as group:
+    running = parts | {"jobs": Jobs(service.database, [*service.jobs, *own])}
+    ops = server.Ops(live=live, ready=ready)
+    async with _watching(service), server.ops_port(ops, settings) as port:
+        log.info("listening", extra={"ops_port": port})
         with server.signals() as stop:
-            running = [group.create_task(part.run(stop)) for part in (*parts.values(), jobs)]
-            await server.serve(None, server.Ops(live=live, ready=ready), settings, stop)
-            await asyncio.wait(running)
+            try:
+                await run_parts(running, stop, stuck, drain_seconds=settings.drain_seconds)
+            finally:
+                ops.unready = "draining"
 
 
 async def _migrate(service: Service) -> None:
@@ -221,9 +270,24 @@ def main(build: Callable[[S], Service], settings: type[S]) -> None:
     tracing.configure(service.name, role, loaded.otlp_endpoint)
     _quieten_collector()
     try:
-        uvloop.run(ROLES[role](service))
+        uvloop.run(_to_its_end(ROLES[role](service)))
     except Exception as error:
         log.critical("%s %s ends: %s: %s", service.name, role, type(error).__name__, error, exc_info=error)
         raise SystemExit(1) from None
     finally:
         tracing.shutdown()
+
+
+async def _to_its_end(work: Awaitable[None]) -> None:
+    """Do the work, and see to it that the process ends after it.
+
+    Closing an event loop waits for the tasks that it cancels, and a task that was abandoned may ignore that for ever.
+    """
+    code = 1
+    try:
+        await work
+        code = 0
+    finally:
+        timer = threading.Timer(EXIT_SECONDS, os._exit, [code])
+        timer.daemon = True
+        timer.start()

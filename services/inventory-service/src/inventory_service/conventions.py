@@ -6,12 +6,13 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict
 
-from crossdock_chassis import Caller, CommandResult, cause, json_response, requires
+from crossdock_chassis import Caller, CommandResult, cause, json_response, limited, requires
 from crossdock_events import Cause
 
 Reader = Annotated[Caller, requires("stock:read")]
 Writer = Annotated[Caller, requires("stock:write")]
 Why = Annotated[Cause, cause]
+STOCK: Final = [limited("stock")]
 
 REGISTERED_BEFORE: Final = "It was registered before with the same content"
 

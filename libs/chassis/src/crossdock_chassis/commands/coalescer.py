@@ -2,7 +2,8 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
@@ -80,6 +81,7 @@ class _Waiting(Generic[C, R]):
     request: IdempotentRequest | None
     answer: "asyncio.Future[CommandResult[R]]"
     traceparent: str | None
+    since: float = field(default_factory=perf_counter)
 
 
 class Coalescer(Generic[C, R]):
@@ -114,11 +116,13 @@ class Coalescer(Generic[C, R]):
         self._label = name or getattr(handler, "__name__", "commands")
         self._sizes = metrics.BATCH_SIZE.labels(self._label)
         self._depth = metrics.QUEUE_DEPTH.labels(self._label)
+        self._waits = metrics.COMMAND_WAIT.labels(self._label)
+        self._seconds = metrics.verb_seconds(self._label, "command")
 
     async def __call__(self, command: C, request: IdempotentRequest | None = None) -> CommandResult[R]:
         """Raises what the handler answered for this command, `Overloaded` before anything is done, or `Unavailable`."""
         if len(self._queue) + self._aside >= self._queue_limit or self._database.pressure.high:
-            raise Overloaded
+            raise self._overloaded(1)
         answer: asyncio.Future[CommandResult[R]] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(command, request, answer, tracing.current_traceparent())
         self._queue.append(waiting)
@@ -130,7 +134,7 @@ class Coalescer(Generic[C, R]):
     async def many(self, commands: Sequence[C]) -> list[R | Exception]:
         """Commands that arrived together, in as few units as the limit allows; an answer for each, in their order."""
         if self._database.pressure.high:
-            raise Overloaded
+            raise self._overloaded(len(commands))
         answers: list[R | Exception] = []
         for start in range(0, len(commands), self._limit):
             part = commands[start : start + self._limit]
@@ -162,6 +166,9 @@ class Coalescer(Generic[C, R]):
         self._depth.set(len(self._queue))
         if not batch:
             return
+        began = perf_counter()
+        for waiting in batch:
+            self._waits.observe(began - waiting.since)
         if contended := await self._answer(batch):
             self._aside += len(contended)
             self._start(self._wait_aside(contended))
@@ -179,17 +186,32 @@ class Coalescer(Generic[C, R]):
         parents = [waiting.traceparent for waiting in batch]
         with tracing.span(self._label, parents=parents, attributes={"batch": len(batch)}):
             answers = await self._attempt([(waiting.command, waiting.request) for waiting in batch], patient=patient)
-        contended = []
+        contended, final = [], []
         for waiting, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Contended) and not patient and not waiting.answer.done():
+                contended.append(waiting)
+                continue
+            final.append(answer)
             if waiting.answer.done():  # the client went away meanwhile; its command stands all the same
                 continue
-            if isinstance(answer, Contended) and not patient:
-                contended.append(waiting)
-            elif isinstance(answer, Exception):
+            if isinstance(answer, Exception):
                 waiting.answer.set_exception(answer)
             else:
                 waiting.answer.set_result(answer)
+        self._count(final)
         return contended
+
+    def _count(self, answers: Sequence[CommandResult[R] | Exception]) -> None:
+        refused = [answer for answer in answers if isinstance(answer, Exception)]
+        if len(answers) > len(refused):
+            self._database.count(self._label, len(answers) - len(refused))
+        for error in refused:
+            self._database.count(self._label, 1, error)
+
+    def _overloaded(self, commands: int) -> Overloaded:
+        error = Overloaded()
+        self._database.count(self._label, commands, error)
+        return error
 
     async def _attempt_twice(
         self, batch: Sequence[tuple[C, IdempotentRequest | None]]
@@ -200,12 +222,14 @@ class Coalescer(Generic[C, R]):
                 later = await self._attempt([batch[i] for i in contended], patient=True)
             for i, answer in zip(contended, later, strict=True):
                 answers[i] = answer
+        self._count(answers)
         return answers
 
     async def _attempt(
         self, batch: Sequence[tuple[C, IdempotentRequest | None]], *, patient: bool = False
     ) -> Sequence[CommandResult[R] | Exception]:
         self._sizes.observe(len(batch))
+        began = perf_counter()
         try:
             return await self._in_one_unit(batch, PATIENT_LOCK_SECONDS if patient else LOCK_SECONDS)
         except OutcomeUnknown as error:
@@ -214,6 +238,8 @@ class Coalescer(Generic[C, R]):
             if is_connection_loss(error):
                 return [_chained(Unavailable(), error) for _ in batch]
             failure = error
+        finally:
+            self._seconds.observe(perf_counter() - began)
         if is_contention(failure) and (patient or len(batch) == 1):
             return [_chained(Contended(), failure) for _ in batch]
         if len(batch) == 1:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
+from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
+from crossdock_chassis.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ class Jobs:
     async def _repeat(self, job: Job, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             try:
-                await self.once(job)
+                with foreign_cancellation_is_an_error():
+                    await self.once(job)
             except Exception as error:
                 if is_transient(error):
                     log.warning("%s: %s: %s", job.name, type(error).__name__, error)
@@ -55,6 +58,15 @@ class Jobs:
                 await asyncio.wait_for(stopping.wait(), job.seconds)
 
     async def once(self, job: Job) -> None:
-        async with self._database.unit() as unit:
-            if await unit.sql.fetchval(CLAIM, job.name):
-                await job.do(unit)
+        began, claimed = time.perf_counter(), False
+        try:
+            async with self._database.unit() as unit:
+                if claimed := await unit.sql.fetchval(CLAIM, job.name):
+                    await job.do(unit)
+                    unit.count(job.name, 1)
+        except Exception as error:
+            self._database.count(job.name, 1, error)
+            raise
+        finally:
+            if claimed:
+                metrics.verb_seconds(job.name, "job").observe(time.perf_counter() - began)

@@ -1,7 +1,7 @@
 """The unit of work: one connection, one transaction, one outbox flush. Only this file begins or commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,17 +9,22 @@ from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
+from pydantic import BaseModel
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from crossdock_chassis.database import outbox
+from crossdock_chassis.database import effects, outbox
+from crossdock_chassis.deadlines import Interrupted
 from crossdock_chassis.ids import new_id
+from crossdock_chassis.observability import metrics
+from crossdock_chassis.problems import Problems
 from crossdock_events import Cause, Envelope, Event, Message
 
 T = TypeVar("T")
 R = TypeVar("R")
+E = TypeVar("E", bound=Event)
 
 TRANSACTION_LIMIT_SECONDS = 15
 """Held by the server (`transaction_timeout`). Whoever waits for a unit to end waits at least twice as long."""
@@ -65,12 +70,17 @@ class Unit:
     where orders stream, the ORM where a person edits one record. A table is written through one of the two.
     """
 
-    def __init__(self, source: str, sql: asyncpg.Connection, connection: AsyncConnection) -> None:
+    def __init__(
+        self, source: str, sql: asyncpg.Connection, connection: AsyncConnection, effect_kinds: Collection[str] = ()
+    ) -> None:
         self.sql = sql
         self.now = datetime.now(UTC)
         self.published: list[Envelope[Event]] = []
         self.mirrored: list[Message] = []
+        self.requested: list[effects.Requested] = []
+        self.outcomes: list[tuple[str, int, Exception | None]] = []
         self._source = source
+        self._effect_kinds = effect_kinds
         self._connection = connection
         self._session: AsyncSession | None = None
         self._savepoints = 0
@@ -81,7 +91,7 @@ class Unit:
             self._session = AsyncSession(self._connection, expire_on_commit=False)
         return self._session
 
-    def publish(self, event: Event, *, sequence: int, cause: Cause | None) -> Envelope[Event]:
+    def publish(self, event: E, *, sequence: int, cause: Cause | None) -> Envelope[E]:
         """Append to the outbox. Written in one statement when the unit ends, however many there are.
 
         `sequence` is the aggregate's version after the fact; `cause` is what made it happen, None for time.
@@ -91,6 +101,21 @@ class Unit:
         self.published.append(envelope)
         return envelope
 
+    def effect(
+        self, kind: str, *, target: str, payload: Mapping[str, object] | BaseModel, key: str | None = None
+    ) -> UUID:
+        """Request that the worker acts on the world after the commit, at least once. Return the effect's id.
+
+        `target` is what fails or recovers as a whole: an endpoint, a mail server. Effects with the same kind, target
+        and `key` are performed one after another in the order of their units, if each unit has locked the row that the
+        key stands for. Raise NoPerformer, EffectTooLarge, ValueError.
+        """
+        if kind not in self._effect_kinds:
+            raise effects.NoPerformer(f"{self._source} has no performer of {kind!r} in Service(effects=[…])")
+        requested = effects.request(kind, target, key, payload)
+        self.requested.append(requested)
+        return requested.id
+
     def withdraw(self, ids: Collection[UUID]) -> None:
         """Take back published events by their ids, before the unit ends."""
         self.published = [envelope for envelope in self.published if envelope.id not in ids]
@@ -99,18 +124,25 @@ class Unit:
         """Append bytes that are no contract of ours, for a dead-letter topic."""
         self.mirrored.append(message)
 
+    def count(self, verb: str, items: int, error: Exception | None = None) -> None:
+        """Count the outcome of `items` in the metrics of `verb` once this unit has committed."""
+        self.outcomes.append((verb, items, error))
+
     async def flush(self) -> None:
         if self._session is not None:
             await self._session.flush()
+        if self.requested:
+            await effects.append(self.sql, self.requested)
         if self.published or self.mirrored:
             await outbox.append(self.sql, self.published, self.mirrored)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """A part that may fail without the rest. What it published is forgotten with it."""
+        """A part that may fail without the rest. What it published and requested is forgotten with it."""
         self._savepoints += 1
         name = f"s{self._savepoints}"
         published, mirrored = len(self.published), len(self.mirrored)
+        requested, counted = len(self.requested), len(self.outcomes)
         await self.sql.execute(f"SAVEPOINT {name}")
         try:
             yield
@@ -122,6 +154,7 @@ class Unit:
             if self._session is not None:
                 self._session.expunge_all()
             del self.published[published:], self.mirrored[mirrored:]
+            del self.requested[requested:], self.outcomes[counted:]
             raise
         await self.sql.execute(f"RELEASE SAVEPOINT {name}")
 
@@ -164,6 +197,8 @@ class Database:
     def __init__(self, url: str, *, source: str, pool_size: int = 8) -> None:
         self.source = source
         self.pressure = _Pressure()
+        self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
+        self.problems = Problems(passing=is_transient)  # the service replaces it by its own
         self._url = make_url(url)
         self._engine = create_async_engine(
             self._url.set(drivername="postgresql+asyncpg"),
@@ -204,7 +239,7 @@ class Database:
     async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
         """One transaction. `lock_timeout` in seconds: how long one statement may wait for a row of another's."""
         async with self._connected() as (connection, sql):
-            unit = Unit(self.source, sql, connection)
+            unit = Unit(self.source, sql, connection, self.effect_kinds)
             try:
                 await sql.execute(f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}")
                 yield unit
@@ -221,6 +256,8 @@ class Database:
                 raise
             if outcome != "COMMIT":
                 raise NotCommitted(outcome)
+            for counted in unit.outcomes:
+                self.count(*counted)
 
     @asynccontextmanager
     async def trial(self) -> AsyncIterator[Unit]:
@@ -228,7 +265,7 @@ class Database:
         async with self._connected() as (connection, sql):
             try:
                 await sql.execute("BEGIN; SET LOCAL lock_timeout = 5000")
-                unit = Unit(self.source, sql, connection)
+                unit = Unit(self.source, sql, connection, self.effect_kinds)
                 yield unit
                 await unit.flush()
             finally:
@@ -248,6 +285,10 @@ class Database:
         """One item through a function of one, in a unit of its own."""
         async with self.unit() as unit:
             return await handler(unit, item)
+
+    def count(self, verb: str, items: int, error: Exception | None = None) -> None:
+        """Count `items` of `verb` by outcome: ok, or the type of the problem that `error` is."""
+        metrics.verb_outcomes(verb, "ok" if error is None else self.problems.of(error).type).inc(items)
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -293,7 +334,7 @@ def is_contention(error: BaseException | None) -> bool:
 
 def is_transient(error: BaseException | None) -> bool:
     """Whether the same work may well succeed when it is simply done again."""
-    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, *_PASSING))
+    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, Interrupted, *_PASSING))
 
 
 def _because_of(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:

@@ -14,7 +14,7 @@ from crossdock_chassis.http import openapi
 from crossdock_chassis.http.dependencies import Provided, dependencies_of
 from crossdock_chassis.http.front_door import Front
 from crossdock_chassis.http.hot_route import HotRoute
-from crossdock_chassis.http.request import Verifier
+from crossdock_chassis.http.request import Limiter, Verifier
 from crossdock_chassis.problems import Problem, Problems
 
 
@@ -32,6 +32,7 @@ class Api(FastAPI):
         verifier: Verifier,
         problems: Mapping[type[Exception], Problem] | None = None,
         provides: Sequence[object] = (),
+        limiter: Limiter | None = None,
         max_body_bytes: int = 1 << 20,
         description: str = "",
     ) -> None:
@@ -39,7 +40,7 @@ class Api(FastAPI):
             title=name, version="1", description=description, redoc_url=None, redirect_slashes=False, telemetry=_OFF
         )
         self._problems = Problems(problems, passing=is_transient)
-        self._verifier, self._body_limit = verifier, max_body_bytes
+        self._verifier, self._limiter, self._body_limit = verifier, limiter, max_body_bytes
         self.provided = {type(each): each for each in provides}
         own = self.router.routes[:]
         self.router.routes.clear()
@@ -63,6 +64,7 @@ class Api(FastAPI):
             problems=self._problems,
             verifier=self._verifier,
             body_limit=self._body_limit,
+            limiter=self._limiter,
             hot={route.path: route for route in self.router.routes if isinstance(route, HotRoute)},
         )
 

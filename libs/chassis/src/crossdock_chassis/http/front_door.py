@@ -23,7 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossdock_chassis.http.auth import Guard
 from crossdock_chassis.http.hot_route import JSON, HotRoute, is_json, strict_json
-from crossdock_chassis.http.request import KEY, RequestState, Verifier, route_template
+from crossdock_chassis.http.limits import Limited
+from crossdock_chassis.http.request import KEY, Limiter, RequestState, Verifier, route_template
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_chassis.observability.context import REQUEST_ID
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 class Plan:
     """What an ordinary route wants before its body is read."""
 
-    guards: Sequence[Guard]
+    guards: Sequence[Guard | Limited]
     json: bool
 
 
@@ -62,9 +63,11 @@ class Front:
         problems: Problems,
         verifier: Verifier,
         body_limit: int,
+        limiter: Limiter | None = None,
         hot: Mapping[str, HotRoute] | None = None,
     ) -> None:
         self._app, self._problems, self._verifier, self._body_limit = app, problems, verifier, body_limit
+        self._limiter = limiter
         self._hot = hot or {}  # by path: a HotRoute has no parameters in its path, so finding it needs no matching
         self._plans: dict[int, Plan] = {}  # by id: starlette's routes cannot be hashed, and they live as long as we do
 
@@ -76,19 +79,26 @@ class Front:
         headers = dict(scope["headers"])
         request_id, correlation = _request_id(headers.get(b"request-id"))
         parent = headers.get(b"traceparent")
-        traceparent, span = tracing.begin("http", parent.decode("latin-1") if parent else None)
+        opened = tracing.begin("http", parent.decode("latin-1") if parent else None)
         state = RequestState(
-            headers, request_id, correlation, traceparent, self._problems, self._verifier, self._body_limit
+            headers,
+            request_id,
+            correlation,
+            opened.traceparent,
+            self._problems,
+            self._verifier,
+            self._body_limit,
+            self._limiter,
         )
         scope[KEY] = state
-        current, trace = REQUEST_ID.set(request_id), tracing.CURRENT.set(traceparent)
+        current = REQUEST_ID.set(request_id)
         status = 0
 
         async def numbered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *state.fields]
             await send(message)
 
         try:
@@ -121,8 +131,8 @@ class Front:
             rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])
             await rendered(scope, receive, numbered)
         finally:
-            _count(scope, status or 500, perf_counter() - began, span)
-            tracing.CURRENT.reset(trace)
+            _count(scope, status or 500, perf_counter() - began, opened.span)
+            opened.end()
             REQUEST_ID.reset(current)
 
     def _bounded(self, scope: Scope, receive: Receive, state: RequestState) -> Receive:
@@ -183,8 +193,8 @@ class Front:
 _NO_PLAN: Final = Plan((), False)
 
 
-def _guards(dependant: Dependant) -> list[Guard]:
-    own = [dependant.call] if isinstance(dependant.call, Guard) else []
+def _guards(dependant: Dependant) -> list[Guard | Limited]:
+    own = [dependant.call] if isinstance(dependant.call, (Guard, Limited)) else []
     return own + [guard for each in dependant.dependencies for guard in _guards(each)]
 
 
@@ -225,7 +235,6 @@ def _count(scope: Scope, status: int, seconds: float, span: Span | None) -> None
         span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
         if status >= 500:
             span.set_status(StatusCode.ERROR)
-        span.end()
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

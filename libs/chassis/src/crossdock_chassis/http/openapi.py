@@ -149,7 +149,7 @@ def _response(problems: Sequence[Problem], schemas: dict[str, Any]) -> dict[str,
     made: dict[str, Any] = {"description": _text(problems), "content": {MEDIA_TYPE: {"schema": schema}}}
     names = dict.fromkeys(name for problem in problems for name in problem.headers if name in _HEADERS)
     if names:
-        made["headers"] = {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+        made["headers"] = {name: _HEADERS[name] for name in names}
     return made
 
 
@@ -169,9 +169,20 @@ def _status(problem: Problem) -> int:
     return problem.status
 
 
-_HEADERS: Final = {
-    "Location": "The existing resource",
-    "Retry-After": "Seconds to wait before the next attempt",
+_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
+    "Location": {"description": "The existing resource", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Seconds to wait before the next attempt",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimit-Policy": {
+        "description": "The route group; `q` requests at once, regained in `w` seconds",
+        "schema": {"type": "string", "examples": ['"orders";q=100;w=10']},
+    },
+    "RateLimit": {
+        "description": "The route group; `r` requests left, one more in `t` seconds",
+        "schema": {"type": "string", "examples": ['"orders";r=0;t=1']},
+    },
 }
 PROBLEM_SCHEMA: Final = {
     "title": "Problem",

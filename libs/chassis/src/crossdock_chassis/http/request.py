@@ -1,8 +1,8 @@
 """What one HTTP request carries along with it, from the first byte to the last log line."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 from starlette.requests import Request
@@ -32,6 +32,17 @@ class Verifier(Protocol):
         """Raises Refusal: 401 for what is not a valid token, 503 when that cannot be found out now."""
 
 
+Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
+"""Header fields of an answer."""
+
+
+class Limiter(Protocol):
+    """Limits how often a partner may ask; `limits` holds the implementation."""
+
+    async def spend(self, partner: str, group: str) -> Fields:
+        """Return header fields for the answer. Raises Refusal 429."""
+
+
 class RequestState:
     """One object per request, at `scope["crossdock"]`."""
 
@@ -40,7 +51,9 @@ class RequestState:
         "caller",
         "checked",
         "correlation",
+        "fields",
         "headers",
+        "limiter",
         "problems",
         "request_id",
         "traceparent",
@@ -56,6 +69,7 @@ class RequestState:
         problems: Problems,
         verifier: Verifier,
         body_limit: int,
+        limiter: Limiter | None,
     ) -> None:
         self.headers = headers
         self.request_id = request_id
@@ -64,6 +78,8 @@ class RequestState:
         self.problems = problems
         self.verifier = verifier
         self.body_limit = body_limit
+        self.limiter = limiter
+        self.fields: Fields = ()  # header fields that every answer to this request gets
         self.caller: Caller | None = None
         self.checked = False  # the route reads and checks its body itself
 

@@ -12,10 +12,12 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from crossdock_chassis.database.unit import TRANSACTION_LIMIT_SECONDS
+from crossdock_chassis.deadlines import abandon, within
 
 KAFKA_TROUBLE = (KafkaError, OSError, TimeoutError)
 BATCH_BYTES = 950_000
 STOP_SECONDS = 5.0
+PART_SECONDS = 1.0
 
 
 class TopicsMissing(Exception):
@@ -82,23 +84,32 @@ async def start_consumer(
 
 async def _started(client: Any) -> None:
     try:
-        await asyncio.wait_for(client.start(), 15)
+        await within(15, client.start())
     except BaseException:
         await discard(client)
         raise
 
 
 async def discard(client: Any) -> None:
-    """Stop a client that may never answer again: with the broker down aiokafka's own stop waits for ever."""
+    """Stop a client that may never answer again.
+
+    With the broker away aiokafka's own `stop` waits for ever. Then its tasks are cancelled and its connections closed,
+    because a coordination task that goes on would join the group again and take partitions that nobody reads.
+    """
     with suppress(Exception):
-        await asyncio.wait_for(client.stop(), STOP_SECONDS)
+        await within(STOP_SECONDS, client.stop())
         return
-    for part in ("_sender", "_fetcher", "_coordinator"):
-        if (inner := getattr(client, part, None)) is not None:
-            with suppress(Exception):
-                await asyncio.wait_for(inner.close(), 1)
+    parts = [
+        part for name in ("_sender", "_fetcher", "_coordinator") if (part := getattr(client, name, None)) is not None
+    ]
+    for part in parts:
+        with suppress(Exception):
+            await within(PART_SECONDS, part.close())
+        for name in ("_sender_task", "_fetch_task", "_coordination_task", "_heartbeat_task", "_commit_refresh_task"):
+            if isinstance(task := getattr(part, name, None), asyncio.Task):
+                abandon(task)
     with suppress(Exception):
-        await asyncio.wait_for((getattr(client, "client", None) or client._client).close(), 1)
+        await within(PART_SECONDS, (getattr(client, "client", None) or client._client).close())
 
 
 async def check_topics(bootstrap: str, topics: Collection[str]) -> None:
@@ -106,10 +117,10 @@ async def check_topics(bootstrap: str, topics: Collection[str]) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await _started_admin(admin)
     try:
-        existing = set(await asyncio.wait_for(admin.list_topics(), 15))
+        existing = set(await within(15, admin.list_topics()))
     finally:
         with suppress(Exception):
-            await asyncio.wait_for(admin.close(), STOP_SECONDS)
+            await within(STOP_SECONDS, admin.close())
     if missing := sorted(set(topics) - existing):
         raise TopicsMissing(f"Kafka at {bootstrap} has no topic {', '.join(missing)}: create them, then start again")
 
@@ -120,11 +131,11 @@ async def lag(bootstrap: str, group: str, topic: str) -> int:
     await _started_admin(admin)
     consumer: AIOKafkaConsumer | None = None
     try:
-        done: Mapping[TopicPartition, Any] = await asyncio.wait_for(admin.list_consumer_group_offsets(group), 5)
+        done: Mapping[TopicPartition, Any] = await within(5, admin.list_consumer_group_offsets(group))
         consumer = await start_consumer(bootstrap, None, client_id=f"lag-of-{group}")
         partitions = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
-        ends = await asyncio.wait_for(consumer.end_offsets(partitions), 5)
-        starts = await asyncio.wait_for(consumer.beginning_offsets(partitions), 5)
+        ends = await within(5, consumer.end_offsets(partitions))
+        starts = await within(5, consumer.beginning_offsets(partitions))
         return sum(
             max(0, ends[each] - max(starts[each], done[each].offset if each in done else 0)) for each in partitions
         )
@@ -132,11 +143,11 @@ async def lag(bootstrap: str, group: str, topic: str) -> int:
         if consumer is not None:
             await discard(consumer)
         with suppress(Exception):
-            await asyncio.wait_for(admin.close(), STOP_SECONDS)
+            await within(STOP_SECONDS, admin.close())
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await asyncio.wait_for(consumer._client.add_topic(topic), 5)
+    await within(5, consumer._client.add_topic(topic))
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         raise TopicsMissing(topic)
@@ -145,8 +156,8 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
 
 async def _started_admin(admin: AIOKafkaAdminClient) -> None:
     try:
-        await asyncio.wait_for(admin.start(), 15)
+        await within(15, admin.start())
     except BaseException:
         with suppress(Exception):
-            await asyncio.wait_for(admin.close(), STOP_SECONDS)
+            await within(STOP_SECONDS, admin.close())
         raise

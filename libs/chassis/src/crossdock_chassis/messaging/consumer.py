@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
 from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.messaging.linger import linger
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 BATCH_LIMIT = 1_000
 REPORT_SECONDS = 1.0
 STUCK_SECONDS = 30.0
+FETCH_SECONDS = 20.0
+"""A fetch asks for 200 ms at most; one that takes so long has a client that no longer works."""
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 POSITIONS = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
@@ -74,6 +77,7 @@ class Consumer:
         self._gaps: dict[TopicPartition, int] = {}
         self._last_time: dict[TopicPartition, float] = {}
         self._busy = asyncio.Lock()
+        self._listener = _Listener(self)
         self._limit = BATCH_LIMIT
         self.progressed = time.monotonic()
         self.ready = False
@@ -84,8 +88,9 @@ class Consumer:
             client: AIOKafkaConsumer | None = None
             started = time.monotonic()
             try:
-                client = await self._start()
-                await self._consume(client, stopping)
+                with foreign_cancellation_is_an_error():
+                    client = await self._start()
+                    await self._consume(client, stopping)
             except Exception as error:
                 if not isinstance(error, (*clients.KAFKA_TROUBLE, Stuck)) and not is_transient(error):
                     raise
@@ -94,6 +99,7 @@ class Consumer:
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
             finally:
                 self.ready = False
+                self._listener.client = None  # a client that is left behind must not release what its successor has
                 self._forget(self._assigned)
                 self.progressed = time.monotonic()
                 if client is not None:
@@ -102,12 +108,13 @@ class Consumer:
     async def _start(self) -> AIOKafkaConsumer:
         subscription = self.subscription
         await self._ensure_positions()
+        self._listener = _Listener(self)
         return await clients.start_consumer(
             self._kafka,
             subscription.group,
             client_id=subscription.group,
             topics=subscription.topics,
-            listener=_Listener(self),
+            listener=self._listener,
         )
 
     async def _ensure_positions(self) -> None:
@@ -119,7 +126,7 @@ class Consumer:
                 topic: sorted(await clients.partitions_of(client, topic)) for topic in sorted(self.subscription.topics)
             }
             everything = [TopicPartition(topic, p) for topic, ps in partitions.items() for p in ps]
-            beginnings = await asyncio.wait_for(client.beginning_offsets(everything), 10)
+            beginnings = await within(10, client.beginning_offsets(everything))
         finally:
             await clients.discard(client)
         async with self._database.unit() as unit:
@@ -148,7 +155,7 @@ class Consumer:
             while not stopping.is_set():
                 if reporting.done():
                     reporting.result()
-                fetched = await client.getmany(timeout_ms=200, max_records=self._limit)
+                fetched = await within(FETCH_SECONDS, client.getmany(timeout_ms=200, max_records=self._limit))
                 self.progressed = began = time.monotonic()
                 if self._assigned - self._next.keys() - self._stopped.keys():
                     await self._reposition(client)  # the database was away when they were assigned
@@ -254,8 +261,8 @@ class Consumer:
         async with self._database.unit() as unit:
             rows = await unit.sql.fetch(POSITIONS, self.subscription.group)
         stored = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
-        beginnings = await asyncio.wait_for(client.beginning_offsets(assigned), 10)
-        ends = await asyncio.wait_for(client.end_offsets(assigned), 10)
+        beginnings = await within(10, client.beginning_offsets(assigned))
+        ends = await within(10, client.end_offsets(assigned))
         for tp in assigned:
             if tp not in self._assigned:
                 continue  # a newer rebalance took it meanwhile
@@ -327,7 +334,7 @@ class Consumer:
             changed = {tp: at for tp, at in positions.items() if reported.get(tp) != at and tp in client.assignment()}
             if changed:
                 with suppress(*clients.KAFKA_TROUBLE):
-                    await asyncio.wait_for(client.commit(changed), 5)
+                    await within(5, client.commit(changed))
                     reported.update(changed)
 
 
@@ -337,7 +344,8 @@ class _Listener(ConsumerRebalanceListener):
         self.client: AIOKafkaConsumer | None = None
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._consumer.released()
+        if self.client is not None:
+            await self._consumer.released()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         if self.client is not None:

@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from uuid import UUID
 
 from crossdock_chassis.database.unit import Unit, is_transient
@@ -236,8 +237,13 @@ class Inbox:
         for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
             name = f"{self.subscription.group} {type(batch[0].event).__name__}"
             parents = [envelope.cause.traceparent for envelope in batch]
-            with tracing.span(name, parents=parents, attributes={"batch": len(batch)}):
-                await reaction.do(unit, batch)
+            began = perf_counter()
+            try:
+                with tracing.span(name, parents=parents, attributes={"batch": len(batch)}):
+                    await reaction.do(unit, batch)
+            finally:
+                metrics.verb_seconds(reaction.verb, "reaction").observe(perf_counter() - began)
+            unit.count(reaction.verb, len(batch))
 
     async def _halve(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
         try:
@@ -275,6 +281,9 @@ class Inbox:
     async def _poison(self, unit: Unit, item: _Item, error: Exception, aside: list[tuple[Record, str, str]]) -> None:
         await self._unclaim(unit, item)
         aside.append((item.record, "poison", f"{type(error).__name__}: {error}"[:2000]))
+        for reaction in self.subscription.reactions:
+            if isinstance(item.envelope.event, reaction.event):
+                unit.count(reaction.verb, 1, error)
         if item.record.message.key is not None:
             await unit.sql.execute(PARK, self.subscription.group, *item.aggregate)
 

@@ -15,6 +15,10 @@ class Reaction:
     event: type[Event]
     do: Callable[[Unit, Sequence[Envelope[Any]]], Awaitable[object]]
 
+    @property
+    def verb(self) -> str:
+        return getattr(self.do, "__name__", type(self.do).__name__)
+
 
 def on(event: type[E], do: Callable[[Unit, Sequence[Envelope[E]]], Awaitable[object]]) -> Reaction:
     """One row of a service's reaction table. A topic's base class means all its events, `Event` means all."""

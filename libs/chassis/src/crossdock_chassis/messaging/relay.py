@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from math import inf
+from typing import Any, NamedTuple
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
@@ -15,6 +16,7 @@ from pydantic_core import from_json
 
 from crossdock_chassis.database import outbox
 from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
+from crossdock_chassis.deadlines import Interrupted, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.observability import metrics
@@ -39,8 +41,10 @@ PENDING = """
             FROM (SELECT * FROM outbox_pending WHERE id > $1 ORDER BY id LIMIT $2) AS oldest
         ) AS counted WHERE before < $2
     )
-    SELECT taken.id AS pending, message.id, topic, key, value, headers
-    FROM taken JOIN outbox AS message ON message.created_at = taken.created_at AND message.id = ANY (taken.ids)
+    SELECT taken.id AS pending, message.id, topic, key, value, headers,
+           pg_snapshot_xmin(snapshot)::text::bigint AS xmin, pg_snapshot_xmax(snapshot)::text::bigint AS xmax
+    FROM taken JOIN outbox AS message ON message.created_at = taken.created_at AND message.id = ANY (taken.ids),
+         pg_current_snapshot() AS snapshot
     ORDER BY taken.id, message.id
 """
 
@@ -52,23 +56,36 @@ BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin
 """A plan is made once, perhaps while the outbox is empty, and kept when it has millions of rows."""
 
 
-class LeaseLost(Exception):
-    """Another relay may be sending by now."""
-
-
 class SendFailed(Exception):
     """The producer can no longer be trusted to keep the order; it is replaced."""
 
 
-@dataclass(slots=True)
-class _LowWater:
-    """Where to read from. Dead index entries below it would cost tens of milliseconds a poll while an old snapshot is
-    open elsewhere; rows that commit late below it are found by the full rescan.
+class _Batch(NamedTuple):
+    """A batch that was read and sent: its last pending row of which nothing is left (0 for none), and its snapshot.
+
+    For that read all transactions below `xmin` had ended, and none from `xmax` on had begun. `seen` is the last pending
+    row that it looked at, infinity if it read all.
     """
 
-    id: int = 0
-    _seen: list[tuple[float, int]] = field(default_factory=list)
-    _rescanned: float = 0.0
+    published: int
+    xmin: int
+    xmax: int
+    seen: float
+
+
+class _LowWater:
+    """Where to read from. Dead index entries below it would cost tens of milliseconds a poll while an old snapshot is
+    open elsewhere.
+
+    A transaction draws its ids when it flushes and shows them when it commits. So the mark passes an id only when a
+    later read has seen the end of every transaction that could hold a lower one. Without that, a commit later than the
+    mark is found by the rescan alone, after the next event of its key.
+    """
+
+    def __init__(self) -> None:
+        self.id = 0
+        self._waiting: deque[_Batch] = deque()
+        self._rescanned = 0.0
 
     def start(self, now: float) -> int:
         if now - self._rescanned >= RESCAN_SECONDS:
@@ -76,11 +93,10 @@ class _LowWater:
             return 0
         return self.id
 
-    def advance(self, now: float, published: int) -> None:
-        """Trails by two seconds: a transaction that drew a lower id may commit a moment later."""
-        self._seen.append((now, published))
-        while self._seen and now - self._seen[0][0] > 2.0:
-            self.id = max(self.id, self._seen.pop(0)[1])
+    def advance(self, batch: _Batch) -> None:
+        while self._waiting and self._waiting[0].xmax <= batch.xmin and self._waiting[0].published <= batch.seen:
+            self.id = max(self.id, self._waiting.popleft().published)
+        self._waiting.append(batch)
 
 
 class Relay:
@@ -94,9 +110,10 @@ class Relay:
         failures = 0
         while not stopping.is_set():
             try:
-                await self._lead(stopping)
+                with foreign_cancellation_is_an_error():
+                    await self._lead(stopping)
                 failures = 0
-            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, LeaseLost, SendFailed) as error:
+            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, Interrupted, SendFailed) as error:
                 log.warning("relay interrupted: %s: %s", type(error).__name__, error)
                 metrics.RELAY_RESTARTS.inc()
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
@@ -112,8 +129,6 @@ class Relay:
             command_timeout=10,
             server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"} | BY_INDEX,
         )
-        task = asyncio.current_task()
-        assert task is not None
         producer: AIOKafkaProducer | None = None
         try:
             while not await connection.fetchval(LEASE):
@@ -129,10 +144,6 @@ class Relay:
             publishing = asyncio.create_task(self._publish(connection, producer, wake, stopping))
             connection.add_termination_listener(lambda _: publishing.cancel())
             await publishing
-        except asyncio.CancelledError:
-            if task.cancelling():
-                raise
-            raise LeaseLost("the connection that holds the lease is gone") from None
         finally:
             if producer is not None:
                 await clients.discard(producer)
@@ -160,8 +171,9 @@ class Relay:
             sent, failure = await _send(producer, rows)
             if sent:
                 published = await _mark(connection, rows, sent)
+                seen = inf if len(rows) < READ_LIMIT else rows[-1]["pending"]
+                low.advance(_Batch(published, rows[0]["xmin"], rows[0]["xmax"], seen))
                 metrics.RELAY_SENT.inc(len(sent))
-                low.advance(verified, published)
             if failure is not None:
                 raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
             if len(rows) < READ_LIMIT and not stopping.is_set():
@@ -169,7 +181,7 @@ class Relay:
 
 
 async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> int:
-    """Forget what Kafka has. The last pending row of which nothing is left, 0 for none."""
+    """Forget the messages that Kafka has; return the last pending row of which nothing is left, 0 for none."""
     left: dict[int, list[int]] = {row["pending"]: [] for row in rows}
     if len(sent) < len(rows):
         acknowledged = set(sent)
@@ -187,7 +199,7 @@ async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], 
 async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
     """The ids that Kafka has acknowledged, a prefix for each partition and so for each key, and what went wrong."""
     partitions = {
-        topic: len(await asyncio.wait_for(producer.partitions_for(topic), SEND_SECONDS))
+        topic: len(await within(SEND_SECONDS, producer.partitions_for(topic)))
         for topic in {row["topic"] for row in rows}
     }
     lanes: dict[tuple[str, int], list[asyncpg.Record]] = defaultdict(list)
@@ -217,9 +229,12 @@ async def _send_lane(
             position += 1
         batch.close()
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await (await producer.send_batch(batch, topic, partition=partition))
+            await within(SEND_SECONDS, _acknowledged(producer, batch, topic, partition))
         except (KafkaError, TimeoutError) as error:
             return acknowledged, error
         acknowledged += ids
     return acknowledged, None
+
+
+async def _acknowledged(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> None:
+    await (await producer.send_batch(batch, topic, partition=partition))

@@ -17,7 +17,26 @@ LATENCY = Histogram(
     "crossdock_http_request_seconds", "From the first byte to the last", ["method", "route"], buckets=_LATENCY
 )
 
-# commands
+RATE_LIMITED = Counter("crossdock_rate_limited", "Requests over their partner's limit, answered 429", ["route_group"])
+UNLIMITED = Counter(
+    "crossdock_rate_limit_unavailable", "Times that a bucket could not be asked and let requests pass", ["route_group"]
+)
+
+# verbs: commands, reactions and jobs
+VERB_SECONDS = Histogram(
+    "crossdock_verb_seconds",
+    "Duration of one batch: the transaction of a command or a job, the statements of a reaction",
+    ["verb", "kind"],
+    buckets=_LATENCY,
+)
+VERB_OUTCOMES = Counter(
+    "crossdock_verb_outcomes",
+    "Commands answered, events handled and runs of jobs: ok, or the type of the problem",
+    ["verb", "outcome"],
+)
+COMMAND_WAIT = Histogram(
+    "crossdock_command_wait_seconds", "From a command's arrival to its transaction", ["verb"], buckets=_LATENCY
+)
 QUEUE_DEPTH = Gauge("crossdock_queue_depth", "Commands that wait for a unit", ["command"])
 BATCH_SIZE = Histogram("crossdock_batch_size", "Commands coalesced into one unit", ["command"], buckets=_BATCH)
 
@@ -40,6 +59,17 @@ STOPPED = Gauge(
 DEAD_LETTERS = Gauge("crossdock_dead_letters", "Dead letters by state", ["group", "state"])
 PARKED_KEYS = Gauge("crossdock_parked_keys", "Keys whose events are parked behind a dead letter", ["group"])
 
+# effects
+EFFECTS_DEPTH = Gauge("crossdock_effects_pending", "Effects that are not yet done; counted up to 100,000", ["kind"])
+EFFECTS_AGE = Gauge("crossdock_effects_oldest_seconds", "How long the oldest of them has been pending", ["kind"])
+EFFECTS_GIVEN_UP = Gauge("crossdock_effects_given_up", "Effects given up that no person has resolved", ["kind"])
+EFFECT_ATTEMPTS = Counter(
+    "crossdock_effect_attempts",
+    "Attempts by what came of them: done, retry, given_up, overtaken, expired",
+    ["kind", "outcome"],
+)
+EFFECT_CIRCUITS_OPEN = Gauge("crossdock_effect_circuits_open", "Targets that this worker leaves alone", ["kind"])
+
 # the business, as far as every service has it
 WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Orders that wait, by what for", ["reason"])
 WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "Since when the oldest of them waits", ["reason"])
@@ -54,6 +84,16 @@ def requests(method: str, route: str, status: str) -> Counter:
 @cache
 def latency(method: str, route: str) -> Histogram:
     return LATENCY.labels(method, route)
+
+
+@cache
+def verb_seconds(verb: str, kind: str) -> Histogram:
+    return VERB_SECONDS.labels(verb, kind)
+
+
+@cache
+def verb_outcomes(verb: str, outcome: str) -> Counter:
+    return VERB_OUTCOMES.labels(verb, outcome)
 
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> bytes:

@@ -2,16 +2,17 @@
 
 Without an OTLP endpoint nothing is recorded: a trace costs a random number and travels all the same, so that a
 neighbour who records can tie its spans together. `CURRENT` is a contextvar: each request and each task has its own.
+When spans are recorded, OpenTelemetry's own context is set too, so that the spans of libraries nest under ours.
 """
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -44,6 +45,7 @@ def configure(service: str, role: str, endpoint: str | None) -> None:
     resource = Resource.create({"service.name": service, "service.namespace": "crossdock", "crossdock.role": role})
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces")))
+    trace.set_tracer_provider(provider)  # where instrumented libraries look for theirs
     use(provider)
 
 
@@ -68,16 +70,28 @@ def trace_id(traceparent: str | None) -> str | None:
     return traceparent[3:35] if traceparent else None
 
 
-def begin(name: str, parent: str | None, kind: SpanKind = SpanKind.SERVER) -> tuple[str, Span | None]:
-    """The traceparent of a new span below `parent` (a new trace when that is none or nonsense), and the span when
-    somebody records. Whoever begins ends it."""
-    tracer = _Exporting.tracer
-    if tracer is not None:
-        span = tracer.start_span(name, context=trace.set_span_in_context(NonRecordingSpan(_context(parent))), kind=kind)
-        return _traceparent(span.get_span_context()), span
-    if parent is not None and _TRACEPARENT.fullmatch(parent):
-        return f"00-{parent[3:35]}-{_random.getrandbits(64) | 1:016x}-{parent[53:55]}", None
-    return f"00-{_random.getrandbits(128) | 1:032x}-{_random.getrandbits(64) | 1:016x}-00", None
+class Opened:
+    """A span that is current, here and for libraries, until `end`. Call `end` in the task that opened it."""
+
+    __slots__ = ("_attached", "_current", "span", "traceparent")
+
+    def __init__(self, traceparent: str, span: Span | None) -> None:
+        self.traceparent, self.span = traceparent, span
+        self._current = CURRENT.set(traceparent)
+        # Without this a span of an instrumented library would begin a trace of its own.
+        self._attached = None if span is None else context.attach(trace.set_span_in_context(span))
+
+    def end(self) -> None:
+        if self.span is not None and self._attached is not None:
+            context.detach(self._attached)
+            self.span.end()
+        CURRENT.reset(self._current)
+
+
+def begin(name: str, parent: str | None) -> Opened:
+    """Open the span of a request below `parent`, or of a new trace if `parent` is None or malformed. The caller ends
+    it. `span` is None if nothing is recorded."""
+    return _open(name, parent, SpanKind.SERVER)
 
 
 @contextmanager
@@ -89,27 +103,34 @@ def span(name: str, *, parents: Iterable[str | None] = (), attributes: Attribute
     """
     distinct = list(dict.fromkeys(parent for parent in parents if parent))
     parent = distinct[0] if len(distinct) == 1 else None if distinct else CURRENT.get()
-    tracer = _Exporting.tracer
-    if tracer is None:
-        token = CURRENT.set(begin(name, parent)[0])
-        try:
-            yield
-        finally:
-            CURRENT.reset(token)
-        return
-    links = [Link(_context(each)) for each in distinct[:MAX_LINKS]] if len(distinct) > 1 else []
-    context = trace.set_span_in_context(NonRecordingSpan(_context(parent)))
-    kind = SpanKind.CONSUMER if distinct else SpanKind.INTERNAL
-    opened = tracer.start_span(name, context=context, kind=kind, links=links, attributes=attributes)
-    token = CURRENT.set(_traceparent(opened.get_span_context()))
+    links = distinct[:MAX_LINKS] if len(distinct) > 1 else ()
+    opened = _open(name, parent, SpanKind.CONSUMER if distinct else SpanKind.INTERNAL, links, attributes)
     try:
         yield
     except BaseException as error:
-        opened.set_status(StatusCode.ERROR, type(error).__name__)
+        if opened.span is not None:
+            opened.span.set_status(StatusCode.ERROR, type(error).__name__)
         raise
     finally:
-        CURRENT.reset(token)
         opened.end()
+
+
+def _open(
+    name: str,
+    parent: str | None,
+    kind: SpanKind,
+    links: Sequence[str] = (),
+    attributes: Attributes | None = None,
+) -> Opened:
+    tracer = _Exporting.tracer
+    if tracer is not None:
+        above = trace.set_span_in_context(NonRecordingSpan(_context(parent)))
+        linked = [Link(_context(each)) for each in links]
+        recorded = tracer.start_span(name, context=above, kind=kind, links=linked, attributes=attributes)
+        return Opened(_traceparent(recorded.get_span_context()), recorded)
+    if parent is not None and _TRACEPARENT.fullmatch(parent):
+        return Opened(f"00-{parent[3:35]}-{_random.getrandbits(64) | 1:016x}-{parent[53:55]}", None)
+    return Opened(f"00-{_random.getrandbits(128) | 1:032x}-{_random.getrandbits(64) | 1:016x}-00", None)
 
 
 def _context(traceparent: str | None) -> SpanContext:
@@ -119,5 +140,5 @@ def _context(traceparent: str | None) -> SpanContext:
     return SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=TraceFlags(int(found[3], 16)))
 
 
-def _traceparent(context: SpanContext) -> str:
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+def _traceparent(of: SpanContext) -> str:
+    return f"00-{of.trace_id:032x}-{of.span_id:016x}-{int(of.trace_flags):02x}"

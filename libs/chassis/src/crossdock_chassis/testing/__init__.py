@@ -1,13 +1,14 @@
-"""A pytest plugin for the tests of any service: its own database, its HTTP, its reactions.
+"""A pytest plugin for the tests of any service: its own database, its HTTP, its reactions, its invariant checks.
 
 Put `pytest_plugins = ["crossdock_chassis.testing"]` into the root conftest and give it a session fixture
 `postgres_admin`: the DSN of a real server's administrator.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -18,8 +19,12 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from crossdock_chassis import housekeeping
+from crossdock_chassis.checks import AtRest, LogEvent
 from crossdock_chassis.database import migrate
 from crossdock_chassis.database.unit import Unit
+from crossdock_chassis.effects import resolve
+from crossdock_chassis.effects.resolve import StoredEffect
+from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.openapi import listed
 from crossdock_chassis.http.request import Caller
@@ -33,6 +38,7 @@ from crossdock_events import Cause, Envelope, Event
 
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
 
 _templates: dict[tuple[str, str], str] = {}
 
@@ -153,7 +159,13 @@ class Deliver(Protocol):
 
 
 @pytest.fixture
-def deliver() -> Iterator[Deliver]:
+def delivered() -> list[Envelope[Event]]:
+    """Return what `deliver` has handed over in this test."""
+    return []
+
+
+@pytest.fixture
+def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
     """`published = await deliver(service, *events)`: as its consumers would take them from Kafka, each event twice.
 
     One batch, one transaction per subscription, then the same records once more. Answers what was published in turn.
@@ -173,7 +185,9 @@ def deliver() -> Iterator[Deliver]:
         return Record(envelope.encode(), 0, offsets[envelope.event.topic.name], envelope.time.timestamp())
 
     async def hand_over(service: Service, *events: Event | Envelope[Event]) -> list[Event]:
-        records = [record(enveloped(event)) for event in events]
+        envelopes = [enveloped(event) for event in events]
+        delivered.extend(envelopes)
+        records = [record(envelope) for envelope in envelopes]
         published: list[Event] = []
         for _ in range(2):
             for subscription in service.subscriptions():
@@ -187,8 +201,8 @@ def deliver() -> Iterator[Deliver]:
 
 
 def envelope_of(
-    event: Event, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
-) -> Envelope[Event]:
+    event: E, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
+) -> Envelope[E]:
     """An event as its owner would send it."""
     unit = Unit(source or event.topic.owner, None, None)  # type: ignore[arg-type]  # nothing is sent
     return unit.publish(event, sequence=sequence, cause=Cause(correlation_id or new_id()))
@@ -199,6 +213,115 @@ async def published(service: Service) -> Sequence[asyncpg.Record]:
     async with service.database.unit() as unit:
         rows: Sequence[asyncpg.Record] = await unit.sql.fetch("SELECT * FROM outbox ORDER BY id")
     return rows
+
+
+async def requested(service: Service) -> Sequence[asyncpg.Record]:
+    """Return the effects that units of the service requested, in their order."""
+    async with service.database.unit() as unit:
+        rows: Sequence[asyncpg.Record] = await unit.sql.fetch("SELECT * FROM effect ORDER BY position")
+    return rows
+
+
+class Perform(Protocol):
+    async def __call__(self, service: Service, *, hurry: bool = False) -> list[StoredEffect]: ...
+
+
+@pytest.fixture
+def perform() -> Perform:
+    """`(mail,) = await perform(service)`: what the service's worker does with effects, until none is due.
+
+    Return all effects of the service as operators see them. `hurry` makes scheduled retries due now.
+    """
+
+    async def run(service: Service, *, hurry: bool = False) -> list[StoredEffect]:
+        if hurry:
+            async with service.database.unit() as unit:
+                await unit.sql.execute("UPDATE effect SET due_at = now() WHERE state = 'pending'")
+        await Effects(service.database, service.effects).run_due()
+        return await resolve.find(service.database, service.effects, limit=10_000)
+
+    return run
+
+
+class Violations(Protocol):
+    async def __call__(
+        self,
+        service: Service,
+        *edits: str,
+        accepted: Mapping[tuple[str, str], str | None] | None = None,
+        stuck: Collection[str] = (),
+    ) -> dict[str, list[str]]: ...
+
+
+@pytest.fixture
+def violations(delivered: list[Envelope[Event]]) -> Iterator[Violations]:
+    """`found = await violations(service)`: run the service's checks; return the differences by the check's title.
+
+    The log is what the service has published and what `deliver` has handed over. `edits` are SQL that breaks the
+    tables first, without triggers and foreign keys; all of it is rolled back.
+    """
+
+    async def run(
+        service: Service,
+        *edits: str,
+        accepted: Mapping[tuple[str, str], str | None] | None = None,
+        stuck: Collection[str] = (),
+    ) -> dict[str, list[str]]:
+        async with _admin(service.settings.postgres) as sql:
+            transaction = sql.transaction()
+            await transaction.start()
+            log = _Log([*map(_from_outbox, await sql.fetch(OUTBOX)), *map(_from_envelope, delivered)])
+            await sql.execute("SET LOCAL session_replication_role = replica")
+            for edit in edits:
+                await sql.execute(edit)
+            await sql.execute("SET TRANSACTION READ ONLY")
+            found: dict[str, list[str]] = {}
+            for check in service.checks:
+                at_rest = AtRest(sql, accepted or {}, log, stuck)
+                if differences := [each async for each in check.differences(at_rest)]:
+                    found[check.title] = differences
+            await transaction.rollback()
+        return found
+
+    yield run
+
+
+OUTBOX = "SELECT event_id, topic, key, value, headers::text AS headers FROM outbox ORDER BY id"
+
+
+class _LogEvent(NamedTuple):
+    topic: str
+    key: str
+    type: str
+    id: str
+    sequence: int
+    data: Mapping[str, Any]
+
+
+def _from_envelope(envelope: Envelope[Event]) -> _LogEvent:
+    event = envelope.event
+    data = json.loads(envelope.encode().value)
+    return _LogEvent(event.topic.name, event.key, event.ce_type, str(envelope.id), envelope.sequence, data)
+
+
+def _from_outbox(row: asyncpg.Record) -> _LogEvent:
+    headers = json.loads(row["headers"])
+    data, sequence = json.loads(row["value"]), int(headers["ce_sequence"])
+    return _LogEvent(row["topic"], row["key"].decode(), headers["ce_type"], str(row["event_id"]), sequence, data)
+
+
+class _Log:
+    """The log of a test, in memory."""
+
+    def __init__(self, events: Iterable[_LogEvent]) -> None:
+        self._events = {event.id: event for event in events}.values()
+
+    def events(self, of: type[Event]) -> Mapping[str, Sequence[LogEvent]]:
+        found: dict[str, list[LogEvent]] = defaultdict(list)
+        for event in self._events:
+            if event.topic == of.topic.name:
+                found[event.key].append(event)
+        return found
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from crossdock_chassis import (
     errors,
     json_response,
     limit_body,
+    limited,
     provided,
 )
 from crossdock_events import Cause
@@ -83,6 +84,7 @@ router = APIRouter(prefix="/v1/imports", tags=["imports"])
 
 @router.post(
     "/{kind}",
+    dependencies=[limited("imports")],
     response_model=ImportResult,
     summary="Import a CSV file",
     description=_description(),

@@ -20,6 +20,7 @@ from crossdock_chassis import (
 )
 from inventory_service.conventions import (
     REGISTERED_BEFORE,
+    STOCK,
     Body,
     Patch,
     Reader,
@@ -89,6 +90,7 @@ class ItemPatch(Patch):
 
 @router.post(
     "",
+    dependencies=STOCK,
     status_code=201,
     response_model=ItemView,
     summary="Register an item",
@@ -121,6 +123,7 @@ async def get_item(item_id: str, caller: Reader, items: ItemsDep) -> Response:
 
 @router.patch(
     "/{item_id}",
+    dependencies=STOCK,
     response_model=ItemView,
     summary="Change an item",
     description='`"status": "active"` makes a discontinued item available again.',
@@ -134,6 +137,7 @@ async def patch_item(
 
 @router.post(
     "/{item_id}:discontinue",
+    dependencies=STOCK,
     response_model=ItemView,
     summary="Discontinue an item",
     description="The item can no longer be ordered. Reserved stock stays reserved, and backorders go on waiting.",

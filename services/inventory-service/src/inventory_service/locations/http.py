@@ -18,7 +18,17 @@ from crossdock_chassis import (
     errors,
     provided,
 )
-from inventory_service.conventions import REGISTERED_BEFORE, Body, Patch, Reader, Registered, Writer, registered, shown
+from inventory_service.conventions import (
+    REGISTERED_BEFORE,
+    STOCK,
+    Body,
+    Patch,
+    Reader,
+    Registered,
+    Writer,
+    registered,
+    shown,
+)
 from inventory_service.locations import views
 from inventory_service.locations.change import ChangeLocation
 from inventory_service.locations.model import (
@@ -80,6 +90,7 @@ class LocationPatch(Patch):
 
 @router.post(
     "",
+    dependencies=STOCK,
     status_code=201,
     response_model=LocationView,
     summary="Register a location",
@@ -108,7 +119,11 @@ async def get_location(location_id: str, caller: Reader, locations: LocationsDep
 
 
 @router.patch(
-    "/{location_id}", response_model=LocationView, summary="Change a location", responses=errors(NO_SUCH_LOCATION)
+    "/{location_id}",
+    dependencies=STOCK,
+    response_model=LocationView,
+    summary="Change a location",
+    responses=errors(NO_SUCH_LOCATION),
 )
 async def patch_location(
     location_id: str, body: LocationPatch, caller: Writer, match: IfMatch, locations: LocationsDep

@@ -1,0 +1,53 @@
+"""Invariant 3 across two services, from their topics alone. Each service checks that its tables equal its events."""
+
+from collections.abc import Collection
+
+from crossdock_chassis import LogEvent, Violation
+from crossdock_cli.verify.log import Log
+from crossdock_cli.verify.report import Findings
+from crossdock_events.orders import (
+    OrderBackordered,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderEvent,
+    OrderPlaced,
+    OrderRejected,
+)
+from crossdock_events.reservations import (
+    ReservationEvent,
+    StockBackordered,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+
+NOT_AGREED = Violation(3, "other", "orders that order-service and inventory-service see differently")
+
+NOTHING = ("nothing", False)
+RESERVED, WAITING = (StockReserved.ce_type, False), (StockBackordered.ce_type, True)
+PARTLY_RESERVED = (StockReserved.ce_type, True)
+ANSWERS = {
+    OrderPlaced.ce_type: {NOTHING},
+    OrderConfirmed.ce_type: {RESERVED},
+    OrderBackordered.ce_type: {WAITING, PARTLY_RESERVED},
+    OrderRejected.ce_type: {(StockRejected.ce_type, False)},
+    OrderCancelled.ce_type: {(StockReleased.ce_type, False)},
+}
+"""By the last event of an order: the last event of its reservation, and whether that lacks stock for a line."""
+
+
+def check(log: Log, stuck: Collection[str], found: Findings) -> None:
+    """Skip `stuck` orders: an event of theirs waits in the dead letters until a person resolves it."""
+    reservations = log.events(ReservationEvent)
+    for order_id, events in log.events(OrderEvent).items():
+        answer = _answer(reservations[order_id][-1]) if order_id in reservations else NOTHING
+        if order_id not in stuck and answer not in ANSWERS.get(events[-1].type, ()):
+            found.add(NOT_AGREED, f"{order_id}: {_name(events[-1].type)}, its reservation: {_name(answer[0])}")
+
+
+def _answer(event: LogEvent) -> tuple[str, bool]:
+    return event.type, any(line.get("backordered") for line in event.data["lines"])
+
+
+def _name(ce_type: str) -> str:
+    return ce_type.removeprefix("crossdock.")

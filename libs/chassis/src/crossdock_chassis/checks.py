@@ -1,0 +1,96 @@
+"""Invariant checks that a service ships over its own tables. `crossdock verify` collects and runs them.
+
+- `Check` needs the tables alone, so it holds after every commit. It is SQL, or a function where SQL does not do.
+- `CheckAtRest` compares the tables with the log. It runs only when the installation is at rest: everything is
+  published and consumed, and no service has unfinished work (`Service.unsettled`). Before that, the tables and the log
+  differ because events are on their way.
+
+A check reads the tables of its own service only. It may read any topic: topics are the contract between services.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import asyncpg
+
+from crossdock_events import Event
+
+Kind: TypeAlias = Literal["lost", "oversold", "duplicated", "ledger", "other"]
+
+
+class LogEvent(Protocol):
+    """One event as the log holds it."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def id(self) -> str | None: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+
+
+class EventLog(Protocol):
+    def events(self, of: type[Event]) -> Mapping[str, Sequence[LogEvent]]:
+        """Return the events on the topic of this class by key, in their order, each id once. No list is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The service's database in one read-only transaction.
+
+    `accepted` are the orders that clients know to be accepted: partner and reference, with the id if they know it.
+    """
+
+    sql: asyncpg.Connection
+    accepted: Mapping[tuple[str, str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class AtRest(Snapshot):
+    """A snapshot which contains the effect of every event on the log.
+
+    `stuck` are keys with an open dead letter in any service. Their later events wait until a person resolves it.
+    """
+
+    log: EventLog
+    stuck: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A way to break an invariant. `invariant` is the number in the architecture, `kind` the count it adds to."""
+
+    invariant: int
+    kind: Kind
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Violation):
+    """`find` is SQL whose first column describes one difference a row, or a function that yields the descriptions."""
+
+    find: str | Callable[[Snapshot], AsyncIterator[str]] = field(compare=False)
+
+    async def differences(self, snapshot: Snapshot) -> AsyncIterator[str]:
+        if isinstance(self.find, str):
+            for row in await snapshot.sql.fetch(self.find):
+                yield str(row[0])
+        else:
+            async for difference in self.find(snapshot):
+                yield difference
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAtRest(Violation):
+    """`find` yields one description for each difference."""
+
+    find: Callable[[AtRest], AsyncIterator[str]] = field(compare=False)
+
+    def differences(self, at_rest: AtRest) -> AsyncIterator[str]:
+        return self.find(at_rest)

@@ -1,0 +1,292 @@
+"""Rate limits per partner and route group: one token bucket in the service's database for all of its processes.
+
+    @router.post("/orders", dependencies=[limited("orders")])
+
+Nothing is limited until an operator sets a limit; until then a request costs a dictionary lookup. A process takes a few
+tokens at a time from the bucket and spends them without asking the database again. Tokens not spent within
+`LEASE_SECONDS` are lost. So in any `t` seconds at most `burst + rate * (t + LEASE_SECONDS)` requests of a partner get
+through, however many processes there are. The bucket goes by the database's clock, and tokens in hand expire by the
+process's monotonic clock. While the database is away nothing is limited: requests that need it fail by themselves.
+"""
+
+import asyncio
+import logging
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+
+from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.http.auth import authenticate
+from crossdock_chassis.http.dependencies import Dependency
+from crossdock_chassis.http.request import Fields, state_of
+from crossdock_chassis.observability import metrics
+from crossdock_chassis.problems import Problem, Refusal
+
+ANY_PARTNER: Final = "*"
+"""A limit of this partner holds for each partner that has none of its own. Each still has its own bucket."""
+
+LEASE_SECONDS: Final = 1.0
+TAKE_SECONDS: Final = 0.1
+"""A process asks the database for this many seconds' worth of tokens at once, and after an empty bucket it waits this
+long before it asks again. Ten round trips a second serve any rate if the burst is large enough."""
+
+LARGEST_SHARE: Final = 1 / 20
+"""Of a bucket, in one process: tokens that an idle process holds are missing in the others."""
+
+PATIENCE_SECONDS: Final = 1.0
+"""Requests wait this long for the bucket, then they pass without a token."""
+
+RATE_LIMITED: Final = Problem(
+    429,
+    "rate-limited",
+    "Too many requests; wait before sending more",
+    headers={
+        name: partial(lambda name, error: str(error.headers[name]), name)
+        for name in ("Retry-After", "RateLimit-Policy", "RateLimit")
+    },
+)
+
+LATEST: Final = """
+    SELECT * FROM (
+        SELECT DISTINCT ON (partner, route_group) * FROM rate_limit ORDER BY partner, route_group, id DESC
+    ) AS latest WHERE rate IS NOT NULL
+"""
+
+_RATE, _BURST, _WANTED = "$3::float8", "$4::float8", "$5::float8"
+_FULL: Final = f"make_interval(secs => {_BURST} / {_RATE})"  # how long an empty bucket takes to fill
+_EMPTY_AT: Final = f"greatest(bucket.empty_at, now() - {_FULL})"
+# now() is when the transaction began. Another process may have taken tokens since, and left the bucket empty until a
+# moment after that; without the outer greatest() the grant would be negative and give them back.
+_GRANTED: Final = f"greatest(0, least({_WANTED}, floor({_RATE} * extract(epoch FROM now() - {_EMPTY_AT}))))"
+TAKE: Final = f"""
+    INSERT INTO rate_bucket AS bucket (partner, route_group, empty_at, granted)
+    VALUES ($1, $2, now() - {_FULL} + make_interval(secs => {_WANTED} / {_RATE}), {_WANTED})
+    ON CONFLICT (partner, route_group) DO UPDATE
+    SET empty_at = {_EMPTY_AT} + make_interval(secs => {_GRANTED} / {_RATE}), granted = {_GRANTED}
+    RETURNING granted, ({_RATE} * extract(epoch FROM now() - empty_at))::float8 AS remaining
+"""
+"""One row holds when the bucket would have been empty: it has `rate` tokens for each second since, at most `burst`.
+`$5` is at most `burst`."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`rate`: tokens a second. `burst`: tokens in a full bucket."""
+
+    rate: float
+    burst: int
+
+    @property
+    def share(self) -> int:
+        """Return how many tokens a process takes at once."""
+        return max(1, int(min(self.rate * TAKE_SECONDS, self.burst * LARGEST_SHARE)))
+
+    @property
+    def pause(self) -> float:
+        """Return how long a process waits after an empty bucket: never so long that the bucket overflows meanwhile."""
+        return min(TAKE_SECONDS, self.burst / self.rate / 2)
+
+
+class Lease:
+    """The tokens that this process holds of one bucket. Pure: the time comes in."""
+
+    __slots__ = ("_asked", "_closed_until", "_expires", "_remaining", "_tokens", "limit")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._tokens = 0.0
+        self._expires = self._closed_until = self._asked = -math.inf
+        self._remaining = float(limit.burst)  # in the bucket, when it was last asked
+
+    def spend(self, now: float) -> bool:
+        if self._tokens < 1 or now >= self._expires:
+            return False
+        self._tokens -= 1
+        return True
+
+    def closed(self, now: float) -> bool:
+        """Return whether the bucket is known to be empty, so that the database need not be asked."""
+        return now < self._closed_until
+
+    def renew(self, granted: float, remaining: float, *, wanted: int, asked: float) -> None:
+        """Hold what the bucket granted. `asked` is the time before it was asked."""
+        self._tokens, self._expires = granted, asked + LEASE_SECONDS
+        self._remaining, self._asked = remaining, asked
+        if granted < wanted:
+            self._closed_until = asked + max((1 - remaining) / self.limit.rate, self.limit.pause)
+
+    def retry_after(self, now: float) -> int:
+        return max(1, math.ceil(self._closed_until - now))
+
+    def left(self, now: float) -> tuple[int, int]:
+        """Return how many requests the partner has left, and in how many seconds the next token arrives."""
+        refilled = max(0.0, self._remaining) + self.limit.rate * max(0.0, now - self._asked)
+        held = self._tokens if now < self._expires else 0.0
+        tokens = min(float(self.limit.burst), refilled + held)
+        return int(tokens), max(1, math.ceil((1 - tokens % 1) / self.limit.rate))
+
+
+Take = Callable[[int], Awaitable[tuple[int, float]]]
+"""Take at most so many tokens from the bucket; return how many it granted and how many remain."""
+
+
+class Bucket:
+    """One partner's bucket for one route group, as this process sees it."""
+
+    def __init__(self, group: str, limit: Limit, take: Take, clock: Callable[[], float]) -> None:
+        self.limit = limit
+        self._group, self._take, self._clock = group, take, clock
+        self._lease = Lease(limit)
+        self._asking = asyncio.Lock()
+        self._waiting = 0
+        self._policy = f'"{group}";q={limit.burst};w={math.ceil(limit.burst / limit.rate)}'
+
+    async def spend(self) -> Fields:
+        """Spend a token and return header fields with what is left. Raises Refusal 429."""
+        if await self._admits():
+            left, seconds = self._lease.left(self._clock())
+            return (b"ratelimit-policy", self._policy.encode()), (b"ratelimit", self._state(left, seconds).encode())
+        metrics.RATE_LIMITED.labels(self._group).inc()
+        wait = self._lease.retry_after(self._clock())
+        raise Refusal(
+            RATE_LIMITED,
+            f"At most {self.limit.rate:g} a second and {self.limit.burst} at once. Send it again in {wait} s",
+            extra={"violated-policies": [self._group]},
+            headers={
+                "Retry-After": str(wait),
+                "RateLimit-Policy": self._policy,
+                "RateLimit": self._state(0, wait),
+            },
+        )
+
+    def _state(self, left: int, seconds: int) -> str:
+        return f'"{self._group}";r={left};t={seconds}'
+
+    async def _admits(self) -> bool:
+        now = self._clock()
+        if self._lease.spend(now):
+            return True
+        if self._lease.closed(now):
+            return False
+        self._waiting += 1
+        try:
+            async with self._asking:  # one request asks for all that wait
+                now = self._clock()
+                if self._lease.spend(now):
+                    return True
+                if self._lease.closed(now):
+                    return False
+                await self._renew(now)
+                return self._lease.spend(now)
+        finally:
+            self._waiting -= 1
+
+    async def _renew(self, now: float) -> None:
+        wanted = min(self.limit.burst, max(self.limit.share, self._waiting))
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                granted, remaining = await self._take(wanted)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("%s is not limited: %s: %s", self._group, type(error).__name__, error)
+            metrics.UNLIMITED.labels(self._group).inc()
+            self._lease.renew(math.inf, float(self.limit.burst), wanted=wanted, asked=self._clock())
+            return
+        self._lease.renew(granted, remaining, wanted=wanted, asked=now)
+
+
+class Limits:
+    """The limits of a service as this process last read them, and its buckets. `refresh` reads them anew."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database, self._clock = database, clock
+        self._limits: dict[tuple[str, str], Limit] = {}
+        self._buckets: dict[tuple[str, str], Bucket | None] = {}
+
+    async def refresh(self) -> None:
+        async with self._database.unit() as unit:
+            rows = await unit.sql.fetch(LATEST)
+        self._limits = {(row["partner"], row["route_group"]): Limit(row["rate"], row["burst"]) for row in rows}
+        self._buckets = {
+            key: bucket
+            for key, bucket in self._buckets.items()
+            if bucket is not None and bucket.limit == self._limit(*key)
+        }
+
+    async def spend(self, partner: str, group: str) -> Fields:
+        """Spend a token of the partner's bucket, if it has one. Raises Refusal 429."""
+        if not self._limits:
+            return ()
+        key = partner, group
+        try:
+            bucket = self._buckets[key]
+        except KeyError:
+            bucket = self._buckets[key] = self._bucket(partner, group)
+        return () if bucket is None else await bucket.spend()
+
+    def _limit(self, partner: str, group: str) -> Limit | None:
+        return self._limits.get((partner, group)) or self._limits.get((ANY_PARTNER, group))
+
+    def _bucket(self, partner: str, group: str) -> Bucket | None:
+        if (limit := self._limit(partner, group)) is None:
+            return None
+        return Bucket(group, limit, partial(self._take, partner, group, limit), self._clock)
+
+    async def _take(self, partner: str, group: str, limit: Limit, wanted: int) -> tuple[int, float]:
+        async with self._database.unit() as unit:
+            row = await unit.sql.fetchrow(TAKE, partner, group, limit.rate, limit.burst, wanted)
+        return row["granted"], row["remaining"]
+
+
+class Limited(Dependency):
+    """A dependency of the request alone: spends one token, once a request. People without a partner are not limited."""
+
+    problems: ClassVar[tuple[Problem, ...]] = (RATE_LIMITED,)
+
+    def __init__(self, group: str) -> None:
+        if not _GROUP.fullmatch(group):
+            raise ValueError(f"{group!r} is no route group: lower case letters, digits and hyphens, at most 32")
+        self.group = group
+
+    async def __call__(self, request: Request) -> None:
+        state = state_of(request)
+        if state.limiter is None or state.fields:
+            return
+        caller = state.caller or await authenticate(state)
+        if caller.partner:
+            state.fields = await state.limiter.spend(caller.partner, self.group)
+
+
+_GROUP: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+def limited(group: str) -> Any:
+    """Dependency of a route: counts the request against the caller's limit for this route group, else answers 429.
+
+    @router.post("/orders", dependencies=[limited("orders")])
+    """
+    return Depends(Limited(group))
+
+
+def group_of(route: BaseRoute) -> str | None:
+    """Return the route's group, None if it has none. Raises TypeError if it has several."""
+    dependencies: Sequence[Any] = route.dependant.dependencies if isinstance(route, APIRoute) else ()
+    found = [each.call.group for each in dependencies if isinstance(each.call, Limited)]
+    if len(found) > 1:
+        raise TypeError(f"{route}: a request counts in one route group, not in {', '.join(found)}")
+    return found[0] if found else None
+
+
+def groups_of(routes: Iterable[BaseRoute]) -> frozenset[str]:
+    return frozenset(group for route in routes if (group := group_of(route)) is not None)

@@ -1,0 +1,77 @@
+"""The parts of a worker process run side by side: none of them ends or hangs unnoticed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from crossdock_chassis.deadlines import abandon
+
+WATCH_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Part(Protocol):
+    """A relay, a consumer or the jobs. `progressed` is the monotonic time of its last sign of life."""
+
+    @property
+    def progressed(self) -> float: ...
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set and what is in flight is done."""
+
+
+class PartEnded(Exception):
+    """A part of the worker ended although nothing had asked it to."""
+
+
+class NoProgress(Exception):
+    """A part of the worker hangs."""
+
+
+async def run_parts(
+    parts: Mapping[str, Part], stop: asyncio.Event, stuck: Callable[[], str | None], *, drain_seconds: float
+) -> None:
+    """Run all parts until `stop`, then wait `drain_seconds` for them and abandon the rest.
+
+    `stuck` returns why the worker hangs, or None. Raises the error of the first part that failed, PartEnded if a part
+    ended by itself or was cancelled, NoProgress if one hangs.
+    """
+    tasks: dict[asyncio.Task[None], str] = {asyncio.create_task(part.run(stop)): name for name, part in parts.items()}
+    stopped = asyncio.create_task(stop.wait())
+    failure: BaseException | None = None
+    try:
+        while not stop.is_set() and failure is None:
+            watched: set[asyncio.Task[object]] = {*tasks, stopped}
+            await asyncio.wait(watched, timeout=WATCH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                failure = _first_failure(tasks) or _hang(stuck)
+        stop.set()
+        _, hanging = await asyncio.wait(tasks, timeout=drain_seconds)
+        failure = failure or next((each.exception() for each in tasks if _failed(each)), None)
+        if hanging:
+            log.warning("abandoned at the end of the drain: %s", ", ".join(tasks[task] for task in hanging))
+    finally:
+        for task in (*tasks, stopped):
+            abandon(task)
+    if failure is not None:
+        raise failure
+
+
+def _first_failure(tasks: Mapping[asyncio.Task[None], str]) -> BaseException | None:
+    for task, name in tasks.items():
+        if task.cancelled():
+            return PartEnded(f"{name} was cancelled")
+        if task.done():
+            return task.exception() or PartEnded(f"{name} ended by itself")
+    return None
+
+
+def _hang(stuck: Callable[[], str | None]) -> NoProgress | None:
+    why = stuck()
+    return None if why is None else NoProgress(why)
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None

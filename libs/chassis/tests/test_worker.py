@@ -1,0 +1,74 @@
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from crossdock_chassis import worker
+from crossdock_chassis.worker import NoProgress, PartEnded, run_parts
+
+
+class Part:
+    def __init__(self, work: Callable[[asyncio.Event], Awaitable[object]]) -> None:
+        self.progressed = time.monotonic()
+        self._work = work
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        await self._work(stopping)
+
+
+def patient() -> Part:
+    return Part(lambda stopping: stopping.wait())
+
+
+async def run(*parts: Part, stuck: Callable[[], str | None] = lambda: None, drain_seconds: float = 5) -> None:
+    named = {f"part {number}": part for number, part in enumerate(parts, 1)}
+    async with asyncio.timeout(10):
+        await run_parts(named, asyncio.Event(), stuck, drain_seconds=drain_seconds)
+
+
+async def test_a_part_that_ends_by_itself_ends_the_worker() -> None:
+    async def ends(_: asyncio.Event) -> None:
+        return None
+
+    with pytest.raises(PartEnded, match="part 2 ended by itself"):
+        await run(patient(), Part(ends))
+
+
+async def test_a_cancelled_part_ends_the_worker() -> None:
+    async def cancelled(_: asyncio.Event) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(PartEnded, match="part 2 was cancelled"):
+        await run(patient(), Part(cancelled))
+
+
+async def test_the_error_of_a_part_ends_the_worker() -> None:
+    async def fails(_: asyncio.Event) -> None:
+        raise ValueError("out of order")
+
+    with pytest.raises(ValueError, match="out of order"):
+        await run(patient(), Part(fails))
+
+
+async def test_a_hanging_part_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "WATCH_SECONDS", 0.01)
+    with pytest.raises(NoProgress, match="no progress: relay"):
+        await run(patient(), stuck=lambda: "no progress: relay")
+
+
+async def test_a_part_that_ignores_the_stop_is_abandoned() -> None:
+    ended = asyncio.Event()
+
+    async def stubborn(_: asyncio.Event) -> None:
+        while not ended.is_set():
+            try:
+                await ended.wait()
+            except asyncio.CancelledError:
+                continue
+
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(5):
+        await run_parts({"stubborn": Part(stubborn), "patient": patient()}, stop, lambda: None, drain_seconds=0.05)
+    ended.set()

@@ -1,0 +1,81 @@
+"""Imports over HTTP: refused files, limits, templates, idempotency keys."""
+
+import httpx
+from warehouse import Warehouse, counts, upload
+
+from crossdock_chassis.testing import Clients, Fresh, published
+from inventory_service.imports.read import LONGEST_RECORD
+from inventory_service.service import Settings, build
+
+ITEMS = 'item_id,description,unit_of_measure,category\nA,First,each,X\nB,"Second, with a comma",kg,\n'
+
+
+WRONG: list[tuple[str, str | bytes, tuple[int, str | None]]] = [
+    ("items", "", (1, None)),
+    ("items", "\n\n", (1, "item_id")),
+    ("items", "sku\nA\n", (1, "sku")),
+    ("items", "item_id,item_id\nA,A\n", (1, "item_id")),
+    ("items", "item_id\nA\nA\n", (3, "item_id")),
+    ("items", "item_id,category\nA\n", (2, None)),
+    ("items", "item_id,category\nA,b,c\n", (2, None)),
+    ("items", "item_id\n-A\n", (2, "item_id")),
+    ("items", "item_id,status\nA,gone\n", (2, "status")),
+    ("items", "item_id,description\nA,ok\n,no id\n", (3, "item_id")),
+    ("items", 'item_id\n"A\n', (2, None)),
+    ("items", 'item_id\n"A"b\n', (2, None)),
+    ("items", b"item_id\n\xff\n", (2, None)),
+    ("items", 'item_id,description\nA,"' + "x" * (LONGEST_RECORD + 1), (2, None)),
+    ("items", "item_id,description\nA," + "x" * 501, (2, "description")),
+    ("items", "item_id\nA\0\n", (2, "item_id")),
+    ("locations", "location_id\nnorth\n", (1, "name")),
+    ("locations", "location_id,name,rank\nnorth,N,-1\n", (2, "rank")),
+    ("locations", "location_id,name,country\nnorth,N,usa\n", (2, "country")),
+    ("opening-stock", "item_id,location_id,quantity\nA,north,1.5\n", (2, "quantity")),
+    ("opening-stock", "item_id,location_id,quantity\nA,north,-1\n", (2, "quantity")),
+    ("opening-stock", "item_id,location_id,quantity\nA,north,NaN\n", (2, "quantity")),
+    ("opening-stock", "item_id,location_id,quantity\nA,north,\uff19\n", (2, "quantity")),
+    ("opening-stock", "item_id,location_id,quantity\nA,north,99999999999999999999\n", (2, "quantity")),
+    ("opening-stock", "item_id,location_id,quantity\nA,north,\n", (2, "quantity")),
+    ("opening-stock", "item_id,location_id,quantity\nwhat,north,1\n", (2, "item_id")),
+    ("opening-stock", "item_id,location_id,quantity\nA,north,1\nA,nowhere,1\n", (3, "location_id")),
+]
+
+
+async def test_wrong_row_is_named_and_nothing_is_imported(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("A")
+    before = len(await published(warehouse.service))
+    for kind, text, expected in WRONG:
+        answer = await upload(client, kind, text)
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:crossdock:problem:import-refused"), text
+        errors = [(error["row"], error["column"]) for error in answer.json()["errors"]]
+        assert expected in errors, (text, answer.json())
+    assert len(await published(warehouse.service)) == before and not await warehouse.levels()
+
+
+async def test_oversized_or_non_csv_import_is_refused(fresh: Fresh, clients: Clients) -> None:
+    service = await fresh(build, Settings, import_max_rows=3, import_max_bytes=1024)
+    client = clients(service, scopes=("stock:read", "stock:write"))
+    rows = await upload(client, "items", "item_id\n" + "".join(f"i{n}\n" for n in range(4)))
+    assert (rows.status_code, rows.json()["type"]) == (413, "urn:crossdock:problem:too-many-rows")
+    assert (await upload(client, "items", "item_id\n" + "x" * 2000)).status_code == 413
+    assert (await client.post("/v1/imports/items", json={})).status_code == 415
+    assert (await upload(client, "customers", ITEMS)).status_code == 422
+    assert (await upload(client, "items", ITEMS, reference="no spaces")).status_code == 422
+    reader = clients(service, scopes=("stock:read",))
+    assert (await upload(reader, "items", ITEMS)).status_code == 403
+    assert await published(service) == []
+
+
+async def test_template_can_be_imported(client: httpx.AsyncClient) -> None:
+    for kind in ("items", "locations", "opening-stock"):
+        template = await client.get(f"/v1/imports/{kind}/template")
+        assert template.headers["content-type"].startswith("text/csv")
+        assert await counts(client, kind, template.text) == (1, 0, 0)
+
+
+async def test_import_under_an_idempotency_key_is_replayed(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "text/csv", "idempotency-key": "k"}
+    first = await client.post("/v1/imports/items", content=ITEMS, headers=headers)
+    again = await client.post("/v1/imports/items", content=ITEMS, headers=headers)
+    assert again.json() == first.json() and again.headers["idempotent-replayed"] == "true"
+    assert (await client.post("/v1/imports/items", content=ITEMS + "D,,,\n", headers=headers)).status_code == 422

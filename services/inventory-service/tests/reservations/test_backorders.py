@@ -1,0 +1,134 @@
+"""The release queue: which backorders get stock, and when."""
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from warehouse import Warehouse, placed, sent
+
+from crossdock_events.reservations import StockReserved
+from inventory_service.reservations.model import Demand, Status, sort_key
+
+
+async def test_partial_order_takes_free_stock_now_and_the_rest_later(warehouse: Warehouse) -> None:
+    await warehouse.open("a", "b")
+    await warehouse.receive("a", 3)
+    order = placed(("a", 5), ("b", 1), partial=True)
+    answer = (await warehouse.reserve(order))[0]
+    assert isinstance(answer, StockReserved) and [line.backordered for line in answer.lines] == [2, 1]
+    await warehouse.receive("a", 1, "south")
+    again = (await warehouse.drain())[0]
+    assert isinstance(again, StockReserved)
+    assert [(line.reserved, line.backordered) for line in again.lines] == [(4, 1), (0, 1)]
+    assert [(each.location_id, each.quantity) for each in again.lines[0].allocations] == [("north", 3), ("south", 1)]
+    await warehouse.receive_all([("a", 9), ("b", 9)])
+    last = (await warehouse.drain())[0]
+    assert isinstance(last, StockReserved) and not any(line.backordered for line in last.lines)
+    held = await warehouse.held(order.order_id)
+    assert held.status is Status.OPEN and held.version == 3
+    await warehouse.check()
+
+
+async def test_release_queue_serves_by_priority_then_age(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    low, high, later = placed(("a", 2), priority=1), placed(("a", 2), priority=9), placed(("a", 2), priority=1)
+    await warehouse.reserve(low, later)
+    await warehouse.reserve(high)
+    receipt = await warehouse.receive("a", 5)
+    assert receipt.created and (await warehouse.held(high.order_id)).status is Status.WAITING
+    events = await warehouse.drain()
+    assert [event.order_id for event in events if isinstance(event, StockReserved)] == [high.order_id, low.order_id]
+    assert (await warehouse.held(later.order_id)).status is Status.WAITING
+    await warehouse.check()
+
+
+async def test_release_queue_is_served_over_several_units(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    orders = [placed(("a", 1)) for _ in range(7)]
+    await warehouse.reserve(*orders)
+    await warehouse.receive("a", 6)
+    assert [sum(isinstance(e, StockReserved) for e in await warehouse.serve(max_orders=3)) for _ in range(3)] == [
+        3,
+        3,
+        0,
+    ]
+    assert not await warehouse.fetch("SELECT FROM release_queue")
+    await warehouse.check()
+
+
+async def test_old_backorder_earmarks_receipts_until_they_suffice(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    large = replace(sent(placed(("a", 10))), time=datetime.now(UTC) - timedelta(days=2))
+    await warehouse.reserve(large)
+    small = placed(("a", 3))
+    await warehouse.receive("a", 6)
+    await warehouse.reserve(small)
+    assert await warehouse.drain() == [] and (await warehouse.held(small.order_id)).status is Status.WAITING
+    await warehouse.check()
+    await warehouse.receive("a", 4)
+    events = await warehouse.drain()
+    assert [event.order_id for event in events if isinstance(event, StockReserved)] == [large.event.order_id]
+    await warehouse.check()
+
+
+async def test_cancelled_backorder_frees_its_earmarked_stock(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    large, small = placed(("a", 10)), placed(("a", 3))
+    await warehouse.reserve(large)
+    await warehouse.receive("a", 6)
+    await warehouse.reserve(small)
+    everyone = timedelta(microseconds=1)
+    assert await warehouse.drain(earmark_after=everyone) == []
+    await warehouse.cancel(large.order_id)
+    events = await warehouse.drain(earmark_after=everyone)
+    assert [event.order_id for event in events if isinstance(event, StockReserved)] == [small.order_id]
+    await warehouse.check()
+
+
+async def test_backorder_of_a_discontinued_item_waits_until_active(warehouse: Warehouse) -> None:
+    await warehouse.open("a", "b")
+    waiting, other = placed(("a", 3), ("b", 1)), placed(("b", 2))
+    await warehouse.reserve(waiting)
+    await warehouse.change("a", status="discontinued")
+    await warehouse.receive_all([("a", 3), ("b", 2)])
+    await warehouse.reserve(other)
+    events = await warehouse.drain(earmark_after=timedelta(microseconds=1))  # what cannot be served sets nothing aside
+    assert [event.order_id for event in events if isinstance(event, StockReserved)] == [other.order_id]
+    await warehouse.check()
+    await warehouse.change("a", status="active")
+    await warehouse.receive("b", 1)
+    events = await warehouse.drain()
+    assert [event.order_id for event in events if isinstance(event, StockReserved)] == [waiting.order_id]
+    await warehouse.check()
+
+
+async def test_cancelled_backorder_is_not_served(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    order = placed(("a", 3))
+    await warehouse.reserve(order)
+    await warehouse.cancel(order.order_id)
+    await warehouse.receive("a", 3)
+    assert await warehouse.drain() == []
+    await warehouse.check()
+
+
+async def test_sql_sorts_backorders_like_the_model(warehouse: Warehouse) -> None:
+    """Every priority, times that are equal and times that differ, ids in every order."""
+    chance = random.Random(7)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    demands = [
+        Demand(uuid4(), chance.randint(0, 9), start + timedelta(seconds=chance.randint(0, 3)), False, ())
+        for _ in range(200)
+    ]
+    rows = await warehouse.fetch(
+        f"""
+        SELECT order_id FROM unnest($1::uuid[], $2::smallint[], $3::timestamptz[])
+             AS reservation (order_id, priority, placed_at)
+        ORDER BY {sort_key("reservation")}
+        """,
+        [demand.order_id for demand in demands],
+        [demand.priority for demand in demands],
+        [demand.placed_at for demand in demands],
+    )
+    assert [row["order_id"] for row in rows] == [d.order_id for d in sorted(demands, key=lambda each: each.turn)]

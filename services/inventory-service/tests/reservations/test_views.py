@@ -1,0 +1,41 @@
+"""Backorders and reservations over HTTP."""
+
+import httpx
+from warehouse import Warehouse, placed
+
+
+async def test_backorders_are_listed_by_item_and_by_order(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
+    await warehouse.open("a", "b", "c")
+    await warehouse.receive("b", 1)
+    first, urgent = placed(("a", 3), ("b", 2)), placed(("a", 1), ("c", 1), priority=8)
+    partial = placed(("b", 4), partial=True)
+    await warehouse.reserve(first, urgent, partial)
+    page = (await client.get("/v1/backorders", params={"limit": 2})).json()
+    assert [(each["item_id"], each["orders"], each["units_missing"]) for each in page["items"]] == [
+        ("a", 2, 4),
+        ("b", 2, 5),
+    ]
+    rest = (await client.get("/v1/backorders", params={"limit": 2, "cursor": page["next"]})).json()
+    assert [each["item_id"] for each in rest["items"]] == ["c"] and rest["next"] is None
+    only = (await client.get("/v1/backorders", params={"item_id": "b"})).json()["items"]
+    assert (only[0]["available"], only[0]["orders"]) == (0, 2)
+
+    lines, cursor = [], None
+    while True:
+        query = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        page = (await client.get("/v1/backorders/orders", params=query)).json()
+        lines += [(each["order_id"], each["item_id"], each["quantity"]) for each in page["items"]]
+        if (cursor := page["next"]) is None:
+            break
+    assert lines == [
+        (str(urgent.order_id), "a", 1),
+        (str(urgent.order_id), "c", 1),
+        (str(first.order_id), "a", 3),
+        (str(first.order_id), "b", 2),
+        (str(partial.order_id), "b", 3),
+    ]
+    assert (await client.get("/v1/backorders/overdue")).json() == {"queued_items": 0, "orders": []}
+    held = (await client.get(f"/v1/reservations/{partial.order_id}")).json()
+    assert held["status"] == "waiting" and held["lines"][0]["allocations"] == [{"location_id": "north", "quantity": 1}]
+    missing = await client.get("/v1/reservations/00000000-0000-0000-0000-000000000000")
+    assert (missing.status_code, missing.json()["type"]) == (404, "urn:crossdock:problem:no-such-reservation")

@@ -1,0 +1,36 @@
+"""Receipts."""
+
+import httpx
+from warehouse import READ, WRITE, Warehouse, line, receipt
+
+from crossdock_chassis import Service
+from crossdock_chassis.testing import Clients
+
+
+async def test_receipt_counts_once_under_its_reference_and_its_key(
+    warehouse: Warehouse, client: httpx.AsyncClient
+) -> None:
+    await warehouse.open("a", "b")
+    body, key = receipt(line("a", 5), line("b", 2), line("a", 1)), {"Idempotency-Key": "k-1"}
+    first = await client.post("/v1/receipts", json=body, headers=key)
+    assert first.status_code == 201
+    again = await client.post("/v1/receipts", json=body, headers=key)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true") and again.json() == first.json()
+    known = await client.post("/v1/receipts", json=body)
+    assert known.status_code == 200 and known.json() == first.json()
+    other = await client.post("/v1/receipts", json=receipt(line("a", 6)))
+    assert (other.status_code, other.headers["location"]) == (409, first.headers["location"])
+    assert (await client.get(first.headers["location"])).json() == first.json()
+    assert await warehouse.levels() == {("a", "north"): (6, 0), ("b", "north"): (2, 0)}
+    await warehouse.check()
+
+
+async def test_document_of_another_partner_is_not_found(
+    service: Service, warehouse: Warehouse, clients: Clients
+) -> None:
+    await warehouse.open("a")
+    made = await clients(service, scopes=(WRITE,)).post("/v1/receipts", json=receipt(line("a", 5)))
+    other = clients(service, partner="globex", scopes=(READ, WRITE))
+    assert (await other.get(made.headers["location"])).status_code == 404
+    assert (await other.post("/v1/receipts", json=receipt(line("a", 7)))).status_code == 201  # its own reference
+    await warehouse.check()

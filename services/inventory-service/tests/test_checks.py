@@ -1,0 +1,280 @@
+"""Each invariant check of inventory-service finds nothing in what the service does, and finds what an edit breaks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from warehouse import Warehouse, cancelled, placed
+
+from crossdock_chassis import new_id
+from crossdock_chassis.testing import Clients, Deliver, Violations, envelope_of
+from crossdock_events import Envelope, Event
+from crossdock_events.items import ItemChanged
+from crossdock_events.orders import OrderRejected
+from crossdock_events.reservations import StockReleased
+from inventory_service.checks import checks
+from inventory_service.items.checks import NOT_THE_ITEM
+from inventory_service.reservations.checks import (
+    EFFECT,
+    HELD,
+    HOLDS_AFTER_END,
+    LINES,
+    NO_ORDER,
+    NOT_ASKED,
+    ORPHANS,
+    RESERVED_TWICE,
+    waits_in_vain,
+)
+from inventory_service.reservations.checks import NOT_SAID as RESERVATION_NOT_SAID
+from inventory_service.service import Settings, build
+from inventory_service.stock.checks import DOCUMENT, LEDGER, NEGATIVE, NOT_SAID, OVERSOLD
+
+WAITS_IN_VAIN = waits_in_vain(timedelta(days=1))
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+@dataclass
+class Orders:
+    """Of ten A and ten B: an open reservation (A 4, B 1), one that waits (A 2, B 50), one released, one rejected."""
+
+    warehouse: Warehouse
+    open: UUID
+    waiting: UUID
+    released: UUID
+    rejected: UUID
+
+
+@pytest.fixture
+async def orders(warehouse: Warehouse, clients: Clients, deliver: Deliver) -> Orders:
+    await warehouse.open("A", "B")
+    lines = [{"item_id": item, "quantity": 10} for item in ("A", "B")]
+    receipt = {"reference": "GRN-1", "location_id": "north", "lines": lines}
+    answer = await clients(warehouse.service, scopes=["stock:write"]).post("/v1/receipts", json=receipt)
+    assert answer.status_code == 201, answer.text
+    made = Orders(warehouse, new_id(), new_id(), new_id(), new_id())
+    service = warehouse.service
+    await deliver(service, placed(("A", 4), ("B", 1), order_id=made.open))
+    await deliver(service, placed(("A", 2), ("B", 50), order_id=made.waiting))
+    await deliver(service, placed(("A", 3), order_id=made.released))
+    await deliver(service, cancelled(made.released))
+    await deliver(service, placed(("gone", 1), order_id=made.rejected))
+    await warehouse.serve()
+    return made
+
+
+def _move(item: str, location: str, on_hand: int, reserved: int, kind: str, reference: str, line: str = "NULL") -> str:
+    return (
+        "INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, line_id, cause, at) VALUES "
+        f"('{item}', '{location}', {on_hand}, {reserved}, '{kind}', '{reference}', {line}, '{NOBODY}', now())"
+    )
+
+
+UNCHECKED = "ALTER TABLE levels DROP CONSTRAINT levels_reserved_is_there"
+
+Edits = Callable[[Orders], Sequence[str]]
+EDITS: dict[str, tuple[Edits, set[str]]] = {
+    "more reserved than is there": (
+        lambda o: [UNCHECKED, "UPDATE levels SET reserved = on_hand + 1 WHERE item_id = 'A'"],
+        {OVERSOLD.title, LEDGER.title, HELD.title, NOT_SAID.title},
+    ),
+    "a level below zero": (
+        lambda o: [UNCHECKED, "UPDATE levels SET on_hand = -1, reserved = -2 WHERE item_id = 'A'"],
+        {NEGATIVE.title, LEDGER.title, HELD.title, NOT_SAID.title},
+    ),
+    "a level that nothing moved": (
+        lambda o: ["UPDATE levels SET on_hand = on_hand + 1 WHERE item_id = 'A'"],
+        {LEDGER.title, NOT_SAID.title},
+    ),
+    "a deleted level": (
+        lambda o: ["DELETE FROM levels WHERE item_id = 'A'"],
+        {LEDGER.title, HELD.title, NOT_SAID.title},
+    ),
+    "a lost movement": (
+        lambda o: ["DELETE FROM movements WHERE item_id = 'A' AND kind = 'receipt'"],
+        {LEDGER.title, DOCUMENT.title},
+    ),
+    "a receipt counted twice": (
+        lambda o: [
+            "INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, cause, at) "
+            "SELECT item_id, location_id, on_hand, reserved, kind, reference, cause, at FROM movements "
+            "WHERE kind = 'receipt'",
+            "UPDATE levels SET on_hand = on_hand + 10",
+        ],
+        {DOCUMENT.title, NOT_SAID.title},
+    ),
+    "an order reserved twice": (
+        lambda o: [
+            _move("A", "north", 0, 4, "reservation", str(o.open), "'1'"),
+            "UPDATE levels SET reserved = reserved + 4 WHERE item_id = 'A'",
+        ],
+        {EFFECT.title, HELD.title, NOT_SAID.title},
+    ),
+    "a lost allocation": (
+        lambda o: [f"DELETE FROM allocations WHERE order_id = '{o.open}' AND item_id = 'A'"],
+        {HELD.title, LINES.title, EFFECT.title, NOT_ASKED.title, RESERVATION_NOT_SAID.title},
+    ),
+    "a lost line": (
+        lambda o: [f"DELETE FROM reservation_lines WHERE order_id = '{o.open}' AND item_id = 'A'"],
+        {ORPHANS.title, NOT_ASKED.title},
+    ),
+    "a line for more than was asked": (
+        lambda o: [f"UPDATE reservation_lines SET requested = 9 WHERE order_id = '{o.open}' AND item_id = 'A'"],
+        {LINES.title, NOT_ASKED.title},
+    ),
+    "an order that waits and lacks nothing": (
+        lambda o: [f"UPDATE reservations SET status = 'waiting' WHERE order_id = '{o.open}'"],
+        {LINES.title, RESERVATION_NOT_SAID.title},
+    ),
+    "an allocation of a released order": (
+        lambda o: [f"UPDATE allocations SET order_id = '{o.released}' WHERE order_id = '{o.open}' AND item_id = 'A'"],
+        {LINES.title, EFFECT.title, HOLDS_AFTER_END.title, NOT_ASKED.title, RESERVATION_NOT_SAID.title},
+    ),
+    "a reservation of no order": (
+        lambda o: [
+            "INSERT INTO reservations (order_id, status, sequence, partial, correlation_id, changed_at) "
+            f"VALUES ('{NOBODY}', 'released', 1, false, '{NOBODY}', now())"
+        ],
+        {NO_ORDER.title, RESERVATION_NOT_SAID.title},
+    ),
+    "a lost reservation": (
+        lambda o: [f"DELETE FROM reservations WHERE order_id = '{o.waiting}'"],
+        {LINES.title, RESERVATION_NOT_SAID.title},
+    ),
+    "another sequence": (
+        lambda o: [f"UPDATE reservations SET sequence = 7 WHERE order_id = '{o.rejected}'"],
+        {RESERVATION_NOT_SAID.title},
+    ),
+    "an allocation at another location": (
+        lambda o: [f"UPDATE allocations SET location_id = 'south' WHERE order_id = '{o.open}' AND item_id = 'A'"],
+        {HELD.title, EFFECT.title, RESERVATION_NOT_SAID.title},
+    ),
+    "free stock for a backorder": (
+        lambda o: [
+            _move("B", "south", 60, 0, "adjustment", "found"),
+            "INSERT INTO levels (item_id, location_id, on_hand, reserved) VALUES ('B', 'south', 60, 0)",
+        ],
+        {WAITS_IN_VAIN.title, DOCUMENT.title, NOT_SAID.title},
+    ),
+    "another head": (
+        lambda o: ["UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = 'B'"],
+        {NOT_SAID.title},
+    ),
+    "an item that changed without an event": (
+        lambda o: ["UPDATE items SET status = 'discontinued' WHERE item_id = 'A'"],
+        {NOT_THE_ITEM.title},
+    ),
+}
+
+
+async def test_orders_in_every_status_violate_nothing(orders: Orders, violations: Violations) -> None:
+    assert await violations(orders.warehouse.service) == {}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+async def test_an_edited_row_is_found(orders: Orders, violations: Violations, edit: str) -> None:
+    sql, expected = EDITS[edit]
+    found = await violations(orders.warehouse.service, *sql(orders))
+    assert found.keys() == expected, found
+
+
+async def test_a_rejected_order_that_holds_stock_is_found(
+    orders: Orders, violations: Violations, delivered: list[Envelope[Event]]
+) -> None:
+    """Rejected by order-service, although the reservation is open."""
+    event = OrderRejected(order_id=orders.open, partner="acme", reference="PO-1", reason="unknown_item", lines=())
+    delivered.append(envelope_of(event, sequence=2))
+    found = await violations(orders.warehouse.service)
+    assert found == {
+        HOLDS_AFTER_END.title: [f"{orders.open} is rejected and holds 4 for line 1 at north, 1 for line 2 at north"]
+    }
+
+
+async def test_an_event_after_the_release_is_found(
+    orders: Orders, violations: Violations, delivered: list[Envelope[Event]]
+) -> None:
+    event = StockReleased(order_id=orders.released, reason="cancelled", lines=())
+    delivered.append(envelope_of(event, sequence=3))
+    found = await violations(orders.warehouse.service)
+    assert found.keys() == {RESERVED_TWICE.title, RESERVATION_NOT_SAID.title}
+
+
+async def test_an_event_without_its_row_is_found(
+    orders: Orders, violations: Violations, delivered: list[Envelope[Event]]
+) -> None:
+    delivered.append(envelope_of(ItemChanged(item_id="C", unit_of_measure="each", status="active")))
+    delivered.append(envelope_of(StockReleased(order_id=UUID(NOBODY), reason="cancelled", lines=())))
+    found = await violations(orders.warehouse.service)
+    assert found.keys() == {NOT_THE_ITEM.title, RESERVATION_NOT_SAID.title}
+
+
+async def test_backorders_are_looked_at_in_their_turn(orders: Orders, deliver: Deliver, violations: Violations) -> None:
+    """Nine B are free and the release job has not run: either order could be served, but not both."""
+    older, younger = new_id(), new_id()
+    await deliver(orders.warehouse.service, placed(("B", 6), order_id=older))
+    await deliver(orders.warehouse.service, placed(("B", 5), order_id=younger))
+    found = await violations(orders.warehouse.service)
+    assert found == {WAITS_IN_VAIN.title: [f"{older}: {{'B': 6}} is there"]}
+    found = await violations(
+        orders.warehouse.service, f"UPDATE reservations SET priority = 6 WHERE order_id = '{younger}'"
+    )
+    assert found == {WAITS_IN_VAIN.title: [f"{younger}: {{'B': 5}} is there"]}
+
+
+async def test_a_partial_backorder_waits_in_vain_for_any_unit(
+    orders: Orders, deliver: Deliver, violations: Violations
+) -> None:
+    order_id = new_id()
+    await deliver(orders.warehouse.service, placed(("B", 60), order_id=order_id, partial=True))
+    found = await violations(orders.warehouse.service)
+    assert found == {WAITS_IN_VAIN.title: [f"{order_id}: {{'B': 9}} is there"]}
+
+
+async def test_an_earmark_as_old_as_the_setting_bars_later_orders(
+    orders: Orders, deliver: Deliver, violations: Violations
+) -> None:
+    service, order_id = orders.warehouse.service, new_id()
+    await deliver(service, placed(("B", 5), order_id=order_id))
+    old = f"UPDATE reservations SET placed_at = now() - interval '2 days' WHERE order_id = '{orders.waiting}'"
+    assert (await violations(service)).keys() == {WAITS_IN_VAIN.title}
+    assert await violations(service, old) == {}
+    assert isinstance(service.settings, Settings)
+    patient = build(service.settings.model_copy(update={"backorder_earmark_after": timedelta(days=3)}))
+    assert (await violations(patient, old)).keys() == {WAITS_IN_VAIN.title}
+
+
+async def test_a_backorder_of_a_discontinued_item_may_wait(
+    orders: Orders, deliver: Deliver, violations: Violations
+) -> None:
+    await deliver(orders.warehouse.service, placed(("B", 5)))
+    gone = "UPDATE items SET status = 'discontinued' WHERE item_id = 'B'"
+    assert WAITS_IN_VAIN.title in await violations(orders.warehouse.service)
+    assert WAITS_IN_VAIN.title not in await violations(orders.warehouse.service, gone)
+
+
+@pytest.mark.parametrize(
+    ("edit", "title"),
+    [
+        ("a line for more than was asked", NOT_ASKED.title),
+        ("an allocation of a released order", HOLDS_AFTER_END.title),
+        ("a reservation of no order", NO_ORDER.title),
+    ],
+)
+async def test_a_stuck_order_is_left_out(orders: Orders, violations: Violations, edit: str, title: str) -> None:
+    stuck = {str(orders.open), str(orders.released), NOBODY}
+    assert title not in await violations(orders.warehouse.service, *EDITS[edit][0](orders), stuck=stuck)
+
+
+async def test_unfinished_releases_are_unsettled(orders: Orders) -> None:
+    (query,) = orders.warehouse.service.unsettled
+    assert not await orders.warehouse.fetch(query)
+    async with orders.warehouse.database.unit() as unit:
+        await unit.sql.execute("INSERT INTO release_queue (item_id, queued_at) VALUES ('A', now()), ('B', now())")
+    ((unsettled,),) = await orders.warehouse.fetch(query)
+    assert unsettled == "2 items of inventory-service are to be released to those who wait"
+
+
+def test_every_check_is_seen_to_fail_here() -> None:
+    seen = {title for _, titles in EDITS.values() for title in titles} | {RESERVED_TWICE.title}
+    assert {check.title for check in checks(timedelta(days=1))} == seen

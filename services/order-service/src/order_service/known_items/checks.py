@@ -1,0 +1,21 @@
+"""Invariants of known items: each row equals the latest event of its item."""
+
+from collections.abc import AsyncIterator
+
+from crossdock_chassis import AtRest, CheckAtRest
+from crossdock_events.items import ItemEvent
+
+
+async def _not_the_items(at_rest: AtRest) -> AsyncIterator[str]:
+    latest = {item: events[-1] for item, events in at_rest.log.events(ItemEvent).items()}
+    expected = {item: (event.data["status"], event.sequence) for item, event in latest.items()}
+    rows = await at_rest.sql.fetch("SELECT item_id, status, sequence FROM known_items")
+    known = {row["item_id"]: (row["status"], row["sequence"]) for row in rows}
+    for item in sorted((expected.keys() | known.keys()) - set(at_rest.stuck)):
+        if known.get(item) != expected.get(item):
+            yield f"{item}: known as {known.get(item)}, the topic has {expected.get(item)}"
+
+
+NOT_THE_ITEMS = CheckAtRest(5, "other", "known items that are not what the items topic says", _not_the_items)
+
+CHECKS = (NOT_THE_ITEMS,)
