@@ -68,7 +68,7 @@ async def receiving() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def posting(url: str) -> AsyncIterator[Callable[[Effect], Awaitable[dict[str, object]]]]:
-    """The performer: 2xx is done, 422 is permanent, 429 carries a hint, the rest is retried."""
+    """Yield a performer: 2xx is done, 422 is permanent, 429 carries a hint, the rest is retried."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=None) as client:
 
         async def post(effect: Effect) -> dict[str, object]:

@@ -103,9 +103,7 @@ async def test_killed_in_the_middle_of_the_act_it_is_performed_again(service: Se
     assert receiver.ids() == [str(id)] * 2
 
 
-async def test_killed_after_the_act_before_the_record_it_is_performed_again(
-    service: Service, receiver: Receiver
-) -> None:
+async def test_killed_before_the_record_it_is_performed_again(service: Service, receiver: Receiver) -> None:
     """The test locks the row, so that the worker waits in its second unit."""
     (id,) = await request(service, 1)
     release = asyncio.Event()

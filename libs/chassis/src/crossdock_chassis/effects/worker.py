@@ -73,8 +73,10 @@ class Kind:
         self.progressed = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping`; then effects in flight have `drain_seconds`. One that does not end keeps its lease, and is
-        performed again when that ends."""
+        """Perform until `stopping`, then wait `drain_seconds` for effects in flight.
+
+        An effect that has not ended by then keeps its lease, and is performed again when the lease ends.
+        """
         stop = asyncio.create_task(stopping.wait())
         leave: float | None = None
         try:
@@ -88,7 +90,7 @@ class Kind:
                         raise
                     log.warning("effects %s: %s: %s", self._performer.kind, type(error).__name__, error)
                     pause, failed = RETRY_SECONDS, True
-                    self.progressed = time.monotonic()  # alive and trying; readiness tells the rest
+                    self.progressed = time.monotonic()  # alive and trying; readiness reports the database
                 if stopping.is_set():
                     leave = leave or time.monotonic() + self._drain_seconds
                     if not self._held.total() or (left := leave - time.monotonic()) <= 0:
@@ -242,7 +244,7 @@ class Kind:
 
 
 def _look_at_exception(task: "asyncio.Task[Mapping[str, object] | None]") -> None:
-    """An exception that nobody looked at would be logged by asyncio as a mistake."""
+    """Retrieve the exception, because asyncio logs an exception that was never retrieved."""
     if not task.cancelled():
         task.exception()
 
