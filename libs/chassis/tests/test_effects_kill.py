@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from receiver import Receiver, accept, receiving
+from receiver import Receiver, accept
 
 from crossdock_chassis import Effect, Service, perform
 from crossdock_chassis.testing import requested
@@ -26,12 +26,6 @@ async def never(effect: Effect) -> None:
 @pytest.fixture
 def service(service: Service) -> Service:
     return replace(service, effects=[perform("post", never)])
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
 
 
 @asynccontextmanager
