@@ -1,12 +1,14 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import toy
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from receiver import Receiver, posting, receiving
 
 from crossdock_chassis import Service
+from crossdock_chassis.effects.performer import Do
 from crossdock_chassis.observability import tracing
 from crossdock_chassis.testing import Fresh
 
@@ -24,3 +26,15 @@ def exported() -> Iterator[InMemorySpanExporter]:
     yield exporter
     tracing.use(None)
     provider.shutdown()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def post(receiver: Receiver) -> AsyncIterator[Do]:
+    async with posting(receiver.url) as post:
+        yield post

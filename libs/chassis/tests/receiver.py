@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx
 
-from crossdock_chassis import Effect, Permanent, Retry
+from crossdock_chassis import Effect, Permanent, Retry, Service, perform
+from crossdock_chassis.effects.performer import Do
 
 Answer = Callable[[str, str], Awaitable[int]]
 
@@ -68,7 +70,7 @@ async def receiving() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def posting(url: str) -> AsyncIterator[Callable[[Effect], Awaitable[dict[str, object]]]]:
-    """The performer: 2xx is done, 422 is permanent, 429 carries a hint, the rest is retried."""
+    """Yield a performer: 2xx is done, 422 is permanent, 429 carries a hint, the rest is retried."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=None) as client:
 
         async def post(effect: Effect) -> dict[str, object]:
@@ -82,3 +84,18 @@ async def posting(url: str) -> AsyncIterator[Callable[[Effect], Awaitable[dict[s
             return {"status": response.status_code}
 
         yield post
+
+
+def having(service: Service, do: Do, **options: Any) -> Service:
+    """Return the service with one performer, of the kind `post`."""
+    return replace(service, effects=[perform("post", do, **options)])
+
+
+async def request(service: Service, target: str = "a", count: int = 1, key: str | None = None) -> list[str]:
+    async with service.database.unit() as unit:
+        return [str(unit.effect("post", target=target, payload={"n": n}, key=key)) for n in range(count)]
+
+
+async def change(service: Service, statement: str) -> None:
+    async with service.database.unit() as unit:
+        await unit.sql.execute(statement)

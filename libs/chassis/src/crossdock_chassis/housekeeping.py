@@ -120,7 +120,7 @@ EFFECTS_GIVEN_UP = """
 
 
 async def look_at_effects(unit: Unit) -> None:
-    """Also kinds without a performer are counted: an effect of a newer version waits for a newer worker."""
+    """Count pending and given-up effects by kind, also kinds without a performer: these wait for a newer worker."""
     waiting = await unit.sql.fetch(EFFECTS_WAITING, COUNT_LIMIT)
     given_up = await unit.sql.fetch(EFFECTS_GIVEN_UP, COUNT_LIMIT)
     for gauge in (metrics.EFFECTS_DEPTH, metrics.EFFECTS_AGE, metrics.EFFECTS_GIVEN_UP):

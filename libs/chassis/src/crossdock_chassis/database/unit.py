@@ -107,8 +107,8 @@ class Unit:
         """Request that the worker acts on the world after the commit, at least once. Return the effect's id.
 
         `target` is what fails or recovers as a whole: an endpoint, a mail server. Effects with the same kind, target
-        and `key` are performed one after another in the order of their units, if each unit has locked the row that the
-        key stands for. Raise NoPerformer, EffectTooLarge, ValueError.
+        and `key` are performed one after another. Their order is that of their units, if each unit has locked the row
+        that the key stands for. Raise NoPerformer, EffectTooLarge, ValueError.
         """
         if kind not in self._effect_kinds:
             raise effects.NoPerformer(f"{self._source} has no performer of {kind!r} in Service(effects=[…])")

@@ -68,12 +68,15 @@ class Kind:
         self._held: Counter[str] = Counter()  # by target: what runs and what is not yet recorded
         self._abandoned: set[asyncio.Task[Mapping[str, object] | None]] = set()
         self._after = ""  # the target that the next walk begins behind; "" at the beginning of a round
+        self._cut = False  # the round began behind a target, because there was no more room
         self._expire_next = 0.0
         self.progressed = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping`; then effects in flight have `drain_seconds`. One that does not end keeps its lease, and is
-        performed again when that ends."""
+        """Perform until `stopping`, then wait `drain_seconds` for effects in flight.
+
+        An effect that has not ended by then keeps its lease, and is performed again when the lease ends.
+        """
         stop = asyncio.create_task(stopping.wait())
         leave: float | None = None
         try:
@@ -87,7 +90,7 @@ class Kind:
                         raise
                     log.warning("effects %s: %s: %s", self._performer.kind, type(error).__name__, error)
                     pause, failed = RETRY_SECONDS, True
-                    self.progressed = time.monotonic()  # alive and trying; readiness tells the rest
+                    self.progressed = time.monotonic()  # alive and trying; readiness reports the database
                 if stopping.is_set():
                     leave = leave or time.monotonic() + self._drain_seconds
                     if not self._held.total() or (left := leave - time.monotonic()) <= 0:
@@ -127,14 +130,13 @@ class Kind:
         if (now := time.monotonic()) >= self._expire_next:
             await self._expire()
             self._expire_next = now + EXPIRE_SECONDS
-        in_a_round = bool(self._after)  # targets before it were not looked at in this turn
-        if (free := self._performer.concurrency - self._held.total()) > 0:
-            await self._claim(free)
+        free = self._performer.concurrency - self._held.total()
+        more = free > 0 and await self._claim(free)
         self.progressed = time.monotonic()
-        room = self._held.total() < self._performer.concurrency
-        return 0.0 if room and (in_a_round or self._after) else POLL_SECONDS
+        return 0.0 if more else POLL_SECONDS
 
-    async def _claim(self, free: int) -> None:
+    async def _claim(self, free: int) -> bool:
+        """Claim of the next targets in the round. Return whether there is room and targets are left to look at."""
         performer, began = self._performer, time.monotonic()
         claimed: list[Claimed] = []
         async with self._database.unit() as unit:
@@ -145,12 +147,18 @@ class Kind:
             if rooms:
                 lease = performer.deadline + LEASE_SLACK_SECONDS
                 claimed = await rows.claim(unit.sql, performer.kind, rooms, free, lease=lease, began=began)
-        self._after = walked[-1]["target"] if len(walked) == rows.WALK_LIMIT else ""
-        if len(claimed) == free:  # targets behind the last one served come first next time
-            self._after = max(each.effect.target for each in claimed)
         for each in claimed:
             self._held[each.effect.target] += 1
             self._running[asyncio.create_task(self._attempt(each))] = each
+        if len(claimed) == free:  # targets behind the last one served come first next time
+            self._after, self._cut = max(each.effect.target for each in claimed), True
+            return False
+        if len(walked) == rows.WALK_LIMIT:
+            self._after = walked[-1]["target"]
+            return True
+        more = self._cut  # targets before the beginning of this round
+        self._after, self._cut = "", False
+        return more
 
     def _room(self, target: str) -> int:
         return self._breakers.room(target, self._held[target], self._performer.target_concurrency)
@@ -236,7 +244,7 @@ class Kind:
 
 
 def _look_at_exception(task: "asyncio.Task[Mapping[str, object] | None]") -> None:
-    """An exception that nobody looked at would be logged by asyncio as a mistake."""
+    """Retrieve the exception, because asyncio logs an exception that was never retrieved."""
     if not task.cancelled():
         task.exception()
 
