@@ -5,7 +5,7 @@ import re
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from crossdock_chassis.http.application import Api
