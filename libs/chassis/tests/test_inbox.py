@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 import toy
 from examples import cancelled, placed
 from uuid_utils.compat import uuid7
@@ -147,3 +148,37 @@ async def test_record_with_an_empty_type_is_poison(service: Service) -> None:
     message = Message("crossdock.orders.v1", b"k", b"{", {"ce_specversion": b"1.0", "ce_type": b""})
     await take(service, [Record(message, 0, 5, 0.0)])
     assert await letters(service) == [(5, "poison")]
+
+
+LARGEST = 1_048_000
+"""About what Kafka takes in one record by default."""
+
+ODD: dict[str, Message] = {
+    "large value": Message("crossdock.orders.v1", b"k", b"x" * LARGEST, {}),
+    "value larger than the outbox takes": Message("crossdock.orders.v1", b"k", b"x" * 900_001, {}),
+    "large key": Message("crossdock.orders.v1", bytes(range(256)) * 4_000, b"", {}),
+    "key too long for an index": Message("crossdock.orders.v1", bytes(range(1, 256)) * 12, b"{", {}),
+    "large headers": Message("crossdock.orders.v1", b"k", b"", {f"h{n}": b"\xff" * 100_000 for n in range(10)}),
+    "nothing at all": Message("crossdock.orders.v1", None, b"", {}),
+    "empty key": Message("crossdock.orders.v1", b"", b"{}", {"": b""}),
+    "NUL everywhere": Message("crossdock.orders.v1", b"\0", b"\0", {"a\0": b"\0"}),
+    "surrogates": Message("crossdock.orders.v1", b"\xed\xa0\x80", b'"\\ud800"', {"content-type": b"\xed\xa0\x80"}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_odd_record_is_a_dead_letter_and_stops_nothing(name: str, service: Service) -> None:
+    good = envelope_of(placed("PO-1"))
+    await take(service, [Record(ODD[name], 0, 0, 0.0), Record(good.encode(), 0, 1, 0.0)])
+    assert await toy.marks(service) == {"PO-1": 1}
+    assert await letters(service) == [(0, "poison")]
+    [mirror] = [row for row in await published(service) if row["topic"].endswith(".dlq")]
+    assert len(mirror["value"]) + len(mirror["key"] or b"") + len(mirror["headers"]) < 1_000_000
+    async with service.database.unit() as unit:
+        row = await unit.sql.fetchrow("SELECT key, value FROM dead_letter")
+    assert (row["key"], row["value"]) == (ODD[name].key, ODD[name].value)
+
+
+async def test_error_with_text_that_cannot_be_stored_is_still_poison(service: Service) -> None:
+    await take(service, records(envelope_of(placed("poison-unprintable"))), careful=True)
+    assert await letters(service) == [(0, "poison")]

@@ -44,7 +44,8 @@ def build(settings: Settings) -> Service:
         await unit.sql.execute(MARK, [placed.event.reference for placed in batch])
         for placed in batch:
             if placed.event.reference.startswith(settings.poison):
-                raise Poisonous(placed.event.reference)
+                unprintable = "\0\udc80" if "unprintable" in placed.event.reference else ""
+                raise Poisonous(placed.event.reference + unprintable)
             confirmed = OrderConfirmed(
                 order_id=placed.event.order_id, partner=placed.event.partner, reference=placed.event.reference
             )

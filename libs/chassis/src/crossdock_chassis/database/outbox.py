@@ -12,6 +12,9 @@ CHANNEL = "outbox"
 MESSAGE_LIMIT_BYTES = 900_000
 """Below every topic's `max.message.bytes` (1,048,576), with room for headers and batch framing."""
 
+HEADERS_BYTES = 50_000
+"""Room for the key and the headers of an event."""
+
 PENDING_LIMIT = 500
 """Messages named by one row of `outbox_pending`: what a relay reads and sends at once stays bounded."""
 
@@ -35,6 +38,11 @@ APPEND = f"""
 unit's commit reaches the disk: giving up there would turn a slow disk into commits with an unknown outcome."""
 
 
+def message_size(key: bytes | None, value: bytes, headers: Mapping[str, bytes | str]) -> int:
+    """Return about how many bytes a message takes in the outbox and on the wire."""
+    return len(key or b"") + len(value) + sum(len(name) + len(text) for name, text in headers.items())
+
+
 class MessageTooLarge(Exception):
     """Refused here, because a record refused by the broker wedges an idempotent producer for its whole partition."""
 
@@ -45,9 +53,9 @@ async def append(sql: asyncpg.Connection, envelopes: Sequence[Envelope[Event]], 
     headers = [envelope.headers() for envelope in envelopes] + [_texts(message.headers) for message in mirrored]
     keys = [each["ce_subject"].encode() for each in headers[: len(envelopes)]] + [message.key for message in mirrored]
     values = [envelope.event.to_json() for envelope in envelopes] + [message.value for message in mirrored]
-    for topic, value in zip(topics, values, strict=True):
-        if len(value) > MESSAGE_LIMIT_BYTES:
-            raise MessageTooLarge(f"{len(value)} bytes for {topic}")
+    for topic, key, value, each in zip(topics, keys, values, headers, strict=True):
+        if len(value) > MESSAGE_LIMIT_BYTES or message_size(key, value, each) > MESSAGE_LIMIT_BYTES + HEADERS_BYTES:
+            raise MessageTooLarge(f"{message_size(key, value, each)} bytes for {topic}")
     await sql.execute(APPEND, ids, topics, keys, values, [to_json(each).decode() for each in headers])
 
 

@@ -161,7 +161,8 @@ async def _behind(sql: asyncpg.Connection, group: str, topic: str, key: bytes | 
     rows: Sequence[asyncpg.Record] = await sql.fetch(
         f"""
         SELECT {COLUMNS} FROM dead_letter
-        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND state IN ('poison', 'parked')
+        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= 1000
+          AND state IN ('poison', 'parked')
         ORDER BY partition, "offset" FOR UPDATE
         """,
         group,
@@ -204,6 +205,7 @@ async def find(
                 SELECT count(*) FROM dead_letter AS parked
                 WHERE parked.state = 'parked' AND parked.consumer_group = dead_letter.consumer_group
                 AND parked.topic = dead_letter.topic AND parked.key = dead_letter.key
+                AND octet_length(parked.key) <= 1000
             ) ELSE 0 END AS parked_behind
             FROM dead_letter
             WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id > $2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
 
+from crossdock_chassis.database.outbox import MESSAGE_LIMIT_BYTES, message_size
 from crossdock_chassis.database.unit import Unit, is_transient
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
 from crossdock_chassis.observability import metrics, tracing
@@ -54,6 +55,9 @@ KEEP = """
 """
 
 
+MAX_KEY_BYTES = 1_000
+"""Keys of events are ids. A longer key is no event's, and an index row of PostgreSQL holds 2,704 bytes."""
+
 PARKED_BEHIND = "an earlier event of this key is a dead letter"
 
 
@@ -81,7 +85,7 @@ class _Item:
 
     @property
     def aggregate(self) -> tuple[str, bytes | None]:
-        return self.record.message.topic, self.record.message.key
+        return _aggregate(self.record.message)
 
 
 class Inbox:
@@ -159,9 +163,9 @@ class Inbox:
 
     async def _parked(self, unit: Unit, entries: Sequence[_Item | tuple[Record, str]]) -> set[tuple[str, bytes | None]]:
         aggregates = {
-            (message.topic, message.key)
-            for message in (e.record.message if isinstance(e, _Item) else e[0].message for e in entries)
-            if message.key is not None
+            aggregate
+            for aggregate in (e.aggregate if isinstance(e, _Item) else _aggregate(e[0].message) for e in entries)
+            if aggregate[1] is not None
         }
         if not aggregates:
             return set()
@@ -182,12 +186,12 @@ class Inbox:
         """What cannot be read parks its key. Events of the key that came before it in this batch still count."""
         newly: set[tuple[str, bytes | None]] = set()
         for record, reason in malformed:
-            aggregate = record.message.topic, record.message.key
+            aggregate = _aggregate(record.message)
             if aggregate in parked or aggregate in newly:
                 aside.append((record, "parked", PARKED_BEHIND))
                 continue
             aside.append((record, "poison", reason))
-            if record.message.key is None:
+            if aggregate[1] is None:
                 continue
             newly.add(aggregate)
             await unit.sql.execute(PARK, self.subscription.group, *aggregate)
@@ -284,7 +288,7 @@ class Inbox:
         for reaction in self.subscription.reactions:
             if isinstance(item.envelope.event, reaction.event):
                 unit.count(reaction.verb, 1, error)
-        if item.record.message.key is not None:
+        if item.aggregate[1] is not None:
             await unit.sql.execute(PARK, self.subscription.group, *item.aggregate)
 
     async def _unclaim(self, unit: Unit, item: _Item) -> None:
@@ -305,7 +309,8 @@ class Inbox:
 
     async def _keep(self, unit: Unit, aside: Sequence[tuple[Record, str, str]]) -> None:
         """In the table, which is the truth, and on the dead-letter topic, which mirrors it for whoever watches."""
-        aside = sorted(aside, key=lambda entry: (entry[0].message.topic, entry[0].partition, entry[0].offset))
+        aside = [(record, state, _storable(reason)) for record, state, reason in aside]
+        aside.sort(key=lambda entry: (entry[0].message.topic, entry[0].partition, entry[0].offset))
         group = self.subscription.group
         await unit.sql.execute(
             KEEP,
@@ -350,14 +355,31 @@ def headers_of(text: str) -> dict[str, bytes]:
     return {name: value.encode("latin-1") for name, value in json.loads(text).items()}
 
 
+def _aggregate(message: Message) -> tuple[str, bytes | None]:
+    """Return the topic and the key that parks with a poison record: none if no index could hold it."""
+    key = message.key
+    return message.topic, key if key is not None and len(key) <= MAX_KEY_BYTES else None
+
+
+def _storable(reason: str) -> str:
+    """Escape what PostgreSQL cannot store: NUL, and surrogates that stand alone."""
+    return reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 def _mirror(group: str, record: Record, state: str, reason: str) -> Message:
+    """Return the copy for people. Of a record that is too large for the outbox it has no content: the table does."""
     message = record.message
     about = {
         "crossdock_state": state.encode(),
         "crossdock_reason": reason.encode("ascii", "backslashreplace")[:500],
         "crossdock_origin": f"{message.topic}/{record.partition}/{record.offset}".encode(),
     }
-    return Message(dead_letter_topic(message.topic, group), message.key, message.value, {**message.headers, **about})
+    topic, copy = dead_letter_topic(message.topic, group), {**message.headers, **about}
+    size = message_size(message.key, message.value, copy)
+    if size <= MESSAGE_LIMIT_BYTES:
+        return Message(topic, message.key, message.value, copy)
+    about["crossdock_omitted"] = f"{size} bytes: see the dead letter".encode()
+    return Message(topic, _aggregate(message)[1], b"", about)
 
 
 def _type_header(message: Message) -> str | None:
