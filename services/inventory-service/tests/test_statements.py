@@ -26,7 +26,7 @@ async def test_batch_of_any_size_takes_four_round_trips(warehouse: Warehouse) ->
     assert await trips(warehouse, placed(("a", 1))) == 4
     assert await trips(warehouse, *(placed(("a", 1), ("b", 2)) for _ in range(20))) == 4
     assert await trips(warehouse, placed(("a", 1000))) == 5  # and one to mark it as waiting
-    assert await trips(warehouse, placed(("a", 1), priority=6)) == 5  # and one for the demand of earlier backorders
+    assert await trips(warehouse, placed(("a", 1), priority=6)) == 5  # and one for the demand of backorders
     assert await trips(warehouse, placed(("b", 1))) == 4
     await warehouse.check()
 

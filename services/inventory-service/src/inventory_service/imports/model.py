@@ -96,7 +96,7 @@ COLUMNS: Final[Mapping[ImportKind, tuple[Column, ...]]] = {
     ),
 }
 
-# The columns that identify a row. Two rows with one key are an error, because it is unclear which of them counts.
+# The columns that identify a row. Two rows with the same key are an error, because it is unclear which of them counts.
 _KEYS: Final[Mapping[ImportKind, tuple[str, ...]]] = {
     "items": ("item_id",),
     "locations": ("location_id",),

@@ -243,7 +243,7 @@ async def _waits_in_vain(earmark_after: timedelta, at_rest: AtRest) -> AsyncIter
             needs[want.item_id] += want.quantity
         usable = {item: min(units, max(0, free.get(item, 0) - earmarked[item])) for item, units in needs.items()}
         if any(usable.values()) if demand.partial else usable == needs:
-            yield f"{demand.order_id}: {usable} is there"
+            yield f"{demand.order_id}: {usable} is free"
             for item, units in usable.items():
                 free[item] = free.get(item, 0) - units
         elif demand.earmarks:

@@ -148,9 +148,9 @@ QUEUED = "SELECT id, item_id FROM release_queue ORDER BY id"
 
 DEQUEUE = "DELETE FROM release_queue WHERE id = ANY($1::bigint[])"
 
-# The orders that the items $1 may serve, and the orders placed before $2, which may earmark stock. A younger order that
-# must be served whole and has a line that total stock cannot serve is left out, however long the queue is: `allocate`
-# would not serve it either.
+# The orders that the items $1 may serve, and the orders placed before $2, which may earmark stock. A younger whole
+# order is left out if total stock cannot serve one of its lines, however long the queue is. `allocate` would not serve
+# it either.
 CANDIDATES = f"""
     WITH free AS (
         SELECT item_id, sum(on_hand - reserved) AS units FROM levels
