@@ -9,7 +9,7 @@ from inventory_service.service import Settings, build
 
 @pytest.fixture
 async def service(fresh: Fresh) -> Service:
-    """On an empty database of its own."""
+    """Build the service on an empty database of its own."""
     return await fresh(build, Settings)
 
 
@@ -20,5 +20,5 @@ async def warehouse(service: Service) -> Warehouse:
 
 @pytest.fixture
 def client(service: Service, clients: Clients) -> httpx.AsyncClient:
-    """A partner that may read and write stock."""
+    """Return the client of a partner that may read and write stock."""
     return clients(service, scopes=(READ, WRITE))

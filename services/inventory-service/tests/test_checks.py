@@ -215,11 +215,11 @@ async def test_backorders_are_looked_at_in_their_turn(orders: Orders, deliver: D
     await deliver(orders.warehouse.service, placed(("B", 6), order_id=older))
     await deliver(orders.warehouse.service, placed(("B", 5), order_id=younger))
     found = await violations(orders.warehouse.service)
-    assert found == {WAITS_IN_VAIN.title: [f"{older}: {{'B': 6}} is there"]}
+    assert found == {WAITS_IN_VAIN.title: [f"{older}: {{'B': 6}} is free"]}
     found = await violations(
         orders.warehouse.service, f"UPDATE reservations SET priority = 6 WHERE order_id = '{younger}'"
     )
-    assert found == {WAITS_IN_VAIN.title: [f"{younger}: {{'B': 5}} is there"]}
+    assert found == {WAITS_IN_VAIN.title: [f"{younger}: {{'B': 5}} is free"]}
 
 
 async def test_a_partial_backorder_waits_in_vain_for_any_unit(
@@ -228,7 +228,7 @@ async def test_a_partial_backorder_waits_in_vain_for_any_unit(
     order_id = new_id()
     await deliver(orders.warehouse.service, placed(("B", 60), order_id=order_id, partial=True))
     found = await violations(orders.warehouse.service)
-    assert found == {WAITS_IN_VAIN.title: [f"{order_id}: {{'B': 9}} is there"]}
+    assert found == {WAITS_IN_VAIN.title: [f"{order_id}: {{'B': 9}} is free"]}
 
 
 async def test_an_earmark_as_old_as_the_setting_bars_later_orders(

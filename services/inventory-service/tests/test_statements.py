@@ -1,4 +1,4 @@
-"""What the hot path asks of the database: how often, and by which plan."""
+"""The statements of the hot path: their number and their plans."""
 
 import re
 
@@ -22,11 +22,11 @@ async def trips(warehouse: Warehouse, *orders: OrderPlaced) -> int:
 async def test_batch_of_any_size_takes_four_round_trips(warehouse: Warehouse) -> None:
     await warehouse.open("a", "b")
     await warehouse.receive_all([("a", 100), ("b", 100)])
-    await trips(warehouse, placed(("a", 1)))  # the driver asks for types that this connection has not met
+    await trips(warehouse, placed(("a", 1)))  # the driver looks up types that are new to this connection
     assert await trips(warehouse, placed(("a", 1))) == 4
     assert await trips(warehouse, *(placed(("a", 1), ("b", 2)) for _ in range(20))) == 4
-    assert await trips(warehouse, placed(("a", 1000))) == 5  # and says that it waits
-    assert await trips(warehouse, placed(("a", 1), priority=6)) == 5  # and asks how many wait before it
+    assert await trips(warehouse, placed(("a", 1000))) == 5  # and one to mark it as waiting
+    assert await trips(warehouse, placed(("a", 1), priority=6)) == 5  # and one for the demand of backorders
     assert await trips(warehouse, placed(("b", 1))) == 4
     await warehouse.check()
 
@@ -47,7 +47,7 @@ async def test_batch_of_any_size_takes_four_round_trips(warehouse: Warehouse) ->
     ],
 )
 async def test_plan_made_on_empty_tables_uses_indexes(warehouse: Warehouse, statement: str) -> None:
-    """A connection may keep its plan until the tables are looked at again, and millions of rows come in meanwhile."""
+    """A connection may keep its plan until the next ANALYZE, while millions of rows are inserted."""
     values = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", statement))))
     async with warehouse.database.unit() as unit:
         await unit.sql.execute("SET LOCAL plan_cache_mode = force_generic_plan")
@@ -55,4 +55,4 @@ async def test_plan_made_on_empty_tables_uses_indexes(warehouse: Warehouse, stat
         plan = [row[0] for row in await unit.sql.fetch(f"EXPLAIN (COSTS OFF) EXECUTE made_early({values})")]
         await unit.sql.execute("DEALLOCATE made_early")
     assert any("Index" in line for line in plan)
-    assert not any(re.search("Seq Scan on (?!locations)", line) for line in plan), plan  # of those there are few
+    assert not any(re.search("Seq Scan on (?!locations)", line) for line in plan), plan  # locations are few

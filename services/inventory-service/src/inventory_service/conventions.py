@@ -1,4 +1,4 @@
-"""HTTP conventions of this service: scopes, bodies, and the answers about what has a version."""
+"""HTTP conventions of this service: scopes, request bodies, and responses with an ETag."""
 
 from abc import abstractmethod
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -51,7 +51,7 @@ class Registered(BaseModel, Generic[R]):
 
 
 def registered(done: CommandResult[Registered[R]]) -> Response:
-    """Answer 201, or 200 if the resource was registered before."""
+    """Respond with 201, or with 200 if the resource was registered before."""
     resource, created = done.result.resource, done.result.created
     return json_response(
         resource, 201 if created else 200, replayed=done.replayed, location=resource.path, etag=resource.etag

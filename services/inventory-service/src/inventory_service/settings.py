@@ -13,11 +13,11 @@ class Settings(crossdock_chassis.Settings):
     ops_port: Port = 8421
 
     backorder_earmark_after: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=1)
-    """A whole order that has waited so long earmarks the stock that arrives for it."""
+    """A whole order that has waited longer than this earmarks the stock that arrives for it."""
     release_seconds: Annotated[float, Field(gt=0)] = 0.2
-    """The interval at which the release queue is worked off."""
+    """The interval at which the release queue is served."""
     release_limit: Annotated[int, Field(ge=1)] = 500
     """Backorders served in one unit. The next unit serves the rest."""
     import_max_bytes: Annotated[int, Field(ge=1024)] = 16 << 20
     import_max_rows: Annotated[int, Field(ge=1)] = 20_000
-    """A file is one transaction, which may last 15 seconds: 5,000 rows take about one on an idle machine."""
+    """A file is one transaction, which may last 15 seconds. On an idle machine 5,000 rows take about one second."""

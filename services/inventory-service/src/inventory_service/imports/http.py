@@ -55,7 +55,7 @@ CSV: Final = "text/csv"
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What the routes work with."""
+    """The dependencies of the routes."""
 
     database: Database
     take: Coalescer[Take, ImportResult]
@@ -98,7 +98,7 @@ async def post_import(
     why: Why,
     key: IdempotencyKey,
     imports: ImportsDep,
-    dry_run: Annotated[bool, Query(description="Check everything, answer the result, and import nothing")] = False,
+    dry_run: Annotated[bool, Query(description="Check everything, return the result, and import nothing")] = False,
     reference: Annotated[
         Reference, Query(description="The reference of each row of opening stock that has none of its own")
     ] = DEFAULT_REFERENCE,

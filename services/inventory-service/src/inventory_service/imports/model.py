@@ -1,4 +1,4 @@
-"""What the three kinds of import may say, column by column. Pure: cells in, typed rows or errors out."""
+"""The columns of the three kinds of import and the rules of their cells. Pure: cells in, typed rows or errors out."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ DEFAULT_REFERENCE: Final = "opening"
 
 
 class ImportRefused(Exception):
-    """Something in the file is wrong, so nothing of it was taken. `errors` are the first hundred."""
+    """The file has errors, so nothing was imported. `errors` has the first hundred."""
 
     def __init__(self, errors: Sequence["RowError"], rows: int) -> None:
         super().__init__(f"{len(errors)} errors in {rows} rows" if rows else "The file has errors")
@@ -34,7 +34,7 @@ class TooManyRows(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """`row` as a spreadsheet counts, the header being row 1; `column` by its name in the header, None for all of it."""
+    """`row` counts as a spreadsheet does: the header is row 1. `column` is None for an error of the whole row."""
 
     row: int
     column: str | None
@@ -45,7 +45,7 @@ class RowError:
 
 
 class Column:
-    """A column whose cells obey the rule of an annotated type, the same as in HTTP bodies. Empty cells are None."""
+    """A column whose cells obey the rule of an annotated type, as in HTTP bodies. Empty cells are None."""
 
     def __init__(self, name: str, kind: Any, *, required: bool = False, example: str = "") -> None:
         self.name, self.required, self.example = name, required, example
@@ -54,7 +54,7 @@ class Column:
         self._rule = next((each.description for each in get_args(kind) if isinstance(each, FieldInfo)), None)
 
     def read(self, cell: str) -> Any:
-        """Raise ValueError with what the cell must be."""
+        """Return the value of a cell. Raise ValueError with the rule if the cell breaks it."""
         if self._whole_number and re.fullmatch(r"-?[0-9]+", cell) is None:
             raise ValueError("must be a whole number")
         try:
@@ -68,7 +68,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`cells` by column: those of the header, None where empty."""
+    """`cells` has every known column of the header. Empty cells are None."""
 
     number: int
     cells: dict[str, Any]
@@ -96,7 +96,7 @@ COLUMNS: Final[Mapping[ImportKind, tuple[Column, ...]]] = {
     ),
 }
 
-# What names a row: twice in a file is a mistake, for nobody could say which of the two counts.
+# The columns that identify a row. Two rows with the same key are an error, because it is unclear which of them counts.
 _KEYS: Final[Mapping[ImportKind, tuple[str, ...]]] = {
     "items": ("item_id",),
     "locations": ("location_id",),
@@ -111,9 +111,9 @@ def template(kind: ImportKind) -> str:
 
 @dataclass(slots=True)
 class Sheet:
-    """Reads a file record by record: `take` each, then `rows()`.
+    """A file that is read record by record: `take` each record, then call `rows()`.
 
-    `reference` stands where a row of opening stock names none of its own.
+    `reference` is the reference of each row of opening stock that has none of its own.
     """
 
     kind: ImportKind
@@ -135,15 +135,15 @@ class Sheet:
             self._read_row(cells)
 
     def broken(self, detail: str) -> None:
-        """A record that is no CSV."""
+        """Add an error for a record that is not valid CSV."""
         self._number += 1
         self._wrong(None, detail)
 
     def rows(self) -> list[Row]:
-        """Raises ImportRefused when anything was wrong."""
+        """Return the rows. Raise ImportRefused if the file has errors."""
         if self._header is None and not self.errors:
             self._number = 1
-            self._wrong(None, f"the file is empty; its first row names the columns: {self._names()}")
+            self._wrong(None, f"the file is empty; the first row must name the columns: {self._names()}")
         if self.errors:
             raise ImportRefused(self.errors, len(self))
         return self._rows
@@ -155,7 +155,7 @@ class Sheet:
             self._wrong(name, "two columns have this name")
         for name in names:
             if name not in known:
-                self._wrong(name, f"unknown column; there are {self._names()}")
+                self._wrong(name, f"unknown column; the columns are {self._names()}")
         for column in known.values():
             if column.required and column.name not in names:
                 self._wrong(column.name, "the column is missing")
@@ -164,7 +164,7 @@ class Sheet:
     def _read_row(self, cells: Sequence[str]) -> None:
         header = self._header or []
         if len(cells) != len(header):
-            self._wrong(None, f"has {len(cells)} cells where the header has {len(header)}")
+            self._wrong(None, f"has {len(cells)} cells, but the header has {len(header)}")
             return
         before, values = len(self.errors), dict[str, Any]()
         for column, cell in zip(header, cells, strict=True):

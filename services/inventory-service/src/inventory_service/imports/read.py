@@ -1,4 +1,4 @@
-"""CSV from a stream, without ever holding all of it."""
+"""Read CSV from a stream, without holding the whole file in memory."""
 
 import codecs
 import csv
@@ -8,11 +8,11 @@ from typing import Final
 from inventory_service.imports.model import Sheet, TooManyRows
 
 LONGEST_RECORD: Final = 20_000
-"""Characters. A quote that is never closed would otherwise make one record of the whole file."""
+"""In characters. Without this limit, a quote that is never closed would turn the whole file into one record."""
 
 
 async def read(chunks: AsyncIterator[bytes], sheet: Sheet, *, max_rows: int) -> None:
-    """UTF-8 with or without a byte order mark, comma separated, quoted as in RFC 4180. Raises TooManyRows."""
+    """Read UTF-8 with or without a byte order mark, comma separated, quoted as in RFC 4180. Raise TooManyRows."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     rest = ""
     try:
@@ -32,7 +32,7 @@ async def read(chunks: AsyncIterator[bytes], sheet: Sheet, *, max_rows: int) -> 
 
 
 def _take_whole_records(text: str, sheet: Sheet, max_rows: int) -> str:
-    """What is left over: the beginning of a record whose end has not come yet."""
+    """Take all complete records. Return the rest: the beginning of a record whose end has not arrived."""
     records, rest = _split(text)
     for record in records:
         if len(record) > LONGEST_RECORD:
@@ -49,7 +49,7 @@ def _take_whole_records(text: str, sheet: Sheet, max_rows: int) -> str:
 
 
 def _split(text: str) -> tuple[Iterator[str], str]:
-    """At newlines outside of quotes: where the number of quotes before is even."""
+    """Split at newlines outside of quotes, after an even number of quotes. Return the records and the rest."""
     lines = text.split("\n")
     rest, records, open_record = lines.pop(), list[str](), ""
     for line in lines:

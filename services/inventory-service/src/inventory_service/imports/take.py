@@ -1,4 +1,4 @@
-"""One door for the three kinds of file."""
+"""Import a file of any of the three kinds."""
 
 from typing import TypeAlias
 

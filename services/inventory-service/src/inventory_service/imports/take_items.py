@@ -1,4 +1,4 @@
-"""Items from a file: new ones are registered, others become what the file says of them."""
+"""Import items: register new items, and change existing items to the content of the file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class TakeItems:
 
 
 async def take_items(unit: Unit, command: TakeItems) -> ImportResult:
-    """A column that the file does not have stays as it is; an empty cell takes the value away."""
+    """Register and change items. A missing column changes nothing; an empty cell removes the value."""
     traits = {row.cells["item_id"]: _traits(row) for row in command.rows}
     items = [Item(item_id, Traits(**given)) for item_id, given in sorted(traits.items())]
     new = await store.insert(unit, items)

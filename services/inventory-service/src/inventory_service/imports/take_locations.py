@@ -1,4 +1,4 @@
-"""Locations from a file: new ones are registered, others become what the file says of them."""
+"""Import locations: register new locations, and change existing locations to the content of the file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class TakeLocations:
 
 
 async def take_locations(unit: Unit, command: TakeLocations) -> ImportResult:
-    """A column that the file does not have stays as it is."""
+    """Register and change locations. A missing column changes nothing."""
     traits = {row.cells["location_id"]: _traits(row) for row in command.rows}
     new = await store.insert(unit, [Location(id, **(_DEFAULTS | given)) for id, given in sorted(traits.items())])
     present = await store.lock(unit, traits.keys() - new)

@@ -1,4 +1,4 @@
-"""Opening stock from a file: what lies where when Crossdock begins to count. A row counts once under its reference."""
+"""Import opening stock: the quantities at which Crossdock begins to count. A row counts once under its reference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from inventory_service.stock.model import Movement
 Place: TypeAlias = tuple[str, str, str]
 """Reference, item, location."""
 
-# What is answered is counted now; the rest was counted before.
+# Returned rows are counted now. The other rows were counted before.
 CLAIM = """
     INSERT INTO opening_stock (reference, item_id, location_id, quantity, recorded_at)
     SELECT reference, item_id, location_id, quantity, $5
@@ -38,7 +38,10 @@ class TakeOpeningStock:
 
 
 async def take_opening_stock(unit: Unit, command: TakeOpeningStock) -> ImportResult:
-    """Raises ImportRefused for an unknown item or location, and for a row that was counted with another quantity."""
+    """Count each row that was not counted before.
+
+    Raise ImportRefused for an unknown item or location, and for a row that was counted with another quantity.
+    """
     rows: dict[Place, Row] = {
         (row.cells["reference"], row.cells["item_id"], row.cells["location_id"]): row for row in command.rows
     }

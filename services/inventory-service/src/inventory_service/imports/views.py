@@ -1,4 +1,4 @@
-"""What an import did, or would do."""
+"""The result of an import or of a dry run."""
 
 from pydantic import BaseModel
 
@@ -17,7 +17,7 @@ class ImportResult(BaseModel):
 
 
 class Upload(BaseModel):
-    """What an idempotency key is held against: the file by its digest."""
+    """The request that an idempotency key is compared with. The digest stands for the file."""
 
     kind: ImportKind
     sha256: str

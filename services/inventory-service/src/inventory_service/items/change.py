@@ -1,4 +1,4 @@
-"""Items change. One that is discontinued can no longer be ordered; what is reserved of it stays reserved."""
+"""Change items. A discontinued item can no longer be ordered, but its reserved stock stays reserved."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from inventory_service.items.views import ItemView
 
 @dataclass(frozen=True, slots=True)
 class ChangeItem:
-    """`traits` are those that change. `check` is asked with the item's version before anything happens."""
+    """`traits` are the traits that change. `check` gets the item's version before any change and may raise."""
 
     item_id: str
     traits: Mapping[str, Any]
@@ -22,7 +22,7 @@ class ChangeItem:
 
 
 async def change_item(unit: Unit, command: ChangeItem) -> ItemView:
-    """Raises NoSuchItem, and what `check` raises."""
+    """Change one item. Raise NoSuchItem, or the exception of `check`."""
     item = (await store.lock(unit, [command.item_id])).get(command.item_id)
     if item is None:
         raise NoSuchItem(command.item_id)
@@ -34,7 +34,10 @@ async def change_item(unit: Unit, command: ChangeItem) -> ItemView:
 async def apply(
     unit: Unit, items: Mapping[str, Item], traits: Mapping[str, Mapping[str, Any]], cause: Cause
 ) -> dict[str, Item]:
-    """Those of the locked items which this changes, as they are now."""
+    """Give locked items their new traits. Return the items that changed.
+
+    If the status of an item changed, all items that its waiting orders want go to the release queue.
+    """
     changed: dict[str, Item] = {}
     revalued: Sequence[str] = ()
     for item_id in sorted(traits):

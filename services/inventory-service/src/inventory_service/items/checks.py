@@ -16,6 +16,6 @@ async def _not_the_item(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{item}: {items.get(item)}, the topic has {expected.get(item)}"
 
 
-NOT_THE_ITEM = CheckAtRest(5, "other", "items that are not what their topic says", _not_the_item)
+NOT_THE_ITEM = CheckAtRest(5, "other", "items that differ from their latest event", _not_the_item)
 
 CHECKS = (NOT_THE_ITEM,)

@@ -59,7 +59,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchItem: NO_SUCH_ITEM, 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """What the routes work with."""
+    """The dependencies of the routes."""
 
     database: Database
     register: Coalescer[RegisterItem, Registered[ItemView]]

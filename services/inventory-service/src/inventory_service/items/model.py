@@ -1,4 +1,4 @@
-"""What an item is and what may become of it. Pure."""
+"""An item and its changes. Pure."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, TypeAlias
@@ -52,7 +52,7 @@ class DuplicateItem(ItemError):
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What can be said of an item. The description is for people and stays in this service."""
+    """The properties of an item that can change. The description is for people and stays in this service."""
 
     unit_of_measure: str = DEFAULT_UNIT
     category: str | None = None
@@ -77,7 +77,7 @@ class Item:
         )
 
     def become(self, traits: Traits) -> tuple["Item", ItemChanged] | None:
-        """The item with other traits and what to tell of it; None when it has them already."""
+        """Return the item with other traits and the event of the change. Return None if the item already has them."""
         if traits == self.traits:
             return None
         changed = replace(self, traits=traits, sequence=self.sequence + 1)

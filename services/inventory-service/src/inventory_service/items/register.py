@@ -1,4 +1,4 @@
-"""Items come into being."""
+"""Register items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class RegisterItem:
 
 
 async def register_items(unit: Unit, batch: Sequence[RegisterItem]) -> list[Registered[ItemView] | Exception]:
-    """Answer an existing item with the same traits as it is, with other traits DuplicateItem."""
+    """Register new items. Return an existing item that has the same traits, and DuplicateItem if it has others."""
     first = {command.item_id: command for command in reversed(batch)}
     new = await store.insert(unit, [Item(command.item_id, command.traits) for command in first.values()])
     for item_id in sorted(new):

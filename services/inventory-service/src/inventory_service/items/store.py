@@ -1,4 +1,4 @@
-"""Items in and out of their table, many at a time. An item is registered together with its stock head."""
+"""Read and write items, many at a time. An item is inserted together with its stock head."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -31,7 +31,7 @@ UPDATE = """
     WHERE items.item_id = new.item_id
 """
 
-# An order that waits for such an item also waits for others, and may have set them aside.
+# An order that waits for such an item may also wait for other items, and may have earmarked their stock.
 QUEUE_WHAT_THEIR_ORDERS_WANT = """
     INSERT INTO release_queue (item_id, queued_at)
     SELECT DISTINCT other.item_id, $2::timestamptz
@@ -41,7 +41,7 @@ QUEUE_WHAT_THEIR_ORDERS_WANT = """
 
 
 async def insert(unit: Unit, items: Sequence[Item]) -> set[str]:
-    """The ids that are new; the others exist already, as they were."""
+    """Insert new items and return their ids. Items that exist stay unchanged."""
     rows = await unit.sql.fetch(INSERT, *_columns(items)[:5], unit.now)
     new = {row["item_id"] for row in rows}
     await unit.sql.execute(INSERT_HEADS, sorted(new))
@@ -49,7 +49,7 @@ async def insert(unit: Unit, items: Sequence[Item]) -> set[str]:
 
 
 async def lock(unit: Unit, ids: Collection[str]) -> dict[str, Item]:
-    """Those that exist. Held by their stock heads: nobody reserves them while they change."""
+    """Lock the stock heads and return the items that exist. No order can reserve an item while it changes."""
     return await read(unit, await stock.lock(unit, ids))
 
 

@@ -1,4 +1,4 @@
-"""Items to look at."""
+"""Views of items."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +12,7 @@ ITEMS: Cursor[str] = Cursor("items", str)
 
 
 class ItemView(Resource):
-    """`version` is the sequence of the item's last event, and its ETag."""
+    """`version` is the sequence of the item's last event, and the ETag of the item."""
 
     item_id: str
     unit_of_measure: str
@@ -43,7 +43,7 @@ class ItemView(Resource):
 
 
 async def get(session: AsyncSession, item_id: str) -> ItemView:
-    """Raises NoSuchItem."""
+    """Return an item. Raise NoSuchItem."""
     row = await session.get(ItemRow, item_id)
     if row is None:
         raise NoSuchItem(item_id)

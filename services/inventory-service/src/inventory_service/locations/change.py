@@ -1,4 +1,4 @@
-"""A location gets another rank, name or country. What lies there stays, and is sourced in the new order from now on."""
+"""Change rank, name or country of a location. Its stock stays there, and is sourced in the new order from then on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from inventory_service.locations.views import LocationView
 
 @dataclass(frozen=True, slots=True)
 class ChangeLocation:
-    """`traits` are those that change. `check` is asked with the version before anything happens."""
+    """`traits` are the traits that change. `check` gets the version before any change and may raise."""
 
     location_id: str
     traits: Mapping[str, Any]
@@ -20,7 +20,7 @@ class ChangeLocation:
 
 
 async def change_location(unit: Unit, command: ChangeLocation) -> LocationView:
-    """Raises NoSuchLocation, and what `check` raises."""
+    """Change one location. Raise NoSuchLocation, or the exception of `check`."""
     location = (await store.lock(unit, [command.location_id])).get(command.location_id)
     if location is None:
         raise NoSuchLocation(command.location_id)
@@ -32,7 +32,7 @@ async def change_location(unit: Unit, command: ChangeLocation) -> LocationView:
 async def apply(
     unit: Unit, locations: Mapping[str, Location], traits: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Location]:
-    """Those of the locked locations which this changes, as they are now."""
+    """Give locked locations their new traits. Return the locations that changed."""
     changed = {}
     for location_id in sorted(traits):
         before = locations[location_id]

@@ -60,7 +60,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
 
 @dataclass(frozen=True, slots=True)
 class Locations:
-    """What the routes work with."""
+    """The dependencies of the routes."""
 
     database: Database
     register: Coalescer[RegisterLocation, Registered[LocationView]]

@@ -1,4 +1,4 @@
-"""Where stock lies. Pure."""
+"""A location of stock. Pure."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
@@ -9,7 +9,7 @@ from inventory_service.items.model import IDENTIFIER, IDENTIFIER_RULE
 
 LocationId: TypeAlias = Annotated[str, Field(pattern=IDENTIFIER, description=IDENTIFIER_RULE, examples=["dc-north"])]
 Rank: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
-"""The lower one is asked first when stock is sourced; equal ranks by id."""
+"""Stock is sourced from the location with the lowest rank first. Locations of equal rank follow by id."""
 Name: TypeAlias = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$", description="at most 200 characters on one line")
 ]

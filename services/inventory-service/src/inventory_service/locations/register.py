@@ -1,4 +1,4 @@
-"""A place for stock. Rare, so one at a time."""
+"""Register locations, one at a time because new locations are rare."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ class RegisterLocation:
 
 
 async def register_location(unit: Unit, command: RegisterLocation) -> Registered[LocationView]:
-    """Return an existing location with the same content as it is. Raise DuplicateLocation for other content."""
+    """Register a location, or return it if it exists. Raise DuplicateLocation if its content differs."""
     wanted = command.location
     if await store.insert(unit, [wanted]):
         return Registered(resource=LocationView.of(wanted), created=True)

@@ -1,4 +1,4 @@
-"""Locations in and out of their table."""
+"""Read and write locations."""
 
 from collections.abc import Collection, Sequence
 
@@ -28,13 +28,13 @@ UPDATE = """
 
 
 async def insert(unit: Unit, locations: Sequence[Location]) -> set[str]:
-    """The ids that are new; the others exist already, as they were."""
+    """Insert new locations and return their ids. Locations that exist stay unchanged."""
     rows = await unit.sql.fetch(INSERT, *_columns(locations)[:4], unit.now)
     return {row["location_id"] for row in rows}
 
 
 async def lock(unit: Unit, ids: Collection[str]) -> dict[str, Location]:
-    """Those that exist."""
+    """Lock and return the locations that exist."""
     return {row["location_id"]: Location(**row) for row in await unit.sql.fetch(LOCK, sorted(ids))}
 
 

@@ -1,4 +1,4 @@
-"""Locations to look at."""
+"""Views of locations."""
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -38,7 +38,7 @@ class LocationView(Resource):
 
 
 async def get(session: AsyncSession, location_id: str) -> LocationView:
-    """Raises NoSuchLocation."""
+    """Return a location. Raise NoSuchLocation."""
     row = await session.get(LocationRow, location_id)
     if row is None:
         raise NoSuchLocation(location_id)
@@ -46,7 +46,7 @@ async def get(session: AsyncSession, location_id: str) -> LocationView:
 
 
 async def page(session: AsyncSession, after: tuple[int, str] | None, limit: int) -> Page[LocationView]:
-    """In sourcing order."""
+    """Return a page of locations in sourcing order."""
     query = select(LocationRow).order_by(LocationRow.rank, LocationRow.location_id).limit(limit + 1)
     if after is not None:
         query = query.where(tuple_(LocationRow.rank, LocationRow.location_id) > after)

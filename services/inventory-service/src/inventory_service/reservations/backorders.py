@@ -1,8 +1,8 @@
-"""Orders that wait are served from what became free. Its own batch: nobody who raises stock waits for this.
+"""Serve backorders from stock that became free, in a batch of its own. So receipts and cancels do not wait for this.
 
-The plan is made without locks, from everything that waits and could be served. What it grants, as much as one unit
-takes, is locked (reservations, then heads) and planned again from what the locks hold still; so a plan that was
-overtaken promises nothing twice and overtakes nobody.
+The first plan is made without locks, from all waiting orders that could be served. Then the orders that it grants are
+locked (reservations, then heads), up to the limit of one unit, and a second plan is made under the locks. So an
+outdated first plan neither promises stock twice nor serves an order before its turn.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -29,7 +29,7 @@ def serving(earmark_after: timedelta, max_orders: int) -> Callable[[Unit], Await
 
 
 async def serve(unit: Unit, earmark_before: datetime, max_orders: int) -> int:
-    """How many orders got something. An entry leaves the queue when nothing more can come of it."""
+    """Serve waiting orders and return how many got stock. Entries leave the queue once they can serve no order."""
     entries, items = await store.queued(unit)
     if not entries:
         return 0
@@ -75,14 +75,14 @@ async def serve(unit: Unit, earmark_before: datetime, max_orders: int) -> int:
 async def _plan(
     unit: Unit, items: Collection[str], earmark_before: datetime
 ) -> tuple[dict[UUID, list[Allocation]], bool]:
-    """What each of the waiting orders could be given now, in their turn; and whether these are all."""
+    """Return the allocations of each order that can be served now, in their turn, and whether these are all."""
     look_at = LOOK_AT
     while True:
         demands = await store.candidates(unit, items, earmark_before, look_at)
         granted = await _allocate(unit, demands)
         if granted or len(demands) < look_at:
             return granted, len(demands) < look_at
-        look_at *= 8  # all of these stand behind stock that was set aside: look further down
+        look_at *= 8  # earmarks keep stock from all of these: look at more orders
 
 
 async def _allocate(unit: Unit, demands: Collection[Demand]) -> dict[UUID, list[Allocation]]:

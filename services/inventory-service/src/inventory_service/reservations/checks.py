@@ -27,7 +27,7 @@ UNSETTLED = """
 HELD = Check(
     3,
     "oversold",
-    "levels whose reserved is not what orders hold",
+    "levels whose reserved stock differs from the allocations of orders",
     """
     SELECT format('%s at %s: %s reserved, orders hold %s', item_id, location_id,
                   coalesce(level.reserved, 0), coalesce(held.quantity, 0))
@@ -44,7 +44,7 @@ HELD = Check(
 LINES = Check(
     3,
     "other",
-    "lines that do not hold what they say, or what their order may hold",
+    "lines that differ from their allocations or from the status of their order",
     """
     SELECT format('line %s of %s (%s): %s requested, %s reserved, %s waited for, %s held', line_id, order_id,
                   coalesce(reservation.status, 'no reservation'), line.requested, line.reserved, line.waiting,
@@ -72,7 +72,7 @@ LINES = Check(
 ORPHANS = Check(
     3,
     "other",
-    "allocations of no line",
+    "allocations without a line",
     """
     SELECT format('line %s of %s: %s at %s', line_id, order_id, item_id, location_id) FROM allocations
     LEFT JOIN reservation_lines USING (order_id, line_id, item_id)
@@ -83,7 +83,7 @@ ORPHANS = Check(
 EFFECT = Check(
     4,
     "duplicated",
-    "movements of an order that are not what it holds",
+    "movements of an order that differ from its allocations",
     """
     SELECT format('line %s of %s, %s at %s: %s moved, %s held', line_id, order_id, item_id, location_id,
                   coalesce(moved.quantity, 0), coalesce(held.quantity, 0))
@@ -243,7 +243,7 @@ async def _waits_in_vain(earmark_after: timedelta, at_rest: AtRest) -> AsyncIter
             needs[want.item_id] += want.quantity
         usable = {item: min(units, max(0, free.get(item, 0) - earmarked[item])) for item, units in needs.items()}
         if any(usable.values()) if demand.partial else usable == needs:
-            yield f"{demand.order_id}: {usable} is there"
+            yield f"{demand.order_id}: {usable} is free"
             for item, units in usable.items():
                 free[item] = free.get(item, 0) - units
         elif demand.earmarks:
@@ -266,19 +266,19 @@ def _demand(
 
 
 HOLDS_AFTER_END = CheckAtRest(3, "other", "ended orders that still hold stock", _holds_after_end)
-NOT_ASKED = CheckAtRest(3, "other", "reservations of other lines than their order asked for", _not_asked)
-NO_ORDER = CheckAtRest(3, "other", "reservations of no order", _no_order)
+NOT_ASKED = CheckAtRest(3, "other", "reservations whose lines differ from their order", _not_asked)
+NO_ORDER = CheckAtRest(3, "other", "reservations without an order", _no_order)
 RESERVED_TWICE = CheckAtRest(
     4, "duplicated", "orders reserved again after their end, or released twice", _reserved_twice
 )
-NOT_SAID = CheckAtRest(5, "other", "reservations that are not what their events say", _not_said)
+NOT_SAID = CheckAtRest(5, "other", "reservations that differ from their latest event", _not_said)
 
 
 def waits_in_vain(earmark_after: timedelta) -> CheckAtRest:
     return CheckAtRest(
         7,
         "other",
-        "backorders that wait although unpromised stock could serve them",
+        "backorders that wait although unreserved stock could serve them",
         partial(_waits_in_vain, earmark_after),
     )
 

@@ -21,7 +21,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchReservation: NO_SUCH
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """What the routes work with."""
+    """The dependencies of the routes."""
 
     database: Database
     earmark_after: timedelta

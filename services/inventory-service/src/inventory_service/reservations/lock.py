@@ -1,4 +1,4 @@
-"""What orders and cancels that came together will lock, in the one order: reservations, then heads."""
+"""Lock the rows of a mixed batch of orders and cancels in the global order: reservations, then heads."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Reservations in and out of their tables, many at a time. A row of `reservations` is locked before any stock head."""
+"""Read and write reservations, many at a time. A row of `reservations` is locked before any stock head."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from crossdock_events.orders import OrderPlaced
 from inventory_service.reservations.model import PRIORITIES, Allocation, Demand, Reservation, Status, Want, sort_key
 from inventory_service.stock.model import Stock
 
-# What is answered is ours to decide; an order that is missing was decided, or cancelled, before.
+# This unit decides the returned orders. The other orders were decided or cancelled before.
 CLAIM = """
     INSERT INTO reservations (order_id, status, sequence, priority, partial, placed_at, correlation_id, changed_at)
     SELECT order_id, 'open', 1, priority, partial, placed_at, correlation_id, $6
@@ -23,7 +23,7 @@ CLAIM = """
     RETURNING order_id
 """
 
-# Also bars an order that is not there yet.
+# This also bars an order that has not arrived yet.
 BAR = """
     INSERT INTO reservations (order_id, status, sequence, partial, correlation_id, changed_at)
     SELECT order_id, 'released', 1, false, correlation_id, $3
@@ -56,11 +56,14 @@ UPDATE_LINES = """
     WHERE reservation_lines.order_id = new.order_id AND reservation_lines.line_id = new.line_id
 """
 
-# Once for all five tables, because each trip costs as much as several orders. $1-$4 by order: id, what moved it,
-# priority, whether it waits. $5-$12 by part of a line: the number of its order among those; line and item; position,
-# requested and reserved, where the line is not written yet; location and quantity, where it is given something. $13 are
-# the items that change: `levels.item_id = ANY` repeats what the join says, so that the plan goes by the key even if it
-# was made while the table was empty.
+# One statement for all five tables, because each round trip costs as much as several orders.
+#
+# - $1-$4 have an entry per order: its id, the cause of the movement, its priority, whether it waits.
+# - $5-$12 have an entry per part of a line. $5 is the number of its order in $1-$4; line and item follow.
+# - Position, requested and reserved are null if the line is already written.
+# - Location and quantity are null if the part gets no stock.
+# - $13 has the items that change. `levels.item_id = ANY` repeats the join condition, so that the plan uses the key even
+#   if it was made while the table was empty.
 HOLD = """
     WITH part AS (
         SELECT ($1::uuid[])[number] AS order_id, ($2::uuid[])[number] AS cause, ($3::smallint[])[number] AS priority,
@@ -92,7 +95,7 @@ HOLD = """
     UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($13::text[])
 """
 
-HOLD_NEW = HOLD.format(more="")  # looking for a conflict that cannot be costs a fifth of the statement
+HOLD_NEW = HOLD.format(more="")  # the search for an impossible conflict costs a fifth of the statement
 
 HOLD_MORE = HOLD.format(
     more="""
@@ -120,9 +123,9 @@ LINES = """
     WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, position
 """
 
-# `level.item_id = ANY` for the same reason as in HOLD. `waited_for` is one answer for all of them: the first
-# line found ends it, and one scan is the worst that a poor plan makes of it. EXISTS would scan the table instead of the
-# index where it expects few rows, ORDER BY does not.
+# `level.item_id = ANY` is there for the same reason as in HOLD. `waited_for` is one value for all items. The first line
+# found ends the search, and even a poor plan makes only one scan. ORDER BY uses the index. EXISTS would scan the table
+# instead if the planner expects few rows.
 LOOK = """
     SELECT item.item_id, item.status <> 'active' AS discontinued,
            level.location_id, location.rank, level.on_hand, level.reserved,
@@ -145,8 +148,9 @@ QUEUED = "SELECT id, item_id FROM release_queue ORDER BY id"
 
 DEQUEUE = "DELETE FROM release_queue WHERE id = ANY($1::bigint[])"
 
-# Who could be served now that $1 rose, and who is old enough ($2) to set something aside. An order with a line that no
-# stock can serve is not looked at, however long the queue is: total stock decides, so neither is it when it is served.
+# The orders that the items $1 may serve, and the orders placed before $2, which may earmark stock. A younger whole
+# order is left out if total stock cannot serve one of its lines, however long the queue is. `allocate` would not serve
+# it either.
 CANDIDATES = f"""
     WITH free AS (
         SELECT item_id, sum(on_hand - reserved) AS units FROM levels
@@ -178,7 +182,7 @@ FREE = """
 
 
 async def claim(unit: Unit, batch: Iterable[Envelope[OrderPlaced]]) -> set[UUID]:
-    """The orders that nobody has decided or cancelled before."""
+    """Claim new orders. Return the orders that were not decided or cancelled before."""
     orders = [(placed.event, placed.time, placed.cause.correlation_id) for placed in batch]
     rows = await unit.sql.fetch(
         CLAIM,
@@ -193,13 +197,13 @@ async def claim(unit: Unit, batch: Iterable[Envelope[OrderPlaced]]) -> set[UUID]
 
 
 async def bar(unit: Unit, causes: Mapping[UUID, Cause]) -> dict[UUID, int]:
-    """Orders that are released by this, with their sequence; those that were before are left out. Locks them."""
+    """Lock and release orders. Return their sequences, without the orders that were released before."""
     rows = await unit.sql.fetch(BAR, list(causes), [cause.correlation_id for cause in causes.values()], unit.now)
     return {row["order_id"]: row["sequence"] for row in rows}
 
 
 async def lock(unit: Unit, orders: Collection[UUID]) -> set[str]:
-    """The items of those orders, which are locked."""
+    """Lock the reservations of orders and return their items."""
     if not orders:
         return set()
     await unit.sql.execute(LOCK, sorted(orders))
@@ -207,7 +211,7 @@ async def lock(unit: Unit, orders: Collection[UUID]) -> set[str]:
 
 
 class Found(NamedTuple):
-    """`locations` in sourcing order: those where any of the items lies. `waited_for`: whether backorders want any."""
+    """`locations` have any of the items, in sourcing order. `waited_for` is true if backorders want any of them."""
 
     stock: Stock
     locations: list[str]
@@ -216,7 +220,7 @@ class Found(NamedTuple):
 
 
 async def look(unit: Unit, sequences: dict[str, int]) -> Found:
-    """All that decides about new orders for the items whose heads `lock` answered."""
+    """Read everything that decides new orders for the locked items. `sequences` comes from `stock.store.lock`."""
     levels: dict[str, dict[str, list[int]]] = {item: {} for item in sequences}
     ranks: dict[str, int] = {}
     discontinued: set[str] = set()
@@ -232,7 +236,7 @@ async def look(unit: Unit, sequences: dict[str, int]) -> Found:
 
 
 async def ahead(unit: Unit, items: Iterable[str]) -> dict[str, list[int]]:
-    """For each item that somebody waits for: how much of it, by priority. The unit holds their heads."""
+    """Return the demand of backorders by item and priority. The unit must hold the heads of the items."""
     waiting: dict[str, list[int]] = {}
     for item, priority, units in await unit.sql.fetch(AHEAD, list(items)):
         waiting.setdefault(item, [0] * len(PRIORITIES))[priority] = units
@@ -240,11 +244,11 @@ async def ahead(unit: Unit, items: Iterable[str]) -> dict[str, list[int]]:
 
 
 Part: TypeAlias = tuple[int, str, str, int | None, int | None, int | None, str | None, int | None]
-"""$5-$12 of HOLD."""
+"""The parameters $5-$12 of HOLD."""
 
 
 async def hold(unit: Unit, reservations: Sequence[Reservation], causes: Sequence[Cause], stock: Stock) -> None:
-    """Writes new orders' lines and all they hold; of a line that is split, only the first part carries its numbers."""
+    """Write the lines of new orders and their stock. Only the first part of a split line has the line's numbers."""
     parts: list[Part] = []
     for number, each in enumerate(reservations, 1):
         for position, (line_id, item_id, requested) in enumerate(each.lines):
@@ -266,7 +270,7 @@ async def hold_more(
     causes: Sequence[Cause],
     stock: Stock,
 ) -> None:
-    """Adds what was granted to orders whose lines are written already."""
+    """Add granted stock to orders whose lines are already written."""
     parts: list[Part] = [
         (number, line_id, item_id, None, None, None, location, quantity)
         for number, each in enumerate(reservations, 1)
@@ -306,7 +310,7 @@ async def update_lines(unit: Unit, reservations: Iterable[Reservation]) -> None:
 
 
 async def decide(unit: Unit, reservations: Sequence[Reservation]) -> None:
-    """Status and sequence of reservations that the unit has claimed or locked."""
+    """Write status and sequence of reservations that the unit has claimed or locked."""
     if reservations:
         await unit.sql.execute(
             DECIDE,
@@ -329,7 +333,7 @@ async def waited_for(unit: Unit, orders: Collection[UUID]) -> set[str]:
 
 
 async def let_go(unit: Unit, orders: Collection[UUID]) -> None:
-    """They hold nothing and wait for nothing from now on."""
+    """Delete the allocations of orders and close their lines, so that they hold nothing and wait for nothing."""
     await unit.sql.execute(LET_GO, orders)
     await unit.sql.execute(CLOSE_LINES, orders)
 
@@ -340,7 +344,7 @@ class Locked(NamedTuple):
 
 
 async def lock_waiting(unit: Unit, orders: Collection[UUID]) -> dict[UUID, Locked]:
-    """Those that still wait, with what they hold."""
+    """Lock and return the orders that still wait, with the stock that they hold."""
     rows = await unit.sql.fetch(LOCK_WAITING, sorted(orders))
     lines: dict[UUID, list[Want]] = {row["order_id"]: [] for row in rows}
     for order_id, *line in await unit.sql.fetch(LINES, list(lines)):
@@ -355,7 +359,7 @@ async def lock_waiting(unit: Unit, orders: Collection[UUID]) -> dict[UUID, Locke
 
 
 async def queued(unit: Unit) -> tuple[list[int], list[str]]:
-    """The entries of the release queue, and the items they name."""
+    """Return the entries of the release queue and their items."""
     rows = await unit.sql.fetch(QUEUED)
     return [row["id"] for row in rows], sorted({row["item_id"] for row in rows})
 
@@ -365,7 +369,7 @@ async def dequeue(unit: Unit, entries: Collection[int]) -> None:
 
 
 async def candidates(unit: Unit, items: Collection[str], earmark_before: datetime, limit: int) -> list[Demand]:
-    """Backorders that these items may serve, and those that set something aside from them, in their turn."""
+    """Return the backorders that these items may serve, and the backorders that may earmark stock, in their turn."""
     rows = await unit.sql.fetch(CANDIDATES, items, earmark_before, limit)
     return [
         Demand(

@@ -1,4 +1,4 @@
-"""Reservations to look at: what an order holds, and who waits for what."""
+"""Views of reservations and backorders."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -85,14 +85,14 @@ class Backorder(BaseModel):
 
 
 class Overdue(BaseModel):
-    """Orders that wait although unreserved stock could serve them. None, once the release queue is empty."""
+    """Orders that wait although unreserved stock could serve them. There are none once the release queue is empty."""
 
     queued_items: int
     orders: list[UUID]
 
 
 async def get(session: AsyncSession, order_id: UUID) -> ReservationView:
-    """Raises NoSuchReservation."""
+    """Return the reservation of an order. Raise NoSuchReservation."""
     row = await session.get(ReservationRow, order_id)
     if row is None:
         raise NoSuchReservation(f"No order with the id {order_id} has asked for stock")
@@ -127,7 +127,7 @@ async def get(session: AsyncSession, order_id: UUID) -> ReservationView:
 async def by_item(
     session: AsyncSession, item: str | None, after: tuple[int, str] | None, limit: int
 ) -> Page[ItemBackorders]:
-    """Those that most orders wait for first."""
+    """Return a page of items with backorders, the item with the most orders first."""
     orders, last = after or (None, None)
     values = {"item": item, "orders": orders, "after": last, "limit": limit + 1}
     rows = (await session.execute(text(ITEMS_WAITED_FOR), values)).all()
@@ -139,7 +139,7 @@ async def by_item(
 async def by_order(
     session: AsyncSession, item: str | None, after: tuple[Turn, int] | None, limit: int
 ) -> Page[Backorder]:
-    """In the order in which they are served. With `item` only the lines that ask for it."""
+    """Return a page of backordered lines in the order in which they are served, or only the lines of `item`."""
     order, line = ReservationRow, ReservationLineRow
     turn = (*(literal_column(part.format("reservations")) for part in SORT_KEY), line.position)
     query = (
@@ -178,7 +178,7 @@ async def by_order(
 
 
 async def overdue(session: AsyncSession, earmark_before: datetime) -> Overdue:
-    """Invariant 7, asked of everything that waits: see `model.servable`."""
+    """Return all violations of invariant 7: see `model.servable`."""
     queued = await session.scalar(text("SELECT count(DISTINCT item_id) FROM release_queue"))
     active = set(await session.scalars(select(ItemRow.item_id).where(ItemRow.status == "active")))
     order, line = ReservationRow, ReservationLineRow
@@ -203,7 +203,7 @@ async def overdue(session: AsyncSession, earmark_before: datetime) -> Overdue:
 
 
 def _demand(order: ReservationRow, wants: Sequence[Want], active: set[str], earmark_before: datetime) -> Demand:
-    """What of it stock can serve at all: nothing of a whole order that wants a discontinued item."""
+    """Return the demand that stock can serve: none for a whole order that wants a discontinued item."""
     possible = [want for want in wants if want.item_id in active]
     if not order.partial and len(possible) < len(wants):
         possible = []

@@ -1,4 +1,4 @@
-"""What is there turns out to be more or less than what was recorded."""
+"""Adjust the recorded stock if more or less is there."""
 
 from dataclasses import dataclass
 

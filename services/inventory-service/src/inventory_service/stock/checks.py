@@ -1,4 +1,4 @@
-"""Invariants of stock: levels are possible, and equal the sum of their movements and the last event of their item."""
+"""Invariants of stock: levels are possible, and equal the sum of their movements and the latest event of the item."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ from crossdock_events.stock import StockEvent
 OVERSOLD = Check(
     2,
     "oversold",
-    "levels with more promised than is there",
+    "levels with more reserved than on hand",
     """
     SELECT format('%s at %s: %s on hand, %s reserved', item_id, location_id, on_hand, reserved)
     FROM levels WHERE reserved > on_hand ORDER BY item_id, location_id
@@ -28,7 +28,7 @@ NEGATIVE = Check(
 LEDGER = Check(
     2,
     "ledger",
-    "levels that are not the sum of their movements",
+    "levels that differ from the sum of their movements",
     """
     SELECT format('%s at %s: %s on hand, %s reserved; the ledger says %s on hand, %s reserved', item_id, location_id,
                   coalesce(level.on_hand, 0), coalesce(level.reserved, 0),
@@ -47,7 +47,7 @@ LEDGER = Check(
 DOCUMENT = Check(
     4,
     "duplicated",
-    "movements of a document that are not what it says",
+    "movements that differ from their document",
     """
     WITH line AS (
         SELECT kind, reference, body, part ->> 'item_id' AS item_id, (part ->> 'quantity')::bigint AS quantity
@@ -94,6 +94,6 @@ async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{item}: {there}, the topic has {expected} after {sequence}"
 
 
-NOT_SAID = CheckAtRest(5, "other", "levels that are not what the stock topic says", _not_said)
+NOT_SAID = CheckAtRest(5, "other", "levels that differ from the latest stock event", _not_said)
 
 CHECKS = (OVERSOLD, NEGATIVE, LEDGER, DOCUMENT, NOT_SAID)

@@ -1,4 +1,4 @@
-"""What was sent to change stock: kept as it came, and its reference makes it happen once."""
+"""Receipts, adjustments and transfers: each document is kept as it was sent, and its reference makes it count once."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`body` is what is kept of the request; the same reference with another one is refused."""
+    """`body` is the stored request. The same reference with another body is refused."""
 
     kind: DocumentKind
     partner: str
@@ -45,10 +45,12 @@ async def record(
     locations: Mapping[str, str],
     reason: str | None = None,
 ) -> Recorded:
-    """Does each of `moves` (+1 or -1, and where) with every line, unless the reference did so before.
+    """Apply each of `moves` to every line, unless the document was recorded before.
 
-    `locations`: by the field that names them. Raises DuplicateReference, UnknownLocation, UnknownItem, TooMuch, or
-    NotEnoughFree, since what is promised to orders stays where it is.
+    A move is a sign (+1 or -1) and a location. `locations` has the locations by their field in the request.
+
+    Raise DuplicateReference, UnknownLocation, UnknownItem or TooMuch. Raise NotEnoughFree if the document would take
+    stock that is reserved for orders.
     """
     recorded = await _claim(unit, document)
     if recorded.created:

@@ -1,4 +1,4 @@
-"""Levels and what changes them. Pure: a change is a movement first, and the level is what follows from it."""
+"""Levels and their changes. Pure: each change is a movement, and the level follows from the movements."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from crossdock_events.stock import StockLevelChanged
 
 Kind: TypeAlias = Literal["receipt", "adjustment", "transfer", "opening", "reservation", "release"]
 MAX_UNITS = 1_000_000_000_000
-"""More than this of one item at one location is a mistake of the sender; far below what a bigint holds."""
+"""A larger quantity of one item at one location is a mistake of the sender. The limit is far below a bigint's."""
 
 Reference: TypeAlias = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="1 to 64 letters, digits or ._:/-", examples=["GRN-1"]),
 ]
 Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
-"""The id of an item or a location, looked up rather than made: it may have any form."""
+"""The id of an item or a location for a lookup. It may have any form."""
 Quantity: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
 OpeningQuantity: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Reason: TypeAlias = Annotated[
@@ -57,7 +57,7 @@ class UnknownLocation(StockError):
 
 
 class NotEnoughFree(StockError):
-    """Stock that is promised to orders cannot be taken away; `extra["short"]` says how much is free."""
+    """Stock that is reserved for orders cannot be taken away. `extra["short"]` has the free quantities."""
 
 
 class TooMuch(StockError):
@@ -77,7 +77,7 @@ class NoSuchDocument(StockError):
 
 
 class Movement(NamedTuple):
-    """One line of the ledger: by how much both numbers of a level changed, why, and because of which event."""
+    """One line of the ledger: the change of both numbers of a level, its kind, reason and cause."""
 
     item_id: str
     location_id: str
@@ -94,14 +94,14 @@ class Movement(NamedTuple):
 class _Change:
     kinds: set[str]
     cause: Cause
-    raised: int = 0  # by how much more of it is free, over all locations
+    raised: int = 0  # the growth of the free stock, over all locations
 
 
 @dataclass(slots=True)
 class Stock:
-    """The levels of items whose heads the unit has locked, and the movements it makes to them.
+    """The levels of items whose heads the unit has locked, and the unit's movements of them.
 
-    `levels` is item → location → [on hand, reserved]; `sequences` the last sequence of each item's events.
+    `levels` is item → location → [on hand, reserved]. `sequences` has the last sequence of each item's events.
     """
 
     sequences: dict[str, int]
@@ -110,14 +110,17 @@ class Stock:
     changes: dict[str, _Change] = field(default_factory=dict)
 
     def free(self) -> dict[str, dict[str, int]]:
-        """What nobody has been promised, where there is any."""
+        """Return the unreserved units by item and location, without locations that have none."""
         return {
             item: {location: level[0] - level[1] for location, level in places.items() if level[0] > level[1]}
             for item, places in self.levels.items()
         }
 
     def move(self, movement: Movement, cause: Cause) -> None:
-        """`cause` is the event's; the first one of a unit speaks for an item that changes several times in it."""
+        """Apply a movement to its level.
+
+        The item's event gets `cause`. If a unit changes an item several times, the first cause counts.
+        """
         item = movement.item_id
         level = self.levels.setdefault(item, {}).setdefault(movement.location_id, [0, 0])
         level[0] += movement.on_hand
@@ -126,7 +129,7 @@ class Stock:
         self._changed(item, movement.kind, movement.on_hand - movement.reserved, cause)
 
     def promise(self, item: str, location: str, quantity: int, cause: Cause) -> None:
-        """A movement from free to reserved whose line in the ledger is derived from what the order holds."""
+        """Reserve free units for an order. The statement that writes its allocations also writes the ledger line."""
         self.levels[item][location][1] += quantity
         self._changed(item, "reservation", -quantity, cause)
 
@@ -138,7 +141,7 @@ class Stock:
         change.raised += raised
 
     def check(self) -> None:
-        """Raises NotEnoughFree or TooMuch for what the movements made impossible, all places at once."""
+        """Raise NotEnoughFree, with every place that is short, or TooMuch if the movements are impossible."""
         touched: dict[tuple[str, str], int] = {}
         for each in self.movements:
             place = each.item_id, each.location_id
@@ -166,7 +169,7 @@ class Stock:
                 raise TooMuch(f"{location} would hold more than {MAX_UNITS} of {item}")
 
     def raised(self) -> list[str]:
-        """Items of which more is free than before, or as much in another place: someone may have waited for it."""
+        """Return the items with more free stock or with stock at another location, because orders may wait for them."""
         return sorted(
             item
             for item, change in self.changes.items()
@@ -174,11 +177,11 @@ class Stock:
         )
 
     def facts(self) -> Iterator[tuple[StockLevelChanged, int, Cause]]:
-        """One event an item with all its levels, its sequence and cause; in item order."""
+        """Yield one event per item with all its levels, its sequence and its cause, in item order."""
         for item in sorted(self.changes):
             places = self.levels[item]
             change = self.changes[item]
-            # one call for the whole event: a constructor a level costs more
+            # one call for the whole event, because a constructor call per level costs more
             event = StockLevelChanged.model_validate(
                 {
                     "item_id": item,

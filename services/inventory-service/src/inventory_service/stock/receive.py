@@ -1,4 +1,4 @@
-"""Goods have arrived."""
+"""Receive goods."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class ReceiveStock:
 
 
 async def receive_stock(unit: Unit, command: ReceiveStock) -> Recorded:
-    """Backorders that this serves are released in a batch of their own, a moment later."""
+    """Record a receipt. The release job serves waiting backorders a moment later, in a batch of its own."""
     return await documents.record(
         unit, command.document, [(+1, command.location_id)], {"location_id": command.location_id}
     )

@@ -1,4 +1,4 @@
-"""Do the levels, the fold of the ledger and what orders hold agree? The three are kept by different statements."""
+"""Compare the levels with the sum of the ledger and the reserved stock. Different statements write the three."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 MAX_SHOWN = 1_000
 
-# One statement, so one snapshot: nothing committed meanwhile shows up in one of the three and not in the others.
+# One statement and so one snapshot: a commit in between cannot appear in one of the three and not in the others.
 DIFFERENCES = """
     WITH fold AS (
         SELECT item_id, location_id, sum(on_hand) AS on_hand, sum(reserved) AS reserved
@@ -35,7 +35,7 @@ DIFFERENCES = """
     ORDER BY item_id, location_id LIMIT :most
 """
 
-# A line's own count of what it holds, and whether its order may hold anything at all.
+# Lines whose reserved quantity differs from their allocations, or does not fit the status of their order.
 ORDERS = """
     SELECT line.order_id::text AS order_id, line.line_id, line.item_id, reservation.status, line.requested,
            line.reserved, coalesce(held.held, 0)::bigint AS held

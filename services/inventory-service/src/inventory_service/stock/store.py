@@ -1,6 +1,7 @@
-"""Levels, their ledger and their heads, many items at a time.
+"""Read and write levels, their ledger and their heads, many items at a time.
 
-`lock` first, then `read`: two statements, because what a statement sees was fixed before it waited for a lock.
+Call `lock` first, then `read`. They are two statements, because a statement sees the snapshot from before it waited for
+a lock.
 """
 
 from collections.abc import Collection, Sequence
@@ -8,7 +9,7 @@ from collections.abc import Collection, Sequence
 from crossdock_chassis import Unit
 from inventory_service.stock.model import Movement, Stock
 
-# Sorted, so that two batches never wait for each other in a circle.
+# Sorted, so that two batches cannot deadlock.
 LOCK = "SELECT item_id, sequence FROM stock_heads WHERE item_id = ANY($1::text[]) ORDER BY item_id FOR UPDATE"
 
 READ = "SELECT item_id, location_id, on_hand, reserved FROM levels WHERE item_id = ANY($1::text[])"
@@ -22,7 +23,7 @@ WRITE_LEVELS = """
     ON CONFLICT DO NOTHING
 """
 
-# `ANY` repeats what the join says, so that the plan goes by the key even if it was made while the table was empty.
+# `ANY` repeats the join condition, so that the plan uses the key even if it was made while the table was empty.
 MOVE_LEVELS = """
     UPDATE levels SET on_hand = levels.on_hand + moved.on_hand, reserved = levels.reserved + moved.reserved
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS moved (item_id, location_id, on_hand, reserved)
@@ -33,7 +34,7 @@ LEDGER = (*Movement._fields, "at")
 
 COUNT_HEADS = "UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($1::text[])"
 
-# Nobody can begin to wait for an item whose head this unit holds, so looking for those who do is no race.
+# No order can begin to wait for an item whose head this unit holds, so the search for waiting lines is no race.
 QUEUE = """
     INSERT INTO release_queue (item_id, queued_at)
     SELECT raised.item_id, $2 FROM unnest($1::text[]) AS raised (item_id)
@@ -42,13 +43,13 @@ QUEUE = """
 
 
 async def lock(unit: Unit, items: Collection[str]) -> dict[str, int]:
-    """The heads of those items that exist, with the sequence of each one's last event. Held until the unit ends."""
+    """Lock the heads until the unit ends. Return the items that exist, each with the sequence of its last event."""
     rows = await unit.sql.fetch(LOCK, sorted(items))
     return {row["item_id"]: row["sequence"] for row in rows}
 
 
 async def read(unit: Unit, sequences: dict[str, int]) -> Stock:
-    """What the heads that `lock` answered stand for."""
+    """Return the stock of the heads that `lock` returned."""
     levels: dict[str, dict[str, list[int]]] = {item: {} for item in sequences}
     for item, location, on_hand, reserved in await unit.sql.fetch(READ, list(sequences)):
         levels[item][location] = [on_hand, reserved]
@@ -56,12 +57,12 @@ async def read(unit: Unit, sequences: dict[str, int]) -> Stock:
 
 
 async def locations(unit: Unit) -> list[str]:
-    """In sourcing order."""
+    """Return all locations in sourcing order."""
     return [row["location_id"] for row in await unit.sql.fetch(LOCATIONS)]
 
 
 async def write(unit: Unit, stock: Stock) -> None:
-    """The movements, the levels that follow from them, one event for each item, and the queue of those that rose."""
+    """Write the movements and their levels. Publish one event per item, and queue items with more free stock."""
     if not stock.movements:
         return
     moved: dict[tuple[str, str], list[int]] = {}
@@ -74,7 +75,7 @@ async def write(unit: Unit, stock: Stock) -> None:
         entering = entering or on_hand > 0
     changed = sorted(stock.changes)
     places = sorted(moved)
-    if entering:  # only then can there be a level that was not there before
+    if entering:  # only then can a level be new
         await unit.sql.execute(WRITE_LEVELS, [place[0] for place in places], [place[1] for place in places])
     await unit.sql.execute(
         MOVE_LEVELS,
@@ -83,7 +84,7 @@ async def write(unit: Unit, stock: Stock) -> None:
         [moved[place][0] for place in places],
         [moved[place][1] for place in places],
     )
-    # COPY, because rows that only come in cost a third less than through arrays
+    # COPY, because rows that are only inserted cost a third less than through arrays
     await unit.sql.copy_records_to_table(
         "movements", columns=LEDGER, records=[(*movement, unit.now) for movement in stock.movements]
     )
@@ -94,11 +95,11 @@ async def write(unit: Unit, stock: Stock) -> None:
 
 
 def publish_levels(unit: Unit, stock: Stock) -> None:
-    """One event for each item that changed."""
+    """Publish one event for each item that changed."""
     for event, sequence, cause in stock.facts():
         unit.publish(event, sequence=sequence, cause=cause)
 
 
 async def queue(unit: Unit, items: Sequence[str]) -> None:
-    """Whoever waits for these is looked at again. The unit holds the heads of all of them."""
+    """Queue each of the items that an order waits for. The unit must hold the heads of all of them."""
     await unit.sql.execute(QUEUE, items, unit.now)

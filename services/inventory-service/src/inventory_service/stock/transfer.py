@@ -1,4 +1,4 @@
-"""Stock goes from one location to another, at once: there is no transit yet."""
+"""Move stock from one location to another. It arrives at once, because there is no transit yet."""
 
 from dataclasses import dataclass
 

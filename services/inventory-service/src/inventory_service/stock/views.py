@@ -1,4 +1,4 @@
-"""Stock to look at: documents, availability, the ledger."""
+"""Views of stock: documents, availability, the ledger."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -90,7 +90,7 @@ class MovementView(BaseModel):
 
 
 async def document(session: AsyncSession, kind: DocumentKind, partner: str, id: UUID) -> DocumentView:
-    """Raises NoSuchDocument, also for another partner's."""
+    """Return a document. Raise NoSuchDocument, also for a document of another partner."""
     row = await session.get(DocumentRow, id)
     if row is None or (row.kind, row.partner) != (kind, partner):
         raise NoSuchDocument(f"No {kind} has this id")
@@ -98,7 +98,7 @@ async def document(session: AsyncSession, kind: DocumentKind, partner: str, id: 
 
 
 async def availability(session: AsyncSession, items: Sequence[str]) -> list[Availability]:
-    """One answer for each, in their order."""
+    """Return the availability of each item, in the given order."""
     query = select(ItemRow.item_id, ItemRow.status).where(ItemRow.item_id.in_(items))
     status = {row.item_id: row.status for row in await session.execute(query)}
     found = {item: Availability(item_id=item, status=status[item]) for item in status}
@@ -126,7 +126,7 @@ async def ledger(
     before: int | None,
     limit: int,
 ) -> Page[MovementView]:
-    """The newest first."""
+    """Return a page of movements, the newest first."""
     query = select(MovementRow).order_by(MovementRow.id.desc()).limit(limit + 1)
     equal = {
         MovementRow.item_id: item_id,
