@@ -12,9 +12,6 @@ CHANNEL = "outbox"
 MESSAGE_LIMIT_BYTES = 900_000
 """Below every topic's `max.message.bytes` (1,048,576), with room for headers and batch framing."""
 
-HEADERS_BYTES = 50_000
-"""Room for the key and the headers of an event."""
-
 PENDING_LIMIT = 500
 """Messages named by one row of `outbox_pending`: what a relay reads and sends at once stays bounded."""
 
@@ -53,9 +50,9 @@ async def append(sql: asyncpg.Connection, envelopes: Sequence[Envelope[Event]], 
     headers = [envelope.headers() for envelope in envelopes] + [_texts(message.headers) for message in mirrored]
     keys = [each["ce_subject"].encode() for each in headers[: len(envelopes)]] + [message.key for message in mirrored]
     values = [envelope.event.to_json() for envelope in envelopes] + [message.value for message in mirrored]
-    for topic, key, value, each in zip(topics, keys, values, headers, strict=True):
-        if len(value) > MESSAGE_LIMIT_BYTES or message_size(key, value, each) > MESSAGE_LIMIT_BYTES + HEADERS_BYTES:
-            raise MessageTooLarge(f"{message_size(key, value, each)} bytes for {topic}")
+    for topic, value in zip(topics, values, strict=True):
+        if len(value) > MESSAGE_LIMIT_BYTES:
+            raise MessageTooLarge(f"{len(value)} bytes for {topic}")
     await sql.execute(APPEND, ids, topics, keys, values, [to_json(each).decode() for each in headers])
 
 
