@@ -14,7 +14,8 @@ class Settings(crossdock_chassis.Settings):
     answer_within_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Cancel an order if inventory does not answer within this time after the order's event reached Kafka.
 
-    Outages do not count: see `deadline.AnswerDeadline`."""
+    The time does not run during an outage: see `deadline.AnswerDeadline`.
+    """
     answer_lag_limit: Annotated[int, Field(ge=0)] = 1_000
     """If inventory has more unread orders than this, its silence counts as an outage: no order is cancelled."""
     answer_outbox_seconds: Annotated[float, Field(gt=0)] = 5.0

@@ -89,7 +89,7 @@ async def _undecided(at_rest: AtRest) -> AsyncIterator[str]:
 
 
 def _broken(log: EventLog) -> Iterator[tuple[str, bool]]:
-    """Describe each order whose events are impossible, by the first one; True if that event repeats the last status."""
+    """Yield a description of each order with an impossible event, and whether the first such event repeats a status."""
     for order_id, events in log.events(OrderEvent).items():
         statuses = [STATUS_AFTER[event.type] for event in events if event.type in STATUS_AFTER]
         described = f"{order_id}: {', '.join(statuses)}"

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 0.02
 TROUBLE_SECONDS: Final = 0.5
 AT_ONCE: Final = 10_000
-"""The ids in one query. The other ids have to wait for a later query."""
+"""The most ids in one query. The other ids wait for a later query."""
 
 
 class Waiters:
