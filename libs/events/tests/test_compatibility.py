@@ -1,4 +1,4 @@
-"""Each kind of change, and what the classifier says of it."""
+"""Each kind of change, and its classification."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ from crossdock_events.reservations import (
 
 
 def body(reference: str = "PO-1", *, items: Sequence[str] = ("SKU-1", "SKU-2"), **others: Any) -> dict[str, Any]:
-    """An order of three of each item at 9.99 dollars."""
+    """Return an order of three of each item at 9.99 dollars."""
     lines = [
         {"line_id": str(i), "item_id": item, "quantity": 3, "unit_price": "9.99"} for i, item in enumerate(items, 1)
     ]

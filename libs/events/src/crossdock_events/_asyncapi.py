@@ -11,10 +11,10 @@ _BINDING = "0.5.0"
 _UUID = {"type": "string", "format": "uuid"}
 _HEADERS: dict[str, dict[str, Any]] = {
     "ce_specversion": {"type": "string", "const": "1.0"},
-    "ce_id": {**_UUID, "description": "The same whenever the event is sent again: drop what you have seen."},
+    "ce_id": {**_UUID, "description": "The same if the event is sent again. Drop the ids that you have seen."},
     "ce_source": {"type": "string", "description": "The service that owns the topic."},
     "ce_type": {"type": "string", "description": "Name and major version of the contract."},
-    "ce_time": {"type": "string", "format": "date-time", "description": "When it happened."},
+    "ce_time": {"type": "string", "format": "date-time", "description": "When the event happened."},
     "ce_subject": {"type": "string", "description": "The record's key."},
     "ce_dataschema": {"type": "string", "format": "uri"},
     "ce_sequence": {
@@ -22,8 +22,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "pattern": "^[0-9]{20}$",
         "description": "Counts the events of this key on this topic from 1, without a gap.",
     },
-    "ce_correlationid": {**_UUID, "description": "Shared by everything that one request set off."},
-    "ce_causationid": {**_UUID, "description": "ce_id of the event that this one answers."},
+    "ce_correlationid": {**_UUID, "description": "The same for all events that follow from one request."},
+    "ce_causationid": {**_UUID, "description": "The ce_id of the event that caused this event."},
     "traceparent": {"type": "string", "description": "W3C trace context."},
     "content-type": {"type": "string", "const": "application/json"},
 }
@@ -31,7 +31,7 @@ _SOMETIMES = frozenset({"ce_causationid", "traceparent"})
 
 
 def asyncapi(catalogue: Catalogue, examples: Iterable[Example]) -> dict[str, Any]:
-    """AsyncAPI 3.0 of everything that Crossdock publishes."""
+    """Return the AsyncAPI 3.0 document of all events that Crossdock publishes."""
     samples = list(examples)
     topics = sorted(catalogue.topics(), key=lambda topic: topic.name)
     by_topic = {topic: [contract for contract in catalogue if contract.topic == topic] for topic in topics}
@@ -67,7 +67,7 @@ def asyncapi(catalogue: Catalogue, examples: Iterable[Example]) -> dict[str, Any
 
 
 def channel_name(topic: Topic) -> str:
-    """`orders` of `crossdock.orders.v1`."""
+    """Return `orders` for `crossdock.orders.v1`."""
     return topic.name.split(".")[1]
 
 

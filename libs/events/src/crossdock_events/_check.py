@@ -1,4 +1,4 @@
-"""What `check` refuses: every rule that keeps producers and consumers of different ages talking."""
+"""The rules of `check`, which keep old and new producers and consumers compatible."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -14,9 +14,9 @@ from crossdock_events._lint import Violation
 from crossdock_events._schema import consumer_schema
 from crossdock_events.examples import Example
 
-RUN_FREEZE = "run `python -m crossdock_events freeze` and commit what it writes"
-READ_ON = "make the class read it as it is: such events are in the log"
-RESTORE = "restore the file from version control: what is frozen is never changed"
+RUN_FREEZE = "run `python -m crossdock_events freeze` and commit the files that it writes"
+READ_ON = "change the class so that it reads this example: such events are in the log"
+RESTORE = "restore the file from version control: a frozen file never changes"
 
 
 def check(catalogue: Catalogue, examples: Iterable[Example], library: Library) -> Iterator[Violation]:
@@ -25,7 +25,7 @@ def check(catalogue: Catalogue, examples: Iterable[Example], library: Library) -
     planned = plan(catalogue, examples, library)
     yield from planned.refusals
     for path in planned.writes:
-        yield Violation(library.name(path), "is not what the contracts say", RUN_FREEZE)
+        yield Violation(library.name(path), "differs from the contracts", RUN_FREEZE)
     for contract in catalogue:
         yield from _examples(catalogue, contract, library)
 
@@ -49,13 +49,13 @@ def _orphans(catalogue: Catalogue, library: Library) -> Iterator[Violation]:
             remedy = (
                 f"restore the class of {ce_type}: its events are in the log for ever"
                 if library.name(path) in frozen
-                else "remove the file of this draft that is no more"
+                else "remove the file of this draft, which has no class"
             )
             yield Violation(library.name(path), "has no class", remedy)
     for ce_type in sorted(known):
         numbers = [revision.number for revision in library.revisions(ce_type)]
         if numbers != list(range(1, len(numbers) + 1)):
-            yield Violation(ce_type, f"has schema revisions {numbers}", "restore what lies between them")
+            yield Violation(ce_type, f"has schema revisions {numbers}", "restore the missing revisions")
 
 
 def _examples(catalogue: Catalogue, contract: type[Event], library: Library) -> Iterator[Violation]:
@@ -68,9 +68,7 @@ def _examples(catalogue: Catalogue, contract: type[Event], library: Library) -> 
         subject = library.name(golden.path)
         for problem in _problems(catalogue, contract, golden, validators):
             stable = contract.stability == "stable"
-            yield Violation(
-                subject, problem, READ_ON if stable else "remove the file: a draft has promised nothing yet"
-            )
+            yield Violation(subject, problem, READ_ON if stable else "remove the file: a draft promises nothing yet")
 
 
 def _problems(
@@ -99,7 +97,7 @@ def _problems(
 
 
 def _lost(before: Any, after: Any, at: str) -> str | None:
-    """The first place where something of `before` is not in `after`, which may have more properties."""
+    """Return the first place where `after` lacks or changes a value of `before`. `after` may have more properties."""
     if isinstance(before, dict) and isinstance(after, dict):
         places = (
             (_lost(each, after[name], f"{at}/{name}") if name in after else f"{at}/{name}")

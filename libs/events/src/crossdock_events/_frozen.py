@@ -1,4 +1,4 @@
-"""What has been promised: schemas by revision, golden examples, and the hashes that keep both from being edited."""
+"""The frozen files: schemas by revision, golden examples, and hashes that detect edits of both."""
 
 import hashlib
 import json
@@ -85,7 +85,7 @@ class Library:
         return self.folder / "examples" / f"{ce_type}.{label}.json"
 
     def hashes(self) -> dict[str, str]:
-        """By path relative to the folder, as `sha256sum --check` reads them."""
+        """Return the hashes by path relative to the folder, in the format of `sha256sum --check`."""
         file = self.folder / HASHES
         lines = file.read_text().splitlines() if file.exists() else []
         return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
@@ -108,14 +108,14 @@ def golden_of(example: Example) -> dict[str, Any]:
 
 
 def rewritten(contract: type[Event], data: Any) -> Any:
-    """What the class writes after it has read `data`. Raises ValidationError."""
+    """Return `data` after the class has read and written it. Raise ValidationError if the class refuses it."""
     event = contract.model_validate_json(json.dumps(data), strict=True, extra="ignore")
     return json.loads(event.to_json())
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `freeze` would write, unless something is refused: then it writes nothing."""
+    """The files that `freeze` would write. If there are refusals, it writes nothing."""
 
     writes: dict[Path, str]
     refusals: list[Violation]
@@ -162,7 +162,7 @@ def _schemas(contract: type[Event], library: Library) -> Iterator[Step]:
             yield newest.path, render(schema)
         return
     if contract.stability != "stable":
-        yield Violation(ce_type, "was stable and is now a draft", "a promise is not taken back: make it stable again")
+        yield Violation(ce_type, "was stable and is now a draft", "make it stable again: consumers rely on its shape")
         return
     if not changes(newest.schema, schema):
         return
@@ -189,14 +189,14 @@ def _goldens(contract: type[Event], examples: list[Example], library: Library) -
             yield Violation(
                 f"{ce_type}, example {example.label!r}",
                 "differs from its golden file",
-                "restore it in examples.py and add the changed one under another label",
+                "restore it in examples.py, and add the changed example under another label",
             )
-    if not examples and not there:  # later on the golden ones are enough
+    if not examples and not there:  # later the golden files are enough
         yield Violation(ce_type, "has no example", "add one to EXAMPLES in crossdock_events/examples.py")
 
 
 def _as_read(contract: type[Event], document: dict[str, Any]) -> dict[str, Any] | None:
-    """With the defaults of properties that came later; None when it cannot be read."""
+    """Return the document with the defaults of later properties, or None if the class cannot read it."""
     try:
         return {**document, "data": rewritten(contract, document["data"])}
     except (KeyError, ValidationError):

@@ -1,4 +1,4 @@
-"""The rules that a contract keeps before it may be frozen: what is once in the log cannot be taken back."""
+"""The rules for a contract before it is frozen. An event in the log cannot be taken back."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from crossdock_events._schema import consumer_schema
 _TYPE = re.compile(r"crossdock\.[A-Z][A-Za-z]*\.v[1-9][0-9]*")
 _TOPIC = re.compile(r"crossdock\.[a-z]+(-[a-z]+)*\.v[1-9][0-9]*")
 _OWNER = re.compile(r"[a-z]+(-[a-z]+)*-service")
-_LONGEST_TEXT = 64  # what is longer holds sentences, and sentences hold people
+_LONGEST_TEXT = 64  # longer texts hold sentences, and sentences can name people
 
 # fmt: off
 PERSONAL = frozenset({
@@ -36,7 +36,7 @@ _OF_AN_ORDER = frozenset({"line_id", "shipment_id", "rma_id", "reservation_id"})
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What is wrong with which thing, and what its author does about it."""
+    """A problem of a subject, and the remedy for the author."""
 
     subject: str
     problem: str
@@ -70,16 +70,16 @@ def _topics(catalogue: Catalogue) -> Iterator[Violation]:
             )
         for topic in declared:
             if not _TOPIC.fullmatch(topic.name):
-                yield Violation(name, "is not named crossdock.<aggregate>.v<n>", "rename it before anything is sent")
+                yield Violation(name, "is not named crossdock.<aggregate>.v<n>", "rename it before an event is sent")
             if not _OWNER.fullmatch(topic.owner):
                 yield Violation(name, f"owner {topic.owner!r} is not a service", "name it like its folder in services/")
 
 
 def _contract(contract: type[Event]) -> Iterator[Finding]:
     if not _TYPE.fullmatch(contract.ce_type):
-        yield "its type is not crossdock.<PastTense>.v<n>", "correct the string before anything is sent"
+        yield "its type is not crossdock.<PastTense>.v<n>", "correct the type before an event is sent"
     if not (contract.__dict__.get("__doc__") or "").strip():
-        yield "has no docstring", "say what it tells, and what a consumer does with it"
+        yield "has no docstring", "add a docstring: the fact, and the reaction that a consumer needs"
     key = contract.model_fields.get(contract.topic.key)
     if key is None or not key.is_required() or not {str, UUID} & set(_atoms(key.annotation)):
         yield f"lacks a required {contract.topic.key}, the key of its topic", "declare it on the topic's base class"
@@ -90,7 +90,7 @@ def _contract(contract: type[Event]) -> Iterator[Finding]:
     names = {path[-1] for path, _ in fields}
     order = contract.model_fields.get("order_id")
     if (about := names & _OF_AN_ORDER) and (order is None or not order.is_required()):
-        yield f"has {', '.join(sorted(about))} but no required order_id", "anything about an order carries its order_id"
+        yield f"has {', '.join(sorted(about))} but no required order_id", "add the order_id of the order"
     for place in _unbounded_text(consumer_schema(contract), ""):
         yield (
             f"allows free text at {place}",
@@ -106,7 +106,7 @@ def _field(path: tuple[str, ...], field: FieldInfo) -> Iterator[Finding]:
             "send an opaque id; the owner's API has the rest",
         )
     if found := words & FREE_TEXT:
-        yield f"looks like free text ({', '.join(sorted(found))})", "send a Code; the owner's API has the words"
+        yield f"looks like free text ({', '.join(sorted(found))})", "send a Code; the owner's API has the text"
     annotation: Any = field.annotation
     if _nullable(annotation):
         if field.is_required() or field.default is not None:
@@ -125,7 +125,7 @@ def _fields(
     model: type[BaseModel], path: tuple[str, ...], within: tuple[type, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     if model in within:
-        raise ValueError(f"{model.__name__} contains itself: contracts are finite")
+        raise ValueError(f"{model.__name__} contains itself: declare a model without recursion")
     for name, field in model.model_fields.items():
         yield (*path, name), field
         for atom in _atoms(field.annotation):
@@ -138,7 +138,7 @@ def _nullable(annotation: Any) -> bool:
 
 
 def _inside(annotation: Any) -> Iterator[Any]:
-    """The annotations within an annotation, at any depth, itself included."""
+    """Yield an annotation and the annotations inside it, at any depth."""
     yield annotation
     arguments = get_args(annotation)
     for inner in arguments[:1] if get_origin(annotation) is Annotated else arguments:

@@ -1,4 +1,4 @@
-"""The generated Markdown pages: topics and who may write them, events and their fields."""
+"""The generated Markdown pages: topics and their writers, events and their fields."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,15 +38,15 @@ def topics_page(catalogue: Catalogue) -> str:
             "",
             _GENERATED.format("topics --write"),
             "",
-            "All use `cleanup.policy=delete` and are partitioned by murmur2 of the key, as Java's clients do. More",
-            "partitions later would move keys, so relays and groups have to stand still for it.",
+            "All topics use `cleanup.policy=delete`. The partition is murmur2 of the key, as in Java's clients. Adding",
+            "partitions moves keys to other partitions: stop the relays and consumer groups first.",
             "",
             *_table(("topic", "key", "owner", "partitions", "kept", "setting"), rows),
             "",
             "## Who may write",
             "",
-            "The owner and nobody else, as the principal of the same name. Who reads what follows from the services'",
-            "reaction tables; a reader also writes its own `<topic>.<group>.dlq`. The deployment makes the topics.",
+            "Only the owner writes a topic, as the principal of the same name. The reaction tables of the services",
+            "define the readers. A reader also writes its own `<topic>.<group>.dlq`. The deployment makes the topics.",
             "",
             *_table(("principal", "topics", "operations"), grants),
             "",
@@ -62,8 +62,8 @@ def events_page(catalogue: Catalogue, examples: Iterable[Example]) -> str:
         _GENERATED.format("docs --write"),
         "",
         "A `stable` event changes in compatible ways only; a `draft` may still change its shape. **State**: the latest",
-        "sequence of a key overwrites what earlier ones said. **Change**: each adds to what was before. What is not",
-        "marked required may be absent; null is never sent. An open list of values may grow: expect others.",
+        "event of a key replaces the earlier ones. **Change**: each event adds to the earlier ones. A field that is",
+        "not required may be absent; null is never sent. An open list of values may grow: expect other values.",
         "",
     ]
     for topic in sorted(catalogue.topics(), key=lambda each: each.name):
@@ -79,7 +79,7 @@ def events_page(catalogue: Catalogue, examples: Iterable[Example]) -> str:
             )
             for contract in contracts
         ]
-        lines += [*_table(("event", "version", "stability", "carries", "says"), rows), ""]
+        lines += [*_table(("event", "version", "stability", "carries", "meaning"), rows), ""]
         for contract in contracts:
             lines += _event(contract, samples)
     return "\n".join(lines)

@@ -10,8 +10,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Consumer(GenerateJsonSchema):
-    """What a reader may rely on: properties stay open, since later revisions add some, and what may be absent is left
-    out rather than null."""
+    """Generate the schema for readers. Properties stay open because later revisions add some. An optional property is
+    absent instead of null."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -32,8 +32,11 @@ class _Consumer(GenerateJsonSchema):
 
 
 def consumer_schema(contract: type[Event]) -> dict[str, Any]:
-    """JSON Schema 2020-12 of the data. `x-open-enum`: the values known so far, to which later revisions add; `enum`:
-    all there will be. The root's other `x-` keywords are promises of the type as a whole."""
+    """Return the JSON Schema 2020-12 of the data.
+
+    `x-open-enum` lists the values known so far; later revisions add values. `enum` is final. The other `x-` keywords of
+    the root are promises of the whole type.
+    """
     shape = contract.model_json_schema(schema_generator=_Consumer)
     return {
         "$schema": DIALECT,
@@ -48,7 +51,7 @@ def consumer_schema(contract: type[Event]) -> dict[str, Any]:
 
 
 def self_contained(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with every definition in its place, for documents in which `#/$defs` would lead nowhere."""
+    """Return the schema with each `$ref` replaced by its definition, for documents without `#/$defs`."""
     definitions = schema.get("$defs", {})
 
     def inline(value: Any) -> Any:

@@ -1,10 +1,11 @@
-"""Whether two JSON Schemas may stand side by side. Pure: schemas in, findings out.
+"""Compare two JSON Schemas and report incompatible changes. Pure: schemas in, findings out.
 
-Events ask for FULL: code written for either schema reads what the other's producers write. So a constraint may neither
-tighten (what lies in the log would no longer be read) nor loosen (readers of the old schema would refuse what is
-written now). What remains: new optional properties, new values of an open enum, prose. HTTP asks for one direction:
-BACKWARD of what a service is sent, FORWARD of what it answers. A keyword that is not understood here counts as breaking
-every way when it changes, for a guard that guesses is none.
+Events need FULL: code for either schema reads the messages of the other schema's producers. So a constraint may not
+tighten, because new code could not read old messages in the log. It may not loosen either, because readers of the old
+schema would refuse new messages. New optional properties, new values of an open enum and changes of prose are allowed.
+
+HTTP needs one direction: BACKWARD for requests, FORWARD for responses. If a keyword without a rule changes, the change
+counts as breaking in every direction, because a check that guesses is useless.
 """
 
 import json
@@ -35,8 +36,8 @@ Kind = Literal[
     "keyword",
 ]
 Direction = Literal["backward", "forward", "closed"]
-"""Backward: new code reads what old writers send. Forward: old code reads what new writers send, and ignores properties
-that it does not know. Closed: the same of old code that refuses those which its schema does not let in."""
+"""Backward: new code reads messages of old writers. Forward: old code reads messages of new writers and ignores unknown
+properties. Closed: like forward, for old code that refuses properties which its schema forbids."""
 
 BACKWARD: frozenset[Direction] = frozenset({"backward"})
 FORWARD: frozenset[Direction] = frozenset({"forward"})
@@ -59,8 +60,10 @@ _REFUSED = "readers of the old schema would refuse what new code writes"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`pointer` is a JSON pointer into the schema that has the thing: the old one for what went, else the new one.
-    It walks through each `$ref` as if the definition stood in its place."""
+    """A difference. `pointer` is a JSON pointer into the old schema if something was removed, else into the new one.
+
+    The pointer follows each `$ref` as if the definition were in its place.
+    """
 
     pointer: str
     kind: Kind
@@ -72,7 +75,7 @@ class Change:
 
 
 def changes(old: Schema, new: Schema) -> list[Change]:
-    """Everything that differs and is not prose. Empty: the same shape."""
+    """Return all differences except prose. An empty list means the same shape."""
     return list(_Comparison(old, new, FULL).schemas("", old, new))
 
 
@@ -82,7 +85,10 @@ def breaking(
     directions: frozenset[Direction] = FULL,
     documents: tuple[Schema, Schema] | None = None,
 ) -> list[Change]:
-    """`documents`: where the `$ref`s of either schema lead, if not into itself."""
+    """Return the changes that break one of the directions.
+
+    `documents` are the roots for the `$ref`s of the old and the new schema, if the schemas are not roots themselves.
+    """
     comparison = _Comparison(*(documents or (old, new)), directions)
     return [change for change in comparison.schemas("", old, new) if change.breaks & directions]
 
@@ -90,7 +96,7 @@ def breaking(
 class _Comparison:
     def __init__(self, old: Schema, new: Schema, directions: frozenset[Direction]) -> None:
         self._old, self._new, self._directions = old, new, directions
-        self._open: set[tuple[int, int]] = set()  # pairs under comparison: a recursive schema meets itself again
+        self._open: set[tuple[int, int]] = set()  # pairs under comparison: a recursive schema reaches itself
 
     def schemas(self, at: str, old: Schema, new: Schema) -> Iterator[Change]:
         pair = (id(target(self._old, old)), id(target(self._new, new)))
@@ -189,13 +195,20 @@ class _Comparison:
             yield from self.schemas(f"{at}/{place}", before, after)
 
     def _alternatives(self, at: str, keyword: str, old: list[Schema], new: list[Schema]) -> Iterator[Change]:
-        """Those of `oneOf` exclude each other: what one of them lets in now, another may have let in before."""
+        """Compare alternatives. For `oneOf`, a breaking change counts in every direction.
+
+        Alternatives of `oneOf` exclude each other. If one alternative newly allows a value that another alternative
+        allows too, `oneOf` refuses the value.
+        """
         for change in self._matched(at, old, new):
             yield replace(change, breaks=FULL) if keyword == "oneOf" and change.breaks else change
 
     def _matched(self, at: str, old: list[Schema], new: list[Schema]) -> Iterator[Change]:
-        """Order means nothing: each old alternative is matched with a new one that breaks nothing. Those that broke in
-        no direction go first, or one that only loosened could take the place of one that stayed."""
+        """Match each old alternative with a new one that breaks nothing, in any order.
+
+        Pairs that break in no direction are matched first. Otherwise a loosened alternative could take the place of an
+        unchanged one.
+        """
         unmatched, left = list(enumerate(old)), list(enumerate(new))
         for directions in (FULL, self._directions):
             for before in list(unmatched):
@@ -204,7 +217,7 @@ class _Comparison:
                     unmatched.remove(before)
                     left.remove(after)
                     yield from self.schemas(f"{at}/{after[0]}", before[1], after[1])
-        if len(unmatched) == len(left) == 1:  # one changed: say what changed in it
+        if len(unmatched) == len(left) == 1:  # one alternative changed: report the change inside it
             yield from self.schemas(f"{at}/{left[0][0]}", unmatched[0][1], left[0][1])
             return
         for place, _ in unmatched:
@@ -281,7 +294,7 @@ def _tighter_or_looser(at: str, kind: Kind, what: str, tighter: bool) -> Change:
 
 
 def target(root: Schema, schema: Schema) -> Schema:
-    """Follows `$ref`s that stand alone."""
+    """Follow a `$ref` that has no other constraints beside it, repeatedly."""
     seen: list[str] = []
     while isinstance(schema, Mapping) and "$ref" in schema and not (schema.keys() - _PROSE - {"$ref"}):
         if schema["$ref"] in seen:
@@ -292,7 +305,7 @@ def target(root: Schema, schema: Schema) -> Schema:
 
 
 def _flatten(root: Schema, schema: Schema) -> Mapping[str, Any]:
-    """One mapping of constraints, with `$ref`, disjoint `allOf`, `const` and booleans resolved."""
+    """Return one mapping of constraints, with `$ref`, disjoint `allOf`, `const` and booleans resolved."""
     schema = target(root, schema)
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
@@ -304,7 +317,8 @@ def _flatten(root: Schema, schema: Schema) -> Mapping[str, Any]:
             if key in _PROSE:
                 continue
             if flat.setdefault(key, value) != value:
-                flat.setdefault(f"allOf:{key}", []).append(value)  # several constraints at once: compared as they are
+                # several constraints on one keyword are compared unchanged
+                flat.setdefault(f"allOf:{key}", []).append(value)
     if "const" in schema:
         flat["enum"] = [schema["const"]]
     return flat
@@ -328,7 +342,10 @@ def _types(schema: Mapping[str, Any]) -> set[str]:
 
 
 def _one_of_one(keyword: str, schema: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A text beside "a text or null" is an only alternative. Else all alternatives would seem to come or to go."""
+    """Treat a plain schema as a single alternative if the other schema has alternatives.
+
+    Example: "a text" against "a text or null". Otherwise all alternatives would seem to be added or removed.
+    """
     if keyword in schema or keyword not in other:
         return schema
     around = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
@@ -336,7 +353,7 @@ def _one_of_one(keyword: str, schema: Mapping[str, Any], other: Mapping[str, Any
 
 
 def _barred(schema: Mapping[str, Any], name: str) -> frozenset[Direction]:
-    """What breaks when a property of this name comes."""
+    """Return the directions that break if a property of this name is added."""
     if any(re.search(pattern, name) for pattern in schema.get("patternProperties", {})):
         return FULL
     rest = schema.get("additionalProperties", True)
@@ -346,7 +363,7 @@ def _barred(schema: Mapping[str, Any], name: str) -> frozenset[Direction]:
 
 
 def _directions_of_rest(keyword: str, old: Schema, new: Schema) -> frozenset[Direction]:
-    """One of the two is a boolean: `true` lets everything in, `false` nothing."""
+    """Return the directions that break if one of the schemas is a boolean: `true` allows all, `false` nothing."""
     if old is False and keyword == "additionalProperties":
         return _CLOSED
     if old is False or new is True:
@@ -355,7 +372,10 @@ def _directions_of_rest(keyword: str, old: Schema, new: Schema) -> frozenset[Dir
 
 
 def inlined(root: Schema, value: Any, within: tuple[str, ...] = ()) -> Any:
-    """Without this a definition could change unseen behind a `$ref` under a keyword that no rule knows."""
+    """Replace each `$ref` by its definition.
+
+    Otherwise a definition behind a `$ref` could change unnoticed under a keyword that no rule knows.
+    """
     if isinstance(value, Mapping):
         reference = value.get("$ref")
         if isinstance(reference, str):

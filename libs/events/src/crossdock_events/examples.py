@@ -1,8 +1,8 @@
-"""A realistic message of each type, more where shapes differ: documentation, golden files and tests' raw material.
+"""Realistic messages of each type, for the documentation, the golden files and tests.
 
-`freeze` writes each to `examples/<type>.<label>.json`, where it stays for ever; change nothing here once that is
-committed, add another label instead. Together they tell of four orders: one served in full, one served in part, one
-refused and one withdrawn.
+`freeze` writes each message to `examples/<type>.<label>.json` for ever. Do not change a message after the commit of its
+file; add another label instead. Together the messages follow four orders: one is reserved in full, one in part, one is
+rejected and one is cancelled.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def _uuid7(at: datetime, number: int) -> UUID:
 
 
 def _fact(number: int, sequence: int, event: Event, after: Envelope[Event] | None = None) -> Envelope[Event]:
-    """The `number`-th fact of the story, one each 40 ms; `after` is what it answers."""
+    """Return fact `number` of the story, 40 ms after the previous fact. `after` is the cause."""
     at = _BEGIN + timedelta(milliseconds=40 * number)
     id = _uuid7(at, number)
     cause = after.as_cause() if after else Cause(_uuid7(at, 1000 + number), None, _TRACE)

@@ -1,4 +1,4 @@
-"""What can be ordered."""
+"""Events about the items that can be ordered."""
 
 from typing import Annotated
 

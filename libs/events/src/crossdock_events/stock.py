@@ -1,4 +1,4 @@
-"""What there is of an item, wherever it lies."""
+"""Events about the stock of an item at all locations."""
 
 from typing import Annotated
 

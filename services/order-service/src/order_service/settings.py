@@ -12,10 +12,13 @@ class Settings(crossdock_chassis.Settings):
     ops_port: Port = 8411
 
     answer_within_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """The time inventory has from an order's event on Kafka to its answer, while nothing is out of order."""
+    """Cancel an order if inventory does not answer within this time after the order's event reached Kafka.
+
+    The time does not run during an outage: see `deadline.AnswerDeadline`.
+    """
     answer_lag_limit: Annotated[int, Field(ge=0)] = 1_000
-    """With more unread orders than this, inventory's silence is an outage, and no order is cancelled because of it."""
+    """If inventory has more unread orders than this, its silence counts as an outage: no order is cancelled."""
     answer_outbox_seconds: Annotated[float, Field(gt=0)] = 5.0
-    """With an unpublished event older than this, our own outbox is the outage, and no order is cancelled either."""
+    """If an event in our outbox is older than this, the outbox counts as the outage: no order is cancelled."""
     backorder_days: Annotated[float, Field(gt=0)] = 30.0
-    """How long a backordered order waits for stock."""
+    """Cancel a backordered order after this time without enough stock."""

@@ -1,4 +1,4 @@
-"""What inventory says, in whatever order and however often, and what becomes of the order."""
+"""Inventory's answers, in any order and repeated, and the effect on the order."""
 
 import asyncio
 import itertools

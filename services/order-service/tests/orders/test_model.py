@@ -1,4 +1,4 @@
-"""The state machine, alone: whatever an order is told in whatever order, it never goes back and counts every fact."""
+"""The state machine alone: for answers in any order, an order never goes back and counts every fact."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -111,7 +111,7 @@ def test_repeated_steps_change_nothing(steps: list[Step], data: st.DataObject) -
 
 @given(st.permutations([1, 2, 3, 4]), st.lists(st.integers(0, 3), max_size=6))
 def test_reordered_answers_end_at_the_latest(sequences: list[int], repeats: list[int]) -> None:
-    """Inventory's answer number n says that n of 9 are reserved."""
+    """Answer number n of inventory reserves n of 9."""
     subject = order()
     for i in [*range(4), *repeats]:
         if subject.advance(sequences[i]):

@@ -74,7 +74,7 @@ def test_the_total_is_the_exact_sum_of_rounded_lines_and_charges(
         "shipping": f"{shipping * quantum:f}",
         "tax": f"{tax * quantum:f}",
     }
-    assume(total >= 0 and total + quantum < 10**15)  # what an amount can say
+    assume(total >= 0 and total + quantum < 10**15)  # the range of an amount
     settled = settle(sent(**order, total=f"{total:f}"))
     assert [line.amount for line in settled.lines] == amounts
     assert settled.total == total

@@ -30,7 +30,7 @@ async def test_orders_are_listed_newest_first_over_pages(shop: Shop) -> None:
 
 
 async def test_orders_of_the_same_moment_are_listed_once(shop: Shop) -> None:
-    """Placed in one unit, so at the same time: only the id tells them apart."""
+    """Orders placed in one unit have the same time, so only the id distinguishes them."""
     await asyncio.gather(*(shop.client.post("/v1/orders", json=shop.body(f"PO-{i}")) for i in range(20)))
     found = await listed(shop.client, limit=3)
     assert len({each["id"] for each in found}) == len(found) == 20

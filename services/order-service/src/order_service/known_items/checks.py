@@ -16,6 +16,6 @@ async def _not_the_items(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{item}: known as {known.get(item)}, the topic has {expected.get(item)}"
 
 
-NOT_THE_ITEMS = CheckAtRest(5, "other", "known items that are not what the items topic says", _not_the_items)
+NOT_THE_ITEMS = CheckAtRest(5, "other", "known items that differ from the items topic", _not_the_items)
 
 CHECKS = (NOT_THE_ITEMS,)

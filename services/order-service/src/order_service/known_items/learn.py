@@ -1,4 +1,4 @@
-"""What can be ordered, learned from inventory. A projection: replayable, no effects."""
+"""A projection of inventory's items: which can be ordered. It can be replayed and has no effects."""
 
 from collections.abc import Sequence
 

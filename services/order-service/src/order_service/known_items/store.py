@@ -1,4 +1,4 @@
-"""Known items in and out of their table."""
+"""Read and write the table of known items."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,7 +7,7 @@ from crossdock_events.items import ItemEvent
 
 
 async def keep(unit: Unit, items: Mapping[str, tuple[ItemEvent, int]]) -> None:
-    """The events by item, each with its sequence; what is older than what is known changes nothing."""
+    """Store the event and sequence of each item. An event that is not newer than the stored one changes nothing."""
     ordered = sorted(items)
     await unit.sql.execute(
         """
@@ -23,9 +23,11 @@ async def keep(unit: Unit, items: Mapping[str, tuple[ItemEvent, int]]) -> None:
 
 
 async def not_orderable(unit: Unit, items: Iterable[str]) -> dict[str, str | None]:
-    """Those of `items` that are not active, with their status; None: never registered. One statement for a whole batch,
-    which normally answers nothing. A subquery instead of a join, so that its plan reads the index and never the table,
-    however small that was when the plan was made."""
+    """Return the status of each of `items` that is not active, or None for an item that was never registered.
+
+    One statement serves a whole batch and normally returns no rows. A subquery replaces a join so that the plan reads
+    the index. With a join, a plan made while the table was small could read the whole table.
+    """
     rows = await unit.sql.fetch(
         """
         SELECT item_id, status FROM (

@@ -1,1 +1,1 @@
-"""This service's tables, forward only. The chassis's own tables have a history of their own."""
+"""Migrations of this service's tables, forward only. The tables of the chassis have separate migrations."""

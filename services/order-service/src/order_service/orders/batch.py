@@ -1,9 +1,12 @@
-"""Many orders in one request: a line in, a line out, in order, while the rest is still being read.
+"""Place many orders in one request: each line gets a line as answer, in order, while the rest is still being read.
 
-Three things go on at once: lines are read and parsed, those that are there are placed in groups, and answers are sent.
-So a client that sends everything before it reads anything does not block itself, a fast one fills whole groups, a slow
-one waits for nobody, and memory is bounded by `MAX_WAITING` lines of `WAITING_BYTES`, a chunk more, and
-`BACKLOG_BYTES` of answers.
+Three tasks run at the same time: one reads and parses lines, one places the parsed lines in groups, one sends answers.
+This has four effects:
+
+- A client that sends all lines before it reads an answer does not block itself.
+- A fast client fills whole groups.
+- A slow client gets its answers without waiting for a full group.
+- Memory is bounded: at most `MAX_WAITING` lines and `WAITING_BYTES`, one more chunk, and `BACKLOG_BYTES` of answers.
 """
 
 import asyncio
@@ -33,8 +36,8 @@ LONGEST_LINE: Final = 1 << 20
 BACKLOG_BYTES: Final = 16 << 20
 MAX_ERRORS: Final = 10
 GROUP: Final = 500
-"""Orders in one transaction, as far as `batch_limit` lets them. With 200 each costs a seventh more in `make bench`; the
-more, the longer single orders wait while a group is made ready."""
+"""Orders in one transaction, limited by `batch_limit`. With 200, an order costs a seventh more in `make bench`. A
+larger group delays single orders because they wait while the group is prepared."""
 MAX_WAITING: Final = 2 * GROUP
 WAITING_BYTES: Final = 1 << 20
 
@@ -68,7 +71,7 @@ class BatchLine(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`size`: bytes that it holds while it waits."""
+    """`size`: the bytes that the line holds while it waits."""
 
     number: int
     reference: str | None
@@ -78,7 +81,7 @@ class Line:
 
 @dataclass(slots=True)
 class _Splitter:
-    """Chunks to lines. Of a line that is too long no more is kept than shows that it is."""
+    """Split chunks into lines. A line that is too long is kept only far enough to detect its length."""
 
     number: int = 0
     lines: int = 0
@@ -86,7 +89,7 @@ class _Splitter:
     _length: int = 0
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes | None]]:
-        """(number, bytes) of each line that ends in the chunk and is not blank; None for the bytes of one too long."""
+        """Return (number, bytes) of each line that ends in the chunk and is not blank. None as bytes: too long."""
         first, *others = chunk.split(b"\n")
         if not others:
             self._keep(first)
@@ -97,7 +100,7 @@ class _Splitter:
         return [self._sized(*each) for each in found if each[1].strip()]
 
     def end(self) -> list[tuple[int, bytes | None]]:
-        """The last line needs no newline."""
+        """Return the last line, which needs no newline."""
         last = self._take(b"")
         self.number += 1
         return [self._sized(*last)] if last[1].strip() else []
@@ -119,7 +122,7 @@ class _Splitter:
 
 
 class _Waiting:
-    """Lines that were read and are still to be placed."""
+    """Lines that were read and are not placed yet."""
 
     def __init__(self) -> None:
         self._lines: deque[Line] = deque()
@@ -128,7 +131,7 @@ class _Waiting:
         self._ended = False
 
     async def fill(self, chunks: AsyncIterator[Sequence[Line]]) -> None:
-        """Reads on while there is room, to the end."""
+        """Read to the end, pausing while there is no room."""
         try:
             async for lines in chunks:
                 self._lines.extend(lines)
@@ -142,7 +145,7 @@ class _Waiting:
             self._some.set()
 
     async def take(self) -> list[Line]:
-        """Those that are there, at most a group; waits for the first. Empty at the end."""
+        """Return the waiting lines, at most a group. Wait if there are none; return an empty list at the end."""
         while not self._lines and not self._ended:
             self._some.clear()
             await self._some.wait()
@@ -152,13 +155,13 @@ class _Waiting:
         return taken
 
     async def drop(self) -> None:
-        """Whatever comes from now on, to the end."""
+        """Discard all further lines, to the end."""
         while await self.take():
             pass
 
 
 class _Backlog:
-    """Answers on their way out. `put` never waits for the client."""
+    """Answers that are not sent yet. `put` never waits for the client."""
 
     def __init__(self, send: Send) -> None:
         self.size = 0
@@ -190,7 +193,7 @@ class _Backlog:
 
 
 class BatchAnswer(Response):
-    """The status goes out after the first chunk came in: what is refused before that is a problem of its own."""
+    """Send the status after the first chunk has arrived. A refusal before that is an ordinary problem response."""
 
     def __init__(
         self,
@@ -234,7 +237,7 @@ class BatchAnswer(Response):
             await chunks.aclose()
 
     async def _chunks(self) -> AsyncGenerator[Sequence[Line], None]:
-        """The lines of each chunk, parsed; what ends the batch early is its last line."""
+        """Yield the parsed lines of each chunk. An error that ends the batch early becomes the last line."""
         splitter = _Splitter()
         try:
             async for chunk in self._body:
@@ -255,7 +258,7 @@ class BatchAnswer(Response):
             yield [self._line(each) for each in found]
 
     async def _discard(self) -> None:
-        """Reads to the end, so that a client which sends everything first comes to reading why nothing was done."""
+        """Read the body to its end. Otherwise a client that sends all lines first would never read the reason."""
         with suppress(Refusal):
             async for _ in self._body:
                 pass
@@ -324,7 +327,7 @@ def _written(answers: Sequence[BatchLine]) -> bytes:
 
 
 def _reference_in(raw: bytes) -> str | None:
-    """Of a line that is no order, when it has something like one."""
+    """Return the reference in a line that is not a valid order, or None if there is no usable reference."""
     try:
         document = from_json(raw)
     except ValueError:

@@ -78,7 +78,7 @@ async def _another(snapshot: Snapshot) -> AsyncIterator[str]:
     for partner, reference, order_id in await _accepted(snapshot):
         known = snapshot.accepted[partner, reference]
         if order_id is not None and known not in (None, order_id):
-            yield f"{partner} {reference}: {known} is {order_id}"
+            yield f"{partner} {reference}: the client received {known}, the order has {order_id}"
 
 
 async def _undecided(at_rest: AtRest) -> AsyncIterator[str]:
@@ -89,7 +89,7 @@ async def _undecided(at_rest: AtRest) -> AsyncIterator[str]:
 
 
 def _broken(log: EventLog) -> Iterator[tuple[str, bool]]:
-    """Describe each order whose events are impossible, by the first one; True if that event repeats the last status."""
+    """Yield a description of each order with an impossible event, and whether the first such event repeats a status."""
     for order_id, events in log.events(OrderEvent).items():
         statuses = [STATUS_AFTER[event.type] for event in events if event.type in STATUS_AFTER]
         described = f"{order_id}: {', '.join(statuses)}"
@@ -134,24 +134,24 @@ async def _not_its_events(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{order_id}{difference}"
         given = _last_sequence(answers.get(order_id, ()))
         if row["reservation_sequence"] > given:
-            yield f"{order_id} has applied {row['reservation_sequence']} answers, inventory gave {given}"
+            yield f"{order_id} has applied {row['reservation_sequence']} answers, inventory sent {given}"
     for order_id in sorted(orders.keys() - rows):
-        yield f"{order_id} has events and is no order"
+        yield f"{order_id} has events but no row in orders"
 
 
 def _difference(row: asyncpg.Record, events: Sequence[LogEvent]) -> str | None:
     last = STATUS_AFTER.get(events[-1].type) if events else None
     if last != row["status"]:
-        return f" is {row['status']}, its last event makes it {last}"
+        return f" is {row['status']}, but its last event makes it {last}"
     if json.loads(row["events"]) != [event.id for event in events] or row["version"] != events[-1].sequence:
-        return f": its history is not its {len(events)} events"
+        return f": its history or version differs from its {len(events)} events"
     first, now = events[0], events[-1]
     if first.type == OrderPlaced.ce_type and not _is_as_placed(row, first.data):
-        return " is not the order of its first event"
+        return " differs from the order in its first event"
     if now.type == OrderBackordered.ce_type and _waiting(json.loads(row["waiting"] or "[]")) != _waiting(
         now.data["lines"]
     ):
-        return ": it waits for other lines than those of its last event"
+        return ": its waiting lines differ from the lines of its last event"
     return None
 
 
@@ -172,18 +172,18 @@ def _last_sequence(events: Sequence[LogEvent]) -> int:
     return max((event.sequence for event in events), default=0)
 
 
-MISSING = Check(1, "lost", "orders that a client was told of and that are not there", _missing)
-ANOTHER = Check(1, "other", "orders that are there under another id than their client was told", _another)
+MISSING = Check(1, "lost", "orders that a client saw accepted and that are missing", _missing)
+ANOTHER = Check(1, "other", "orders with another id than their client received", _another)
 NAMELESS = Check(
     1,
     "other",
-    "orders that wait without saying for what or since when, or say so and do not wait",
+    "orders whose status disagrees with decided_at, or with the items and time they wait for",
     NOT_WAITING_AS_IT_SHOULD,
 )
-UNDECIDED = CheckAtRest(1, "lost", "orders without a decision, and nothing is on its way", _undecided)
+UNDECIDED = CheckAtRest(1, "lost", "orders without a decision, although no message is left to process", _undecided)
 DECIDED_TWICE = CheckAtRest(4, "duplicated", "orders decided twice", _decided_twice)
 IMPOSSIBLE = CheckAtRest(4, "other", "orders whose events do not follow from each other", _impossible)
-UNHEARD = CheckAtRest(4, "lost", "orders that did not hear an answer of inventory's", _unheard)
-NOT_ITS_EVENTS = CheckAtRest(5, "other", "orders that are not what their events say", _not_its_events)
+UNHEARD = CheckAtRest(4, "lost", "orders that did not apply an answer of inventory", _unheard)
+NOT_ITS_EVENTS = CheckAtRest(5, "other", "orders that differ from their events", _not_its_events)
 
 CHECKS = (MISSING, ANOTHER, NAMELESS, UNDECIDED, DECIDED_TWICE, IMPOSSIBLE, UNHEARD, NOT_ITS_EVENTS)

@@ -1,4 +1,4 @@
-"""Where an order goes, as coarse as sourcing and planning need it, so that nobody can be found by it. Pure."""
+"""The destination of an order: exact enough for sourcing and planning, too coarse to identify a person. Pure."""
 
 from crossdock_events.orders import Destination
 from order_service.orders.draft import Address

@@ -16,7 +16,7 @@ from order_service.orders.money import QUANTA, amount_of, exact, total_of
 
 @dataclass(frozen=True, slots=True)
 class _DecimalText:
-    """A decimal as a JSON string without sign or exponent; a JSON number would have passed through a binary float."""
+    """A decimal as a JSON string without sign or exponent. A JSON number could pass through a binary float."""
 
     digits: int
     example: str
@@ -45,7 +45,7 @@ Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE
 
 
 class _Part(BaseModel):
-    """Nothing is coerced: `"3"` is no quantity, `1` is no flag. Members nobody declared are refused."""
+    """Nothing is coerced: `"3"` is no quantity, `1` is no flag. Undeclared members are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -120,9 +120,9 @@ class Draft(_Part):
 
 
 def settle(draft: Draft) -> Draft:
-    """The draft with every line's amount filled in and every amount at the currency's places.
+    """Fill in the amount of each line and set each amount to the currency's decimal places.
 
-    Raises InvalidOrder with all that is wrong and, when the sum could be made, what the total would have been.
+    Raise InvalidOrder with all errors. If only the total is wrong, the error carries the computed total.
     """
     exponent = EXPONENTS.get(draft.currency)
     if exponent is None:

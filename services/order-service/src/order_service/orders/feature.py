@@ -1,4 +1,4 @@
-"""Orders: placed, validated, shown and cancelled over HTTP; cancelled by time."""
+"""Wire the feature: orders are placed, validated, shown and cancelled over HTTP, and cancelled by time."""
 
 from datetime import timedelta
 from functools import partial

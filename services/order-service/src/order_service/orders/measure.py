@@ -1,4 +1,4 @@
-"""How many orders wait, for what, and how long the oldest has."""
+"""Measure how many orders wait, by reason, and the age of the oldest."""
 
 from crossdock_chassis import WAITING_OLDEST, WAITING_ORDERS, Unit
 from order_service.orders import store
@@ -12,7 +12,6 @@ COUNT = """
 
 
 async def measure_waiting(unit: Unit) -> None:
-    """A job."""
     for row in await unit.sql.fetch(COUNT, store.first_id_of(store.EPOCH)):
         WAITING_ORDERS.labels(row["reason"]).set(row["orders"])
         oldest = row["oldest"]

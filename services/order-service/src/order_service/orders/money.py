@@ -1,7 +1,9 @@
-"""The stated rule: line amount = quantity * unit price, rounded half-up to the currency's ISO 4217 exponent;
-total = Σ line amounts - Σ discounts + shipping + tax, exactly.
+"""Compute amounts by the stated rule.
 
-`Decimal` throughout. The limits of an order keep every result below 24 digits, within the default context's 28.
+- line amount = quantity * unit price, rounded half-up to the currency's ISO 4217 exponent
+- total = Σ line amounts - Σ discounts + shipping + tax, exactly
+
+All amounts are `Decimal`. The limits of an order keep every result below 24 digits, within the default context's 28.
 """
 
 from collections.abc import Iterable
@@ -21,6 +23,6 @@ def total_of(amounts: Iterable[Decimal], discounts: Iterable[Decimal], shipping:
 
 
 def exact(value: Decimal, quantum: Decimal) -> Decimal | None:
-    """`value` with the currency's places, or None when that would change it."""
+    """Return `value` with the currency's decimal places, or None if rounding would change it."""
     rounded = value.quantize(quantum, ROUND_HALF_UP)
     return rounded if rounded == value else None

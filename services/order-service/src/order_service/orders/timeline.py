@@ -1,4 +1,4 @@
-"""An order's events with their times and causes: one entry each, kept with the order and shown as it was kept."""
+"""The events of an order with their times and causes. Each entry is stored with the order and shown as stored."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -50,8 +50,10 @@ def answered(envelope: Envelope[Event]) -> Mapping[str, str]:
 
 
 def entry(published: Envelope[Event], because: Mapping[str, str]) -> str:
-    """An `Entry` as JSON, for the order's `history`. Made of strings: a model would cost what all else of a decision
-    does together."""
+    """Return an `Entry` as JSON, for the order's `history`.
+
+    The entry is built without the model because the model would double the cost of a decision.
+    """
     event = published.event
     said: dict[str, object] = {
         "type": event.ce_type,

@@ -1,6 +1,6 @@
-"""`Prefer: wait=N`: callers who would rather have the decision than a receipt.
+"""Serve `Prefer: wait=N`: the caller waits for the decision instead of taking the receipt.
 
-One look at the database for all who wait, and none while nobody does; so a thousand waiters cost what one costs.
+One query serves all waiting callers, and none runs if no caller waits. So a thousand callers cost as much as one.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 0.02
 TROUBLE_SECONDS: Final = 0.5
 AT_ONCE: Final = 10_000
-"""More ids than that are looked at in turns."""
+"""The most ids in one query. The other ids wait for a later query."""
 
 
 class Waiters:
@@ -29,7 +29,7 @@ class Waiters:
         self._watcher: asyncio.Task[None] | None = None
 
     async def decided(self, order_id: UUID, seconds: float) -> bool:
-        """Whether the order left `placed` within that time."""
+        """Wait until the order leaves `placed`. Return False if the time runs out first."""
         future = asyncio.get_running_loop().create_future()
         self._waiting[order_id].add(future)
         if self._watcher is None or self._watcher.done():
@@ -52,8 +52,8 @@ class Waiters:
         while self._waiting:
             try:
                 decided = await self._look(list(self._waiting)[:AT_ONCE])
-            except Exception as error:  # whoever waits is answered when his time is up; the next look may go well
-                log.warning("cannot look for decided orders: %s: %s", type(error).__name__, error)
+            except Exception as error:  # each caller still has a timeout, and the next query may succeed
+                log.warning("cannot read the status of waiting orders, will retry: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(TROUBLE_SECONDS)
                 continue
             for order_id in decided:
