@@ -6,7 +6,7 @@ from crossdock_events._event import Code, Event, Identifier, OpenEnum, Topic
 
 
 class ItemEvent(Event, topic=Topic("crossdock.items.v1", key="item_id", owner="inventory-service")):
-    """Sent by inventory-service only. An order naming an item that was never registered is refused at the door."""
+    """Sent by inventory-service only. An order naming an item that was never registered is refused by HTTP routes."""
 
     item_id: Identifier
     unit_of_measure: Annotated[Code, OpenEnum("each", "kg", "g", "l", "ml", "m", "case", "pallet")]
