@@ -1,7 +1,7 @@
-"""Every metric, and the names they go by. Declared here and nowhere else: a dashboard reads one file.
+"""All metrics. They are declared in this file only, so that the author of a dashboard reads one file.
 
-Seconds are seconds, counters end in `_total` by themselves. Labels are bounded: route templates, never paths;
-partitions and states, never keys. Tracing is in `tracing`, logs in `logging`.
+Durations are in seconds. prometheus_client appends `_total` to the names of counters. Labels are bounded: route
+templates, never paths; partitions and states, never keys. Tracing is in `tracing`, logs in `logging`.
 """
 
 from functools import cache
@@ -40,13 +40,13 @@ COMMAND_WAIT = Histogram(
 QUEUE_DEPTH = Gauge("crossdock_queue_depth", "Commands that wait for a unit", ["command"])
 BATCH_SIZE = Histogram("crossdock_batch_size", "Commands coalesced into one unit", ["command"], buckets=_BATCH)
 
-# facts out
+# events out
 OUTBOX_DEPTH = Gauge("crossdock_outbox_depth", "Committed events that Kafka has not acknowledged")
 OUTBOX_AGE = Gauge("crossdock_outbox_oldest_seconds", "Age of the oldest of them; 0 when there is none")
 RELAY_SENT = Counter("crossdock_relay_sent", "Events that Kafka has acknowledged")
 RELAY_RESTARTS = Counter("crossdock_relay_restarts", "Producers discarded after a send error or a lost lease")
 
-# facts in
+# events in
 LAG_MESSAGES = Gauge("crossdock_consumer_lag_messages", "Behind the end", ["group", "topic", "partition"])
 LAG_SECONDS = Gauge(
     "crossdock_consumer_lag_seconds", "Age of the last event handled; 0 at the end", ["group", "topic", "partition"]
@@ -77,7 +77,7 @@ WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "Since when the oldes
 
 @cache
 def requests(method: str, route: str, status: str) -> Counter:
-    """`labels()` costs a lock and three strings; the children are few and live for ever."""
+    """Return the cached child of these labels: `labels()` costs a lock and three strings. The children are few."""
     return REQUESTS.labels(method, route, status)
 
 
