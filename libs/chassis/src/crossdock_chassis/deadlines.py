@@ -33,7 +33,7 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
         abandon(task)
         raise TimeoutError(f"no result within {seconds:g} s")
     if task.cancelled():
-        raise Interrupted("a client cancelled what it was asked for")
+        raise Interrupted("a library cancelled the work")
     return task.result()
 
 
@@ -52,7 +52,7 @@ def foreign_cancellation_is_an_error() -> Iterator[None]:
     except asyncio.CancelledError as error:
         if task.cancelling() > before:
             raise
-        raise Interrupted("a client cancelled what it was asked for") from error
+        raise Interrupted("a library cancelled the work") from error
 
 
 def abandon(task: asyncio.Future[Any]) -> None:

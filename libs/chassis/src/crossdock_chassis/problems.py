@@ -120,7 +120,7 @@ class Problems:
         *,
         passing: Callable[[Exception], bool] | None = None,
     ) -> None:
-        """`passing` recognises transient failures, like a database restart: they become a 503 instead of a 500."""
+        """Take the service's table. `passing` recognises transient failures, which become a 503 instead of a 500."""
         self._table = dict(table or {})
         self._passing = passing or (lambda _: False)
 

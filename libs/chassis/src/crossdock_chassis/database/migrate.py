@@ -15,7 +15,7 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('crossdock.migrate', 0))"
 
 
 def migrate(url: str, service: ModuleType) -> None:
-    """Upgrade both histories to their newest revisions. Of several concurrent processes one upgrades, the others wait."""
+    """Upgrade both histories to their newest revisions. Of several processes one upgrades, the others wait."""
     asyncio.run(migrate_async(url, service))
 
 

@@ -38,7 +38,7 @@ there, a slow disk would lead to commits with an unknown outcome."""
 
 
 class MessageTooLarge(Exception):
-    """The message is too large. A record that the broker refuses would block its partition in an idempotent producer."""
+    """The message is too large. A record that the broker refuses would block an idempotent producer's partition."""
 
 
 async def append(sql: asyncpg.Connection, envelopes: Sequence[Envelope[Event]], mirrored: Sequence[Message]) -> None:

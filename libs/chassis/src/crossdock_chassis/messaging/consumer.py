@@ -247,7 +247,7 @@ class Consumer:
                 [batch[tp][-1].offset + 1 for tp in tps],
             )
             if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
-                raise PositionMoved(f"{moved} of {len(tps)} partitions have moved on without us")
+                raise PositionMoved(f"{moved} of {len(tps)} partitions were handled by another member")
             return await self._inbox.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
 
     async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
