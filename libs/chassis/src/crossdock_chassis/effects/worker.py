@@ -27,7 +27,7 @@ POLL_SECONDS: Final = 1.0
 EXPIRE_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 1.0
 START_SECONDS: Final = 10.0
-"""A claimed effect must begin within this time. After it, the process was suspended and the lease may end too soon."""
+"""Do not start a claimed effect later than this: the process was suspended, and the lease may end too soon."""
 LEASE_SLACK_SECONDS: Final = 30.0
 """A lease lasts this much longer than the deadline: START_SECONDS to begin, the rest to record the outcome."""
 ABANDONED_LIMIT: Final = 100

@@ -165,7 +165,7 @@ class _RequiredIfMatch(_IfMatch):
 
 IfMatch = Annotated[Match, Depends(_IfMatch())]
 RequiredIfMatch = Annotated[Match, Depends(_RequiredIfMatch())]
-"""Answers 428 without the header."""
+"""A request without the header gets 428."""
 
 
 # --- lists

@@ -272,7 +272,7 @@ class Consumer:
         ends = await within(10, client.end_offsets(assigned))
         for tp in assigned:
             if tp not in self._assigned:
-                continue  # a newer rebalance took it meanwhile
+                continue  # a newer rebalance has taken the partition
             if tp not in stored:
                 self._stop(client, tp, str(PositionUnknown(f"{tp.topic}/{tp.partition} has no position")))
             elif not beginnings[tp] <= stored[tp] <= ends[tp]:
