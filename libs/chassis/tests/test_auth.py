@@ -1,4 +1,4 @@
-"""Tokens: who gets in, who does not, and what each is told."""
+"""Access tokens: which are accepted, which are refused, and with which problem."""
 
 import asyncio
 import base64

@@ -71,7 +71,7 @@ async def pour(writer: asyncio.StreamWriter, pieces: Iterator[bytes]) -> int:
 
 
 async def answered(reader: asyncio.StreamReader) -> tuple[int, dict[str, object]]:
-    """The last thing said on the connection."""
+    """Return the status and the problem of the last response on the connection."""
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head
     assert b"connection: close" in head and b"request-id: " in head

@@ -145,7 +145,7 @@ async def test_second_relay_takes_over_when_the_first_loses_its_lease(service: S
 async def test_a_loss_that_is_told_late_does_not_end_the_relay(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A statement may fail before the connection is said to be lost, while the client is being stopped."""
+    """A statement may fail before the connection-lost callback, which then comes while the client is stopped."""
     order = placed()
     as_always = Relay._publish
 
@@ -283,7 +283,7 @@ class SlowToLeave(ConsumerRebalanceListener):
 async def test_slow_rebalance_leaves_a_member_only_its_partitions(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It handles that, tells the lag of that and of nothing else, and lives on."""
+    """The member handles only these partitions, reports only their lag, and keeps running."""
     monkeypatch.setattr(consumer_module, "REPORT_SECONDS", 0.02)
     (consumer,) = service.consumers()
     topics = consumer.subscription.topics

@@ -1,6 +1,6 @@
 """Invariant checks that a service ships over its own tables. `crossdock verify` collects and runs them.
 
-- `Check` needs the tables alone, so it holds after every commit. It is SQL, or a function where SQL does not do.
+- `Check` needs the tables alone, so it holds after every commit. It is SQL, or a function if SQL is not enough.
 - `CheckAtRest` compares the tables with the log. It runs only when the installation is at rest: everything is
   published and consumed, and no service has unfinished work (`Service.unsettled`). Before that, the tables and the log
   differ because events are on their way.
@@ -37,7 +37,7 @@ class LogEvent(Protocol):
 
 class EventLog(Protocol):
     def events(self, of: type[Event]) -> Mapping[str, Sequence[LogEvent]]:
-        """Return the events on the topic of this class by key, in their order, each id once. No list is empty."""
+        """Return the events on the topic of this class by key, in log order, each id once. No list is empty."""
 
 
 @dataclass(frozen=True, slots=True)

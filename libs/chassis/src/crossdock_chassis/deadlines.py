@@ -1,4 +1,4 @@
-"""Deadlines that hold even if work ignores its cancellation, and cancellations that nobody asked for."""
+"""Deadlines that hold even if work ignores its cancellation, and cancellations by a library instead of a caller."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Interrupted(Exception):
-    """A library cancelled what this task waited for; the task itself was not cancelled."""
+    """A library cancelled the future that this task waited for; the task itself was not cancelled."""
 
 
 _abandoned: set[asyncio.Future[Any]] = set()
@@ -17,7 +17,7 @@ _abandoned: set[asyncio.Future[Any]] = set()
 
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
-    """Return the result of `work`. At the deadline abandon it and raise TimeoutError; if it was cancelled, Interrupted.
+    """Return the result of `work`. Raise TimeoutError and abandon it at the deadline, Interrupted if it was cancelled.
 
     `asyncio.wait_for` of Python 3.11 waits until the task that it cancelled has ended. A Kafka client without a broker
     ignores cancellation: its `stop` never ends, and neither does the caller of `wait_for`. Here the task is cancelled
@@ -33,7 +33,7 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
         abandon(task)
         raise TimeoutError(f"no result within {seconds:g} s")
     if task.cancelled():
-        raise Interrupted("a client cancelled what it was asked for")
+        raise Interrupted("a library cancelled the work")
     return task.result()
 
 
@@ -41,8 +41,8 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
 def foreign_cancellation_is_an_error() -> Iterator[None]:
     """Raise Interrupted for a CancelledError that does not come from `cancel()` of the current task.
 
-    aiokafka cancels the futures that its callers wait for when a connection closes. In the caller that looks like a
-    cancellation of its own: it would end without an error, and nothing would start it again.
+    When a connection closes, aiokafka cancels the futures that its callers wait for. A caller cannot distinguish this
+    from its own cancellation: its task would end without an error, and nothing would start the task again.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -52,7 +52,7 @@ def foreign_cancellation_is_an_error() -> Iterator[None]:
     except asyncio.CancelledError as error:
         if task.cancelling() > before:
             raise
-        raise Interrupted("a client cancelled what it was asked for") from error
+        raise Interrupted("a library cancelled the work") from error
 
 
 def abandon(task: asyncio.Future[Any]) -> None:

@@ -13,8 +13,8 @@ from crossdock_chassis.problems import Problem
 class Feature:
     """Everything that a feature adds to its service, except for its rows in `reactions.py`.
 
-    `routers` stand at module level. `provides` are the objects that their routes take by `provided(Class)`, one for
-    each class. `problems` names the problem of each exception that the routes let through.
+    `routers` are module-level values. `provides` are the objects that their routes take by `provided(Class)`, one for
+    each class. `problems` maps each exception that the routes let through to its problem.
     """
 
     routers: Sequence[APIRouter] = ()
@@ -24,7 +24,7 @@ class Feature:
 
 
 def merged(features: Sequence[Feature]) -> Feature:
-    """Return one feature that has all of these. Raise TypeError if two of them claim the same exception or class."""
+    """Merge features into one. Raise TypeError if two of them claim the same exception or class."""
     problems: dict[type[Exception], Problem] = {}
     provides: dict[type, object] = {}
     for feature in features:

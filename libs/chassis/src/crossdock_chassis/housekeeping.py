@@ -1,4 +1,4 @@
-"""What every database needs now and then: partitions ahead of time, old rows gone, numbers for the gauges."""
+"""Maintenance of every database: create partitions ahead of time, delete old rows, measure the gauges."""
 
 from collections import defaultdict
 
@@ -11,9 +11,9 @@ from crossdock_chassis.observability import metrics
 OUTBOX_DAYS_AHEAD = 3
 OUTBOX_KEPT_HOURS = 72
 INBOX_KEPT_HOURS = 96
-"""Longer than the longest republish, which the outbox's rows allow for 72 h."""
+"""Longer than `OUTBOX_KEPT_HOURS`, because events can be published again for as long as the outbox keeps them."""
 EFFECTS_KEPT_DAYS = 30
-"""Effects that are done or discarded. One that is given up stays until a person resolves it."""
+"""For effects that are done or discarded. An effect that was given up stays until a person resolves it."""
 COUNT_LIMIT = 100_000
 
 MAKE_PARTITIONS = """
@@ -44,7 +44,7 @@ async def make_outbox_partitions(sql: asyncpg.Connection) -> None:
 
 
 async def run_housekeeping(unit: Unit) -> None:
-    """Hourly, in one worker. Nothing unpublished is ever dropped."""
+    """Create and drop outbox partitions and delete old rows, but never drop an unpublished event."""
     await make_outbox_partitions(unit.sql)
     for row in await unit.sql.fetch(OLD_PARTITIONS, OUTBOX_KEPT_HOURS):
         await unit.sql.execute(f'DROP TABLE "{row["relname"]}"')
@@ -62,7 +62,7 @@ async def run_housekeeping(unit: Unit) -> None:
 
 
 async def look_at_outbox(database: Database) -> None:
-    """The depth decides whether the API sheds, so it is counted only as far as that needs."""
+    """Measure the outbox. Count up to one above the limit, because the API sheds at any depth above the limit."""
     async with database.unit() as unit:
         row = await unit.sql.fetchrow(
             """
@@ -91,7 +91,7 @@ async def look_at_dead_letters(unit: Unit) -> None:
 
 
 async def forget_effects(unit: Unit) -> None:
-    """Every minute, a bounded number: 28 million a day."""
+    """Delete old finished effects: 20,000 a run and one run a minute, so 28 million a day."""
     await unit.sql.execute(
         "DELETE FROM effect WHERE id = ANY (ARRAY(SELECT id FROM effect WHERE state IN ('done', 'discarded') "
         "AND finished_at < now() - make_interval(days => $1) ORDER BY finished_at LIMIT 20000))",
@@ -120,7 +120,7 @@ EFFECTS_GIVEN_UP = """
 
 
 async def look_at_effects(unit: Unit) -> None:
-    """Count pending and given-up effects by kind, also kinds without a performer: these wait for a newer worker."""
+    """Count pending and given-up effects by kind. Include kinds without a performer: they wait for a newer worker."""
     waiting = await unit.sql.fetch(EFFECTS_WAITING, COUNT_LIMIT)
     given_up = await unit.sql.fetch(EFFECTS_GIVEN_UP, COUNT_LIMIT)
     for gauge in (metrics.EFFECTS_DEPTH, metrics.EFFECTS_AGE, metrics.EFFECTS_GIVEN_UP):

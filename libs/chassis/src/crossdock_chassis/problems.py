@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 PREFIX: Final = "urn:crossdock:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
-MAX_ERRORS: Final = 100  # a body can have a hundred thousand errors; nobody reads past the first hundred
+MAX_ERRORS: Final = 100  # a body can have a hundred thousand errors; no client needs more than the first hundred
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ _BY_STATUS: Final = {
 class Problems:
     """Find the problem of an exception: in the service's table, else in the exception's own attribute `problem`.
 
-    Exception classes of the chassis have that attribute. Any other exception is `internal`: the client sees nothing of
-    it.
+    Exception classes of the chassis have that attribute. Any other exception is `internal`: the client sees no
+    detail of it.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Problems:
         *,
         passing: Callable[[Exception], bool] | None = None,
     ) -> None:
-        """`passing` recognises failures that end by themselves, like a database restart: 503 instead of 500."""
+        """Take the service's table. `passing` recognises transient failures, which become a 503 instead of a 500."""
         self._table = dict(table or {})
         self._passing = passing or (lambda _: False)
 
@@ -166,12 +166,12 @@ _RESERVED: Final = frozenset({"type", "title", "status", "detail", "instance", "
 
 
 def pointer(location: Iterable[str | int]) -> str:
-    """RFC 6901: `("lines", 0, "quantity")` → `/lines/0/quantity`."""
+    """Return a JSON pointer (RFC 6901): `("lines", 0, "quantity")` → `/lines/0/quantity`."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def invalid(error: ValidationError) -> RequestValidationError:
-    """Return the 422 of a body that breaks its model. Any other ValidationError is a defect of ours: 500."""
+    """Return the 422 of a body that breaks its model. Any other ValidationError is a defect of the service: 500."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found])
 

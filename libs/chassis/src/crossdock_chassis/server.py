@@ -1,7 +1,7 @@
-"""The port for machines that look after machines, and how a process ends.
+"""The ops port for probes and metrics, the HTTP listener, and the order in which a process shuts down.
 
-/livez    does it make progress          200, or 503 with the reason: restart it
-/readyz   should it get traffic          200, or 503 with the reason: send it elsewhere
+/livez    does the process make progress     200, or 503 with the reason: restart the process
+/readyz   should the process get traffic     200, or 503 with the reason: send traffic elsewhere
 /metrics  Prometheus text
 """
 
@@ -23,9 +23,9 @@ from crossdock_chassis.observability import metrics
 from crossdock_chassis.settings import Settings
 
 Check = Callable[[], Awaitable[str | None]]
-"""None when all is well, else the reason why not, in a few words."""
+"""Return None if the check passes, else a short reason."""
 
-PATIENCE: Final = 2.0  # seconds; a check that takes longer is an answer
+PATIENCE: Final = 2.0  # seconds; a check that takes longer has failed
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ async def well() -> str | None:
 
 
 class Ops:
-    """`live` means progress and `ready` means the database, not Kafka: orders are taken while the broker is away."""
+    """`live` checks progress. `ready` checks the database, not Kafka: orders are accepted while the broker is away."""
 
     def __init__(self, *, live: Check = well, ready: Check = well) -> None:
         self._live, self._ready = live, ready
-        self.unready: str | None = None  # why it should not be sent any work yet, or any more
+        self.unready: str | None = None  # the reason while the process starts or drains
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,13 +81,13 @@ async def _answer(send: Send, status: int, body: bytes, media_type: str = "appli
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the process, which drains in an order; a server that took them would just stop."""
+        """Leave signals to the process, which drains its parts in order. uvicorn would stop at once."""
         yield
 
 
 @contextmanager
 def signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM or SIGINT sets. A second signal ends the process at once."""
+    """Yield an event that SIGTERM or SIGINT sets. A second signal ends the process at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def received() -> None:
@@ -106,8 +106,10 @@ def signals() -> Iterator[asyncio.Event]:
 
 @asynccontextmanager
 async def listening(app: ASGIApp, settings: Settings, port: int, variable: str) -> AsyncIterator[int]:
-    """The port it listens on, from the first line of the block; leaving it drains what is in flight, for at most
-    `drain_seconds`. Raises SystemExit with a sentence when the port is taken."""
+    """Listen and yield the port. At the end of the block, drain requests in flight for at most `drain_seconds`.
+
+    Raise SystemExit with a sentence if the process cannot listen on the port.
+    """
     bound = _bind(settings.host, port, variable)
     config = uvicorn.Config(
         app,
@@ -149,16 +151,16 @@ def _bind(host: str, port: int, variable: str) -> socket.socket:
 
 @asynccontextmanager
 async def ops_port(ops: Ops, settings: Settings) -> AsyncIterator[int]:
-    """Answer health and metrics for as long as the block runs, so that this port closes last."""
+    """Serve health and metrics until the block ends. The block contains the API, so this port closes last."""
     async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT") as port:
         yield port
 
 
 async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event) -> None:
-    """Serve both ports until `stop`: readiness waits for the API's.
+    """Serve both ports until `stop`. Readiness is refused until the API listens.
 
-    Then readiness is refused first, and load balancers get `unready_seconds` to notice. The API finishes what is in
-    flight, and the ops port closes last.
+    After `stop`, readiness is refused first, and load balancers get `unready_seconds` to notice. The API finishes the
+    requests in flight, and the ops port closes last.
 
     with signals() as stop:
         await serve(service.api(), ops, settings, stop)

@@ -1,4 +1,4 @@
-"""A service is a value; a process is one role of it."""
+"""A service as a value, and the processes that run it: one role each."""
 
 import argparse
 import asyncio
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
 
 PROGRESS_SECONDS = 60.0
-"""A worker in which a part has not moved for this long ends itself, so that a supervisor starts a new one."""
+"""If a part of a worker makes no progress for this long, the worker exits so that a supervisor starts a new worker."""
 
 LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
@@ -59,11 +59,11 @@ EXIT_SECONDS = 10.0
 class Service:
     """Everything a service adds to the chassis. Tests take the same value that production runs.
 
-    Two features that name a problem of the same exception, or provide the same class, are a TypeError.
-    `reaction_locks` takes all that the reactions to events of several types will lock, before the first of them.
+    Raise TypeError if two features name a problem of the same exception or provide the same class.
+    `reaction_locks` takes all locks for a batch with events of several types before the first reaction runs.
     `projections` are rebuilt from the beginning of their topics when `projection_generation` goes up.
     `checks` are the invariants of its own tables, which `crossdock verify` tests.
-    `unsettled` is SQL for `crossdock verify`: each row describes work that the service has still to finish.
+    `unsettled` is SQL for `crossdock verify`: each row describes work that the service has not finished.
     """
 
     name: str
@@ -81,9 +81,10 @@ class Service:
     unsettled: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Give the database what it counts outcomes by and which effects are performed.
+        """Pass the problems, which outcomes are counted by, and the kinds of effects to the database.
 
-        Raise TypeError if two features claim the same, ValueError if two performers have the same kind.
+        Raise TypeError if two features claim the same exception or class, ValueError if two performers have the same
+        kind.
         """
         self.database.problems = Problems(merged(self.features).problems, passing=is_transient)
         kinds = frozenset(performer.kind for performer in self.effects)
@@ -105,7 +106,7 @@ class Service:
         return found
 
     def topics(self) -> frozenset[str]:
-        """All that must exist before its worker starts: those it reads, those it owns, and its dead-letter topics."""
+        """Return the topics that must exist before the worker starts: read, owned and dead-letter topics."""
         subscriptions = self.subscriptions()
         read = {topic for subscription in subscriptions for topic in subscription.topics}
         owned = {topic.name for topic in CATALOGUE.topics() if topic.owner == self.name}
@@ -162,7 +163,7 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
 
 @asynccontextmanager
 async def _watching(service: Service, *others: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Look every second at the outbox, so that the API sheds before the disk fills, and then at `others`."""
+    """Measure the outbox every second, so that the API sheds before the disk fills, then call `others`."""
 
     async def watch() -> None:
         while True:
@@ -171,7 +172,7 @@ async def _watching(service: Service, *others: Callable[[], Awaitable[None]]) ->
                     await housekeeping.look_at_outbox(service.database)
                     for look in others:
                         await look()
-            except Exception as error:  # it must look again whatever happens: else the API never sheds
+            except Exception as error:  # without the next measurement the API would never shed
                 if is_transient(error):
                     log.warning("cannot look at the database: %s", error)
                 else:
@@ -198,7 +199,7 @@ async def _api(service: Service) -> None:
 async def _worker(service: Service) -> None:
     """Run relay, consumers, effects and jobs until SIGTERM, then drain them for at most `drain_seconds`.
 
-    A part that fails, that ends by itself or that makes no progress ends the process: a supervisor starts it again.
+    If a part fails, ends by itself or makes no progress, the process exits and a supervisor starts it again.
     """
     settings = service.settings
     await clients.check_topics(settings.kafka, service.topics())
@@ -251,16 +252,19 @@ ROLES = {"api": _api, "worker": _worker, "migrate": _migrate, "openapi": _openap
 
 
 def _quieten_collector() -> None:
-    """What was imported and built lives as long as the process, and a batch of a thousand orders holds 150,000 objects
-    that reference counts free. Walking both again and again cost a quarter of a worker's time, and 100 ms at once. What
-    does form cycles is collected when so much more has gathered than a batch holds."""
+    """Exempt the objects made so far from garbage collection and collect later ones less often.
+
+    Imported modules live as long as the process. A batch of a thousand orders holds 150,000 objects, which reference
+    counts free. Traversing both repeatedly cost a quarter of a worker's time, and pauses of 100 ms. The threshold is
+    above the size of a batch, so that cycles are still collected.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
 
 
 def main(build: Callable[[S], Service], settings: type[S]) -> None:
-    """`python -m order_service api|worker|migrate|openapi`"""
+    """Run one role of a service: `python -m order_service api|worker|migrate|openapi`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=ROLES)
     role = parser.parse_args().role
@@ -279,9 +283,10 @@ def main(build: Callable[[S], Service], settings: type[S]) -> None:
 
 
 async def _to_its_end(work: Awaitable[None]) -> None:
-    """Do the work, and see to it that the process ends after it.
+    """Do the work, then make sure that the process ends.
 
-    Closing an event loop waits for the tasks that it cancels, and a task that was abandoned may ignore that for ever.
+    Closing an event loop waits for the tasks that it cancels, and an abandoned task may ignore its cancellation for
+    ever. A timer ends the process in that case.
     """
     code = 1
     try:

@@ -1,4 +1,4 @@
-"""The parts of a worker process run side by side: none of them ends or hangs unnoticed."""
+"""Run the parts of a worker process concurrently and end the process if a part ends or hangs."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ class Part(Protocol):
 
 
 class PartEnded(Exception):
-    """A part of the worker ended although nothing had asked it to."""
+    """A part of the worker ended before the worker was stopped."""
 
 
 class NoProgress(Exception):
@@ -35,8 +35,8 @@ async def run_parts(
 ) -> None:
     """Run all parts until `stop`, then wait `drain_seconds` for them and abandon the rest.
 
-    `stuck` returns why the worker hangs, or None. Raises the error of the first part that failed, PartEnded if a part
-    ended by itself or was cancelled, NoProgress if one hangs.
+    `stuck` returns why the worker hangs, or None. Raise the error of the first part that failed. Raise PartEnded if a
+    part ended by itself or was cancelled, NoProgress if a part hangs.
     """
     tasks: dict[asyncio.Task[None], str] = {asyncio.create_task(part.run(stop)): name for name, part in parts.items()}
     stopped = asyncio.create_task(stop.wait())

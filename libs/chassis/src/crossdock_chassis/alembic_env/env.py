@@ -1,4 +1,4 @@
-"""Run by alembic for each history; `database.migrate` has opened the transaction and holds the lock."""
+"""Alembic runs this file for each history. `database.migrate` has opened the transaction and holds the lock."""
 
 from alembic import context
 

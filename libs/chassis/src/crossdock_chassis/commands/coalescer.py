@@ -27,18 +27,18 @@ R_co = TypeVar("R_co", bound=BaseModel, covariant=True)
 
 WRITERS: Final = 2
 WORTH_A_WRITER: Final = 25
-"""While one unit waits for the database the next is made ready, if there is enough for it; small units cost more than
-they gain. The two never wait for each other in a circle: keys and rows are claimed in one order everywhere."""
+"""While one unit waits for the database, a second writer prepares the next unit if this many commands wait. A smaller
+unit costs more than it gains. The writers never deadlock, because all units lock keys and rows in one order."""
 
 LOCK_SECONDS: Final = 0.25
-"""One foreign lock must not stall every caller behind this writer for longer."""
+"""The lock timeout of a writer. A lock of another transaction stalls all its callers for at most this long."""
 
 PATIENT_LOCK_SECONDS: Final = 5.0
-"""Who stood alone and still could not lock waits aside for this long, out of the writers' way."""
+"""The lock timeout of a retry off the writer, for commands that alone in a unit still could not lock."""
 
 
 class Overloaded(Exception):
-    """More is waiting than can be answered soon; nothing of this request was done."""
+    """Too many commands are waiting. Nothing of this request was done."""
 
     problem = Problem(
         503,
@@ -49,7 +49,7 @@ class Overloaded(Exception):
 
 
 class Unavailable(Exception):
-    """The database is away. What was asked may or may not have been done; the same key or reference tells."""
+    """The database is away, so the outcome is unknown. A retry with the same key or reference returns the outcome."""
 
     problem = Problem(
         503,
@@ -60,7 +60,7 @@ class Unavailable(Exception):
 
 
 class Contended(Exception):
-    """Others held a row that this request changes for longer than it may wait; nothing of it was done."""
+    """Other transactions held a lock for longer than the lock timeout. Nothing of this request was done."""
 
     problem = Problem(
         503,
@@ -85,15 +85,15 @@ class _Waiting(Generic[C, R]):
 
 
 class Coalescer(Generic[C, R]):
-    """Turns concurrent single commands into batches for a handler: whatever waits goes into the next unit.
+    """Turns concurrent single commands into batches for a handler: all waiting commands go into the next unit.
 
         place = Coalescer(database, place_orders, Receipt)
         done = await place(command, key.of(body))      # CommandResult(result, replayed)
 
-    The caller returns after the commit that holds its command. A batch that fails is split until the culprit
-    stands alone; one that waits for a row of another's is then done aside, while the writer goes on.
-    A repeated idempotency key gets the first answer again, whether the handler ran here or not.
-    `limit=1` is the same door for commands that should not share a transaction.
+    The call returns after the commit of its command. A batch that fails is split until the failing command is alone.
+    If that command cannot get a lock, it is retried off the writer with a longer lock timeout.
+    A repeated idempotency key gets the first answer again, even if another process ran the handler.
+    Use `limit=1` for commands that must not share a transaction.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Coalescer(Generic[C, R]):
         self._queue: deque[_Waiting[C, R]] = deque()
         self._writers = 0
         self._aside = 0
-        self._patience = asyncio.Semaphore(WRITERS)  # what waits for rows must not hold the whole pool
+        self._patience = asyncio.Semaphore(WRITERS)  # commands that wait for locks must not use the whole pool
         self._tasks: set[asyncio.Task[None]] = set()
         self._label = name or getattr(handler, "__name__", "commands")
         self._sizes = metrics.BATCH_SIZE.labels(self._label)
@@ -120,7 +120,7 @@ class Coalescer(Generic[C, R]):
         self._seconds = metrics.verb_seconds(self._label, "command")
 
     async def __call__(self, command: C, request: IdempotentRequest | None = None) -> CommandResult[R]:
-        """Raises what the handler answered for this command, `Overloaded` before anything is done, or `Unavailable`."""
+        """Return the result. Raise the handler's refusal, Overloaded if nothing was done, Contended or Unavailable."""
         if len(self._queue) + self._aside >= self._queue_limit or self._database.pressure.high:
             raise self._overloaded(1)
         answer: asyncio.Future[CommandResult[R]] = asyncio.get_running_loop().create_future()
@@ -132,7 +132,7 @@ class Coalescer(Generic[C, R]):
         return await answer
 
     async def many(self, commands: Sequence[C]) -> list[R | Exception]:
-        """Commands that arrived together, in as few units as the limit allows; an answer for each, in their order."""
+        """Handle commands that arrived together in as few units as `limit` allows. Return their results in order."""
         if self._database.pressure.high:
             raise self._overloaded(len(commands))
         answers: list[R | Exception] = []
@@ -145,7 +145,7 @@ class Coalescer(Generic[C, R]):
         return answers
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
-        # It works for many: what it logs and traces must not go by the name of the caller that woke it.
+        # An empty context, because the task serves many callers: its logs and spans must not name the first caller.
         task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -161,7 +161,7 @@ class Coalescer(Generic[C, R]):
         batch: list[_Waiting[C, R]] = []
         while self._queue and len(batch) < self._limit:
             waiting = self._queue.popleft()
-            if not waiting.answer.done():  # else the caller has gone away before anything began
+            if not waiting.answer.done():  # else the caller was cancelled before the unit began
                 batch.append(waiting)
         self._depth.set(len(self._queue))
         if not batch:
@@ -182,7 +182,7 @@ class Coalescer(Generic[C, R]):
             self._aside -= len(contended)
 
     async def _answer(self, batch: Sequence[_Waiting[C, R]], *, patient: bool = False) -> list[_Waiting[C, R]]:
-        """Answers all but those, returned, for which it is worth to be patient."""
+        """Resolve every caller; return the commands to retry with a longer lock timeout."""
         parents = [waiting.traceparent for waiting in batch]
         with tracing.span(self._label, parents=parents, attributes={"batch": len(batch)}):
             answers = await self._attempt([(waiting.command, waiting.request) for waiting in batch], patient=patient)
@@ -192,7 +192,7 @@ class Coalescer(Generic[C, R]):
                 contended.append(waiting)
                 continue
             final.append(answer)
-            if waiting.answer.done():  # the client went away meanwhile; its command stands all the same
+            if waiting.answer.done():  # the client disconnected; its command is committed all the same
                 continue
             if isinstance(answer, Exception):
                 waiting.answer.set_exception(answer)

@@ -1,4 +1,4 @@
-"""For commands what the inbox is for events: claimed in the handler's own transaction."""
+"""Idempotency keys of commands. The handler's transaction claims them, like the inbox claims events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ KEPT_HOURS: Final = 72
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """`route` is method and template: a key belongs to one partner and one route."""
+    """A request with a key, which belongs to one partner and one route. `route` is method and path template."""
 
     partner: str
     route: str
@@ -64,8 +64,8 @@ RECALL: Final = """
     USING (partner, route, key)
 """
 
-# An upsert, because that can only go by the index. The plan of an UPDATE, made while the table was empty and kept, read
-# the whole table for every batch: 2 ms an order at 200 orders a second.
+# An upsert, because it always uses the index. PostgreSQL keeps the plan of an UPDATE, even if it was made while the
+# table was empty. Such a plan read the whole table for every batch: 2 ms an order at 200 orders a second.
 REMEMBER: Final = """
     INSERT INTO idempotency_key (partner, route, key, fingerprint, answer)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::json[])
@@ -88,10 +88,10 @@ PURGE: Final = f"""
 async def claim(
     sql: asyncpg.Connection, requests: Sequence[IdempotentRequest | None], result: type[R]
 ) -> list[R | Exception | None]:
-    """For each request None when it is this unit's to do, else the first answer, or the conflict.
+    """Claim keys. Return for each request None if this unit must handle it, else the first answer or the conflict.
 
-    Of several requests in one batch under the same key only the first is done; the coalescer answers the others.
-    Raises LockNotAvailableError when another unit holds one of several keys, InFlight when it holds the only one.
+    If several requests in one batch have the same key, the first is handled; the coalescer answers the others.
+    Raise LockNotAvailableError if another unit holds one of several keys, InFlight if it holds the only key.
     """
     answers: list[R | Exception | None] = [None for _ in requests]
     firsts: dict[tuple[str, str, str], IdempotentRequest] = {}
@@ -130,7 +130,7 @@ async def claim(
 
 
 async def remember(sql: asyncpg.Connection, done: Sequence[tuple[IdempotentRequest, R | Exception]]) -> None:
-    """Store the answers beside their keys. A refusal is not stored: what was wrong may be mended and sent again."""
+    """Store the answers with their keys. Release the keys of refusals, so that a corrected request can use them."""
     answered = [(request, answer) for request, answer in done if not isinstance(answer, Exception)]
     refused = [request.scope for request, answer in done if isinstance(answer, Exception)]
     if answered:

@@ -14,7 +14,7 @@ from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import tracing
 
 PAYLOAD_LIMIT_BYTES: Final = 256_000
-"""A worker holds the payloads of all effects in flight. Name a large document in the payload, do not include it."""
+"""A worker holds the payloads of all effects in flight. Refer to a large document instead of including it."""
 
 _NAME: Final = re.compile(r"[\x20-\x7e]{1,255}")
 

@@ -1,4 +1,4 @@
-"""Time passing, as rows of a service: each runs in a unit of its own, in one worker at a time."""
+"""Periodic jobs of a service. Each run has its own unit and takes place in one worker at a time."""
 
 import asyncio
 import logging
@@ -27,12 +27,12 @@ class Job:
 
 
 def every(seconds: float, do: Callable[[Unit], Awaitable[object]]) -> Job:
-    """Time passing, as a row: runs in a unit of its own, in one worker at a time."""
+    """Return a job that runs every `seconds`, in its own unit and in one worker at a time."""
     return Job(seconds, do)
 
 
 class Jobs:
-    """One task a job. One that fails is logged and tried at its next time; the others go on."""
+    """One task for each job. A failure is logged and the job runs again at its next time; other jobs continue."""
 
     def __init__(self, database: Database, jobs: "list[Job]") -> None:
         self._database, self._jobs = database, jobs

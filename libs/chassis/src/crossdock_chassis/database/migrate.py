@@ -1,4 +1,4 @@
-"""Forward only. The chassis's own tables and a service's are two histories in one database."""
+"""Migrate the schema, forward only. The chassis and the service have separate histories in one database."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('crossdock.migrate', 0))"
 
 
 def migrate(url: str, service: ModuleType) -> None:
-    """To the newest revision of both. Several processes may try at once: one does it, the others wait."""
+    """Upgrade both histories to their newest revisions. Of several processes one upgrades, the others wait."""
     asyncio.run(migrate_async(url, service))
 
 

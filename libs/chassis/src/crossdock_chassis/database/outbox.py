@@ -1,4 +1,4 @@
-"""Rows are whole Kafka messages, so the relay needs no contract to send them."""
+"""Append events to the outbox. A row is a whole Kafka message, so the relay sends it without knowing the event type."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ MESSAGE_LIMIT_BYTES = 900_000
 """Below every topic's `max.message.bytes` (1,048,576), with room for headers and batch framing."""
 
 PENDING_LIMIT = 500
-"""Messages named by one row of `outbox_pending`: what a relay reads and sends at once stays bounded."""
+"""Most messages in one row of `outbox_pending`, so that the relay reads and sends bounded batches."""
 
 APPEND = f"""
     WITH appended AS (
@@ -31,8 +31,10 @@ APPEND = f"""
     )
     SELECT pg_notify('outbox', ''), set_config('lock_timeout', '0', true)
 """
-"""The last statement of a unit. Committing a NOTIFY takes a lock that the whole server shares, and waits while another
-unit's commit reaches the disk: giving up there would turn a slow disk into commits with an unknown outcome."""
+"""The last statement of a unit. It removes the lock timeout before the commit.
+
+Committing a NOTIFY takes a server-wide lock and waits until another unit's commit reaches the disk. With a timeout
+there, a slow disk would lead to commits with an unknown outcome."""
 
 
 def message_size(key: bytes | None, value: bytes, headers: Mapping[str, bytes | str]) -> int:
@@ -41,7 +43,7 @@ def message_size(key: bytes | None, value: bytes, headers: Mapping[str, bytes | 
 
 
 class MessageTooLarge(Exception):
-    """Refused here, because a record refused by the broker wedges an idempotent producer for its whole partition."""
+    """The message is too large. A record that the broker refuses would block an idempotent producer's partition."""
 
 
 async def append(sql: asyncpg.Connection, envelopes: Sequence[Envelope[Event]], mirrored: Sequence[Message]) -> None:

@@ -27,16 +27,16 @@ R = TypeVar("R")
 E = TypeVar("E", bound=Event)
 
 TRANSACTION_LIMIT_SECONDS = 15
-"""Held by the server (`transaction_timeout`). Whoever waits for a unit to end waits at least twice as long."""
+"""PostgreSQL enforces it (`transaction_timeout`). Code that waits for a unit to end waits at least twice as long."""
 
 CONNECTION_LOST = (
     OSError,
     TimeoutError,
     asyncpg.exceptions.InterfaceError,
-    asyncpg.exceptions.InternalClientError,  # what asyncpg says when the server's farewell came between two statements
+    asyncpg.exceptions.InternalClientError,  # the server closed the connection between two statements
     asyncpg.PostgresConnectionError,
 )
-"""The server is away or went away; nothing is wrong with what was asked of it."""
+"""The server is away or went away; the statement itself is not at fault."""
 
 SERVER_STOPPING = (
     asyncpg.exceptions.AdminShutdownError,
@@ -56,18 +56,18 @@ _PASSING = (
 
 
 class OutcomeUnknown(Exception):
-    """The connection broke during COMMIT. Never retried here: the caller asks again under its idempotency key."""
+    """The connection broke during COMMIT. The unit is not retried: the client retries with its idempotency key."""
 
 
 class NotCommitted(Exception):
-    """A statement had failed and the handler went on: the server answered COMMIT with a rollback."""
+    """The server answered COMMIT with a rollback, because the handler continued after a failed statement."""
 
 
 class Unit:
-    """All that happens in one transaction. Leaving its block commits; an exception rolls back.
+    """The changes of one transaction. Leaving its block commits; an exception rolls back.
 
-    `sql` and `session` are two views of the same connection and transaction: hand-written set statements
-    where orders stream, the ORM where a person edits one record. A table is written through one of the two.
+    `sql` and `session` are two views of the same connection and transaction. Use hand-written set statements for many
+    orders at once, and the ORM if a person edits one record. Write each table through only one of the two.
     """
 
     def __init__(
@@ -92,9 +92,10 @@ class Unit:
         return self._session
 
     def publish(self, event: E, *, sequence: int, cause: Cause | None) -> Envelope[E]:
-        """Append to the outbox. Written in one statement when the unit ends, however many there are.
+        """Append to the outbox. One statement writes all events when the unit ends.
 
-        `sequence` is the aggregate's version after the fact; `cause` is what made it happen, None for time.
+        `sequence` is the aggregate's version after the event. `cause` is the event or request that caused it, None for
+        a job.
         """
         id = new_id()
         envelope = Envelope(event, id, self._source, self.now, sequence, cause or Cause(id))
@@ -106,9 +107,9 @@ class Unit:
     ) -> UUID:
         """Request that the worker acts on the world after the commit, at least once. Return the effect's id.
 
-        `target` is what fails or recovers as a whole: an endpoint, a mail server. Effects with the same kind, target
-        and `key` are performed one after another. Their order is that of their units, if each unit has locked the row
-        that the key stands for. Raise NoPerformer, EffectTooLarge, ValueError.
+        `target` is a system that fails or recovers as a whole: an endpoint, a mail server. Effects with the same kind,
+        target and `key` are performed one after another. Their order is that of their units, if each unit has locked
+        the row that the key stands for. Raise NoPerformer, EffectTooLarge, ValueError.
         """
         if kind not in self._effect_kinds:
             raise effects.NoPerformer(f"{self._source} has no performer of {kind!r} in Service(effects=[…])")
@@ -121,7 +122,7 @@ class Unit:
         self.published = [envelope for envelope in self.published if envelope.id not in ids]
 
     def mirror(self, message: Message) -> None:
-        """Append bytes that are no contract of ours, for a dead-letter topic."""
+        """Append a raw message to the outbox, for a dead-letter topic."""
         self.mirrored.append(message)
 
     def count(self, verb: str, items: int, error: Exception | None = None) -> None:
@@ -138,7 +139,7 @@ class Unit:
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """A part that may fail without the rest. What it published and requested is forgotten with it."""
+        """Run the block so that it can fail alone. A failure also removes the events and effects of the block."""
         self._savepoints += 1
         name = f"s{self._savepoints}"
         published, mirrored = len(self.published), len(self.mirrored)
@@ -160,14 +161,14 @@ class Unit:
 
 
 Handler: TypeAlias = Callable[[Unit, Sequence[T]], Awaitable[Sequence[R | Exception]]]
-"""The one shape of a change: a batch in, an answer for each in the same order.
+"""Every change of state has this form: a batch in, one result for each item in the same order.
 
-An item that is refused has its exception as its answer and its neighbours stand; raising fails the batch.
+The result of a refused item is its exception, and the other items still commit. Raising fails the whole batch.
 """
 
 
 def each(one: Callable[[Unit, T], Awaitable[R]]) -> Handler[T, R]:
-    """A handler from a function of one: for what is rare enough to be done one at a time."""
+    """Return a handler that calls a function for each item. Use it for rare commands."""
 
     async def handler(unit: Unit, batch: Sequence[T]) -> Sequence[R | Exception]:
         return [await one(unit, item) for item in batch]
@@ -177,7 +178,7 @@ def each(one: Callable[[Unit, T], Awaitable[R]]) -> Handler[T, R]:
 
 @dataclass(slots=True)
 class _Pressure:
-    """How full the outbox is, as last looked at; the coalescers of a process shed by it."""
+    """The depth of the outbox at the last measurement. The coalescers of a process shed if it is high."""
 
     outbox_depth: int = 0
     outbox_limit: int = 50_000
@@ -191,14 +192,14 @@ class Database:
     """A service's own database. SQLAlchemy owns the pool; the unit owns the transaction.
 
     The engine is in AUTOCOMMIT, so SQLAlchemy never begins, commits or rolls back by itself: both views of a
-    unit live inside the one transaction opened below. PostgreSQL 17 or newer (`transaction_timeout`).
+    unit use the one transaction opened below. PostgreSQL 17 or newer (`transaction_timeout`).
     """
 
     def __init__(self, url: str, *, source: str, pool_size: int = 8) -> None:
         self.source = source
         self.pressure = _Pressure()
         self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
-        self.problems = Problems(passing=is_transient)  # the service replaces it by its own
+        self.problems = Problems(passing=is_transient)  # the service replaces this value by its own
         self._url = make_url(url)
         self._engine = create_async_engine(
             self._url.set(drivername="postgresql+asyncpg"),
@@ -212,7 +213,7 @@ class Database:
                 "server_settings": {
                     "application_name": source,
                     "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
-                    "jit": "off",  # compiling costs more than any statement here takes
+                    "jit": "off",  # compilation takes longer than any statement here
                 },
             },
         )
@@ -220,14 +221,14 @@ class Database:
 
     @property
     def dsn(self) -> str:
-        """For connections outside the pool: the relay's lease, migrations."""
+        """Return the DSN for connections outside the pool: the relay's lease, migrations."""
         return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
         try:
             connection = await self._engine.connect()
-        except DBAPIError as error:  # one name for "the server is away", whichever view of it noticed
+        except DBAPIError as error:  # both views raise the same error if the server is away
             raise ConnectionError(f"{self._url.database} cannot be reached") from error
         try:
             sql: Any = (await connection.get_raw_connection()).driver_connection
@@ -237,7 +238,7 @@ class Database:
 
     @asynccontextmanager
     async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
-        """One transaction. `lock_timeout` in seconds: how long one statement may wait for a row of another's."""
+        """Run the block in a transaction. A statement waits at most `lock_timeout` seconds for a lock."""
         async with self._connected() as (connection, sql):
             unit = Unit(self.source, sql, connection, self.effect_kinds)
             try:
@@ -261,7 +262,7 @@ class Database:
 
     @asynccontextmanager
     async def trial(self) -> AsyncIterator[Unit]:
-        """A unit that never commits: everything it would do, seen and undone."""
+        """Run the block in a unit that never commits, for a dry run."""
         async with self._connected() as (connection, sql):
             try:
                 await sql.execute("BEGIN; SET LOCAL lock_timeout = 5000")
@@ -273,7 +274,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A read-only look: what it changes is refused by the server."""
+        """Open a read-only session. The server refuses every change."""
         async with (
             self._connected() as (connection, sql),
             sql.transaction(readonly=True),
@@ -282,7 +283,7 @@ class Database:
             yield session
 
     async def run(self, handler: Callable[[Unit, T], Awaitable[R]], item: T) -> R:
-        """One item through a function of one, in a unit of its own."""
+        """Handle one item in its own unit."""
         async with self.unit() as unit:
             return await handler(unit, item)
 
@@ -296,7 +297,7 @@ class Database:
 
 @asynccontextmanager
 async def schema_change(url: str) -> AsyncIterator[AsyncConnection]:
-    """One transaction for migrations, without the limits that a unit has."""
+    """Open a transaction for migrations, without the time limits of a unit."""
     engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
     try:
         async with engine.begin() as connection:
@@ -306,7 +307,7 @@ async def schema_change(url: str) -> AsyncIterator[AsyncConnection]:
 
 
 async def _roll_back(connection: AsyncConnection, sql: asyncpg.Connection) -> None:
-    """Never raises: what brought us here matters more. A connection in doubt leaves the pool."""
+    """Roll back without raising, so that the first error is kept. Remove the connection from the pool if this fails."""
     try:
         if not sql.is_closed():
             await sql.execute("ROLLBACK", timeout=5)
@@ -317,23 +318,23 @@ async def _roll_back(connection: AsyncConnection, sql: asyncpg.Connection) -> No
 
 
 def _refuse_closed(adapted: Any, record: object, proxy: object) -> None:
-    """A pooled connection that died while idle is replaced, without a ping per checkout."""
+    """Make the pool replace a connection that died while idle, without a ping per checkout."""
     if adapted.driver_connection.is_closed():
         raise DisconnectionError
 
 
 def is_connection_loss(error: BaseException | None) -> bool:
-    """Whether the server is away or went away, whichever view of the connection noticed."""
+    """Return whether the server is away or went away."""
     return _because_of(error, (*CONNECTION_LOST, *SERVER_STOPPING))
 
 
 def is_contention(error: BaseException | None) -> bool:
-    """Whether others held, or wanted in another order, a row that was needed."""
+    """Return whether the cause is a lock timeout, a deadlock or a serialisation failure."""
     return _because_of(error, _CONTENTION)
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Whether the same work may well succeed when it is simply done again."""
+    """Return whether a retry of the same work is likely to succeed."""
     return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, Interrupted, *_PASSING))
 
 

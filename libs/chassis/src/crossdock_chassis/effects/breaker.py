@@ -1,5 +1,7 @@
-"""Leave a target alone while it fails. The state is this process's own: each worker finds out by itself, and a restart
-forgets. That costs a dead target `failures` attempts for each worker, and needs no row that all workers write.
+"""Circuit breakers: send nothing to a target while it fails.
+
+Each worker has its own state in memory and loses it at a restart. So a dead target costs each worker `failures`
+attempts, but no row that all workers write is needed.
 """
 
 import random
@@ -28,7 +30,7 @@ class Breakers:
         self._failing: dict[str, _Failing] = {}
 
     def room(self, target: str, in_flight: int, limit: int) -> int:
-        """Return how many more effects may go to the target, of which `in_flight` are on their way."""
+        """Return how many more effects may be sent to the target while `in_flight` are under way."""
         failing = self._failing.get(target)
         if failing is None or not failing.openings:
             return limit - in_flight
@@ -40,10 +42,10 @@ class Breakers:
         self._failing.pop(target, None)
 
     def failed(self, target: str, began: float, retry_after: float | None) -> float | None:
-        """Count a failed attempt that began then (`time.monotonic`). Return the seconds if this opens the circuit."""
+        """Count a failed attempt. Return the pause if it opens the circuit. `began` is by `time.monotonic`."""
         failing = self._failing.setdefault(target, _Failing())
         if began < failing.opened:
-            return None  # one of several attempts that were in flight when the circuit opened: no probe
+            return None  # the attempt began before the circuit opened, so it is no probe
         failing.failures += 1
         failing.last = time.monotonic()
         if failing.failures < self._circuit.failures:
@@ -55,7 +57,7 @@ class Breakers:
         return pause
 
     def forget_idle(self) -> None:
-        """Drop targets that nothing was sent to for long after their circuit could have closed."""
+        """Drop targets whose last failure is longer ago than twice the longest pause."""
         idle = time.monotonic() - 2 * self._circuit.longest
         for target in [target for target, failing in self._failing.items() if failing.last < idle]:
             del self._failing[target]

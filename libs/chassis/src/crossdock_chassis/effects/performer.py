@@ -1,4 +1,4 @@
-"""What a service declares: which function performs an effect, how often it is retried, when a target is left alone."""
+"""Performers of effects: the function, its retry schedule and the circuit breaker of its targets."""
 
 import math
 import random
@@ -33,11 +33,11 @@ class Effect:
 
 
 class Permanent(Exception):
-    """The target has refused the effect, and another attempt would be refused too: give the effect up now."""
+    """The target refused the effect and would refuse a retry too: give the effect up now."""
 
 
 class Retry(Exception):
-    """The attempt failed. `retry_after`, in seconds, is the target's own hint when to try again."""
+    """The attempt failed. `retry_after` is the target's own hint: the seconds until a retry."""
 
     def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -48,8 +48,8 @@ class Retry(Exception):
 class Schedule:
     """Exponential back-off with full jitter: before attempt n + 1 pass 0 to `first` · 2ⁿ⁻¹ seconds, at most `longest`.
 
-    An effect is given up after `max_attempts`, or once it has been pending for `max_age` seconds. A target whose
-    circuit is open costs its effects no attempts, but their age goes on.
+    An effect is given up after `max_attempts`, or once it has been pending for `max_age` seconds. While the
+    circuit of its target is open, an effect uses no attempts, but its age still grows.
     """
 
     first: float = 5.0
@@ -121,10 +121,10 @@ def perform(
 ) -> Performer:
     """Return a row of `Service(effects=[…])`: `do` performs the effects of this kind.
 
-    `do` gets no unit. It returns None or a small JSON object to record, raises Permanent to give the effect up, and
-    anything else to be retried. After `deadline` seconds it is cancelled and not awaited. Each worker runs at most
-    `concurrency` at a time, and `target_concurrency` to one target. `describe` returns what operators may see of a
-    payload; without it they see nothing.
+    `do` gets no unit. It returns None or a small JSON object to record. It raises Permanent to give the effect up, and
+    any other exception to retry it. After `deadline` seconds it is cancelled and not awaited. Each worker runs at most
+    `concurrency` at a time, and `target_concurrency` to one target. `describe` returns the part of a payload
+    that operators may see; without it they see nothing.
     """
     return Performer(
         kind=kind,
@@ -139,7 +139,7 @@ def perform(
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Return the hint that an exception carries, between 0 and a day; None if it carries none that makes sense."""
+    """Return the `retry_after` of an exception, limited to 0 s to a day; None if it has none or no number."""
     hint = getattr(error, "retry_after", None)
     if not isinstance(hint, (int, float)) or math.isnan(hint):
         return None

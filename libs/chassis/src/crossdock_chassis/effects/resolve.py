@@ -1,4 +1,4 @@
-"""What a person sees of effects and can do about them. Payloads may hold personal data and are never shown whole."""
+"""Show and resolve effects. Payloads may contain personal data, so only the result of `describe` is shown."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ COLUMNS: Final = """
     result::text, resolutions::text, claimed_by IS NOT NULL AND due_at > now() AS in_flight
 """
 
-# Literals, because a parameter could not use the index of its state.
+# Literals, because PostgreSQL cannot use the partial index of a state that is a parameter.
 IN_STATE: Final[dict[State | None, str]] = {
     None: "true",
     "pending": "state = 'pending'",
@@ -40,7 +40,7 @@ class NoSuchEffect(Exception):
 
 
 class EffectNotResolvable(Exception):
-    """A given-up effect can be redriven; one that is given up, or pending and not in flight, can be discarded."""
+    """Redrive needs a given-up effect. Discard needs a given-up effect, or a pending effect that is not in flight."""
 
     problem = Problem(409, "effect-not-resolvable", "The state of this effect does not allow that")
 
@@ -53,7 +53,7 @@ class StoredResolution(BaseModel):
 
 
 class StoredEffect(BaseModel):
-    """An effect without its payload: `described` is what its performer lets operators see."""
+    """An effect without its payload. `described` is the result of its performer's `describe`."""
 
     id: UUID
     kind: str
@@ -72,7 +72,7 @@ class StoredEffect(BaseModel):
 
 
 class EffectResolution(BaseModel):
-    """What was done, or with `dry_run` would be."""
+    """The result, also of a dry run."""
 
     id: UUID
     kind: str
@@ -92,7 +92,7 @@ class ResolveEffect:
 async def resolve(unit: Unit, command: ResolveEffect, *, dry_run: bool) -> EffectResolution:
     """Redrive or discard an effect and store by whom, when and why.
 
-    A redriven effect begins anew: attempts and age count from zero, and it goes to the end of its key's line.
+    A redriven effect starts again: attempts and age count from zero, and it is the last effect of its key.
     Raise NoSuchEffect, EffectNotResolvable.
     """
     row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM effect WHERE id = $1 FOR UPDATE", command.id)
@@ -140,7 +140,7 @@ async def find(
     limit: int = 200,
     id: UUID | None = None,
 ) -> list[StoredEffect]:
-    """Return effects in the order of their ids, which is about that of their requests."""
+    """Return effects in the order of their ids, which is roughly the order of their requests."""
     conditions, arguments = [IN_STATE[state]], list[object]()
     for condition, value in (("kind =", kind), ("target =", target), ("id >", after), ("id =", id)):
         if value is not None:
@@ -174,7 +174,7 @@ def _stored(row: asyncpg.Record, performer: Performer | None) -> StoredEffect:
 
 
 def _described(payload: str, performer: Performer | None) -> dict[str, Any] | None:
-    """Return what the performer lets operators see. A payload of an older version must not hide the effect itself."""
+    """Return the result of `describe`, or None if it fails: an older payload must not hide the effect itself."""
     if performer is None or performer.describe is None:
         return None
     try:

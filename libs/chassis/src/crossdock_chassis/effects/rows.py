@@ -1,4 +1,4 @@
-"""Claim due effects and record what came of them. Each function is part of a unit of the worker."""
+"""Claim due effects and record their outcomes. Each function is part of a unit of the worker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from crossdock_chassis.ids import new_id
 WALK_LIMIT: Final = 500
 EXPIRE_LIMIT: Final = 500
 
-# A plan is made once, perhaps while the table is empty, and kept when it has millions of finished rows.
+# PostgreSQL keeps a plan. If it is made while the table is empty, it is still used with millions of finished rows.
 BY_INDEX: Final = """
     SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
            set_config('enable_mergejoin', 'off', true)
 """
 
-# Targets in their order, one index probe for each, whatever the number of their rows: 10,000 rows of a dead target hide
-# no other.
+# Targets in order, one index probe for each, for any number of rows. So 10,000 rows of a dead target do not delay other
+# targets.
 WALK: Final = """
     WITH RECURSIVE walk AS (
         (SELECT target, due_at FROM effect WHERE state = 'pending' AND kind = $1 AND target > $2
@@ -36,8 +36,8 @@ WALK: Final = """
 """
 
 # `due_at` becomes the end of the lease. An effect with a key is claimed only if it is the first pending one of its key.
-# The claim leaves it pending, so two of a key cannot be claimed at once. The first is looked up in the order of the
-# key's index: a plan for NOT EXISTS, made while the table was empty, read the whole target for each effect.
+# It stays pending, so two effects of a key cannot be claimed at once. The first one is found in the order of the key's
+# index. A plan for NOT EXISTS, made while the table was empty, read all rows of the target for each effect.
 CLAIM: Final = """
     WITH picked AS (
         SELECT candidate.id FROM unnest($2::text[], $3::int[]) AS open (target, room) CROSS JOIN LATERAL (
@@ -59,7 +59,7 @@ CLAIM: Final = """
     RETURNING effect.id, kind, target, key, payload::text AS payload, attempts, created_at, reason, traceparent
 """
 
-# Guarded by the claim: a worker whose lease was taken over changes nothing.
+# The condition on the claim keeps a worker whose lease was taken over from changing the row.
 RECORD: Final = """
     UPDATE effect
     SET state = new.state, reason = new.reason, result = new.result::json, claimed_by = NULL,
@@ -88,7 +88,7 @@ EXPIRE: Final = f"""
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An effect under a lease. `began` is the time before the claim (`time.monotonic`): the lease began later."""
+    """An effect under a lease. `began` is a time before the lease began (`time.monotonic`)."""
 
     effect: Effect
     claim: UUID
@@ -99,7 +99,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt came to. `unused` is 1 for an attempt that did not begin."""
+    """The outcome of an attempt. `unused` is 1 for an attempt that did not begin."""
 
     claimed: Claimed
     state: Literal["pending", "done", "given_up"]
@@ -110,7 +110,7 @@ class Outcome:
 
 
 async def walk(sql: asyncpg.Connection, kind: str, after: str) -> Sequence[asyncpg.Record]:
-    """Return up to WALK_LIMIT targets after that name which have pending effects, and whether one may be due."""
+    """Return up to WALK_LIMIT targets after `after` that have pending effects, and whether an effect may be due."""
     rows: Sequence[asyncpg.Record] = await sql.fetch(WALK, kind, after, WALK_LIMIT)
     return rows
 
@@ -118,7 +118,7 @@ async def walk(sql: asyncpg.Connection, kind: str, after: str) -> Sequence[async
 async def claim(
     sql: asyncpg.Connection, kind: str, rooms: dict[str, int], limit: int, *, lease: float, began: float
 ) -> list[Claimed]:
-    """Lock, then claim at most `limit` due effects of these targets, of each at most its room."""
+    """Claim at most `limit` due effects of the targets in `rooms`, and at most its room for each target."""
     token = new_id()
     rows = await sql.fetch(CLAIM, kind, list(rooms), list(rooms.values()), limit, token, lease)
     return [
@@ -142,7 +142,7 @@ async def claim(
 
 
 async def record(sql: asyncpg.Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
-    """Write the outcomes. Return the effects that were written: those missing were taken over or discarded."""
+    """Write the outcomes and return their effects. Effects that were taken over or discarded are missing."""
     rows = await sql.fetch(
         RECORD,
         [each.claimed.effect.id for each in outcomes],
@@ -157,5 +157,5 @@ async def record(sql: asyncpg.Connection, outcomes: Sequence[Outcome]) -> set[UU
 
 
 async def expire(sql: asyncpg.Connection, kind: str, max_age: float) -> list[UUID]:
-    """Give up effects that have been pending for longer, a bounded number at once. Return them."""
+    """Give up at most EXPIRE_LIMIT effects that have been pending for more than `max_age` seconds. Return their ids."""
     return [row["id"] for row in await sql.fetch(EXPIRE, kind, max_age)]

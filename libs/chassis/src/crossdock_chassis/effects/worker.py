@@ -1,7 +1,7 @@
-"""Act on the world after the commit that decided to: claim in one unit, act outside any unit, record in a second unit.
+"""Perform effects after their commit: claim in one unit, perform outside any unit, record in a second unit.
 
-An effect is performed at least once. If a worker dies between its act and its record, the lease of the effect ends and
-another worker performs it again. The effect's id lets the target drop the repeat.
+An effect is performed at least once. If a worker dies before it records the outcome, the lease of the effect ends and
+another worker performs the effect again. The effect's id lets the target drop the repeat.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ POLL_SECONDS: Final = 1.0
 EXPIRE_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 1.0
 START_SECONDS: Final = 10.0
-"""A claimed effect that has not begun by then does not begin: the process was suspended, and the lease may end."""
+"""Do not start a claimed effect later than this: the process was suspended, and the lease may end too soon."""
 LEASE_SLACK_SECONDS: Final = 30.0
-"""A lease lasts for the deadline and this: START_SECONDS to begin, the rest to record."""
+"""A lease lasts this much longer than the deadline: START_SECONDS to begin, the rest to record the outcome."""
 ABANDONED_LIMIT: Final = 100
-"""Abandoned attempts that still run. With more the worker claims nothing and makes no progress: restart it."""
+"""With more abandoned attempts still running, the worker claims nothing and makes no progress until its restart."""
 RESULT_LIMIT_BYTES: Final = 4_096
 REASON_LIMIT: Final = 500
 
@@ -52,7 +52,7 @@ class Effects:
                 group.create_task(kind.run(stopping))
 
     async def run_due(self) -> None:
-        """Perform until nothing more is due: for tests and for a person's script."""
+        """Perform effects until none is due, for tests and scripts."""
         for kind in self.kinds:
             await kind.run_due()
 
@@ -65,10 +65,10 @@ class Kind:
         self._breakers = Breakers(performer.circuit)
         self._running: dict[asyncio.Task[Outcome], Claimed] = {}
         self._unrecorded: list[Outcome] = []
-        self._held: Counter[str] = Counter()  # by target: what runs and what is not yet recorded
+        self._held: Counter[str] = Counter()  # by target: running or not yet recorded
         self._abandoned: set[asyncio.Task[Mapping[str, object] | None]] = set()
-        self._after = ""  # the target that the next walk begins behind; "" at the beginning of a round
-        self._cut = False  # the round began behind a target, because there was no more room
+        self._after = ""  # the next walk begins after this target; "" at the beginning of a round
+        self._cut = False  # the round began after a target, because concurrency was used up before
         self._expire_next = 0.0
         self.progressed = time.monotonic()
 
@@ -90,7 +90,7 @@ class Kind:
                         raise
                     log.warning("effects %s: %s: %s", self._performer.kind, type(error).__name__, error)
                     pause, failed = RETRY_SECONDS, True
-                    self.progressed = time.monotonic()  # alive and trying; readiness reports the database
+                    self.progressed = time.monotonic()  # the retry is progress; readiness reports the database
                 if stopping.is_set():
                     leave = leave or time.monotonic() + self._drain_seconds
                     if not self._held.total() or (left := leave - time.monotonic()) <= 0:
@@ -117,7 +117,7 @@ class Kind:
                 return
 
     async def _turn(self, *, claiming: bool) -> float:
-        """Record what has ended and claim what there is room for. Return the seconds until there may be more to do."""
+        """Record ended attempts and claim effects up to the concurrency. Return the seconds until the next turn."""
         self._collect()
         if self._unrecorded:
             await self._record()
@@ -136,7 +136,7 @@ class Kind:
         return 0.0 if more else POLL_SECONDS
 
     async def _claim(self, free: int) -> bool:
-        """Claim of the next targets in the round. Return whether there is room and targets are left to look at."""
+        """Claim effects of the next targets in the round. Return whether room and targets are left."""
         performer, began = self._performer, time.monotonic()
         claimed: list[Claimed] = []
         async with self._database.unit() as unit:
@@ -150,7 +150,7 @@ class Kind:
         for each in claimed:
             self._held[each.effect.target] += 1
             self._running[asyncio.create_task(self._attempt(each))] = each
-        if len(claimed) == free:  # targets behind the last one served come first next time
+        if len(claimed) == free:  # the next walk begins after the last target that was served
             self._after, self._cut = max(each.effect.target for each in claimed), True
             return False
         if len(walked) == rows.WALK_LIMIT:
@@ -164,7 +164,7 @@ class Kind:
         return self._breakers.room(target, self._held[target], self._performer.target_concurrency)
 
     async def _attempt(self, claimed: Claimed) -> Outcome:
-        """Perform one effect. Raises nothing that the performer raises."""
+        """Perform one effect and return its outcome, also if the performer raises."""
         performer, effect = self._performer, claimed.effect
         if time.monotonic() - claimed.began > START_SECONDS:
             return Outcome(claimed, "pending", claimed.reason, unused=1)
@@ -187,7 +187,7 @@ class Kind:
         error = acting.exception()
         if error is not None and not isinstance(error, Permanent):
             return self._failed(claimed, began, error)
-        self._breakers.succeeded(effect.target)  # also a refusal is an answer
+        self._breakers.succeeded(effect.target)  # a refusal shows too that the target works
         if error is not None:
             return Outcome(claimed, "given_up", _text(str(error)))
         return Outcome(claimed, "done", result=_written(claimed, acting.result()))
@@ -250,7 +250,7 @@ def _look_at_exception(task: "asyncio.Task[Mapping[str, object] | None]") -> Non
 
 
 def _text(text: str) -> str:
-    """Return what a text column takes: no NUL, no lone surrogate, not too long."""
+    """Make a text fit for its column: no NUL, no lone surrogate, not too long."""
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()[:REASON_LIMIT]
 
 

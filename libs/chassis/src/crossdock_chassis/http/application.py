@@ -45,7 +45,7 @@ class Api(FastAPI):
         own = self.router.routes[:]
         self.router.routes.clear()
         for router in routers:
-            # Included routers are matched twice by FastAPI; a router's own prefix and dependencies are in its routes.
+            # FastAPI matches included routers twice. Their routes already have the router's prefix and dependencies.
             self.router.routes.extend(router.routes)
         self.router.routes.extend(own)
         for route in self.api_routes():
@@ -74,5 +74,5 @@ class Api(FastAPI):
         return super().openapi()
 
 
-_OFF: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}  # the front door does it
+_OFF: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}  # the front door does this
 _OF_FASTAPI: Final = frozenset(FastAPI().exception_handlers)

@@ -46,7 +46,7 @@ def requires(scope: str) -> Any:
 
 
 async def authenticate(state: RequestState) -> Caller:
-    """Raise Refusal 401, or 503 while the issuer's keys are not available. Called once per request."""
+    """Return the caller. Raise Refusal 401, or 503 while the issuer's keys are not available. Called once a request."""
     authorization = state.headers.get(b"authorization")
     if authorization is None:
         raise Refusal(UNAUTHENTICATED, "Send Authorization: Bearer <token>", headers={"WWW-Authenticate": REALM})

@@ -35,8 +35,8 @@ T = TypeVar("T")
 
 BAD_KEY: Final = Problem(400, "bad-idempotency-key", "The Idempotency-Key is not 1 to 255 printable ASCII characters")
 COMMAND_PROBLEMS: Final = (Overloaded.problem, Contended.problem, Unavailable.problem)
-"""What a route can answer because it hands a command to a `Coalescer`. The dependencies on `Idempotency-Key` and
-`If-Match` include them; a route with a coalescer and neither header lists them."""
+"""The problems of a route that passes commands to a `Coalescer`. The dependencies on `Idempotency-Key` and `If-Match`
+include them. A route with a coalescer and neither header lists them itself."""
 MAX_WAIT: Final = 10.0
 
 
@@ -61,8 +61,11 @@ class Key:
     key: str | None
 
     def of(self, body: BaseModel | bytes | None) -> IdempotentRequest | None:
-        """Return the request for the idempotency table. The fingerprint covers the path and the *validated* body, so
-        another order of members, or a default written out, is the same request. Bytes are a body already written."""
+        """Return the request for the idempotency table. Bytes are a body that is already JSON.
+
+        The fingerprint covers the path and the *validated* body. So the order of members, or a default that is sent
+        explicitly, makes no difference.
+        """
         if self.key is None:
             return None
         digest = hashlib.blake2b(self.path.encode(), digest_size=16)
@@ -117,7 +120,7 @@ def _uuid(text: str | None) -> UUID | None:
 
 
 cause = Depends(_Cause())
-"""`why: Annotated[Cause, cause]`: correlated by the caller's `correlation-id` or `Request-Id` when it is a UUID."""
+"""`why: Annotated[Cause, cause]`: correlated by the client's `Correlation-Id` or `Request-Id` if it is a UUID."""
 
 
 # --- versions
@@ -129,7 +132,7 @@ def etag(version: int | str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """`If-Match` as sent: None when absent."""
+    """The tags of `If-Match`, None without the header."""
 
     tags: frozenset[str] | None
 
@@ -162,7 +165,7 @@ class _RequiredIfMatch(_IfMatch):
 
 IfMatch = Annotated[Match, Depends(_IfMatch())]
 RequiredIfMatch = Annotated[Match, Depends(_RequiredIfMatch())]
-"""Answers 428 without the header."""
+"""A request without the header gets 428."""
 
 
 # --- lists
@@ -184,7 +187,7 @@ class Cursor(Generic[T]):
         return base64.urlsafe_b64encode(json.dumps(document, separators=(",", ":")).encode()).rstrip(b"=").decode()
 
     def decode(self, text: str | None) -> T | None:
-        """Return the position, or None for None. Raise Refusal 400 for a text that `encode` did not make."""
+        """Return the position, or None for None. Raise Refusal 400 if `encode` did not make the text."""
         if text is None:
             return None
         try:
@@ -222,7 +225,7 @@ class _Wait(Dependency):
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
 Wait = Annotated[float, Depends(_Wait())]
-"""Seconds from `Prefer: wait=N`, at most 10; 0 when absent or unreadable, as RFC 7240 wants."""
+"""Seconds from `Prefer: wait=N`, at most 10. 0 if the header is absent or malformed, as RFC 7240 requires."""
 
 
 # --- bodies that are not one JSON document
@@ -251,5 +254,5 @@ def accepts(wanted: str, *, limit: int | None = None, description: str = "") -> 
 
 
 def limit_body(request: Request, limit: int) -> None:
-    """Accept so many bytes instead of `max_body_bytes`. To be called before the body is read."""
+    """Accept `limit` bytes instead of `max_body_bytes`. Call it before the body is read."""
     state_of(request).body_limit = limit

@@ -1,4 +1,4 @@
-"""Dead letters over HTTP, in every service that has reactions. All need the scope `ops`; resolutions have a dry run."""
+"""Dead letters over HTTP, in services with reactions. Routes need the scope `ops`; resolutions have a dry run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ class Provided(Generic[T]):
 def provided(kind: type[object]) -> Any:
     """Return the dependency on the object of this class that a `Feature` provides.
 
-    So a route stands at module level, and two services in one process share no state:
+    Thus routes are module-level functions, and two services in one process share no state:
 
         class Orders: ...                                        # a dataclass: database, coalescers, settings
         OrdersDep = Annotated[Orders, provided(Orders)]
@@ -68,7 +68,7 @@ def provided(kind: type[object]) -> Any:
 
 
 def dependencies_of(route: APIRoute) -> list[Any]:
-    """Return the functions and objects that a route depends on, in their order, then those that these depend on."""
+    """Return the functions and objects that a route depends on, each followed by its own dependencies."""
     return _calls(route.dependant)
 
 

@@ -1,4 +1,4 @@
-"""Effects over HTTP, in every service that has performers. Scope `ops`. Of payloads only what `describe` returns."""
+"""Effects over HTTP, in services with performers. Scope `ops`; of payloads only the result of `describe` is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The front door: the one layer between the server and the routes.
 
-It names the request, gives it a trace, counts it, bounds its body, keeps nonsense out before anybody trips over it,
-and turns whatever is raised into a problem. Routes and their dependencies never do any of this.
+It gives the request an id and a trace, counts it, bounds its body and refuses malformed requests. It turns exceptions
+into problems. Routes and their dependencies do none of this.
 """
 
 import asyncio
@@ -42,14 +42,14 @@ from crossdock_chassis.problems import (
 _SANE: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 IDLE_SECONDS: Final = 60.0
-"""A body may take its time, but not stand still for longer: each one holds a task and a connection."""
+"""The longest pause between two parts of a body, because an unfinished request holds a task and a connection."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an ordinary route wants before its body is read."""
+    """The checks of an ordinary route before its body is read."""
 
     guards: Sequence[Guard | Limited]
     json: bool
@@ -68,8 +68,8 @@ class Front:
     ) -> None:
         self._app, self._problems, self._verifier, self._body_limit = app, problems, verifier, body_limit
         self._limiter = limiter
-        self._hot = hot or {}  # by path: a HotRoute has no parameters in its path, so finding it needs no matching
-        self._plans: dict[int, Plan] = {}  # by id: starlette's routes cannot be hashed, and they live as long as we do
+        self._hot = hot or {}  # by path, without matching, because a HotRoute has no path parameters
+        self._plans: dict[int, Plan] = {}  # by id, because starlette's routes cannot be hashed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,13 +113,13 @@ class Front:
             else:
                 await self._app(scope, self._bounded(scope, receive, state), numbered)
         except asyncio.CancelledError:
-            if not status:  # cut off because the process ends: the caller asks again, and another one answers
+            if not status:  # cancelled because the process ends: the client retries, and another process answers
                 gone = self._problems.render(Refusal(UNAVAILABLE), request_id=request_id, instance=scope["path"])
                 await gone(scope, receive, numbered)
             raise
         except Exception as error:
             if isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect):
-                status = status or 499  # nobody is there to be told; FastAPI wraps it
+                status = status or 499  # no client is left to answer; FastAPI wraps the exception
                 return
             problem, where = self._problems.of(error), {"method": scope["method"], "route": route_template(scope)}
             if problem is INTERNAL:
@@ -127,7 +127,7 @@ class Front:
             elif problem is UNAVAILABLE:
                 log.warning("unavailable", extra={**where, "reason": repr(error)})
             if status:
-                raise  # half an answer is out: the connection must break, so that it is not taken for a whole one
+                raise  # part of the response is sent: break the connection so that the client sees an error
             rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])
             await rendered(scope, receive, numbered)
         finally:
@@ -136,8 +136,11 @@ class Front:
             REQUEST_ID.reset(current)
 
     def _bounded(self, scope: Scope, receive: Receive, state: RequestState) -> Receive:
-        """The receive channel that routes get. It refuses before the first byte what is announced too large, counts
-        what comes, and for an ordinary route does what `HotRoute` does by itself: token, content type, strict JSON."""
+        """Return the receive channel of the route, which limits the body.
+
+        It refuses a body whose Content-Length is too large before the first byte, and counts the bytes that arrive. For
+        an ordinary route it also checks token, content type and strict JSON. A `HotRoute` checks them itself.
+        """
         seen = 0
         plan: Plan | None = None
         started = complete = False
@@ -145,7 +148,7 @@ class Front:
 
         async def bounded() -> Message:
             nonlocal seen, plan, started, complete
-            if complete:  # who asks on waits for the client to go, for as long as that takes
+            if complete:  # after the body, wait without a limit for the client to disconnect
                 return await receive()
             if not started:
                 started = True
@@ -199,7 +202,7 @@ def _guards(dependant: Dependant) -> list[Guard | Limited]:
 
 
 def _request_id(sent: bytes | None) -> tuple[str, UUID | None]:
-    """The caller's own when it is sane, else a new one, which is a UUID."""
+    """Return the client's request id if it is valid, else a new UUID, also as a UUID."""
     if sent is not None and _SANE.fullmatch(sent):
         return sent.decode(), None
     new = new_id()
@@ -207,7 +210,7 @@ def _request_id(sent: bytes | None) -> tuple[str, UUID | None]:
 
 
 def _refuse_repeated(scope: Scope) -> None:
-    """Which of two keys or tokens would count is not for us to guess."""
+    """Raise Refusal if a header that selects behaviour is repeated: which of two keys or tokens counts is ambiguous."""
     seen: set[bytes] = set()
     for name, _ in scope["headers"]:
         if name in _SINGLE and name in seen:

@@ -1,4 +1,4 @@
-"""The route for the hot path, and the one way a JSON body is read."""
+"""The route for the hot path, and the JSON parser for all bodies."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -22,8 +22,10 @@ JSON: Final = "application/json"
 
 
 def strict_json(raw: bytes) -> None:
-    """Raises Refusal 400 for what JSON parsers disagree about (a member named twice, NaN, trailing bytes, nesting
-    beyond 200), 422 for a NUL in a string, which PostgreSQL cannot keep."""
+    """Raise Refusal 400 if JSON parsers would disagree, 422 for a NUL in a string, which PostgreSQL cannot store.
+
+    Parsers disagree about repeated members, NaN, trailing bytes and nesting beyond 200.
+    """
     try:
         document = jiter.from_json(raw, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
@@ -50,9 +52,9 @@ def _nul(value: object, place: tuple[str | int, ...]) -> tuple[str | int, ...] |
 
 
 class JsonBody(Generic[M]):
-    """Bytes to a model: what `HotRoute` does with a body and a batch with each of its lines.
+    """Parse bytes into a model: a body of a `HotRoute`, or a line of a batch.
 
-    Raises Refusal (400, or 422 for a NUL) and RequestValidationError (422 with field paths).
+    Raise Refusal (400, or 422 for a NUL) or RequestValidationError (422 with field paths).
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -68,7 +70,7 @@ class JsonBody(Generic[M]):
 
 
 async def read_body(request: Request) -> bytes:
-    """Raises Refusal 413 past the limit: the receive channel given to routes counts."""
+    """Return the whole body. Raise Refusal 413 beyond the limit, which the receive channel counts."""
     receive = request.receive
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -83,11 +85,11 @@ async def read_body(request: Request) -> bytes:
 
 
 class HotRoute(APIRoute):
-    """An ordinary route declaration, in the OpenAPI like any other, run without FastAPI's dependency solver.
+    """A route that is declared and documented as usual, but runs without FastAPI's dependency solver.
 
-    For routes measured to need it: `APIRouter(route_class=HotRoute)`. The endpoint takes one body model and
-    dependencies that are async functions of the request alone, and returns a Response; else declaring it fails.
-    Dependencies run first, in order, so nobody without a token has a body read.
+    Use it if a measurement shows the need: `APIRouter(route_class=HotRoute)`. The endpoint takes one body model and
+    dependencies that are async functions of the request alone, and returns a Response. Any other endpoint is a
+    TypeError at declaration. Dependencies run first, in order, so the body of a request without a token is not read.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rate limits over HTTP, in every service whose routes have groups. Scope `ops`; each change keeps who made it."""
+"""Rate limits over HTTP, in services with route groups. Routes need the scope `ops`; each change stores its author."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

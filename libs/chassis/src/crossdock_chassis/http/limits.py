@@ -2,11 +2,11 @@
 
     @router.post("/orders", dependencies=[limited("orders")])
 
-Nothing is limited until an operator sets a limit; until then a request costs a dictionary lookup. A process takes a few
-tokens at a time from the bucket and spends them without asking the database again. Tokens not spent within
+Requests are not limited until an operator sets a limit; until then a request costs a dictionary lookup. A process takes
+a few tokens at a time from the bucket and spends them without another query. Tokens not spent within
 `LEASE_SECONDS` are lost. So in any `t` seconds at most `burst + rate * (t + LEASE_SECONDS)` requests of a partner get
-through, however many processes there are. The bucket goes by the database's clock, and tokens in hand expire by the
-process's monotonic clock. While the database is away nothing is limited: requests that need it fail by themselves.
+through, for any number of processes. The bucket uses the database's clock; tokens that a process holds expire by its
+monotonic clock. While the database is away requests are not limited, because requests that need it fail anyway.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ from crossdock_chassis.observability import metrics
 from crossdock_chassis.problems import Problem, Refusal
 
 ANY_PARTNER: Final = "*"
-"""A limit of this partner holds for each partner that has none of its own. Each still has its own bucket."""
+"""A limit of this partner applies to each partner without its own limit. Each partner still has its own bucket."""
 
 LEASE_SECONDS: Final = 1.0
 TAKE_SECONDS: Final = 0.1
-"""A process asks the database for this many seconds' worth of tokens at once, and after an empty bucket it waits this
-long before it asks again. Ten round trips a second serve any rate if the burst is large enough."""
+"""A process takes the tokens of this many seconds at once. After an empty bucket it waits this long before the next
+query. Ten round trips a second serve any rate if the burst is large enough."""
 
 LARGEST_SHARE: Final = 1 / 20
-"""Of a bucket, in one process: tokens that an idle process holds are missing in the others."""
+"""The most of a bucket that a process takes at once: other processes lack the tokens that an idle process holds."""
 
 PATIENCE_SECONDS: Final = 1.0
 """Requests wait this long for the bucket, then they pass without a token."""
@@ -63,8 +63,8 @@ LATEST: Final = """
 _RATE, _BURST, _WANTED = "$3::float8", "$4::float8", "$5::float8"
 _FULL: Final = f"make_interval(secs => {_BURST} / {_RATE})"  # how long an empty bucket takes to fill
 _EMPTY_AT: Final = f"greatest(bucket.empty_at, now() - {_FULL})"
-# now() is when the transaction began. Another process may have taken tokens since, and left the bucket empty until a
-# moment after that; without the outer greatest() the grant would be negative and give them back.
+# now() is the start of the transaction. Another process may have taken tokens since then, so that `empty_at` is later
+# than now(). Without the outer greatest() the grant would be negative and give these tokens back.
 _GRANTED: Final = f"greatest(0, least({_WANTED}, floor({_RATE} * extract(epoch FROM now() - {_EMPTY_AT}))))"
 TAKE: Final = f"""
     INSERT INTO rate_bucket AS bucket (partner, route_group, empty_at, granted)
@@ -73,7 +73,7 @@ TAKE: Final = f"""
     SET empty_at = {_EMPTY_AT} + make_interval(secs => {_GRANTED} / {_RATE}), granted = {_GRANTED}
     RETURNING granted, ({_RATE} * extract(epoch FROM now() - empty_at))::float8 AS remaining
 """
-"""One row holds when the bucket would have been empty: it has `rate` tokens for each second since, at most `burst`.
+"""A bucket is one row with the time at which it was empty: it has `rate` tokens for each second since, at most `burst`.
 `$5` is at most `burst`."""
 
 log = logging.getLogger(__name__)
@@ -93,12 +93,12 @@ class Limit:
 
     @property
     def pause(self) -> float:
-        """Return how long a process waits after an empty bucket: never so long that the bucket overflows meanwhile."""
+        """Return how many seconds a process waits after an empty bucket: less than the bucket takes to fill."""
         return min(TAKE_SECONDS, self.burst / self.rate / 2)
 
 
 class Lease:
-    """The tokens that this process holds of one bucket. Pure: the time comes in."""
+    """The tokens of one bucket that this process holds. Pure: callers pass the time."""
 
     __slots__ = ("_asked", "_closed_until", "_expires", "_remaining", "_tokens", "limit")
 
@@ -106,7 +106,7 @@ class Lease:
         self.limit = limit
         self._tokens = 0.0
         self._expires = self._closed_until = self._asked = -math.inf
-        self._remaining = float(limit.burst)  # in the bucket, when it was last asked
+        self._remaining = float(limit.burst)  # in the bucket at the last query
 
     def spend(self, now: float) -> bool:
         if self._tokens < 1 or now >= self._expires:
@@ -115,11 +115,11 @@ class Lease:
         return True
 
     def closed(self, now: float) -> bool:
-        """Return whether the bucket is known to be empty, so that the database need not be asked."""
+        """Return whether the bucket is known to be empty, so that no query is needed."""
         return now < self._closed_until
 
     def renew(self, granted: float, remaining: float, *, wanted: int, asked: float) -> None:
-        """Hold what the bucket granted. `asked` is the time before it was asked."""
+        """Hold the granted tokens. `asked` is the time before the query."""
         self._tokens, self._expires = granted, asked + LEASE_SECONDS
         self._remaining, self._asked = remaining, asked
         if granted < wanted:
@@ -137,7 +137,7 @@ class Lease:
 
 
 Take = Callable[[int], Awaitable[tuple[int, float]]]
-"""Take at most so many tokens from the bucket; return how many it granted and how many remain."""
+"""Take at most this many tokens from the bucket; return how many it granted and how many remain."""
 
 
 class Bucket:
@@ -152,7 +152,7 @@ class Bucket:
         self._policy = f'"{group}";q={limit.burst};w={math.ceil(limit.burst / limit.rate)}'
 
     async def spend(self) -> Fields:
-        """Spend a token and return header fields with what is left. Raises Refusal 429."""
+        """Spend a token and return header fields with the remaining requests. Raise Refusal 429."""
         if await self._admits():
             left, seconds = self._lease.left(self._clock())
             return (b"ratelimit-policy", self._policy.encode()), (b"ratelimit", self._state(left, seconds).encode())
@@ -180,7 +180,7 @@ class Bucket:
             return False
         self._waiting += 1
         try:
-            async with self._asking:  # one request asks for all that wait
+            async with self._asking:  # one request renews the lease for all that wait
                 now = self._clock()
                 if self._lease.spend(now):
                     return True
@@ -225,7 +225,7 @@ class Limits:
         }
 
     async def spend(self, partner: str, group: str) -> Fields:
-        """Spend a token of the partner's bucket, if it has one. Raises Refusal 429."""
+        """Spend a token of the partner's bucket, if it has one. Raise Refusal 429."""
         if not self._limits:
             return ()
         key = partner, group
@@ -250,7 +250,7 @@ class Limits:
 
 
 class Limited(Dependency):
-    """A dependency of the request alone: spends one token, once a request. People without a partner are not limited."""
+    """Spend one token for each request. A caller without a partner is not limited."""
 
     problems: ClassVar[tuple[Problem, ...]] = (RATE_LIMITED,)
 
@@ -272,7 +272,7 @@ _GROUP: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
 def limited(group: str) -> Any:
-    """Dependency of a route: counts the request against the caller's limit for this route group, else answers 429.
+    """Return the dependency that counts a request against the caller's limit for this route group, or answers 429.
 
     @router.post("/orders", dependencies=[limited("orders")])
     """
@@ -280,7 +280,7 @@ def limited(group: str) -> Any:
 
 
 def group_of(route: BaseRoute) -> str | None:
-    """Return the route's group, None if it has none. Raises TypeError if it has several."""
+    """Return the route's group, None if it has none. Raise TypeError if it has several."""
     dependencies: Sequence[Any] = route.dependant.dependencies if isinstance(route, APIRoute) else ()
     found = [each.call.group for each in dependencies if isinstance(each.call, Limited)]
     if len(found) > 1:

@@ -37,7 +37,7 @@ SCHEMAS: Final = "#/components/schemas/"
 
 
 class _Listed(dict[str, Any]):
-    """A response as FastAPI takes it, which remembers the problems it shows."""
+    """A response for FastAPI, with the problems that it describes."""
 
     problems: Sequence[Problem] = ()
 
@@ -71,7 +71,7 @@ def listed(route: APIRoute) -> list[Problem]:
 
 
 def complete(document: dict[str, Any], routes: Iterable[APIRoute]) -> None:
-    """Write the headers and the errors of each route into the OpenAPI document that FastAPI made of them."""
+    """Write the headers and the errors of each route into the OpenAPI document that FastAPI made."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = PROBLEM_SCHEMA
     for name in ("HTTPValidationError", "ValidationError"):

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it, with an end to what a client may send that is neither a request nor its body.
+"""uvicorn's HTTP/1.1 protocol with limits on the size and the time of everything but the body.
 
-The parser keeps a header, a trailer or a chunk's extension until it is whole, however long it gets, and waits for the
-rest for ever. uvicorn bounds neither.
+The parser keeps a header, a trailer or a chunk's extension until it is complete. uvicorn limits neither its length nor
+the wait for its end.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from crossdock_chassis.ids import new_id
 from crossdock_chassis.problems import MALFORMED_REQUEST, TOO_SLOW, Problem, Problems, Refusal
 
 HEAD_BYTES: Final = 64 * 1024
-"""Looked at after each read from the socket: a head may be one read longer."""
+"""It is checked after each read from the socket, so a head may be one read longer."""
 
 HEAD_SECONDS: Final = 30.0
 
@@ -22,7 +22,7 @@ HEAD_TOO_LARGE: Final = Problem(431, "head-too-large", "The header fields are la
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    _unread = 0  # bytes since the last one of a whole head or of a body
+    _unread = 0  # bytes since the last complete head or part of a body
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,7 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._got()  # the end of a chunked body may come by itself, and the answer may take its time
+        self._got()  # the end of a chunked body may arrive alone, and the response may take longer than HEAD_SECONDS
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -72,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        """Ends the connection, with a word unless that would stand in the middle of an answer."""
+        """Send the problem and close the connection. Send nothing if part of another response is already sent."""
         self._got()
         answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         if not answering and not self.transport.is_closing():

@@ -1,4 +1,4 @@
-"""What one HTTP request carries along with it, from the first byte to the last log line."""
+"""The state of one HTTP request, from the first byte to the last log line."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ REALM: Final = 'Bearer realm="crossdock"'
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who the token says it is; there is no other source for the partner."""
+    """The caller that the token names. The partner never comes from another source."""
 
     partner: str
     scopes: frozenset[str]
@@ -23,13 +23,13 @@ class Caller:
 
 
 class Verifier(Protocol):
-    """The seam for tests and other identity systems: a bearer token in, a caller out."""
+    """Turns a bearer token into a caller. Tests and other identity systems have their own verifier."""
 
     def known(self, authorization: bytes) -> Caller | None:
-        """The caller of an `Authorization` header that was verified before and has not expired: no waiting."""
+        """Return at once the caller of an `Authorization` header that was verified before and has not expired."""
 
     async def verify(self, authorization: bytes) -> Caller:
-        """Raises Refusal: 401 for what is not a valid token, 503 when that cannot be found out now."""
+        """Return the caller. Raise Refusal 401 if the token is not valid, 503 while keys are not available."""
 
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -37,10 +37,10 @@ Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 class Limiter(Protocol):
-    """Limits how often a partner may ask; `limits` holds the implementation."""
+    """Limits how many requests a partner may send. `limits` has the implementation."""
 
     async def spend(self, partner: str, group: str) -> Fields:
-        """Return header fields for the answer. Raises Refusal 429."""
+        """Return header fields for the response. Raise Refusal 429 if the partner is over its limit."""
 
 
 class RequestState:
@@ -73,7 +73,7 @@ class RequestState:
     ) -> None:
         self.headers = headers
         self.request_id = request_id
-        self.correlation = correlation  # the request id as a UUID, when it is one that we made
+        self.correlation = correlation  # the request id as a UUID, if the front door made it
         self.traceparent = traceparent
         self.problems = problems
         self.verifier = verifier
@@ -84,13 +84,13 @@ class RequestState:
         self.checked = False  # the route reads and checks its body itself
 
     def header(self, name: bytes) -> str | None:
-        """By its lower case name."""
+        """Return a header by its lower case name."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
 
 def state_of(request: Request) -> RequestState:
-    """Raises RuntimeError in an application that has no front door, so no problems, callers or limits either."""
+    """Return the state. Raise RuntimeError if the application has no front door, which makes the state."""
     state = request.scope.get(KEY)
     if not isinstance(state, RequestState):
         raise RuntimeError("this application was not built by crossdock_chassis: there is no request state")
@@ -98,11 +98,11 @@ def state_of(request: Request) -> RequestState:
 
 
 def route_template(scope: MutableMapping[str, Any]) -> str:
-    """`/v1/orders/{order_id}`: bounded, so good for metrics and keys; `unmatched` when no route took the request."""
+    """Return the route's path like `/v1/orders/{order_id}`, or `unmatched`: a bounded label for metrics and keys."""
     return getattr(scope.get("route"), "path_format", None) or "unmatched"
 
 
 def describe(request: Request, error: Exception) -> dict[str, object]:
-    """The problem an exception would be: for answers that hold many, like one line of a batch."""
+    """Return the problem of an exception, for responses with several problems, like the lines of a batch."""
     state = state_of(request)
     return state.problems.document(error, request_id=state.request_id)

@@ -1,10 +1,10 @@
-"""Access tokens against the issuer's published keys: RS256 or ES256, issuer, audience and times checked.
+"""Verify access tokens with the issuer's published keys: RS256 or ES256, issuer, audience and times.
 
     verifier = TokenVerifier(IssuerKeys(settings.issuer), issuer=settings.issuer, audience=settings.audience)
     verifier = TokenVerifier(StaticKeys(jwks), issuer="https://issuer.test", audience="crossdock")   # no network
 
-A token that was verified is remembered by its bytes, so the hot path pays for a dictionary; for at most five minutes,
-so a key withdrawn by the issuer stops working soon after.
+A verified token is remembered by its bytes, so the hot path costs a dictionary lookup. It is remembered for at most
+five minutes, so a key that the issuer withdraws stops working soon.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from crossdock_chassis.settings import Settings
 ISSUER_UNAVAILABLE: Final = Problem(
     503, "issuer-unavailable", "Access tokens cannot be verified now; wait Retry-After seconds, then retry"
 )
-LEEWAY: Final = 10.0  # seconds of clock difference forgiven
+LEEWAY: Final = 10.0  # seconds of clock difference that are tolerated
 MAX_TOKEN_BYTES: Final = 8 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 Key = RSAKey | ECKey
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class KeysUnavailable(Exception):
-    """The issuer's keys cannot be had now. Worth asking again after `retry_after` seconds."""
+    """The issuer's keys are not available. Retry after `retry_after` seconds."""
 
     def __init__(self, reason: str, retry_after: float) -> None:
         super().__init__(reason)
@@ -48,11 +48,11 @@ class KeysUnavailable(Exception):
 
 class Keys(Protocol):
     async def find(self, kid: str | None, algorithm: str) -> Key | None:
-        """The key, or None when the issuer has no such key. Raises KeysUnavailable."""
+        """Return the key, or None if the issuer has no such key. Raise KeysUnavailable."""
 
 
 class StaticKeys:
-    """A fixed JWK set: tests, and issuers whose keys are handed over by hand."""
+    """A fixed JWK set, for tests and for issuers whose keys are configured by hand."""
 
     def __init__(self, jwks: Mapping[str, Any]) -> None:
         self._keys = usable(jwks)
@@ -62,10 +62,10 @@ class StaticKeys:
 
 
 class IssuerKeys:
-    """The keys an OpenID issuer publishes, found by discovery, kept for `max_age` seconds, renewed behind the scenes.
+    """The keys that an OpenID issuer publishes, found by discovery. A background task renews them after `max_age` s.
 
-    An unknown key id asks again, at most every `min_interval` seconds however many tokens name one. Keys that were had
-    stay good while the issuer is away: it is the issuer that is down, not its signatures.
+    A token with an unknown key id fetches the keys again, at most once in `min_interval` seconds for all tokens. Known
+    keys stay valid while the issuer is away, because its signatures are still good.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class IssuerKeys:
         return key
 
     async def _refresh(self) -> bool:
-        """Whether the keys held are what the issuer published a moment ago."""
+        """Fetch the keys unless the last fetch is too recent. Return whether the last fetch succeeded."""
         if (task := self._start_refresh()) is not None:
             return await asyncio.shield(task)
         return self._had_at >= self._tried_at
 
     def _start_refresh(self) -> asyncio.Task[bool] | None:
-        """The refresh that is under way, a new one, or None when the last one is too recent."""
+        """Return the running refresh or a new one, None if the last one is too recent."""
         if self._refreshing is not None and not self._refreshing.done():
             return self._refreshing
         if self._clock() - self._tried_at < self._min_interval:
@@ -154,7 +154,7 @@ async def _document(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
 
 
 def usable(jwks: Mapping[str, Any]) -> list[tuple[str | None, Key]]:
-    """The signing keys that we accept. One that is not understood is passed over; the others stand."""
+    """Return the signing keys that are accepted. Skip keys of another type or with a mistake."""
     found: list[tuple[str | None, Key]] = []
     entries = jwks.get("keys")
     if not isinstance(entries, list):
@@ -230,7 +230,7 @@ class TokenVerifier:
         return caller
 
     async def _claims(self, token: bytes) -> Mapping[str, Any]:
-        """Of a token whose signature stands."""
+        """Return the claims of a token. Raise Refusal if its signature is not valid."""
         if len(token) > MAX_TOKEN_BYTES:
             raise refused("the token is too long")
         try:
@@ -238,7 +238,7 @@ class TokenVerifier:
             algorithm, kid = protected.get("alg"), protected.get("kid")
         except _GARBAGE:
             raise refused("this is not a JWT") from None
-        # The key decides the algorithm, never the token: what is not one of these two finds no key.
+        # The key decides the algorithm, never the token: a token with another algorithm finds no key.
         if algorithm not in ("RS256", "ES256") or not (kid is None or isinstance(kid, str)):
             raise refused("signed with an algorithm or key that is not accepted")
         try:
@@ -251,10 +251,10 @@ class TokenVerifier:
         try:
             return jwt.decode(token, key, algorithms=[algorithm]).claims
         except _GARBAGE:
-            raise refused("the signature does not stand") from None
+            raise refused("the signature is wrong") from None
 
     def _check(self, claims: Mapping[str, Any]) -> float:
-        """When it expires. Raises Refusal."""
+        """Return when the token expires. Raise Refusal if a claim is not acceptable."""
         now = self._clock()
         audience = claims.get("aud")
         expires, not_before = _time(claims, "exp"), _time(claims, "nbf")
@@ -284,7 +284,7 @@ class TokenVerifier:
 
 
 def verifier_for(settings: Settings) -> TokenVerifier:
-    """Nothing is fetched until the first token comes, so an issuer that is down keeps no process from starting."""
+    """Return the verifier of a service. It fetches keys at the first token, so a process starts without the issuer."""
     return TokenVerifier(
         IssuerKeys(settings.issuer),
         issuer=settings.issuer,

@@ -1,4 +1,4 @@
-"""The one place that builds Kafka clients: aiokafka's defaults lose or repeat records here (`acks=1`, auto-commit)."""
+"""Build all Kafka clients, because aiokafka's defaults (`acks=1`, auto-commit) would lose or repeat records."""
 
 import asyncio
 import struct
@@ -21,11 +21,11 @@ PART_SECONDS = 1.0
 
 
 class TopicsMissing(Exception):
-    """Named topics do not exist; sending to one would block for seconds and reading would wait for ever."""
+    """Topics do not exist. Sending to one would block for seconds, and reading would wait for ever."""
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Where Java's clients and aiokafka put a record with that key (murmur2); in half the time of aiokafka's own."""
+    """Return the partition that Java's clients and aiokafka choose (murmur2), in half of aiokafka's time."""
     length = len(key)
     hashed = 0x9747B28C ^ length
     for word in struct.unpack_from(f"<{length >> 2}I", key):
@@ -54,10 +54,10 @@ async def start_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
 async def start_consumer(
     bootstrap: str, group: str | None, *, client_id: str, topics: Collection[str] = (), listener: Any = None
 ) -> AIOKafkaConsumer:
-    """A consumer that commits nothing by itself.
+    """Start a consumer without auto-commit.
 
-    The rebalance waits for twice the longest transaction, so that nobody works on rows which a leaving member still
-    holds. A listener is told its client (`listener.client`) before the first assignment reaches it.
+    A rebalance waits for twice the longest transaction, so that no member gets a partition while a leaving member still
+    locks its rows. `listener.client` is set before the first assignment.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
@@ -91,10 +91,10 @@ async def _started(client: Any) -> None:
 
 
 async def discard(client: Any) -> None:
-    """Stop a client that may never answer again.
+    """Stop a client within a bounded time, also if its broker is away.
 
-    With the broker away aiokafka's own `stop` waits for ever. Then its tasks are cancelled and its connections closed,
-    because a coordination task that goes on would join the group again and take partitions that nobody reads.
+    aiokafka's own `stop` waits for ever without the broker. In that case cancel the client's tasks and close its
+    connections. A coordination task that continues would join the group again and take partitions without reading them.
     """
     with suppress(Exception):
         await within(STOP_SECONDS, client.stop())
@@ -113,7 +113,7 @@ async def discard(client: Any) -> None:
 
 
 async def check_topics(bootstrap: str, topics: Collection[str]) -> None:
-    """Raises TopicsMissing. Asked at start, because a missing topic costs eight seconds a send later."""
+    """Raise TopicsMissing if a topic does not exist. Check at start, because later each send would block for 8 s."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await _started_admin(admin)
     try:
@@ -126,7 +126,7 @@ async def check_topics(bootstrap: str, topics: Collection[str]) -> None:
 
 
 async def lag(bootstrap: str, group: str, topic: str) -> int:
-    """Messages on the topic which the group has not yet reported as done. Raises one of KAFKA_TROUBLE."""
+    """Return the number of messages that the group has not yet reported as done. Raise one of KAFKA_TROUBLE."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     await _started_admin(admin)
     consumer: AIOKafkaConsumer | None = None

@@ -1,4 +1,4 @@
-"""Facts in: records become one transaction with their position, and nobody else's clock or offset is believed."""
+"""Consume events: handle a batch in one transaction with its positions, which the database alone keeps."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ BATCH_LIMIT = 1_000
 REPORT_SECONDS = 1.0
 STUCK_SECONDS = 30.0
 FETCH_SECONDS = 20.0
-"""A fetch asks for 200 ms at most; one that takes so long has a client that no longer works."""
+"""A fetch waits 200 ms at most. If it takes this long, the client no longer works."""
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 POSITIONS = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
@@ -36,7 +36,7 @@ REMEMBER = """
     ORDER BY topic, partition ON CONFLICT DO NOTHING
 """
 
-# Compare and set. A row that another member holds is waited for and looked at again as that member leaves it.
+# Compare and set. If another member has locked a row, the statement waits and compares the row that it commits.
 ADVANCE = """
     UPDATE consumer_position AS position SET next = new.next
     FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS new (topic, partition, expected, next)
@@ -46,11 +46,11 @@ ADVANCE = """
 
 
 class PositionMoved(Exception):
-    """Somebody else has handled these records: this member is no longer the one, and drops its batch."""
+    """Another member has handled these records. This member no longer owns the partition and drops its batch."""
 
 
 class PositionUnknown(Exception):
-    """A group that has positions has none for a partition: it must not guess where to begin."""
+    """A group with positions on a topic has none for one of its partitions, so its beginning is unknown."""
 
 
 class RecordsLost(Exception):
@@ -58,14 +58,14 @@ class RecordsLost(Exception):
 
 
 class Stuck(Exception):
-    """Records are there and do not arrive: the client is replaced."""
+    """The topic has records that do not arrive, so the client is replaced."""
 
 
 class Consumer:
     """One member of one group. Fetch, then in one transaction: positions, parked keys, inbox, reactions, outbox.
 
-    The batch is whatever was fetched, over all partitions: fewer, larger transactions. The position in the
-    database is the only one that counts; Kafka's committed offsets are written for lag displays.
+    A batch has all records of a fetch, over all partitions, so that transactions are fewer and larger. Only the
+    positions in the database count. Offsets are committed to Kafka for lag displays only.
     """
 
     def __init__(self, database: Database, kafka: str, subscription: Subscription) -> None:
@@ -99,7 +99,7 @@ class Consumer:
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
             finally:
                 self.ready = False
-                self._listener.client = None  # a client that is left behind must not release what its successor has
+                self._listener.client = None  # an abandoned client must not release its successor's partitions
                 self._forget(self._assigned)
                 self.progressed = time.monotonic()
                 if client is not None:
@@ -118,7 +118,11 @@ class Consumer:
         )
 
     async def _ensure_positions(self) -> None:
-        """A topic new to the group begins at its beginning. Half of a topic's positions is nobody's guess to make."""
+        """Store the beginning of each topic that is new to the group as its position.
+
+        Raise PositionUnknown if a topic has positions for only some of its partitions: guessing the others could skip
+        or repeat events.
+        """
         group = self.subscription.group
         client = await clients.start_consumer(self._kafka, None, client_id=f"{group}-positions")
         try:
@@ -178,7 +182,7 @@ class Consumer:
                         await linger(began, taken)
                     continue
                 failures += 1
-                self._limit = max(1, self._limit // 2)  # a batch too large for the transaction limit must get smaller
+                self._limit = max(1, self._limit // 2)  # so that a batch fits into the transaction limit
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
                 await self._reposition(client)
         finally:
@@ -189,7 +193,7 @@ class Consumer:
     def _expected(
         self, client: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
     ) -> dict[TopicPartition, list[Record]]:
-        """What lies at our positions. The client may have fetched from elsewhere before it was told where to."""
+        """Return the records from the positions on. The client may have fetched others before it was positioned."""
         batch: dict[TopicPartition, list[Record]] = {}
         for tp, found in fetched.items():
             expected = self._next.get(tp)
@@ -200,7 +204,7 @@ class Consumer:
                     self._stop(
                         client, tp, str(RecordsLost(f"{expected} was next, the log goes on at {found[0].offset}"))
                     )
-                else:  # perhaps fetched before the client was told where to: ask for it once more
+                else:  # perhaps fetched before the client was positioned: fetch once more
                     self._gaps[tp] = expected
                     client.seek(tp, expected)
                 continue
@@ -208,7 +212,7 @@ class Consumer:
             for position, record in enumerate(records):
                 if refusal := self._inbox.refuses(record):
                     records = records[:position]
-                    if records:  # those are handled first; then it is met again
+                    if records:  # handle these first, then fetch the refused record again
                         client.seek(tp, record.offset)
                     else:
                         self._stop(client, tp, f"offset {record.offset}: {refusal}")
@@ -218,7 +222,7 @@ class Consumer:
         return batch
 
     async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> int:
-        """How many of the records the group had to do with."""
+        """Handle a batch. Return how many of the records the group subscribes to."""
         try:
             taken = await self._in_one_unit(batch, careful=False)
         except PositionMoved:
@@ -247,17 +251,20 @@ class Consumer:
                 [batch[tp][-1].offset + 1 for tp in tps],
             )
             if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
-                raise PositionMoved(f"{moved} of {len(tps)} partitions have moved on without us")
+                raise PositionMoved(f"{moved} of {len(tps)} partitions were handled by another member")
             return await self._inbox.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
 
     async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
-        """The end of a rebalance. Until then the client still says that it has what it had before, which others may be
-        given: what is ours is remembered here."""
+        """Take over partitions at the end of a rebalance.
+
+        They are stored here, because during a rebalance the client still reports its earlier assignment, which other
+        members may get.
+        """
         self._assigned = frozenset(partitions)
         await self._position(client, self._assigned)
 
     async def _position(self, client: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
-        """Seek each partition to where the database says, if the log still reaches from there to its end."""
+        """Seek each partition to its position in the database. Stop it if the log no longer has that position."""
         async with self._database.unit() as unit:
             rows = await unit.sql.fetch(POSITIONS, self.subscription.group)
         stored = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
@@ -265,7 +272,7 @@ class Consumer:
         ends = await within(10, client.end_offsets(assigned))
         for tp in assigned:
             if tp not in self._assigned:
-                continue  # a newer rebalance took it meanwhile
+                continue  # a newer rebalance has taken the partition
             if tp not in stored:
                 self._stop(client, tp, str(PositionUnknown(f"{tp.topic}/{tp.partition} has no position")))
             elif not beginnings[tp] <= stored[tp] <= ends[tp]:
@@ -281,7 +288,7 @@ class Consumer:
             await self._position(client, self._assigned - self._stopped.keys())
 
     def _stop(self, client: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
-        """Until a person or a deployment comes: this partition waits, the others go on."""
+        """Stop one partition until a person or a deployment resolves the cause. Other partitions continue."""
         log.error("%s stopped on %s/%s: %s", self.subscription.group, tp.topic, tp.partition, why)
         self._stopped[tp] = why
         self._next.pop(tp, None)
@@ -289,12 +296,12 @@ class Consumer:
         self._count_stopped(tp.topic)
 
     async def released(self) -> None:
-        """The beginning of a rebalance, which takes everything: the batch in flight ends first."""
+        """Give up all partitions at the beginning of a rebalance, after the batch in flight."""
         async with self._busy:
             self._forget(self._assigned)
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """They are somebody else's from now on, and so is what is told about them."""
+        """Forget partitions and remove their metrics, because other members may own them now."""
         group = self.subscription.group
         for tp in partitions:
             self._next.pop(tp, None)
@@ -311,7 +318,7 @@ class Consumer:
         metrics.STOPPED.labels(self.subscription.group, topic).set(stopped)
 
     async def _report(self, client: AIOKafkaConsumer) -> None:
-        """Lag for people and other services. Raises Stuck when records are there and none arrive."""
+        """Report the lag in metrics and offsets. Raise Stuck if the topic has records but none arrive."""
         group = self.subscription.group
         behind_since: dict[TopicPartition, tuple[int, float]] = {}
         reported: dict[TopicPartition, int] = {}

@@ -1,4 +1,4 @@
-"""What could not be handled, and what a person can do about it. The table is the truth, Kafka's topic a mirror."""
+"""Show and resolve events that could not be handled. The table is authoritative; the topic in Kafka is a copy."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ class NoSuchDeadLetter(Exception):
 
 
 class NotPoison(Exception):
-    """Only a poison event takes a resolution; the events parked behind it follow by themselves."""
+    """Only a poison event can be resolved. The events parked behind it are then handled too."""
 
     problem = Problem(409, "not-poison", "Only a dead letter in state poison, the earliest of its key, can be resolved")
 
 
 class StillPoison(Exception):
-    """The handler failed again; nothing was changed."""
+    """The handler failed again, so nothing was changed."""
 
     problem = Problem(409, "still-poison", "The handler failed again; nothing was changed")
 
@@ -68,7 +68,7 @@ class Resolution(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """`value` and `headers` replace the record's own before it is tried: fix and resend."""
+    """`value` and `headers` replace the record's own before it is handled: fix and resend."""
 
     id: int
     action: Literal["redrive", "discard", "resend"]
@@ -79,9 +79,9 @@ class Resolve:
 
 
 async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *, dry_run: bool) -> Resolution:
-    """The poison, then what is parked behind it in offset order, all in this unit; the key un-parks when none is left.
+    """Resolve a poison event, then handle the events parked behind it in offset order, all in this unit.
 
-    Raises NoSuchDeadLetter, NotPoison, StillPoison.
+    The key is parked no longer if none of its events is left. Raise NoSuchDeadLetter, NotPoison, StillPoison.
     """
     row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1", command.id)
     if row is None:
@@ -141,7 +141,7 @@ async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *,
 
 
 async def _try(unit: Unit, inbox: Inbox, record: Record) -> str | None:
-    """Why it fails, or None when it went through. What is malformed fails by being set aside again."""
+    """Handle one record. Return the reason if it is malformed or its reaction fails, else None."""
     decoded = inbox.subscription.catalogue.decode(record.message)
     if isinstance(decoded, Malformed):
         return decoded.reason
@@ -197,7 +197,7 @@ def _record(row: asyncpg.Record, value: bytes | None = None, headers: Mapping[st
 async def find(
     database: Database, *, state: State | None, after: int | None, limit: int, id: int | None = None
 ) -> list[DeadLetter]:
-    """Newest last, with how many are parked behind each poison one."""
+    """Return dead letters, newest last, and how many events are parked behind each poison event."""
     async with database.unit() as unit:
         rows = await unit.sql.fetch(
             f"""

@@ -1,4 +1,4 @@
-"""What one consumer group does with records, inside a unit: from Kafka, or from a table when redriven."""
+"""Handle the records of one consumer group inside a unit. They are from Kafka, or from a table if redriven."""
 
 import hashlib
 import json
@@ -63,7 +63,7 @@ PARKED_BEHIND = "an earlier event of this key is a dead letter"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A message and where it lay. `time` in seconds since the epoch, when the broker took it."""
+    """A message and its place on the log. `time` is the broker's timestamp in seconds since the epoch."""
 
     message: Message
     partition: int
@@ -72,7 +72,7 @@ class Record:
 
 
 class VersionUnknown(Exception):
-    """A subscribed event in a version that this build does not know: skipping it would lose facts."""
+    """A subscribed event has a version that this build does not know. Skipping it would lose the event."""
 
     def __init__(self, ce_type: str) -> None:
         super().__init__(f"{ce_type} is newer than this build: deploy consumers first, then start again")
@@ -93,7 +93,7 @@ class Inbox:
         self.subscription = subscription
 
     def refuses(self, record: Record) -> VersionUnknown | None:
-        """Whether the partition must stop before this record. Cheap: of a known type only a header is looked at."""
+        """Return an error if the partition must stop before this record. A known type costs a look at one header."""
         ce_type = _type_header(record.message)
         if ce_type in self.subscription.types:
             return None
@@ -109,10 +109,12 @@ class Inbox:
         return None
 
     async def take(self, unit: Unit, records: Sequence[Record], *, careful: bool) -> int:
-        """Decode, set aside what is poison or parked, drop repeats, claim, react. Answers how many were the group's.
+        """Decode, set poison and parked events aside, drop repeats, claim, react.
 
-        Careful: a batch that raises is halved by key until the culprit stands alone, each part under a savepoint. Not
-        careful: it raises, and the caller rolls the unit back.
+        Return how many of the records the group subscribes to, malformed ones included.
+
+        If `careful`, a batch that raises is halved by key, under savepoints, until the failing event is alone. If not,
+        the error is raised and the caller rolls the unit back.
         """
         items, malformed = self._decode(records)
         aside: list[tuple[Record, str, str]] = []
@@ -137,7 +139,7 @@ class Inbox:
         return len(items) + len(malformed)
 
     async def apply(self, unit: Unit, record: Record) -> None:
-        """One record that was set aside, whether or not its key is parked. Raises what its reaction raises."""
+        """Handle one record that was set aside, even if its key is parked. Raise any error of its reaction."""
         items, _ = self._decode([record])
         if fresh := await self._claim(unit, items):
             await self._react(unit, fresh)
@@ -183,7 +185,7 @@ class Inbox:
         parked: set[tuple[str, bytes | None]],
         aside: list[tuple[Record, str, str]],
     ) -> None:
-        """What cannot be read parks its key. Events of the key that came before it in this batch still count."""
+        """Set malformed records aside and park their keys. Earlier events of the key in the batch are still handled."""
         newly: set[tuple[str, bytes | None]] = set()
         for record, reason in malformed:
             aggregate = _aggregate(record.message)
@@ -201,7 +203,7 @@ class Inbox:
                 aside.append((item.record, "parked", PARKED_BEHIND))
 
     async def _claim(self, unit: Unit, items: Sequence[_Item]) -> list[_Item]:
-        """Those not handled before; a relay that crashed sends again, so that repeats can come in one batch too."""
+        """Claim the events not handled before. A batch may contain repeats, because a relay resends after a crash."""
         if not items:
             return []
         if self.subscription.kind == "projection":
@@ -232,7 +234,7 @@ class Inbox:
         return fresh
 
     async def _lock(self, unit: Unit, items: Sequence[_Item], *, careful: bool) -> None:
-        """Of one type a reaction locks everything at once itself, unless the batch is halved."""
+        """Take all locks if the batch has several types or is halved. For one type its reaction takes them at once."""
         locks = self.subscription.locks
         if locks is not None and (careful or len({type(item.envelope.event) for item in items}) > 1):
             await locks(unit, [item.envelope for item in items])
@@ -272,7 +274,7 @@ class Inbox:
             await self._poison(unit, items[0], failure, aside)
 
     async def _one_by_one(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
-        """One key, in order: what comes before the culprit stands, what comes after it is parked."""
+        """Handle the events of one key in order. Park the events after a failing one."""
         for position, item in enumerate(items):
             before = len(aside)
             await self._halve(unit, [item], aside)
@@ -292,7 +294,7 @@ class Inbox:
             await unit.sql.execute(PARK, self.subscription.group, *item.aggregate)
 
     async def _unclaim(self, unit: Unit, item: _Item) -> None:
-        """So that a redrive can claim it."""
+        """Release the claim so that a redrive can claim the event."""
         if self.subscription.kind == "reaction":
             await unit.sql.execute("DELETE FROM inbox WHERE event_id = $1", item.envelope.id)
         else:
@@ -308,7 +310,7 @@ class Inbox:
             )
 
     async def _keep(self, unit: Unit, aside: Sequence[tuple[Record, str, str]]) -> None:
-        """In the table, which is the truth, and on the dead-letter topic, which mirrors it for whoever watches."""
+        """Store events in the table, which is authoritative, and copy them to the dead-letter topic for people."""
         aside = [(record, state, _storable(reason)) for record, state, reason in aside]
         aside.sort(key=lambda entry: (entry[0].message.topic, entry[0].partition, entry[0].offset))
         group = self.subscription.group
@@ -335,19 +337,19 @@ def dead_letter_topic(topic: str, group: str) -> str:
 
 
 def dead_letter_spec(topic: str, group: str) -> TopicSpec:
-    """Return the topic that shows people what the database holds. The table is the truth, so one partition will do."""
+    """Return the topic that copies dead letters for people. The table is authoritative, so one partition is enough."""
     config = {"cleanup.policy": "delete", "retention.ms": "-1"}
     return TopicSpec(dead_letter_topic(topic, group), 1, config)
 
 
 def fingerprint(reason: str) -> str:
-    """The same for the same kind of trouble, so that a thousand dead letters read as one."""
+    """Return an id of the kind of failure, so that a thousand dead letters with one cause can be grouped."""
     kind = "".join("#" if c.isdigit() else c for c in reason.split(":", 1)[0])
     return hashlib.sha256(kind.encode()).hexdigest()[:12]
 
 
 def headers_json(message: Message) -> str:
-    """Bytes as text, one to one (latin-1), whatever they are; escaped, for PostgreSQL refuses a bare NUL."""
+    """Return headers as JSON, each byte as one character (latin-1). NUL is escaped, because PostgreSQL refuses it."""
     return json.dumps({name: value.decode("latin-1") for name, value in message.headers.items()})
 
 
@@ -383,7 +385,7 @@ def _mirror(group: str, record: Record, state: str, reason: str) -> Message:
 
 
 def _type_header(message: Message) -> str | None:
-    """The type of a binary-mode event without decoding it; None when it must be looked at."""
+    """Return the type of a binary-mode event from its header, None if the event must be decoded."""
     headers = message.headers
     raw = headers.get("ce_type")
     if not raw or headers.get("content-type", b"").lower().startswith(STRUCTURED):
@@ -392,7 +394,7 @@ def _type_header(message: Message) -> str | None:
 
 
 def _bounded(ce_type: str, subscription: Subscription) -> str:
-    """A label of which there can only be so many: types of the catalogue by name, all others together."""
+    """Return a bounded label: the type if it is in the catalogue, else `other`."""
     try:
         return subscription.catalogue[ce_type].ce_type
     except KeyError:

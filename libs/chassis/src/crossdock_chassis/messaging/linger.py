@@ -1,7 +1,7 @@
 """Linger: how long relay and consumer wait for more messages before the next batch.
 
-A batch costs much the same for one message as for ten: a transaction, a dozen round trips, a request to the broker. So
-the wait grows with the size of the last batch. A lone message never waits.
+A batch of one message costs nearly as much as a batch of ten: a transaction, a dozen round trips, a request to the
+broker. So the wait grows with the size of the last batch. A single message never waits.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ MAX_LINGER_SECONDS: Final = 0.03
 async def linger(began: float, count: int) -> None:
     """Wait before the batch that follows one of `count` messages begun at `began` (`time.monotonic`).
 
-    A full batch has more behind it: do not wait after it.
+    Do not call it after a full batch, because more messages are already waiting.
     """
     await asyncio.sleep(began + linger_seconds(count) - time.monotonic())
 

@@ -1,4 +1,4 @@
-"""Events in: a service's table of reactions, and the order in which a batch goes through it."""
+"""A service's table of reactions to events, and the order in which a batch runs through it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,23 +21,24 @@ class Reaction:
 
 
 def on(event: type[E], do: Callable[[Unit, Sequence[Envelope[E]]], Awaitable[object]]) -> Reaction:
-    """One row of a service's reaction table. A topic's base class means all its events, `Event` means all."""
+    """Return a row of the reaction table. A topic's base class means all its events, `Event` means all events."""
     return Reaction(event, do)
 
 
 Locks: TypeAlias = Callable[[Unit, Sequence[Envelope[Any]]], Awaitable[object]]
-"""Takes the locks that the reactions to these events will need, in the one order of the service."""
+"""Take the locks that the reactions to these events need, in the service's lock order."""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """What one consumer group reads and does.
+    """The events that one consumer group reads, and its reactions.
 
-    A `reaction` has effects: inbox, outbox, never replayed. A `projection` has none: it is guarded by the last sequence
-    of each (source, topic, key), and rebuilt from offset 0 under a new group name.
+    A `reaction` changes state and publishes: it uses inbox and outbox and is never replayed. A `projection` does not
+    publish. It skips events up to the last sequence of each (source, topic, key), and a new group name rebuilds it from
+    offset 0.
 
-    `locks` goes before the reactions to events of several types: those follow type by type, so that two batches that
-    lock the same rows, one for its first type and one for its second, would wait for each other in a circle.
+    `locks` runs before the reactions if a batch has events of several types. Reactions run type by type. If one batch
+    locked a row for its first type and another batch for its second type, they could deadlock.
     """
 
     group: str
@@ -49,7 +50,7 @@ class Subscription:
     def __post_init__(self) -> None:
         events = [event for event in self.catalogue if any(issubclass(event, r.event) for r in self.reactions)]
         names = frozenset(name_of(event.ce_type) for event in events)
-        # Old versions of what is subscribed to arrive as the newest, which alone the reactions name.
+        # Old versions of an event are upgraded to the newest version, and reactions name only that version.
         versions = [event for event in self.catalogue if name_of(event.ce_type) in names]
         object.__setattr__(self, "topics", frozenset(event.topic.name for event in versions))
         object.__setattr__(self, "types", frozenset(event.ce_type for event in versions))
@@ -63,7 +64,7 @@ class Subscription:
 def react_in_order(
     reactions: Sequence[Reaction], envelopes: Iterable[Envelope[Event]]
 ) -> Iterable[tuple[Reaction, list[Envelope[Event]]]]:
-    """Batches of one type each; two events of one key keep their order (a key's second type starts a new wave)."""
+    """Yield batches of one type each. Events of one key keep their order: the key's next type starts a new wave."""
     waves: list[dict[type[Event], list[Envelope[Event]]]] = []
     seen: dict[tuple[str, str], tuple[int, type[Event]]] = {}
     for envelope in envelopes:

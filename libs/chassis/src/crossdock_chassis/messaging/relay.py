@@ -1,4 +1,4 @@
-"""Facts out: committed outbox rows become Kafka records, in order, at least once, by one process at a time."""
+"""Publish committed outbox rows to Kafka in order, at least once. One process at a time is the relay."""
 
 import asyncio
 import logging
@@ -32,8 +32,8 @@ RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 LEASE = "SELECT pg_try_advisory_lock(hashtextextended('crossdock.relay', 0))"
 
-# As many rows of `outbox_pending`, oldest first, as name about that many messages. A unit that took a key's row after
-# another appended after it, so that their order is the order of each key.
+# Take the oldest rows of `outbox_pending` until they name about $2 messages. If two units lock the row of a key, the
+# second one appends after the first one. So the order of ids is the order of each key.
 PENDING = """
     WITH taken AS (
         SELECT id, created_at, ids FROM (
@@ -53,18 +53,18 @@ PUBLISHED = "DELETE FROM outbox_pending WHERE id = ANY($1::bigint[])"
 STILL_PENDING = "UPDATE outbox_pending SET ids = $2 WHERE id = $1"
 
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""A plan is made once, perhaps while the outbox is empty, and kept when it has millions of rows."""
+"""PostgreSQL keeps a plan. If it is made while the outbox is empty, it is still used with millions of rows."""
 
 
 class SendFailed(Exception):
-    """The producer can no longer be trusted to keep the order; it is replaced."""
+    """A send failed. The producer may no longer keep the order, so it is replaced."""
 
 
 class _Batch(NamedTuple):
-    """A batch that was read and sent: its last pending row of which nothing is left (0 for none), and its snapshot.
+    """A batch that was read and sent: its last fully published pending row (0 for none), and its snapshot.
 
-    For that read all transactions below `xmin` had ended, and none from `xmax` on had begun. `seen` is the last pending
-    row that it looked at, infinity if it read all.
+    At the read, all transactions below `xmin` had ended, and none from `xmax` on had begun. `seen` is the last pending
+    row of the read, infinity if it read all rows.
     """
 
     published: int
@@ -74,12 +74,13 @@ class _Batch(NamedTuple):
 
 
 class _LowWater:
-    """Where to read from. Dead index entries below it would cost tens of milliseconds a poll while an old snapshot is
-    open elsewhere.
+    """The id after which the relay reads.
 
-    A transaction draws its ids when it flushes and shows them when it commits. So the mark passes an id only when a
-    later read has seen the end of every transaction that could hold a lower one. Without that, a commit later than the
-    mark is found by the rescan alone, after the next event of its key.
+    It skips dead index entries. They cost tens of milliseconds a poll while another session has an old snapshot.
+
+    A transaction draws its ids at its flush, and they become visible at its commit. So the mark passes an id only after
+    a later read has seen the end of every transaction that could have a lower id. Without this rule only the rescan
+    would find a late commit, after the next event of its key was sent.
     """
 
     def __init__(self) -> None:
@@ -100,7 +101,7 @@ class _LowWater:
 
 
 class Relay:
-    """One per database, whichever worker holds the lease. The connection that holds it also reads and marks."""
+    """The relay of a database. Only the worker with the lease sends, and reads and marks on the lease's connection."""
 
     def __init__(self, dsn: str, kafka: str, name: str) -> None:
         self._dsn, self._kafka, self._name = dsn, kafka, name
@@ -118,7 +119,7 @@ class Relay:
                 metrics.RELAY_RESTARTS.inc()
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                self.progressed = time.monotonic()  # alive and trying; readiness and depth tell the rest
+                self.progressed = time.monotonic()  # the retry is progress; readiness and the depth show the failure
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), pause)
 
@@ -140,7 +141,7 @@ class Relay:
             wake = asyncio.Event()
             await connection.add_listener(outbox.CHANNEL, lambda *_: wake.set())
             producer = await clients.start_producer(self._kafka, f"{self._name}-relay")
-            # A task of its own: a loss that is told late, while what follows it is tidied up, must not end the relay.
+            # A separate task, so that a late connection-lost callback, during the cleanup, does not end the relay.
             publishing = asyncio.create_task(self._publish(connection, producer, wake, stopping))
             connection.add_termination_listener(lambda _: publishing.cancel())
             await publishing
@@ -167,7 +168,7 @@ class Relay:
                     await asyncio.wait_for(wake.wait(), POLL_SECONDS)
                 continue
             if time.monotonic() - verified > LEASE_SECONDS:
-                continue  # stalled since the read: ask again before sending anything
+                continue  # stalled since the read, so the lease may be lost: read again before sending
             sent, failure = await _send(producer, rows)
             if sent:
                 published = await _mark(connection, rows, sent)
@@ -181,7 +182,7 @@ class Relay:
 
 
 async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> int:
-    """Forget the messages that Kafka has; return the last pending row of which nothing is left, 0 for none."""
+    """Delete acknowledged messages from the pending rows. Return the last fully published row, 0 for none."""
     left: dict[int, list[int]] = {row["pending"]: [] for row in rows}
     if len(sent) < len(rows):
         acknowledged = set(sent)
@@ -197,7 +198,7 @@ async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], 
 
 
 async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
-    """The ids that Kafka has acknowledged, a prefix for each partition and so for each key, and what went wrong."""
+    """Send rows. Return the acknowledged ids, a prefix for each partition and so for each key, and the first error."""
     partitions = {
         topic: len(await within(SEND_SECONDS, producer.partitions_for(topic)))
         for topic in {row["topic"] for row in rows}

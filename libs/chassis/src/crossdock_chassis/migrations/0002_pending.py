@@ -1,7 +1,7 @@
-"""what is still to be sent has a table of its own
+"""a separate table for pending messages
 
-Marking a message as published wrote its whole row a second time. Now a unit leaves one row that names its messages, and
-the relay deletes it.
+Marking a message as published wrote its whole row a second time. Now a unit writes one row with the ids of its
+messages, and the relay deletes the row.
 """
 
 from alembic import op

@@ -1,4 +1,4 @@
-"""effects: acts on the world that a unit asked for"""
+"""effects: mail, webhooks and other calls that a unit requested"""
 
 from alembic import op
 

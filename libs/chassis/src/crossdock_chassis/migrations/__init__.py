@@ -1,1 +1,1 @@
-"""The tables that every service's database has. A service's own revisions lie in its package."""
+"""The tables that every service's database has. A service's own revisions are in its package."""

@@ -1,4 +1,4 @@
-"""Which request this code works for, for whatever it logs."""
+"""The id of the current request, which every log line of the request gets."""
 
 from contextvars import ContextVar
 from typing import Final

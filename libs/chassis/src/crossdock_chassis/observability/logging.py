@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, whoever wrote it. Never a token, a password or a body."""
+"""Structured logs: one JSON object a line on stderr, also from libraries, without tokens, passwords or bodies."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ Line = MutableMapping[str, Any]
 
 
 def configure(service: str, role: str, level: str = "info") -> None:
-    """Of the standard library's logging, which everything else speaks too: `log.info("sent", extra={"count": 3})`."""
+    """Configure the standard library's logging, which libraries use too: `log.info("sent", extra={"count": 3})`."""
 
     def whose(_logger: object, _method: str, line: Line) -> Line:
         line["service"], line["role"] = service, role

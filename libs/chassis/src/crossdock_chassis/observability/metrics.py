@@ -1,7 +1,7 @@
-"""Every metric, and the names they go by. Declared here and nowhere else: a dashboard reads one file.
+"""All metrics. They are declared in this file only, so that the author of a dashboard reads one file.
 
-Seconds are seconds, counters end in `_total` by themselves. Labels are bounded: route templates, never paths;
-partitions and states, never keys. Tracing is in `tracing`, logs in `logging`.
+Durations are in seconds. prometheus_client appends `_total` to the names of counters. Labels are bounded: route
+templates, never paths; partitions and states, never keys. Tracing is in `tracing`, logs in `logging`.
 """
 
 from functools import cache
@@ -19,7 +19,9 @@ LATENCY = Histogram(
 
 RATE_LIMITED = Counter("crossdock_rate_limited", "Requests over their partner's limit, answered 429", ["route_group"])
 UNLIMITED = Counter(
-    "crossdock_rate_limit_unavailable", "Times that a bucket could not be asked and let requests pass", ["route_group"]
+    "crossdock_rate_limit_unavailable",
+    "Failed queries of a bucket, after which requests pass without a limit",
+    ["route_group"],
 )
 
 # verbs: commands, reactions and jobs
@@ -40,16 +42,18 @@ COMMAND_WAIT = Histogram(
 QUEUE_DEPTH = Gauge("crossdock_queue_depth", "Commands that wait for a unit", ["command"])
 BATCH_SIZE = Histogram("crossdock_batch_size", "Commands coalesced into one unit", ["command"], buckets=_BATCH)
 
-# facts out
+# events out
 OUTBOX_DEPTH = Gauge("crossdock_outbox_depth", "Committed events that Kafka has not acknowledged")
-OUTBOX_AGE = Gauge("crossdock_outbox_oldest_seconds", "Age of the oldest of them; 0 when there is none")
+OUTBOX_AGE = Gauge("crossdock_outbox_oldest_seconds", "Age of the oldest event in the outbox; 0 if it is empty")
 RELAY_SENT = Counter("crossdock_relay_sent", "Events that Kafka has acknowledged")
 RELAY_RESTARTS = Counter("crossdock_relay_restarts", "Producers discarded after a send error or a lost lease")
 
-# facts in
-LAG_MESSAGES = Gauge("crossdock_consumer_lag_messages", "Behind the end", ["group", "topic", "partition"])
+# events in
+LAG_MESSAGES = Gauge(
+    "crossdock_consumer_lag_messages", "Messages to the end of the partition", ["group", "topic", "partition"]
+)
 LAG_SECONDS = Gauge(
-    "crossdock_consumer_lag_seconds", "Age of the last event handled; 0 at the end", ["group", "topic", "partition"]
+    "crossdock_consumer_lag_seconds", "Age of the last event handled; 0 without a lag", ["group", "topic", "partition"]
 )
 CONSUMED = Counter("crossdock_consumer_events", "Events handled", ["group", "topic"])
 UNKNOWN_TYPES = Counter("crossdock_consumer_unknown_types", "Events skipped: a type not known here", ["group", "type"])
@@ -61,23 +65,23 @@ PARKED_KEYS = Gauge("crossdock_parked_keys", "Keys whose events are parked behin
 
 # effects
 EFFECTS_DEPTH = Gauge("crossdock_effects_pending", "Effects that are not yet done; counted up to 100,000", ["kind"])
-EFFECTS_AGE = Gauge("crossdock_effects_oldest_seconds", "How long the oldest of them has been pending", ["kind"])
+EFFECTS_AGE = Gauge("crossdock_effects_oldest_seconds", "How long the oldest pending effect has waited", ["kind"])
 EFFECTS_GIVEN_UP = Gauge("crossdock_effects_given_up", "Effects given up that no person has resolved", ["kind"])
 EFFECT_ATTEMPTS = Counter(
     "crossdock_effect_attempts",
-    "Attempts by what came of them: done, retry, given_up, overtaken, expired",
+    "Attempts by outcome: done, retry, given_up, overtaken, expired",
     ["kind", "outcome"],
 )
-EFFECT_CIRCUITS_OPEN = Gauge("crossdock_effect_circuits_open", "Targets that this worker leaves alone", ["kind"])
+EFFECT_CIRCUITS_OPEN = Gauge("crossdock_effect_circuits_open", "Failing targets that get no effects for now", ["kind"])
 
 # the business, as far as every service has it
-WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Orders that wait, by what for", ["reason"])
-WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "Since when the oldest of them waits", ["reason"])
+WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Waiting orders by reason", ["reason"])
+WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "How long the oldest waiting order has waited", ["reason"])
 
 
 @cache
 def requests(method: str, route: str, status: str) -> Counter:
-    """`labels()` costs a lock and three strings; the children are few and live for ever."""
+    """Return the cached child of these labels: `labels()` costs a lock and three strings. The children are few."""
     return REQUESTS.labels(method, route, status)
 
 

@@ -1,8 +1,8 @@
-"""W3C trace context through everything; OpenTelemetry spans where somebody collects them.
+"""Pass the W3C trace context on everywhere; record OpenTelemetry spans if an OTLP endpoint collects them.
 
-Without an OTLP endpoint nothing is recorded: a trace costs a random number and travels all the same, so that a
-neighbour who records can tie its spans together. `CURRENT` is a contextvar: each request and each task has its own.
-When spans are recorded, OpenTelemetry's own context is set too, so that the spans of libraries nest under ours.
+Without an endpoint nothing is recorded and a trace costs a random number. Its context is still passed on, so that a
+system that records spans can connect them. `CURRENT` is a contextvar: each request and each task has its own.
+If spans are recorded, OpenTelemetry's own context is set too, so that the spans of libraries nest under ours.
 """
 
 import random
@@ -29,7 +29,7 @@ Attributes = Mapping[str, str | int | float | bool]
 
 
 class _Exporting:
-    """The tracer of this process, None until `configure` was told where spans go."""
+    """The tracer of this process, None until `configure` got an endpoint."""
 
     tracer: Tracer | None = None
     provider: TracerProvider | None = None
@@ -45,18 +45,18 @@ def configure(service: str, role: str, endpoint: str | None) -> None:
     resource = Resource.create({"service.name": service, "service.namespace": "crossdock", "crossdock.role": role})
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces")))
-    trace.set_tracer_provider(provider)  # where instrumented libraries look for theirs
+    trace.set_tracer_provider(provider)  # instrumented libraries use the global provider
     use(provider)
 
 
 def use(provider: TracerProvider | None) -> None:
-    """The seam for tests: a provider with an exporter in memory; None switches recording off again."""
+    """Record with this provider; None stops recording. Tests pass a provider with an exporter in memory."""
     _Exporting.provider = provider
     _Exporting.tracer = provider.get_tracer("crossdock") if provider else None
 
 
 def shutdown() -> None:
-    """Sends what is left; blocks for as long as the exporter's own deadline."""
+    """Send the remaining spans. Block at most until the exporter's own deadline."""
     if _Exporting.provider is not None:
         _Exporting.provider.shutdown()
         use(None)
@@ -89,15 +89,18 @@ class Opened:
 
 
 def begin(name: str, parent: str | None) -> Opened:
-    """Open the span of a request below `parent`, or of a new trace if `parent` is None or malformed. The caller ends
-    it. `span` is None if nothing is recorded."""
+    """Open the span of a request below `parent`, or of a new trace if `parent` is None or malformed.
+
+    The caller calls `end` on the result. `span` of the result is None if nothing is recorded.
+    """
     return _open(name, parent, SpanKind.SERVER)
 
 
 @contextmanager
 def span(name: str, *, parents: Iterable[str | None] = (), attributes: Attributes | None = None) -> Iterator[None]:
-    """A block under a span. One distinct parent is its parent, of several each is a link, with none it continues what
-    is current. An exception marks the span and goes on.
+    """Run the block in a span. An exception marks the span as an error and is raised on.
+
+    One distinct parent becomes the span's parent. Several become links. Without any, the current span is the parent.
 
     with span("react OrderPlaced", parents=[envelope.cause.traceparent for envelope in batch]): ...
     """

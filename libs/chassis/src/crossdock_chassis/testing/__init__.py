@@ -1,7 +1,7 @@
 """A pytest plugin for the tests of any service: its own database, its HTTP, its reactions, its invariant checks.
 
-Put `pytest_plugins = ["crossdock_chassis.testing"]` into the root conftest and give it a session fixture
-`postgres_admin`: the DSN of a real server's administrator.
+Put `pytest_plugins = ["crossdock_chassis.testing"]` into the root conftest, and add a session fixture
+`postgres_admin`: the DSN of an administrator of a real PostgreSQL server.
 """
 
 import json
@@ -49,7 +49,7 @@ class Fresh(Protocol):
 
 @pytest.fixture
 async def fresh(postgres_admin: str) -> AsyncIterator[Fresh]:
-    """`service = await fresh(build, Settings)`: the service on a migrated database of its own, gone after the test."""
+    """`service = await fresh(build, Settings)`: a service with its own migrated database, dropped after the test."""
     made: list[Service] = []
 
     async def make(build: Callable[[S], Service], settings: type[S], **overrides: Any) -> Service:
@@ -70,7 +70,7 @@ async def fresh(postgres_admin: str) -> AsyncIterator[Fresh]:
 
 
 async def _template(admin_dsn: str, build: Callable[[S], Service], settings: type[S], given: dict[str, Any]) -> str:
-    """Migrated once a session for each service; a copy of it costs tens of milliseconds."""
+    """Migrate a database once a session for each service. A copy costs tens of milliseconds."""
     known = admin_dsn, build.__module__
     if known not in _templates:
         name = f"template_{new_id().hex}"
@@ -90,7 +90,7 @@ class Clients(Protocol):
 
 
 class _Known:
-    """Takes `Bearer partner scope scope …` at its word; real tokens are the tests' of `http.tokens`."""
+    """Accepts `Bearer partner scope scope …` without a signature. The tests of `http.tokens` use real tokens."""
 
     def known(self, authorization: bytes) -> Caller | None:
         kind, *words = authorization.decode().split()
@@ -160,15 +160,16 @@ class Deliver(Protocol):
 
 @pytest.fixture
 def delivered() -> list[Envelope[Event]]:
-    """Return what `deliver` has handed over in this test."""
+    """Return the events that `deliver` has delivered in this test."""
     return []
 
 
 @pytest.fixture
 def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
-    """`published = await deliver(service, *events)`: as its consumers would take them from Kafka, each event twice.
+    """Deliver events to the subscriptions like Kafka, each twice: `published = await deliver(service, *events)`.
 
-    One batch, one transaction per subscription, then the same records once more. Answers what was published in turn.
+    It handles one batch in one transaction per subscription, then the same records again. It returns the events that
+    the service published.
     """
     sequences: dict[tuple[str, str], int] = defaultdict(int)
     offsets: dict[str, int] = defaultdict(int)
@@ -203,13 +204,13 @@ def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
 def envelope_of(
     event: E, *, sequence: int = 1, source: str | None = None, correlation_id: UUID | None = None
 ) -> Envelope[E]:
-    """An event as its owner would send it."""
+    """Return the envelope in which the owner of an event would send it."""
     unit = Unit(source or event.topic.owner, None, None)  # type: ignore[arg-type]  # nothing is sent
     return unit.publish(event, sequence=sequence, cause=Cause(correlation_id or new_id()))
 
 
 async def published(service: Service) -> Sequence[asyncpg.Record]:
-    """The outbox, oldest first: what the relay would send."""
+    """Return the rows of the outbox, oldest first."""
     async with service.database.unit() as unit:
         rows: Sequence[asyncpg.Record] = await unit.sql.fetch("SELECT * FROM outbox ORDER BY id")
     return rows
@@ -228,7 +229,7 @@ class Perform(Protocol):
 
 @pytest.fixture
 def perform() -> Perform:
-    """`(mail,) = await perform(service)`: what the service's worker does with effects, until none is due.
+    """`(mail,) = await perform(service)`: perform effects like the service's worker, until none is due.
 
     Return all effects of the service as operators see them. `hurry` makes scheduled retries due now.
     """
@@ -257,8 +258,8 @@ class Violations(Protocol):
 def violations(delivered: list[Envelope[Event]]) -> Iterator[Violations]:
     """`found = await violations(service)`: run the service's checks; return the differences by the check's title.
 
-    The log is what the service has published and what `deliver` has handed over. `edits` are SQL that breaks the
-    tables first, without triggers and foreign keys; all of it is rolled back.
+    The log has the events that the service has published and that `deliver` has delivered. `edits` are SQL statements
+    that first break the tables, without triggers and foreign keys. They are rolled back.
     """
 
     async def run(

@@ -1,4 +1,4 @@
-"""Tokens for tests: good ones, expired ones, foreign ones and forged ones, and a verifier that needs no network."""
+"""Tokens for tests: valid, expired, from another issuer and forged, and a verifier that needs no network."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -13,12 +13,12 @@ from crossdock_chassis.http.tokens import Key, StaticKeys, TokenVerifier
 
 
 class Signer:
-    """One key and whose it is.
+    """A signing key and its issuer.
 
     issuer = Signer.generate()
-    issuer.token("acme", ["orders:write"])                     # good
+    issuer.token("acme", ["orders:write"])                     # valid
     issuer.token("acme", claims={"exp": 1})                    # expired; a claim that is None is left out
-    Signer.generate().token("acme", kid=issuer.kid)            # forged: says it was signed with the other's key
+    Signer.generate().token("acme", kid=issuer.kid)            # forged: names the key of another signer
     Api(…, verifier=issuer.verifier())                         # an application that trusts this issuer alone
     """
 
@@ -37,11 +37,11 @@ class Signer:
         return str(self.key.kid)
 
     def jwks(self) -> dict[str, Any]:
-        """What the issuer publishes: never the private part."""
+        """Return the public part of the key as a key set."""
         return {"keys": [{**self.key.as_dict(private=False), "use": "sig", "alg": self.algorithm, "kid": self.kid}]}
 
     def verifier(self) -> TokenVerifier:
-        """One that trusts this key alone, without a network."""
+        """Return a verifier that trusts only this key and needs no network."""
         return TokenVerifier(StaticKeys(self.jwks()), issuer=self.issuer, audience=self.audience)
 
     def token(
@@ -73,7 +73,7 @@ class Signer:
         return jwt.encode(header, stated, self.key, algorithms=[self.algorithm], default_type="at+jwt")
 
     def unsigned(self, partner: str) -> str:
-        """`alg: none`, which must never be believed."""
+        """Return a token with `alg: none`, which must never be accepted."""
         payload = self.token(partner).split(".")[1]
         header = urlsafe_b64encode(b'{"alg":"none"}').decode()
         return f"{header}.{payload}."
