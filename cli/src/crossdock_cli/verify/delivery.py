@@ -1,4 +1,4 @@
-"""Invariants 4 to 6, for any service: what was committed is on Kafka once, in order, and what is there was taken."""
+"""Check invariants 4 to 6 for any service: each committed event is on Kafka once, in order, and was consumed."""
 
 import json
 from collections import Counter, defaultdict
@@ -32,12 +32,14 @@ NOT_THE_POISON = Violation(
 )
 
 INBOX_KEPT_MILLISECONDS = 90 * 3_600_000
-"""The inbox forgets after 96 h; what is older cannot be asked for."""
+"""The inbox keeps ids for 96 h, so older events cannot be checked. The difference is a safety margin."""
 
 
 def check(books: Sequence[Books], log: Log, own: Log, poison: Iterable[Place] | None, found: Findings) -> None:
-    """`log` is everything, `own` without what the caller has put there himself. `poison`: what should have been found
-    unreadable, when the caller knows."""
+    """Run the checks. `log`: all records. `own`: the records without the injected ones.
+
+    `poison`: the records that should be dead letters, or None if the caller does not know them.
+    """
     on_kafka = {entry.id: entry for topic in own.topics if not _mirrors(topic) for entry in own.firsts(topic)}
     for each in books:
         _outbox(each, own, on_kafka, found)
@@ -82,7 +84,7 @@ def _named(books: Books, row: asyncpg.Record) -> str:
 
 
 def _never_committed(books: Books, log: Log, found: Findings) -> None:
-    """Of the time that the outbox still remembers."""
+    """Find events that the outbox does not contain. Check only events newer than the outbox's oldest row."""
     if not books.outbox:
         return
     since = min(row["created_at"] for row in books.outbox).timestamp() * 1000
@@ -115,7 +117,7 @@ def _sequences(log: Log, topic: str, found: Findings) -> None:
 
 
 def _taken(books: Books, group: Group, log: Log, found: Findings) -> None:
-    """Every record below the position was handled, set aside, or is none of the group's business."""
+    """Check that each record below the position was handled, is a dead letter, or is of a type without a handler."""
     aside = {letter.place for letter in books.dead_letters if letter.group == group.name}
     newest = max((e.milliseconds for t in group.topics for e in log.topics.get(t, ())), default=0)
     positions = {(tp.topic, tp.partition): at for (name, tp), at in books.positions.items() if name == group.name}
@@ -166,7 +168,7 @@ def _dead_letters(books: Books, log: Log, found: Findings) -> None:
 def _behind(
     books: Books, group: str, topic: str, key: bytes, letters: Sequence[DeadLetter], log: Log, found: Findings
 ) -> None:
-    """Exactly the later events of the key wait behind its poison."""
+    """Check that the later events of the key are parked behind its poison."""
     types = next((each.types for each in books.groups if each.name == group), frozenset())
     aside = {letter.place for letter in letters}
     by_place = {entry.place: entry for entry in log.topics.get(topic, ())}
@@ -184,7 +186,7 @@ def _poison(books: Sequence[Books], sent: set[Place], found: Findings) -> None:
     letters = [letter for each in books for letter in each.dead_letters]
     kept = {letter.place for letter in letters if letter.state != "parked"}
     poisonous = {letter.place for letter in letters if letter.state == "poison"}
-    found.extend(NOT_THE_POISON, (f"{_where(place)} was sent and went through" for place in sorted(sent - kept)))
+    found.extend(NOT_THE_POISON, (f"{_where(place)} was sent and is no dead letter" for place in sorted(sent - kept)))
     found.extend(NOT_THE_POISON, (f"{_where(place)} was not sent" for place in sorted(poisonous - sent)))
 
 
