@@ -17,7 +17,7 @@ def description(**paths: Any) -> str:
 
 @pytest.fixture
 def committed(tmp_path: Path) -> Path:
-    """The folder of a repository whose only service answers at /a and /b."""
+    """Return the folder of generated files of a repository with one service and the paths /a and /b."""
     (tmp_path / "shop.openapi.json").write_text(description(a=1, b=1))
     (tmp_path / "services.md").write_text("old")
     return tmp_path

@@ -1,4 +1,4 @@
-"""Each kind of change of an OpenAPI description, and whether it breaks clients."""
+"""Test for each kind of change of an OpenAPI description whether it breaks clients."""
 
 import json
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ JSON = ("content", "application/json")
 
 
 def changed(*edits: tuple[tuple[Any, ...], Any], document: dict[str, Any] = DOCUMENT) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps(document))  # shares nothing, so an edit changes one place
+    made: dict[str, Any] = json.loads(json.dumps(document))  # a deep copy, so that an edit changes only one place
     for (*way, last), value in edits:
         at: Any = made
         for step in way:
