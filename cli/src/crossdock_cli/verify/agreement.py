@@ -21,7 +21,7 @@ from crossdock_events.reservations import (
     StockReserved,
 )
 
-NOT_AGREED = Violation(3, "other", "orders that order-service and inventory-service see differently")
+NOT_AGREED = Violation(3, "other", "orders whose last event does not match their reservation")
 
 NOTHING = ("nothing", False)
 RESERVED, WAITING = (StockReserved.ce_type, False), (StockBackordered.ce_type, True)

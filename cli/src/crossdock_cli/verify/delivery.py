@@ -12,27 +12,29 @@ from crossdock_cli.verify.log import Entry, Log, Place
 from crossdock_cli.verify.report import Findings
 
 LOST = Violation(4, "lost", "committed events that are not on Kafka")
-ALTERED = Violation(4, "other", "committed events that are on Kafka as something else")
-NEVER_COMMITTED = Violation(4, "other", "events on Kafka that their owner never committed")
+ALTERED = Violation(4, "other", "committed events whose record on Kafka differs")
+NEVER_COMMITTED = Violation(4, "other", "events on Kafka that their service never committed")
 COMMITTED_TWICE = Violation(4, "duplicated", "events committed more than once")
 GAP = Violation(4, "lost", "sequences with a gap")
 DISORDER = Violation(4, "other", "sequences out of order")
 SAME_SEQUENCE = Violation(4, "duplicated", "different events with one sequence")
 HANDLED_NOT_THERE = Violation(4, "other", "events that were handled and are not on Kafka")
-PROJECTION_BEHIND = Violation(5, "lost", "events that a projection did not take in")
-PASSED_OVER = Violation(6, "lost", "events that a group passed over")
+PROJECTION_BEHIND = Violation(5, "lost", "events missing in a projection")
+PASSED_OVER = Violation(6, "lost", "events that a group skipped")
 BEYOND_END = Violation(6, "other", "positions beyond the end of the log")
-NO_SUCH_RECORD = Violation(6, "other", "dead letters that are not a record on Kafka")
-PARKED_APART = Violation(6, "other", "keys parked for no open dead letter, or not parked for one")
+NO_SUCH_RECORD = Violation(6, "other", "dead letters without a record on Kafka")
+PARKED_APART = Violation(
+    6, "other", "parked keys without an open dead letter, or open dead letters without a parked key"
+)
 NOT_PARKED = Violation(6, "other", "events that should be parked behind an earlier one and are not")
-PARKED_FIRST = Violation(6, "other", "events that are parked with no poison before them")
-NO_MIRROR = Violation(6, "other", "dead letters that their topic does not show")
+PARKED_FIRST = Violation(6, "other", "parked events without poison before them")
+NO_MIRROR = Violation(6, "other", "dead letters missing on their topic")
 NOT_THE_POISON = Violation(
-    6, "other", "poison that was sent and is no dead letter, and dead letters that were not sent"
+    6, "other", "injected poison without a dead letter, or dead letters of records that were not injected as poison"
 )
 
 INBOX_KEPT_MILLISECONDS = 90 * 3_600_000
-"""The inbox keeps ids for 96 h, so older events cannot be checked. The difference is a safety margin."""
+"""Only newer events are checked, because the inbox forgets ids after 96 h."""
 
 
 def check(books: Sequence[Books], log: Log, own: Log, poison: Iterable[Place] | None, found: Findings) -> None:
@@ -156,7 +158,7 @@ def _dead_letters(books: Books, log: Log, found: Findings) -> None:
         if letter.open and letter.key is not None:
             waiting[letter.group, letter.place[0], letter.key].append(letter)
     for group, topic, key in sorted(waiting.keys() ^ books.parked):
-        state = "is parked for nothing" if (group, topic, key) in books.parked else "is not parked"
+        state = "is parked without an open dead letter" if (group, topic, key) in books.parked else "is not parked"
         found.add(PARKED_APART, f"{group}: {_text(key)} on {topic} {state}")
     for (group, topic, key), letters in waiting.items():
         first = letters[0]
@@ -186,8 +188,10 @@ def _poison(books: Sequence[Books], sent: set[Place], found: Findings) -> None:
     letters = [letter for each in books for letter in each.dead_letters]
     kept = {letter.place for letter in letters if letter.state != "parked"}
     poisonous = {letter.place for letter in letters if letter.state == "poison"}
-    found.extend(NOT_THE_POISON, (f"{_where(place)} was sent and is no dead letter" for place in sorted(sent - kept)))
-    found.extend(NOT_THE_POISON, (f"{_where(place)} was not sent" for place in sorted(poisonous - sent)))
+    found.extend(
+        NOT_THE_POISON, (f"{_where(place)} was injected and is no dead letter" for place in sorted(sent - kept))
+    )
+    found.extend(NOT_THE_POISON, (f"{_where(place)} was not injected" for place in sorted(poisonous - sent)))
 
 
 def _dead_letter_entries(log: Log) -> Iterable[Entry]:
