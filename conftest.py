@@ -1,4 +1,4 @@
-"""Real servers for every test that asks: containers where a Docker engine answers, else our own on loopback."""
+"""Start real servers for the tests that request them: in containers with a Docker engine, else on loopback."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ pytest_plugins = ["crossdock_chassis.testing"]
 
 @pytest.fixture(scope="session")
 def postgres_admin() -> Iterator[str]:
-    """The administrator's DSN of a PostgreSQL of this test run."""
+    """Yield the administrator's DSN of a PostgreSQL server for this test run."""
     with (
         tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
         Servers(Path(home), Ports.free(), kafka=False, engine=engine_for_tests()) as servers,
@@ -24,7 +24,7 @@ def postgres_admin() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """PostgreSQL and Kafka of this test run, for tests that kill one of them."""
+    """Yield a PostgreSQL and a Kafka server for the tests that kill one of them."""
     with (
         tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
         Servers(Path(home), Ports.free(), engine=engine_for_tests()) as servers,

@@ -1,1 +1,1 @@
-"""How fast it is, measured from outside: `python -m bench` (`make bench`)."""
+"""Measure the throughput and latency of the stack from outside: `python -m bench` (`make bench`)."""

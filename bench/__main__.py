@@ -1,4 +1,4 @@
-"""`python -m bench`: everything, one table. `python -m bench profile order-service.worker`: where its time goes."""
+"""`python -m bench` prints one table. `python -m bench profile order-service.worker` profiles one process."""
 
 import argparse
 import sys
@@ -19,10 +19,10 @@ SHOWN = 30
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--tiny", action="store_true", help="a few orders of everything: only to see that it runs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go (bench/results/latest.json)")
+    parser.add_argument("--tiny", action="store_true", help="measure a few orders, only to check that everything runs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the numbers (bench/results/latest.json)")
     commands = parser.add_subparsers(dest="command")
-    profile = commands.add_parser("profile", help="sample one process while orders flow")
+    profile = commands.add_parser("profile", help="sample one process under load")
     profile.add_argument("process", help="order-service.api, order-service.worker, inventory-service.worker …")
     profile.add_argument("--load", choices=("single", "batched"), default="single")
     arguments = parser.parse_args()
@@ -51,7 +51,7 @@ def _profile(console: Console, process: str, kind: str) -> None:
         opened.flow(subscriber, meter, FULL.warm, **load[kind])
         pid = opened.stack.process(process).pid
         if pid is None:
-            raise BenchFailed(f"{process} does not run.")
+            raise BenchFailed(f"{process} does not run: check its name.")
         with watching(pid) as profile:
             flow = opened.flow(subscriber, meter, count, **load[kind])
     _show(console, profile(), process, f"{count:,} orders, {kind}, {flow.rate:,.0f} a second while being sampled")

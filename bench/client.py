@@ -1,8 +1,8 @@
-"""An HTTP/1.1 client that costs little: the load must not be what is measured.
+"""An HTTP/1.1 client that uses little processor time, so that it does not limit the measured rate.
 
-Keep-alive connections without pipelining, whole requests rendered beforehand, answers parsed by httptools. Either as
-fast as the answers come (closed: each connection sends its next request when the last is answered) or at a steady rate
-(open: a request is due when it is due, whether or not the one before has been answered).
+It has keep-alive connections without pipelining, requests rendered beforehand, and httptools to parse answers. A closed
+load is as fast as the answers: each connection sends its next request when the previous one is answered. An open load
+has a steady rate: each request has its own time, whether or not earlier ones are answered.
 """
 
 import asyncio
@@ -16,13 +16,15 @@ import httptools
 
 
 class LoadFailed(Exception):
-    """A connection broke, or not everything was answered in time."""
+    """A connection broke, or some requests were not answered in time."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """Times of the machine's monotonic clock, in seconds. `due`: when the request should have gone out (open), or did
-    (closed)."""
+    """An answer, with times of the machine's monotonic clock in seconds.
+
+    `due`: when the request should have been sent (open load) or was sent (closed load).
+    """
 
     number: int
     due: float = 0.0
@@ -38,7 +40,7 @@ def request(path: str, host: str, headers: dict[str, str], body: bytes) -> bytes
 
 
 class _Line:
-    """Requests that are due, and connections that are free."""
+    """A queue of due requests, and of free connections."""
 
     def __init__(self, requests: Sequence[bytes]) -> None:
         self.requests = requests
@@ -81,7 +83,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its bases
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has other base classes
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -120,9 +122,9 @@ class _Connection(asyncio.Protocol):
 async def post_all(
     host: str, port: int, requests: Sequence[bytes], *, connections: int, rate: float | None = None, seconds: float
 ) -> list[Answer]:
-    """Every request's answer, in the order they came. `rate`: requests a second; None is as fast as they are answered.
+    """Send all requests and return their answers in the order of arrival.
 
-    Raises LoadFailed when a connection breaks or `seconds` are over.
+    `rate`: requests a second; None sends a closed load. Raise LoadFailed if a connection breaks or after `seconds`.
     """
     loop = asyncio.get_running_loop()
     line = _Line(requests)

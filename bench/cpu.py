@@ -1,4 +1,4 @@
-"""Who used the processors, between two readings."""
+"""Measure the processor time of each process between two readings."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,14 +9,14 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """CPU seconds so far: of each named process, and of PostgreSQL's backends by the database they serve."""
+    """CPU seconds so far, of each named process and of each PostgreSQL backend with its database."""
 
     processes: Mapping[str, float]
     backends: Mapping[int, tuple[str, float]]
 
 
 class Meter:
-    """`postgres` names a process whose children are counted too, those that have ended as well."""
+    """Reads the CPU times of named processes. For `postgres`, also of its children, running and ended."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
@@ -34,7 +34,7 @@ class Meter:
 
 
 def used(before: Reading, after: Reading) -> dict[str, float]:
-    """CPU seconds by process, most first; PostgreSQL as `postgres order_service` and so on, and its own processes."""
+    """Return CPU seconds by process, most first. Backends are named by database, e.g. `postgres order_service`."""
     spent = {name: seconds - before.processes[name] for name, seconds in after.processes.items()}
     if "postgres" in spent:
         for pid, (database, seconds) in after.backends.items():
@@ -54,13 +54,13 @@ def _postgres(postmaster: psutil.Process) -> tuple[float, dict[int, tuple[str, f
             if database := backend_of(" ".join(process.cmdline())):
                 backends[process.pid] = database, times.user + times.system
     times = postmaster.cpu_times()
-    # A backend that ends moves its time to the postmaster's children, so the sum never loses it.
+    # The time of an ended backend is in the postmaster's children times, so the sum stays complete.
     ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
     return total + times.user + times.system + ended, backends
 
 
 def backend_of(title: str) -> str | None:
-    """The database in `postgres: role database 127.0.0.1(4711) idle`; None for PostgreSQL's own processes."""
+    """Return the database in `postgres: role database 127.0.0.1(4711) idle`, or None for other PostgreSQL processes."""
     words = title.split()
     if len(words) >= 4 and words[0] == "postgres:" and "(" in words[3]:
         return words[2]

@@ -1,8 +1,8 @@
-"""What is ordered in the bench. Synthetic, the same for every run of a seed.
+"""Generate the items, stock and orders of the bench. They are synthetic, and identical for the same seed.
 
-The assortment is a mid-sized wholesaler's: a thousand items, of which few sell often (Zipf, exponent 1), stocked so
-deep in two places that every order can be confirmed.
-An order has three different items, a delivery address and a customer.
+The assortment is that of a mid-sized wholesaler: a thousand items, of which few sell often (Zipf, exponent 1). The
+stock at two locations is large enough to confirm every order. An order has three different items, a delivery address
+and a customer.
 """
 
 import json
@@ -38,7 +38,7 @@ class Assortment:
         self._weights = list(accumulate(1 / rank for rank in range(1, size + 1)))
 
     def pick(self, chance: random.Random, count: int) -> list[Item]:
-        """Different items, popular ones more often."""
+        """Choose `count` different items, popular ones more often."""
         found: dict[str, Item] = {}
         while len(found) < count:
             for item in chance.choices(self.items, cum_weights=self._weights, k=count):
@@ -48,7 +48,7 @@ class Assortment:
 
 
 def orders(count: int, prefix: str, seed: int, assortment: Assortment) -> Iterator[dict[str, Any]]:
-    """Bodies of `POST /v1/orders`, referenced `<prefix>-1` and so on."""
+    """Yield bodies of `POST /v1/orders` with the references `<prefix>-1`, `<prefix>-2` and so on."""
     chance = random.Random(seed)
     for number in range(1, count + 1):
         lines, cents = [], 0
@@ -87,7 +87,7 @@ def bodies(count: int, prefix: str, seed: int, assortment: Assortment) -> list[b
 
 
 def batches(lines: list[bytes], size: int) -> list[bytes]:
-    """NDJSON bodies of so many lines."""
+    """Split the lines into NDJSON bodies of `size` lines."""
     return [b"\n".join(lines[start : start + size]) + b"\n" for start in range(0, len(lines), size)]
 
 

@@ -1,4 +1,4 @@
-"""Processes of the bench beside the one that measures: a line of JSON in, a line of JSON out."""
+"""Run helper processes of the bench. Each reads a line of JSON and answers with a line of JSON."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ class HelperFailed(Exception):
 
 
 class Helper:
-    """`python -m <module>` that answers each line it is sent."""
+    """A process `python -m <module>` that answers each line it receives."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self.module = module
@@ -38,7 +38,7 @@ class Helper:
         self._process.stdin.flush()
 
     def hear(self) -> Any:
-        """Raises HelperFailed with what went wrong there."""
+        """Return the next answer of the process. Raise HelperFailed with its error if it failed."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -71,14 +71,16 @@ class Helper:
 
 
 def say(answer: object) -> None:
-    """A line to whoever started this process. Not by `print`: with PYTHONUNBUFFERED standard output drops what a
-    pipe does not take at once."""
+    """Write one line to the parent process.
+
+    Do not use `print`: with PYTHONUNBUFFERED, standard output drops the bytes that a pipe does not accept at once.
+    """
     with open(sys.stdout.fileno(), "wb", closefd=False) as out:
         out.write(json.dumps(answer).encode() + b"\n")
 
 
 def serve(handle: Callable[[dict[str, Any]], Any]) -> None:
-    """The other side: until standard input ends."""
+    """Answer each line of standard input with the result of `handle`, in the helper process."""
     for line in sys.stdin:
         try:
             answer = handle(json.loads(line))

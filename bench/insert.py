@@ -1,4 +1,4 @@
-"""What a batch of orders is compared with: the same rows, nothing but PostgreSQL."""
+"""Insert the rows of a batch with asyncpg alone, to compare with the batch endpoint."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,8 +35,10 @@ INSERT_EVENTS = """
 
 
 def rows_per_second(source: str, target: str, count: int, runs: int, connections: int) -> list[float]:
-    """Takes the newest `count` orders and events from `source` and inserts them into the same tables of `target`,
-    as many orders with their events a transaction as a batch has. One value a run."""
+    """Copy the newest `count` orders and events from `source` to `target`, and return the rate of each run.
+
+    A transaction has as many orders, with their events, as one of a batch.
+    """
     return uvloop.run(_measured(source, target, count, runs, connections))
 
 

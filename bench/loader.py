@@ -1,7 +1,7 @@
-"""The load, in a process of its own: `python -m bench.loader`, a job a line.
+"""Send the load from a process of its own: `python -m bench.loader`, one job per line.
 
-Requests are rendered before the clock starts. Each carries a token, an idempotency key and a trace context, as a
-partner's would.
+Requests are rendered before the clock starts. Each has a token, an idempotency key and a trace context, like a
+partner's request.
 """
 
 import json
@@ -19,7 +19,7 @@ CREATED = 201
 
 
 def handle(job: dict[str, Any]) -> dict[str, Any]:
-    """`batch`: lines a request, 0 for one order a request. `rate`: orders a second, null is as fast as it goes."""
+    """Run a job. `batch`: lines a request, 0 for single orders. `rate`: orders a second, null for a closed load."""
     assortment = goods.Assortment(job["items"])
     lines = goods.bodies(job["count"], job["prefix"], job["seed"], assortment)
     requests = render(job, goods.batches(lines, job["batch"]) if job["batch"] else lines)
@@ -53,14 +53,14 @@ def render(job: dict[str, Any], bodies: list[bytes]) -> list[bytes]:
     requests = []
     for number, body in enumerate(bodies):
         own = {"traceparent": f"00-{chance.getrandbits(128) | 1:032x}-{chance.getrandbits(64) | 1:016x}-00"}
-        if not job["batch"]:  # the lines of a batch are known by their references
+        if not job["batch"]:  # the references identify the lines of a batch
             own["idempotency-key"] = f"{job['prefix']}-{number}"
         requests.append(client.request(job["path"], host, headers | own, body))
     return requests
 
 
 def single(answers: list[client.Answer]) -> dict[str, float]:
-    """When each order was accepted, by its id. Raises LoadFailed for the first that was not."""
+    """Return the acceptance time of each order by its id. Raise LoadFailed for the first order not accepted."""
     for answer in answers:
         if answer.status != CREATED:
             raise client.LoadFailed(f"{answer.status} {answer.body[:400]!r}")

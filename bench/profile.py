@@ -1,4 +1,4 @@
-"""Where the time of one process goes while orders flow: py-spy's samples as two lists."""
+"""Profile one process under load, and summarize py-spy's samples as two lists."""
 
 import shutil
 import signal
@@ -20,7 +20,7 @@ class NoProfiler(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Shares of the samples in which the process was busy: `own` in the function itself, `below` with all it called."""
+    """Shares of the busy samples by function. `own`: in the function itself. `below`: including its callees."""
 
     samples: int
     own: dict[str, float]
@@ -28,7 +28,7 @@ class Profile:
 
 
 def folded(lines: Iterable[str]) -> Profile:
-    """From py-spy's raw format: `outer (file:1);inner (file:2) 17`. Lines of one function count together."""
+    """Parse py-spy's raw format: `outer (file:1);inner (file:2) 17`. Add up all lines of one function."""
     own: Counter[str] = Counter()
     below: Counter[str] = Counter()
     total = 0
@@ -51,17 +51,17 @@ def folded(lines: Iterable[str]) -> Profile:
 
 
 def _function(frame: str) -> str:
-    """`name (folder/file.py:12)` without the line."""
+    """Return `name (folder/file.py:12)` without the line number."""
     name, _, place = frame.rpartition(" (")
     return f"{name} ({place.rstrip(')').rpartition(':')[0] or place.rstrip(')')})" if name else frame
 
 
 @contextmanager
 def watching(pid: int) -> Iterator[Callable[[], Profile]]:
-    """The profile of the block, asked for after it. Raises NoProfiler without py-spy or the right to use it."""
+    """Profile a block; call the yielded function after it. Raise NoProfiler without py-spy or its permissions."""
     program = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
     if program is None:
-        raise NoProfiler("py-spy is not installed here: `.venv/bin/python -m pip install py-spy`, then again.")
+        raise NoProfiler("py-spy is not installed: run `.venv/bin/python -m pip install py-spy` and try again.")
     with tempfile.TemporaryDirectory(prefix="cd-") as folder:
         file = Path(folder) / "profile.raw"
         words = ["record", "--pid", str(pid), "--rate", str(SAMPLES_A_SECOND), "--format", "raw", "--nonblocking"]
@@ -75,5 +75,5 @@ def watching(pid: int) -> Iterator[Callable[[], Profile]]:
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=60)
             if not file.exists():
-                raise NoProfiler(f"py-spy could not look at the process: {said.strip()[-400:]}")
+                raise NoProfiler(f"py-spy could not read the process, maybe without root: {said.strip()[-400:]}")
             found.append(folded(file.read_text().splitlines()))

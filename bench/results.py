@@ -1,4 +1,4 @@
-"""What was measured, what it was to reach, and how both are shown."""
+"""Collect the measured values and their targets, and print them."""
 
 import json
 import os
@@ -20,7 +20,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`runs`: what each repetition gave; the value is their median. `better` says on which side the target lies."""
+    """`runs`: the value of each repetition; the row's value is their median. `better`: the direction of the target."""
 
     name: str
     runs: Sequence[float]
@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(slots=True)
 class Results:
-    """`cpu`: microseconds of processor time per order, by process, for each kind of load."""
+    """All values of a run. `cpu`: microseconds of processor time per order, by kind of load and process."""
 
     machine: dict[str, Any]
     goods: str
@@ -142,6 +142,6 @@ def load_average() -> float:
 
 
 def per_order(cpu: Mapping[str, float], orders: int, least: float = 1.0) -> dict[str, float]:
-    """Microseconds, without processes that used next to nothing."""
+    """Return microseconds per order, without processes that used less than `least`."""
     shares = {name: seconds / orders * 1e6 for name, seconds in cpu.items()}
     return {name: value for name, value in shares.items() if value >= least}

@@ -1,4 +1,4 @@
-"""One run of everything, row by row."""
+"""Measure all rows of the table in one run."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ BATCH_CONNECTIONS = 2
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of everything. Numbers of orders a run; `repeats` runs of each."""
+    """The size of the bench. Most fields are orders a run; each row has `repeats` runs."""
 
     items: int = goods.ITEMS
     repeats: int = 3
@@ -46,7 +46,7 @@ TINY = Scale(
     items=50, repeats=1, warm=50, accept=100, accept_batched=100, single=100, batched=200, batch=50,
     steady_rate=50, steady_seconds=1, twin=30, connections=8,
 )  # fmt: skip
-"""Enough to see that every row can be measured; its numbers mean nothing."""
+"""Enough to check that every row can be measured. Its numbers mean nothing."""
 
 
 def run(scale: Scale, console: Console) -> Results:
@@ -62,7 +62,7 @@ def run(scale: Scale, console: Console) -> Results:
     def stage(what: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s  {what}[/]", highlight=False)
 
-    stage("starting PostgreSQL, Kafka and the services, and stocking the shelves")
+    stage("starting PostgreSQL, Kafka and the services, and importing items and stock")
     with bench_stack(scale.items) as opened:
         measure(opened, scale, found, stage)
         stage("stopping")
@@ -74,7 +74,7 @@ def run(scale: Scale, console: Console) -> Results:
 def measure(
     opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None], *, alone: bool = True
 ) -> None:
-    """`alone`: what a row does not measure is stopped for it, and stays so; else the stack is left as it was."""
+    """Measure all rows. `alone`: stop the processes that later rows do not need; else keep them running."""
     _end_to_end(opened, scale, found, stage)
     if alone:
         opened.stop(*WORKERS)
@@ -90,7 +90,7 @@ def _end_to_end(opened: BenchStack, scale: Scale, found: Results, stage: Callabl
     stage("warming up")
     opened.flow(subscriber, meter, scale.warm, connections=scale.connections)
     opened.flow(subscriber, meter, scale.warm, connections=BATCH_CONNECTIONS, batch=scale.batch)
-    # Before the heavy loads: a disk that is still taking in what they wrote makes each commit wait.
+    # Before the heavy loads, because a disk that is still writing their data delays each commit.
     rate, seconds = scale.steady_rate, scale.steady_seconds
     stage(f"{rate} orders a second for {seconds} s")
     steady = opened.flow(subscriber, meter, rate * seconds, connections=scale.connections, rate=float(rate))
@@ -121,7 +121,7 @@ def _end_to_end(opened: BenchStack, scale: Scale, found: Results, stage: Callabl
                 [flow.rate for flow in flows],
                 "orders/s",
                 target,
-                note=f"first POST to last OrderConfirmed seen outside; the loader took {loads:.0%} of a core",
+                note=f"first POST to last OrderConfirmed at the subscriber; the loader took {loads:.0%} of a core",
             )
         )
         each = [results.per_order(flow.cpu, count) for flow in flows]
@@ -129,7 +129,7 @@ def _end_to_end(opened: BenchStack, scale: Scale, found: Results, stage: Callabl
 
 
 def _accept(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
-    """With the workers stopped: what taking an order costs, beside what reading and checking it costs."""
+    """Measure accepting orders, compared with only validating them, while the workers are stopped."""
     stage(f"accepting beside validating only: {scale.repeats} times {scale.accept:,} orders each")
     environment = opened.environment(opened.stack.dsn("order-service"))
     accepted: list[Load] = []
@@ -169,7 +169,7 @@ def _accept(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[s
 
 
 def _twin(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
-    """The same orders into the same servers, everything of ours stopped."""
+    """Measure the twin with the same orders on the same servers, while Crossdock is stopped."""
     stage(f"the ordinary twin: {scale.repeats} times {scale.twin:,} orders")
     orders, inventory = opened.database("twin_orders"), opened.database("twin_inventory")
     prepare(opened.stack.kafka, orders, inventory, goods.Assortment(scale.items))

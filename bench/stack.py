@@ -1,4 +1,4 @@
-"""The stack under measurement, with its assortment, and the load on it."""
+"""Run the measured stack with its items and stock, and send load to it."""
 
 import os
 import subprocess
@@ -32,12 +32,12 @@ PROBE_LINES = 500
 
 
 class BenchFailed(Exception):
-    """One sentence for whoever runs it."""
+    """One sentence for the user of the bench."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run of the loader. `accepted`: when each order was, on the monotonic clock; `cpu`: seconds of the loader."""
+    """One run of the loader. `accepted`: time of each order on the monotonic clock. `cpu`: seconds of the loader."""
 
     started: float
     finished: float
@@ -51,13 +51,13 @@ class Load:
 
     @property
     def loader_share(self) -> float:
-        """Of one core, while it ran."""
+        """Return the loader's share of one core during the run."""
         return self.cpu / (self.finished - self.started)
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A load followed to its end. `cpu`: seconds by process, from the first request to the last confirmation."""
+    """A load and its confirmations. `cpu`: seconds by process, from the first request to the last confirmation."""
 
     load: Load
     confirmed: Mapping[str, float]
@@ -73,7 +73,7 @@ class Flow:
 
     @property
     def latencies(self) -> list[float]:
-        """Seconds from an order's answer to its confirmation as seen outside, never below zero."""
+        """Return the seconds from each order's answer to its confirmation at the subscriber, at least zero."""
         return [max(0.0, self.confirmed[order] - at) for order, at in self.load.accepted.items()]
 
 
@@ -85,7 +85,7 @@ class BenchStack:
         self._runs, self._name = 0, uuid4().hex[:8]
 
     def stock(self) -> None:
-        """Registers the assortment through the doors, and waits until order-service knows it."""
+        """Import the items and stock over HTTP, and wait until order-service knows the items."""
         assortment = goods.Assortment(self._items)
         inventory, orders = self.stack.url("inventory-service"), self.stack.url("order-service")
         with httpx.Client(headers={"Authorization": f"Bearer {self.token}"}, timeout=WAIT_SECONDS) as client:
@@ -123,7 +123,7 @@ class BenchStack:
         rate: float | None = None,
         seconds: float = 120.0,
     ) -> Load:
-        """Orders with references of their own. Raises HelperFailed when one is not accepted."""
+        """Post orders with new references. Raise HelperFailed if one is not accepted."""
         self._runs += 1
         address = urlsplit(url or self.stack.url("order-service"))
         done = self.loader.ask(
@@ -145,21 +145,21 @@ class BenchStack:
         return Load(**done)
 
     def flow(self, subscriber: Helper, meter: Meter, count: int, seconds: float = 120.0, **load: Any) -> Flow:
-        """Until the last of them is confirmed. Raises HelperFailed when it takes longer than that."""
+        """Post orders and wait until all are confirmed. Raise HelperFailed if that takes longer than `seconds`."""
         before = meter.read()
         done = self.load(count, seconds=seconds, **load)
         confirmed: dict[str, float] = {}
-        while missing := len(done.accepted.keys() - confirmed.keys()):  # earlier orders may still be on their way
+        while missing := len(done.accepted.keys() - confirmed.keys()):  # earlier orders may still be confirmed
             confirmed |= subscriber.ask({"wanted": missing, "seconds": seconds})["seen"]
         return Flow(done, confirmed, used(before, meter.read()))
 
     def meter(self, others: Mapping[str, int]) -> Meter:
-        """Over every process of the stack that runs, the loader, and these."""
+        """Return a meter for all running processes of the stack, the loader, and `others`."""
         own = {handle.name: handle.pid for handle in self.stack.handles() if handle.pid is not None}
         return Meter(own | {"loader": self.loader.pid} | dict(others))
 
     def stop(self, *processes: str) -> None:
-        """For good: whatever is measured from here on has the machine without them."""
+        """Stop processes for the rest of the bench, so that they take no processor time from later rows."""
         for name in processes:
             self.stack.process(name).stop()
 
@@ -172,8 +172,11 @@ class BenchStack:
         environment: Mapping[str, str],
         answers: Literal["ops", "http", "nothing"] = "ops",
     ) -> Iterator[tuple[str, int]]:
-        """One more process, as the stack runs its own: its URL and its pid. `answers`: which of CROSSDOCK_OPS_PORT and
-        CROSSDOCK_HTTP_PORT tells /readyz; of one that answers nowhere only its start is waited for."""
+        """Run another process like those of the stack, and yield its URL and pid.
+
+        `answers`: the port that serves /readyz, CROSSDOCK_OPS_PORT or CROSSDOCK_HTTP_PORT. With "nothing", wait only
+        until the process has started.
+        """
         port, ops_port = self.stack.ports.of(name), self.stack.ports.of(f"{name}-ops")
         own = {"CROSSDOCK_HTTP_PORT": str(port), "CROSSDOCK_OPS_PORT": str(ops_port), "PYTHONUNBUFFERED": "1"}
         process = Process(
@@ -196,7 +199,7 @@ class BenchStack:
             process.stop()
 
     def environment(self, dsn: str) -> dict[str, str]:
-        """What a process of the stack is told."""
+        """Return the settings of a process as environment variables."""
         return {
             "CROSSDOCK_POSTGRES": dsn,
             "CROSSDOCK_KAFKA": self.stack.kafka,
@@ -206,7 +209,7 @@ class BenchStack:
         }
 
     def database(self, name: str) -> str:
-        """The DSN of one more database on the stack's server."""
+        """Create another database on the stack's server and return its DSN."""
         self.stack.servers.databases.ensure([name])
         return self.stack.servers.databases.dsn(name)
 
@@ -232,7 +235,7 @@ def _probes(assortment: goods.Assortment) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def bench_stack(items: int) -> Iterator[BenchStack]:
-    """A stack of its own on free ports, below a folder that is removed again."""
+    """Start a separate stack on free ports, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as folder, ExitStack() as helpers:
         stack = helpers.enter_context(Stack(Path(folder), Ports.free()))
         built = BenchStack(stack, helpers, items)

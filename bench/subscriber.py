@@ -1,7 +1,7 @@
-"""Somebody outside who waits for orders to be confirmed: `python -m bench.subscriber BOOTSTRAP TOPIC [CE_TYPE]`.
+"""Record confirmations as an outside subscriber: `python -m bench.subscriber BOOTSTRAP TOPIC [CE_TYPE]`.
 
-A plain aiokafka consumer without a group, from the present end of the topic. A line `{"wanted": N, "seconds": S}` is
-answered when N orders have been seen since the last answer, with the time each was first seen.
+A plain aiokafka consumer without a group, from the current end of the topic. It answers a line
+`{"wanted": N, "seconds": S}` after N new orders, with the time when each was first seen.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ FETCH_MILLISECONDS = 200
 
 
 class Seen:
-    """Orders by when they were first seen; an event that is delivered twice counts once."""
+    """Orders and when each was first seen. A repeated delivery does not count."""
 
     def __init__(self) -> None:
         self._at: dict[str, float] = {}
@@ -30,7 +30,7 @@ class Seen:
         self._fresh.set()
 
     async def take(self, wanted: int, seconds: float) -> dict[str, float]:
-        """All seen since the last call, once there are so many. Raises TimeoutError."""
+        """Wait for `wanted` orders, and return all since the last call. Raise TimeoutError after `seconds`."""
         async with asyncio.timeout(seconds):
             while len(self._at) < wanted:
                 self._fresh.clear()

@@ -1,6 +1,6 @@
-"""What accepting is compared with: the same server, front door, route class, body and answer, and nothing stored.
+"""A server that accepts orders without storing them: same front door, route class, body and answer as order-service.
 
-`CROSSDOCK_…=… python -m bench.validate_only api` runs it exactly as a service's api process is run.
+`CROSSDOCK_…=… python -m bench.validate_only api` starts it in the same way as a service's api process.
 """
 
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""One whole stack for all tests across services: started once, killed in parts, checked again and again."""
+"""Share one stack between all tests across services. Tests kill parts of it and verify it repeatedly."""
 
 import json
 import os
@@ -17,25 +17,25 @@ QUIET = {"CROSSDOCK_LOG_LEVEL": "warning"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Crashes come last: what is checked again and again is checked while the log is short."""
+    """Run the chaos tests last, because they lengthen the log that other tests verify repeatedly."""
     items.sort(key=lambda item: "chaos" in item.path.parts)
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """CROSSDOCK_TEST_STACK names the folder of one that runs already; it is used and left as it is."""
+    """Yield a running stack. Use the stack in the folder CROSSDOCK_TEST_STACK if it is set, and keep it running."""
     if running := os.environ.get("CROSSDOCK_TEST_STACK"):
         yield Stack(Path(running), Ports.free(), environment=QUIET)
         return
     with tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)  # the database's user passes through it
+        Path(folder).chmod(0o755)  # the user of PostgreSQL must be able to enter the folder
         with Stack(Path(folder), Ports.free(), engine=engine_for_tests(), environment=QUIET) as started:
             yield started
 
 
 @pytest.fixture(scope="session")
 def harness(stack: Stack) -> Iterator[Harness]:
-    """What earlier runs put on the log of a stack that stays is still there."""
+    """Yield the harness. Remember injected records in a file, because a kept stack still has those of earlier runs."""
     harness = Harness(stack)
     memory = stack.home.root / "injected.json"
     if memory.exists():

@@ -1,4 +1,4 @@
-"""A whole running Crossdock as tests see it: clients, stock, the log, and what only a test can know about them."""
+"""Give tests access to a running stack: clients, stock, the log, and the facts that the checker cannot know."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ ORDERS, INVENTORY = "order-service", "inventory-service"
 SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write", "ops")
 LOCATIONS = ("EAST", "WEST")
 PATIENCE = 60.0
-"""Seconds that a condition may take to come true on a machine that has other things to do."""
+"""Seconds to wait for a condition. Long, because the machine may be busy."""
 
 T = TypeVar("T")
 Body = dict[str, Any]
 
 
 async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE) -> T:
-    """The first answer that is true. Raises TimeoutError with the last that was not."""
+    """Poll `look` and return its first true result. Raise TimeoutError with the last result after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := await look()):
         if time.monotonic() > deadline:
@@ -39,7 +39,7 @@ async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = P
 
 
 def order(reference: str, *lines: tuple[str, int], price: str = "2.50", **more: Any) -> Body:
-    """As POST /v1/orders takes it; each line is an item and a quantity."""
+    """Return a body of POST /v1/orders. Each line is an item and a quantity."""
     total = sum((Decimal(price) * quantity for _, quantity in lines), Decimal(0))
     return {
         "reference": reference,
@@ -54,7 +54,7 @@ def order(reference: str, *lines: tuple[str, int], price: str = "2.50", **more: 
 
 
 class Harness:
-    """Around one stack, for as long as the tests run. `known` gathers what the checker cannot know by itself."""
+    """One stack for the whole test run. `known` returns the facts that the checker cannot find by itself."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -62,18 +62,18 @@ class Harness:
         self.injected: set[Place] = set()
         self.poison: set[Place] = set()
 
-    # Talking to it
+    # Requests
 
     def token(self, partner: str = "acme", scopes: Sequence[str] = SCOPES) -> str:
         return self.stack.token(partner, scopes)
 
     def client(self, service: str = ORDERS, partner: str = "acme", scopes: Sequence[str] = SCOPES) -> httpx.AsyncClient:
-        """For one test, closed with its event loop."""
+        """Return a client for one test. It is not shared, because it depends on the event loop of the test."""
         headers = {"Authorization": f"Bearer {self.token(partner, scopes)}"}
         return httpx.AsyncClient(base_url=self.stack.url(service), headers=headers, timeout=PATIENCE)
 
     async def post(self, client: httpx.AsyncClient, body: Body, partner: str = "acme", **headers: str) -> Body:
-        """Places an order and remembers that its partner was told so."""
+        """Place an order, and remember that its partner received the answer."""
         answer = await client.post("/v1/orders", json=body, headers=headers)
         assert answer.status_code in (200, 201), answer.text
         placed: Body = answer.json()
@@ -87,7 +87,7 @@ class Harness:
         return shown
 
     async def until(self, client: httpx.AsyncClient, order_id: str, status: str) -> Body:
-        """The order, as soon as it is that."""
+        """Wait until the order has this status, and return the order."""
 
         async def there() -> Body | None:
             shown = await self.get(client, order_id)
@@ -95,10 +95,10 @@ class Harness:
 
         return await eventually(there)
 
-    # What is in stock
+    # Stock
 
     async def items(self, count: int = 1, *, on_hand: int = 0, location: str = LOCATIONS[0]) -> list[str]:
-        """New items that order-service knows, with so much of each at that location."""
+        """Register items with stock at a location, and wait until order-service knows them."""
         names = [f"SKU-{uuid4().hex[:10]}" for _ in range(count)]
         async with self.client(INVENTORY) as client:
             for rank, place in enumerate(LOCATIONS, start=1):
@@ -133,20 +133,20 @@ class Harness:
             shown: Body = found
             return shown
 
-    # What is on the log
+    # The log
 
     async def log(self, *topics: str) -> Log:
-        """All of these topics, as it is now."""
+        """Read these topics from the beginning to their current ends."""
         async with Reader(self.stack.kafka, topics) as reader:
             return await reader.read(await reader.ends())
 
     async def events(self, event: type[Event], key: str) -> list[Envelope[Event]]:
-        """What the topic of that event says about one key, each once and in order."""
+        """Return the events of one key on the topic of `event`, each once and in order."""
         found = (await self.log(event.topic.name)).by_key(event.topic.name).get(key, [])
         return [envelope for entry in found if isinstance(envelope := CATALOGUE.decode(entry.message), Envelope)]
 
     async def inject(self, message: Message, *, poison: bool = False) -> Place:
-        """Puts a record of the test's own on the log."""
+        """Write a record to Kafka that no database contains, and remember its place."""
         async with self.producer() as producer:
             done = await producer.send_and_wait(
                 message.topic, message.value, key=message.key, headers=list(message.headers.items())
@@ -158,7 +158,7 @@ class Harness:
         return place
 
     async def copy(self, entries: Sequence[Entry]) -> None:
-        """The same records once more, in this order."""
+        """Write the same records again, in this order."""
         async with self.producer() as producer:
             for entry in entries:
                 done = await producer.send_and_wait(
@@ -175,7 +175,7 @@ class Harness:
         finally:
             await producer.stop()
 
-    # What is in its databases
+    # Databases
 
     @asynccontextmanager
     async def database(self, service: str) -> AsyncIterator[asyncpg.Connection]:
@@ -185,7 +185,7 @@ class Harness:
         finally:
             await connection.close(timeout=5)
 
-    # Whether it adds up
+    # Verification
 
     def known(self) -> Known:
         return Known(dict(self.accepted), frozenset(self.injected), frozenset(self.poison))
@@ -199,6 +199,6 @@ class Harness:
 
 
 def of(entry: Entry) -> Body:
-    """The data of a record."""
+    """Return the data of a record."""
     data: Body = json.loads(entry.value)
     return data

@@ -1,6 +1,6 @@
-"""A steady load with retries, from a process of its own: partners who do not give up until they are answered.
+"""Send a steady load with retries from a process of its own, like partners that retry until an answer.
 
-`Load` starts it and listens; `python load.py '{"orders": …}'` is it. Every order that was answered is a line on stdout.
+`load` starts the process `python load.py '{"orders": …}'`, and `Load` reads its output: a line of JSON for each answer.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ CLIENTS = 16
 GIVE_UP_SECONDS = 150.0
 PAUSE_SECONDS = 0.1
 AGAIN = frozenset({409, 503})
-"""409 with Retry-After: the same key is being answered."""
+"""Statuses to retry if they have Retry-After. 409: another request with the same key is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`scarce` items get `received` more for every so many orders; one order in ten is cancelled."""
+    """The parameters of a load. Every 50 orders, `scarce` items get `received` units. One order in ten is cancelled."""
 
     orders_url: str
     inventory_url: str
@@ -42,8 +42,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """Of the whole load. `unseen`: requests whose answer was lost, each sent again until one was seen; `clashes`:
-    references that were answered with two different orders."""
+    """The result of the load.
+
+    `unseen`: the number of lost answers, whose requests were retried. `clashes`: references with two different orders.
+    """
 
     answered: dict[str, str] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
@@ -53,7 +55,7 @@ class Outcome:
 
 
 class Load:
-    """A running load. `until(n)` waits until so many orders were answered, `end` until all were."""
+    """A running load. `until(n)` waits until `n` orders are answered, `end` until all are."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.outcome = Outcome()
@@ -99,7 +101,7 @@ class Load:
 
 @asynccontextmanager
 async def load(harness: Harness, orders: int, **more: Any) -> AsyncIterator[Load]:
-    """Runs beside the block, with items of its own; what was answered is known to the checker afterwards."""
+    """Run a load during the block, with new items. Afterwards, the harness knows the answered orders."""
     plentiful = await harness.items(8, on_hand=10 * orders)
     scarce = await harness.items(2, on_hand=5)
     plan = Plan(
@@ -123,7 +125,7 @@ async def load(harness: Harness, orders: int, **more: Any) -> AsyncIterator[Load
         harness.accepted |= {("loader", name): order_id for name, order_id in running.outcome.answered.items()}
 
 
-# The process itself
+# The process of the load
 
 
 def say(**what: str) -> None:
@@ -135,7 +137,7 @@ class Partner:
         self._plan, self._client = plan, client
 
     async def ask(self, url: str, body: Any, key: str | None = None) -> httpx.Response | None:
-        """Until it is answered for good; None when it never was."""
+        """Retry the request until a final answer. Return None without one after GIVE_UP_SECONDS."""
         headers = {"Idempotency-Key": key} if key else {}
         try:
             async with asyncio.timeout(GIVE_UP_SECONDS):
@@ -160,8 +162,8 @@ class Partner:
         plan = self._plan
         reference = f"{plan.tag}-{number}"
         body = _order(plan, reference, chance)
-        key = f"key-{reference}" if chance.random() < 0.5 else None  # without one the reference is the key
-        times = 2 if chance.random() < 0.05 else 1  # impatient: the same twice at once
+        key = f"key-{reference}" if chance.random() < 0.5 else None  # without a key, the reference identifies the order
+        times = 2 if chance.random() < 0.05 else 1  # an impatient partner sends the request twice at once
         cancels = chance.random() < 0.1
         answers = await asyncio.gather(*(self.ask(f"{plan.orders_url}/v1/orders", body, key) for _ in range(times)))
         for answer in answers:
@@ -189,7 +191,7 @@ class Partner:
 
 
 def _order(plan: Plan, reference: str, chance: random.Random) -> dict[str, Any]:
-    """One to four lines, the same item twice now and then, a scarce one in every third order."""
+    """Return an order of one to five lines. Some repeat an item, and every third contains a scarce item."""
     lines = [(chance.choice(plan.plentiful), chance.randint(1, 3)) for _ in range(chance.randint(1, 3))]
     if chance.random() < 0.3:
         lines.append((chance.choice(plan.scarce), chance.randint(1, 4)))

@@ -1,8 +1,8 @@
-"""Lint for the English of comments, docstrings, messages and Markdown: `python tools/plain_english.py [path …]`.
+"""Lint the English of comments, docstrings, messages and Markdown: `python tools/plain_english.py [path …]`.
 
-CONTRIBUTING.md has the rules. This lint holds four of them: a function's docstring starts with a verb, no sentence has
-more than 30 words, a few words that turn sentences into riddles are not used, and a test's name has 60 characters at
-most. A contributor should not have to decode a comment, and a client should not have to decode an error.
+CONTRIBUTING.md has the rules, and this lint checks four of them. A function's docstring starts with a verb. A sentence
+has at most 30 terms. Vague terms (`BANNED`) do not occur. A test's name has at most 60 characters. With these rules, a
+contributor does not have to decode a comment, and a client does not have to decode an error.
 """
 
 import ast
@@ -22,7 +22,7 @@ BANNED = re.compile(
     r"\b(house|houses|doors?|hear|hears|heard|say|says|said|saying|tell|tells|told|telling|words?)\b", re.IGNORECASE
 )
 ALLOWED = re.compile(r"\bfront door\b", re.IGNORECASE)
-"""The name of the layer before all routes (`http/front_door.py`)."""
+"""The name of the layer in front of all routes (`http/front_door.py`) is allowed."""
 
 FRAGMENT = re.compile(
     r"(?:A|After|All|Also|An|Another|Any|As|At|Because|Before|Beside|Between|Beyond|Both|By|Each|Either|Every|Everything|"
@@ -30,7 +30,7 @@ FRAGMENT = re.compile(
     r"Over|Same|Several|Since|Some|Such|That|The|Their|Them|Then|There|These|They|Things|This|Those|Time|Until|Up|What|"
     r"Whatever|When|Where|Whether|Which|While|Who|Whoever|Whom|Whose|Why|With|Without)\b"
 )
-"""Openings of a docstring that no verb begins with. `ruff` (D401) refuses verbs in another form than "Return"."""
+"""First terms of a docstring that are no verbs. `ruff` (D401) refuses verbs in a form other than "Return"."""
 
 CODE = re.compile(r"``.+?``|`[^`]+`|https?://\S+")
 SENTENCE_END = re.compile(r"(?<=[.!?])[)\"']?\s+(?=[A-Z\"'(*0-9]|CODE)|\n\s*\n|\n\s*(?=[-*] |\d+\. |\|)|:\s*\n")
@@ -49,14 +49,14 @@ class Finding(NamedTuple):
 
 
 def findings(file: Path) -> Iterator[Finding]:
-    """Yield everything that breaks a rule in one file."""
+    """Yield each place in the file that breaks a rule."""
     text = file.read_text()
     for line, found in markdown(text) if file.suffix == ".md" else python(text, is_test=file.name.startswith("test_")):
         yield Finding(file, line, found)
 
 
 def markdown(text: str) -> Iterator[tuple[int, str]]:
-    """Check prose: code blocks, tables, headings and comments are left out."""
+    """Check the prose of a page. Skip code blocks, tables, headings and comments."""
     blocks: list[tuple[int, list[str]]] = [(1, [])]
     fenced = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -98,12 +98,12 @@ def _is_long_test(name: str) -> bool:
 
 
 def _is_message(value: object) -> TypeGuard[str]:
-    """Return whether a string is likely a sentence for people rather than code, SQL or an example."""
+    """Return whether a string is probably a sentence, and not code, SQL or an example."""
     return isinstance(value, str) and len(value.split()) > 3 and "\n" not in value
 
 
 def prose(line: int, text: str) -> Iterator[tuple[int, str]]:
-    """Check sentences: `line` is where the text begins."""
+    """Check the sentences of a text that begins at `line`."""
     plain = CODE.sub("CODE", text)
     yield from _banned(line, plain)
     for sentence in SENTENCE_END.split(plain):
@@ -118,7 +118,7 @@ def _banned(line: int, text: str) -> Iterator[tuple[int, str]]:
 
 
 def _documentation(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield the docstring of a definition, and the strings that describe attributes below them."""
+    """Yield the docstring of a definition, and the strings that describe its attributes."""
     for statement in node.body if isinstance(node, DOCUMENTED) else ():
         constant = statement.value if isinstance(statement, ast.Expr) else None
         if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
@@ -126,7 +126,7 @@ def _documentation(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _without_examples(docstring: str) -> str:
-    """Leave out indented examples and tables: they are code."""
+    """Remove indented examples and tables, because they are code."""
     lines = docstring.splitlines()
     margin = min((len(each) - len(each.lstrip()) for each in lines[1:] if each.strip()), default=0)
     kept = [lines[0], *("" if each[margin:].startswith("    ") else each[margin:] for each in lines[1:])]
@@ -136,7 +136,7 @@ def _without_examples(docstring: str) -> str:
 
 
 def _comments(text: str) -> Iterator[tuple[int, str]]:
-    """Yield blocks of comment lines that follow each other."""
+    """Yield each block of consecutive comment lines."""
     block: list[str] = []
     start = last = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -156,7 +156,7 @@ def _comments(text: str) -> Iterator[tuple[int, str]]:
 
 
 def tracked(paths: Iterable[str]) -> list[Path]:
-    """Return the files of the repository below these paths, generated ones left out."""
+    """Return the files of the repository below these paths, without generated files."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "--", *paths], capture_output=True, text=True, check=True
     )

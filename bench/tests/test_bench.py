@@ -1,4 +1,4 @@
-"""What of the bench can be wrong without anybody noticing: its arithmetic, its parsing and its clock."""
+"""Test the parts of the bench whose errors nobody would notice: arithmetic, parsing and clock."""
 
 import asyncio
 import json
@@ -82,7 +82,7 @@ def test_samples_are_counted_once_a_function() -> None:
 
 @asynccontextmanager
 async def server(answer: bytes, *, pieces: int = 1) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Answers every request with these bytes, in so many writes."""
+    """Answer every request with these bytes, in `pieces` writes."""
     seen: list[bytes] = []
     writers: list[asyncio.StreamWriter] = []
 
@@ -161,7 +161,7 @@ def test_a_tiny_run_has_something_of_everything() -> None:
 
 
 def test_long_answer_of_an_interrupted_process_arrives_whole() -> None:
-    """A signal cuts a write to a pipe short, and `print` under PYTHONUNBUFFERED takes that for all."""
+    """A signal shortens a write to a pipe, and `print` under PYTHONUNBUFFERED drops the rest."""
     answering = (
         "import signal; from bench.helper import say; signal.signal(signal.SIGALRM, lambda *_: None); "
         "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001); say(list(range(300_000))); "
@@ -174,6 +174,6 @@ def test_long_answer_of_an_interrupted_process_arrives_whole() -> None:
         assert process.stdout is not None
         while piece := process.stdout.read(1 << 15):
             pieces.append(piece)
-            time.sleep(0.0005)  # a reader slower than the writer, so that the pipe is full
+            time.sleep(0.0005)  # slower than the writer, so that the pipe is full
     assert process.returncode == 0
     assert json.loads(b"".join(pieces)) == list(range(300_000))

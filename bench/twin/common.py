@@ -1,4 +1,4 @@
-"""What both services of the twin share: settings, database, Kafka."""
+"""Settings, database and Kafka clients of both services of the twin."""
 
 import json
 import os
@@ -38,7 +38,7 @@ async def producer() -> AIOKafkaProducer:
 
 
 async def consume(topic: str, group: str, handle: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-    """One message at a time; its offset is committed when it has been handled."""
+    """Handle one message at a time, and commit its offset afterwards."""
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=setting("KAFKA"),

@@ -1,4 +1,4 @@
-"""The twin's inventory service, as far as orders need it: `python -m bench.twin.inventory`."""
+"""The twin's inventory service, with only the reservations: `python -m bench.twin.inventory`."""
 
 from datetime import UTC, datetime
 from typing import Any

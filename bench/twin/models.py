@@ -1,4 +1,4 @@
-"""Tables of the order service and of inventory, each in its own database."""
+"""Tables of the twin's order service and inventory service, which have separate databases."""
 
 from datetime import datetime
 from decimal import Decimal

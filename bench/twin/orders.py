@@ -149,7 +149,7 @@ async def ready() -> dict[str, str]:
 
 
 async def work() -> None:
-    """Confirms what inventory has reserved."""
+    """Confirm each order that inventory has reserved."""
     engine, sessions = common.sessions()
     producer = await common.producer()
 

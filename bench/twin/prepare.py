@@ -1,4 +1,4 @@
-"""Tables, stock and topics for the twin."""
+"""Create the tables, stock and topics of the twin."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Orders and reservations on their topics: which last events agree."""
+"""Test which last events of an order and its reservation agree."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -26,7 +26,7 @@ from crossdock_events.reservations import (
 )
 
 Answer = tuple[type[ReservationEvent], int] | None
-"""The last event of a reservation, and how much of its line is backordered."""
+"""The last event of a reservation, and the backordered units of its line."""
 
 AGREE: set[tuple[type[OrderEvent], Answer]] = {
     (OrderPlaced, None),
@@ -48,7 +48,7 @@ ANSWERS: tuple[Answer, ...] = (
 
 
 def entries(event: type[Event], key: str, backordered: int = 0) -> Iterator[Entry]:
-    """Another event before, so that the last one decides."""
+    """Yield another event before the given one, because only the last event counts."""
     before = OrderPlaced if issubclass(event, OrderEvent) else StockBackordered
     for sequence, each in enumerate((before, event), 1):
         value = json.dumps({"lines": [{"backordered": backordered}]}).encode()

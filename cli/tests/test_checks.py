@@ -17,7 +17,7 @@ def description(**paths: Any) -> str:
 
 @pytest.fixture
 def committed(tmp_path: Path) -> Path:
-    """The folder of a repository whose only service answers at /a and /b."""
+    """Return the folder of generated files of a repository with one service and the paths /a and /b."""
     (tmp_path / "shop.openapi.json").write_text(description(a=1, b=1))
     (tmp_path / "services.md").write_text("old")
     return tmp_path
@@ -42,7 +42,7 @@ def test_nothing_is_written_when_a_break_is_among_it(
     assert (committed / "shop.openapi.json").read_text() == before
     assert (committed / "services.md").read_text() == "old" and not (committed / "other.openapi.json").exists()
     said = capsys.readouterr().err
-    assert "shop.openapi.json: /b: the path went" in said and "keep the old shape" in said and "BREAK=1" in said
+    assert "shop.openapi.json: /b: the path was removed" in said and "keep the old shape" in said and "BREAK=1" in said
 
 
 def test_a_break_that_is_meant_is_written(committed: Path, make: Make) -> None:
@@ -65,14 +65,14 @@ def test_what_cannot_be_read_is_not_written_over(
     (committed / "shop.openapi.json").write_text("<<<<<<< ours")
     make(shop=description(a=1))
     assert checks.main(["write"]) == 1
-    assert "shop.openapi.json: what is committed cannot be read" in capsys.readouterr().err
+    assert "shop.openapi.json: the committed file cannot be read" in capsys.readouterr().err
 
 
 def test_comparing_says_which_difference_is_a_break(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     make(services="old", other=description(a=1), shop=description(b=1))
     assert checks.main([]) == 1
     said = capsys.readouterr().out
-    assert "BREAK shop.openapi.json: /a: the path went" in said and "keep the old shape" in said
+    assert "BREAK shop.openapi.json: /a: the path was removed" in said and "keep the old shape" in said
     assert "other.openapi.json: breaks no client" in said and "services.md:" not in said
 
 

@@ -1,4 +1,4 @@
-"""Links between the Markdown pages of the repository: each leads to a file, and each anchor to a heading."""
+"""Check the links in the repository's Markdown: each leads to a file, and each anchor to a heading."""
 
 import re
 from collections.abc import Iterator

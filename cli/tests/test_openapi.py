@@ -1,4 +1,4 @@
-"""Each kind of change of an OpenAPI description, and whether it breaks clients."""
+"""Test for each kind of change of an OpenAPI description whether it breaks clients."""
 
 import json
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ JSON = ("content", "application/json")
 
 
 def changed(*edits: tuple[tuple[Any, ...], Any], document: dict[str, Any] = DOCUMENT) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps(document))  # shares nothing, so an edit changes one place
+    made: dict[str, Any] = json.loads(json.dumps(document))  # a deep copy, so that an edit changes only one place
     for (*way, last), value in edits:
         at: Any = made
         for step in way:
@@ -101,28 +101,36 @@ def changed(*edits: tuple[tuple[Any, ...], Any], document: dict[str, Any] = DOCU
 
 
 BREAKS: list[tuple[str, list[tuple[tuple[Any, ...], Any]], str]] = [
-    ("a path goes", [((PATHS, "/v1/orders"), GONE)], "/v1/orders: the path went"),
-    ("an operation goes", [(POST, GONE)], "POST /v1/orders: the operation went"),
-    ("a deprecated operation goes", [(LIST, GONE)], "GET /v1/orders: the operation went"),
-    ("an operation is renamed", [((*POST, "operationId"), "order")], "POST /v1/orders: operationId post_order went"),
-    ("an operation loses its name", [((*POST, "operationId"), GONE)], "POST /v1/orders: operationId post_order went"),
+    ("a path goes", [((PATHS, "/v1/orders"), GONE)], "/v1/orders: the path was removed"),
+    ("an operation goes", [(POST, GONE)], "POST /v1/orders: the operation was removed"),
+    ("a deprecated operation goes", [(LIST, GONE)], "GET /v1/orders: the operation was removed"),
+    (
+        "an operation is renamed",
+        [((*POST, "operationId"), "order")],
+        "POST /v1/orders: operationId post_order was removed",
+    ),
+    (
+        "an operation loses its name",
+        [((*POST, "operationId"), GONE)],
+        "POST /v1/orders: operationId post_order was removed",
+    ),
     ("what no rule knows comes", [((*POST, "callbacks"), {})], "POST /v1/orders: callbacks changed"),
     ("parameters of a whole path come", [((PATHS, "/v1/orders", "parameters"), [])], "/v1/orders: parameters changed"),
     ("the document moves", [(("servers",), [{"url": "/api"}])], "the document: servers changed"),
     (
         "a parameter goes",
         [((*LIST, "parameters", 0), GONE)],
-        "GET /v1/orders query parameter limit: the parameter went",
+        "GET /v1/orders query parameter limit: the parameter was removed",
     ),
     (
         "a parameter behind a reference goes",
         [((*LIST, "parameters", 2), GONE)],
-        "GET /v1/orders query parameter cursor: the parameter went",
+        "GET /v1/orders query parameter cursor: the parameter was removed",
     ),
     (
         "a parameter moves to the headers",
         [((*LIST, "parameters", 0, "in"), "header")],
-        "GET /v1/orders query parameter limit: the parameter went",
+        "GET /v1/orders query parameter limit: the parameter was removed",
     ),
     (
         "a parameter is required",
@@ -132,7 +140,7 @@ BREAKS: list[tuple[str, list[tuple[tuple[Any, ...], Any]], str]] = [
     (
         "a required parameter comes",
         [((*LIST, "parameters", 4), {"name": "from", "in": "query", "required": True})],
-        "GET /v1/orders query parameter from: a required parameter came",
+        "GET /v1/orders query parameter from: a required parameter was added",
     ),
     (
         "a parameter tightens",
@@ -160,11 +168,11 @@ BREAKS: list[tuple[str, list[tuple[tuple[Any, ...], Any]], str]] = [
         [((*LIST, "requestBody"), {"required": True, "content": {}})],
         "GET /v1/orders request body: the body is required now",
     ),
-    ("a body goes", [(BODY, GONE)], "POST /v1/orders request body application/json: the media type went"),
+    ("a body goes", [(BODY, GONE)], "POST /v1/orders request body application/json: the media type was removed"),
     (
         "a body is no longer taken in a media type",
         [((*BODY, "content"), {"text/csv": {}})],
-        "POST /v1/orders request body application/json: the media type went",
+        "POST /v1/orders request body application/json: the media type was removed",
     ),
     (
         "the parts of a body are encoded otherwise",
@@ -196,32 +204,32 @@ BREAKS: list[tuple[str, list[tuple[tuple[Any, ...], Any]], str]] = [
         [((*DRAFT_AT, "properties", "priority", "enum"), ["low"])],
         'POST /v1/orders request body /properties/priority/enum: value "high" went',
     ),
-    ("a success goes", [(CREATED, GONE)], "POST /v1/orders response 201: the response went"),
-    ("what all errors are goes", [(PROBLEM, GONE)], "POST /v1/orders response default: the response went"),
+    ("a success goes", [(CREATED, GONE)], "POST /v1/orders response 201: the response was removed"),
+    ("what all errors are goes", [(PROBLEM, GONE)], "POST /v1/orders response default: the response was removed"),
     (
         "an error is no longer told by a header",
         [((*POST, "responses", "409"), GONE)],
-        "POST /v1/orders response 409 header Location: the header went",
+        "POST /v1/orders response 409 header Location: the header was removed",
     ),
     (
         "an error is told in another media type",
         [((*POST, "responses", "422", "content"), {"application/json": {}})],
-        "POST /v1/orders response 422 application/problem+json: the media type went",
+        "POST /v1/orders response 422 application/problem+json: the media type was removed",
     ),
     (
         "another error is told in another media type",
         [((*POST, "responses", "404"), {"content": {"application/json": {}}})],
-        "POST /v1/orders response 404 application/problem+json: the media type went",
+        "POST /v1/orders response 404 application/problem+json: the media type was removed",
     ),
     (
         "a response has no body any more",
         [((*CREATED, "content"), GONE)],
-        "POST /v1/orders response 201 application/json: the media type went",
+        "POST /v1/orders response 201 application/json: the media type was removed",
     ),
     (
         "one of two media types goes",
         [((PATHS, "/livez", "get", "responses", "200", "content", "text/plain"), GONE)],
-        "GET /livez response 200 text/plain: the media type went",
+        "GET /livez response 200 text/plain: the media type was removed",
     ),
     (
         "a response loosens behind two references",
@@ -234,7 +242,11 @@ BREAKS: list[tuple[str, list[tuple[tuple[Any, ...], Any]], str]] = [
         "POST /v1/orders request body /properties/labels/propertyNames: ",
     ),
     ("links come", [((*CREATED, "links"), {})], "POST /v1/orders response 201: links changed"),
-    ("a header goes", [((*CREATED, "headers"), GONE)], "POST /v1/orders response 201 header Location: the header went"),
+    (
+        "a header goes",
+        [((*CREATED, "headers"), GONE)],
+        "POST /v1/orders response 201 header Location: the header was removed",
+    ),
     (
         "a header may be missing",
         [((*LOCATION, "required"), False)],
@@ -310,7 +322,11 @@ BREAKS: list[tuple[str, list[tuple[tuple[Any, ...], Any]], str]] = [
         [(("components", "securitySchemes", "bearer", "scheme"), "basic")],
         "security scheme bearer: scheme changed",
     ),
-    ("a security scheme goes", [(("components", "securitySchemes"), {})], "security scheme bearer: the scheme went"),
+    (
+        "a security scheme goes",
+        [(("components", "securitySchemes"), {})],
+        "security scheme bearer: the scheme was removed",
+    ),
 ]
 
 ADDITIONS: list[tuple[str, list[tuple[tuple[Any, ...], Any]]]] = [
@@ -400,11 +416,11 @@ def test_what_is_committed_breaks_nobody_who_knows_it(committed: dict[str, Any])
 def test_each_committed_operation_is_missed(committed: dict[str, Any]) -> None:
     for path, item in committed["paths"].items():
         assert [str(each) for each in breaks(committed, changed(((PATHS, path), GONE), document=committed))] == [
-            f"{path}: the path went"
+            f"{path}: the path was removed"
         ]
         for method in item:
             (gone,) = breaks(committed, changed(((PATHS, path, method), GONE), document=committed))
-            assert str(gone) == f"{method.upper()} {path}: the operation went"
+            assert str(gone) == f"{method.upper()} {path}: the operation was removed"
 
 
 def test_each_property_of_a_committed_response_is_missed(committed: dict[str, Any]) -> None:

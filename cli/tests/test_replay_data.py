@@ -1,4 +1,4 @@
-"""The numbers of the day that make up promises, found in the data as it is installed."""
+"""Check the documented numbers of the day against the installed data."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -92,7 +92,7 @@ def test_every_item_ordered_has_opening_stock_of_its_own(day: Day, cleaned: Clea
 
 
 def test_most_of_the_day_is_covered_and_a_little_is_not(day: Day, cleaned: Cleaned) -> None:
-    """First come, first served over the opening stock: what the stack does when orders come one after the other."""
+    """Compute outcomes first come, first served, as the stack does for orders that arrive one after the other."""
     left = {item: units(day.sold_before.get(int(item), 0)) for order in cleaned.orders for item in order.items}
     short = 0
     for order in cleaned.orders:
@@ -188,7 +188,7 @@ def basket_of(*lines: Sale) -> Basket:
 
 
 def assert_total_follows(order: Order) -> None:
-    """Total = Σ line amounts - Σ discounts, each line rounded to cents; written out again, independently."""
+    """Total = Σ line amounts - Σ discounts, each line rounded to cents; computed here independently."""
     amounts = [
         Decimal(line["amount"]) if "amount" in line else line["quantity"] * Decimal(line["unit_price"])
         for line in order.body["lines"]

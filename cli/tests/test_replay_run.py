@@ -1,4 +1,4 @@
-"""Posting, listening and summing up, with fakes at the edge of HTTP; real services meet it in `make up`."""
+"""Test posting, subscribing and the summary against a fake of the HTTP API. `make up` uses real services."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def post(order: Order, answer: Answer) -> Posted | Failed:
 
 
 def in_turn(*answers: Answer | Exception) -> tuple[Answer, list[httpx.Request]]:
-    """A service that gives these answers one after the other, and the requests it got."""
+    """Return a service that sends these answers in order, and the list of its requests."""
     requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

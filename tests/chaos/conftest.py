@@ -8,7 +8,7 @@ from harness import Harness
 
 @pytest.fixture(autouse=True)
 async def _whole_again(harness: Harness) -> AsyncIterator[None]:
-    """However a test ends, the next one finds everything running."""
+    """Restart all processes after each test, whether or not it failed."""
     yield
     for handle in harness.stack.handles():
         handle.kill(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Parts of the stack are killed under a steady load: nothing is lost, oversold or done twice, nobody waits in vain."""
+"""Kill parts of the stack under a steady load. Nothing is lost, oversold or duplicated, and no order waits in vain."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ def nothing_amiss(outcome: Outcome, orders: int = ORDERS_PER_SCENARIO) -> None:
 
 
 async def test_the_api_dies_with_requests_in_flight(harness: Harness) -> None:
-    """Each answer that nobody saw resolves to one order when it is asked for again."""
+    """Each request whose answer was lost results in exactly one order after its retry."""
     async with load(harness, ORDERS_PER_SCENARIO) as running:
         for moment in (200, 550):
             await running.until(moment)
@@ -48,7 +48,7 @@ async def test_the_workers_die_again_and_again(harness: Harness) -> None:
 
 
 async def test_the_broker_dies(harness: Harness) -> None:
-    """Orders are taken while it is away."""
+    """Orders are accepted while Kafka is down."""
     async with load(harness, ORDERS_PER_SCENARIO) as running:
         await running.until(200)
         await asyncio.to_thread(harness.stack.process("kafka").kill)
@@ -71,7 +71,7 @@ async def test_postgresql_dies(harness: Harness) -> None:
 
 
 async def test_second_workers_come_and_go_in_mid_batch(harness: Harness) -> None:
-    """Once they leave in good order, once they die."""
+    """The second workers are stopped once and killed once."""
     async with load(harness, ORDERS_PER_SCENARIO) as running:
         await running.until(100)
         starting = (asyncio.to_thread(harness.stack.extra_worker, service) for service in (ORDERS, INVENTORY))

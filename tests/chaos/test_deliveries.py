@@ -1,4 +1,4 @@
-"""Deliveries that come twice, in the wrong order, unreadable or too early; and many who want the same thing at once."""
+"""Test repeated, reordered, unreadable and early deliveries, and many concurrent requests for one item."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def reference() -> str:
 
 
 async def test_every_event_comes_again_and_backwards(harness: Harness) -> None:
-    """Under load, so that repeats of old events stand between new ones, and repeats of new ones overtake them."""
+    """Repeat events under load, so that repeats are between new events and some arrive before them."""
     topics = sorted(topic.name for topic in CATALOGUE.topics())
     async with load(harness, 600) as running:
         for moment in (150, 400):
@@ -39,7 +39,7 @@ async def test_every_event_comes_again_and_backwards(harness: Harness) -> None:
 
 
 async def test_a_cancel_that_comes_before_its_order_bars_it(harness: Harness) -> None:
-    """The relay is held back; a copy of the cancel that it would send second is there first."""
+    """The relay is paused, and the test writes a copy of the OrderCancelled event before OrderPlaced is sent."""
     (item,) = await harness.items(on_hand=10)
     relay = harness.stack.process(f"{ORDERS}.worker")
     await asyncio.to_thread(relay.stop)
@@ -73,7 +73,7 @@ async def test_a_cancel_that_comes_before_its_order_bars_it(harness: Harness) ->
 
 
 async def test_poison_is_discarded_and_failed_orders_are_redriven(harness: Harness) -> None:
-    """Bytes of no meaning are discarded. Orders of one item fail in inventory until it is mended, then go through."""
+    """Unreadable records are discarded. Orders of one item fail in inventory until the fault is fixed, then succeed."""
     (cursed,) = await harness.items(on_hand=1_000)
     async with harness.database(INVENTORY) as fault:
         name = f"cursed_{uuid4().hex[:8]}"
@@ -125,7 +125,7 @@ async def _poison(operator: httpx.AsyncClient) -> list[Body]:
 
 
 async def test_many_race_for_one_scarce_item(harness: Harness) -> None:
-    """Whole orders, partial ones, the same item on several lines, cancels and receipts at both places, all at once."""
+    """Whole and partial orders, repeated items, cancellations and receipts at both locations run concurrently."""
     scarce, *others = await harness.items(4, on_hand=40)
     arrived = 0
 

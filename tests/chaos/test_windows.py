@@ -1,4 +1,4 @@
-"""The instants at which a crash could lose or repeat something, each held open by a lock or a stop until it is used."""
+"""Crash at the instants when events could be lost or repeated. A lock or SIGSTOP holds each instant open."""
 
 import asyncio
 import signal
@@ -38,7 +38,7 @@ async def restart(harness: Harness, name: str) -> None:
 
 
 async def waits_for_a_lock(harness: Harness, database: str, statement: str) -> None:
-    """Until a session of that database stands still in such a statement."""
+    """Wait until a session of the database waits for a lock in this statement."""
     async with administrator(harness, database) as look:
 
         async def blocked() -> bool:
@@ -54,7 +54,7 @@ async def waits_for_a_lock(harness: Harness, database: str, statement: str) -> N
 
 
 async def test_the_relay_dies_after_it_sent_and_before_it_marked(harness: Harness) -> None:
-    """What it sent is sent again, and counts once."""
+    """The relay sends the events again, and consumers count them once."""
     (item,) = await harness.items(on_hand=100)
     worker = harness.stack.process(f"{ORDERS}.worker")
     worker.kill(signal.SIGSTOP)
@@ -72,7 +72,7 @@ async def test_the_relay_dies_after_it_sent_and_before_it_marked(harness: Harnes
 
             await eventually(sent)
             await asyncio.to_thread(worker.kill)
-            # Its session would still mark them once it may: that ends with its machine.
+            # Without this, its session would still mark the events after the lock is released.
             await admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'order-service-relay'"
             )
@@ -91,7 +91,7 @@ async def test_the_relay_dies_after_it_sent_and_before_it_marked(harness: Harnes
 
 
 async def test_the_consumer_dies_in_the_middle_of_its_transaction(harness: Harness) -> None:
-    """Everything of the batch is undone with it: position, inbox, effects, outbox."""
+    """The whole batch is rolled back: position, inbox, effects and outbox."""
     (item,) = await harness.items(on_hand=100)
     async with harness.client() as client, administrator(harness, "inventory_service") as admin:
         async with admin.transaction():
@@ -107,19 +107,19 @@ async def test_the_consumer_dies_in_the_middle_of_its_transaction(harness: Harne
 
 
 async def test_the_consumer_dies_between_its_commit_and_its_offsets(harness: Harness) -> None:
-    """Kafka believes that the group has not read what its database knows it has."""
+    """The offsets in Kafka are behind the positions in the database after the crash."""
     (item,) = await harness.items(on_hand=1_000)
     for _ in range(10):
         if await _died_between(harness, item):
             break
     else:
-        raise AssertionError("the offsets were reported first, ten times")
+        raise AssertionError("the offsets were committed before the crash in all ten tries")
     await restart(harness, f"{INVENTORY}.worker")
     await harness.adds_up()
 
 
 async def _died_between(harness: Harness, item: str) -> bool:
-    """Whether Kafka's offsets are behind the group's positions now."""
+    """Kill the worker after a commit. Return whether Kafka's offsets are now behind the group's positions."""
     await restart(harness, f"{INVENTORY}.worker")
     async with harness.client() as client, administrator(harness, "inventory_service") as admin:
         before = (await harness.availability(item))["reserved"]
@@ -145,7 +145,7 @@ async def _died_between(harness: Harness, item: str) -> bool:
 
 
 async def test_the_api_dies_after_it_committed_and_before_it_answered(harness: Harness) -> None:
-    """It is held between the two by a caller who prefers to wait for a decision that cannot come."""
+    """A client that prefers to wait for a decision holds the API between commit and answer."""
     (item,) = await harness.items(on_hand=10)
     body, key = order(reference(), (item, 1)), uuid4().hex
     harness.stack.process(f"{INVENTORY}.worker").kill(signal.SIGSTOP)
@@ -176,7 +176,7 @@ async def test_the_api_dies_after_it_committed_and_before_it_answered(harness: H
 
 
 async def test_the_connection_breaks_during_commit(harness: Harness) -> None:
-    """COMMIT waits for a standby that is not there, and its session ends: the order stands, and nobody was told so."""
+    """COMMIT waits for a missing standby until its session ends. The order is stored, but its client got no answer."""
     (item,) = await harness.items(on_hand=10)
     body, key = order(reference(), (item, 1)), {"Idempotency-Key": uuid4().hex}
     async with harness.client() as client, administrator(harness, "order_service") as admin:

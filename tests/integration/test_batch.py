@@ -1,4 +1,4 @@
-"""Two thousand lines in one request, a third of them wrong in every way a partner's export can be."""
+"""Send two thousand lines in one request, a third of them invalid in all ways of a partner's export."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ LINES = 2_000
 
 
 def _line(number: int, tag: str, item: str) -> tuple[bytes, str]:
-    """What is sent, and what should come of it."""
+    """Return a line to send and its expected outcome."""
     body: dict[str, Any] = order(f"{tag}-{number}", (item, 1))
     match number % 12:
         case 3:

@@ -1,4 +1,4 @@
-"""The bench measures what it says, on a few orders: so that it still runs on the day its numbers are wanted."""
+"""Run the bench on a few orders, so that it does not break unnoticed between its rare full runs."""
 
 from contextlib import ExitStack
 

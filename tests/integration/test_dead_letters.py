@@ -1,4 +1,4 @@
-"""Bytes that nobody can read, among good events: set aside, shown, and resolved by a person, while all else goes on."""
+"""Test dead letters: unreadable records are set aside, listed and resolved, while other events are handled."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ TOPIC = OrderEvent.topic.name
 
 
 async def letter_at(client: httpx.AsyncClient, place: Place, state: str) -> Body:
-    """The dead letter of that record, as soon as it is in that state."""
+    """Wait until the dead letter of the record is in this state, and return it."""
 
     async def there() -> Body | None:
         cursor: str | None = None
@@ -66,7 +66,7 @@ async def test_poison_parks_its_key_and_other_orders_go_on(harness: Harness) -> 
             return bool(shown["parked_behind"] == 1)
 
         await eventually(parked)
-        assert (await harness.availability(item))["reserved"] == 35  # the cancel waits behind the poison
+        assert (await harness.availability(item))["reserved"] == 35  # the cancellation is parked behind the poison
         await harness.adds_up()
 
         mirror = f"{TOPIC}.inventory-service.dlq"
@@ -74,7 +74,7 @@ async def test_poison_parks_its_key_and_other_orders_go_on(harness: Harness) -> 
         origin = shown[f"{place[0]}/{place[1]}/{place[2]}".encode()]
         assert (origin.key, origin.value) == (key, b"\x00 not json")
 
-        assert (await act(inventory, poison, "redrive")).status_code == 409  # it is as unreadable as before
+        assert (await act(inventory, poison, "redrive")).status_code == 409  # the record is still unreadable
         tried = await act(inventory, poison, "discard", dry_run=True)
         assert (tried.status_code, tried.json()["applied"], tried.json()["left"]) == (200, 1, 0)
         assert (await harness.availability(item))["reserved"] == 35
@@ -115,7 +115,7 @@ async def test_what_was_sent_broken_can_be_mended_and_counts_once(harness: Harne
         done = await act(inventory, poison, "resend", value=mended.value.decode(), headers=headers)
         assert done.status_code == 200, done.text
         assert (done.json()["applied"], done.json()["left"]) == (2, 0)
-        assert (await act(inventory, poison, "discard")).status_code == 409  # it is resolved
+        assert (await act(inventory, poison, "discard")).status_code == 409  # the dead letter is already resolved
     level = await harness.availability(item)
     assert (level["on_hand"], level["reserved"]) == (10, 0)
     await harness.adds_up()

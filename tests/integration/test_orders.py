@@ -1,4 +1,4 @@
-"""An order's whole way, over HTTP, PostgreSQL, Kafka and back, as its partner and a subscriber see it."""
+"""Follow orders through HTTP, PostgreSQL, Kafka and back, as a partner and a subscriber see them."""
 
 import asyncio
 from uuid import uuid4
@@ -47,7 +47,7 @@ async def test_order_is_confirmed_and_an_outside_subscriber_sees_it(harness: Har
 
 
 async def test_item_discontinued_after_placing_rejects_the_order(harness: Harness) -> None:
-    """The door lets it in: order-service's worker, which would hear of the change, is held back."""
+    """The API accepts the order, because order-service's worker is stopped and has not read the change."""
     (item,) = await harness.items(on_hand=10)
     worker = harness.stack.process("order-service.worker")
     worker.stop()
@@ -86,7 +86,7 @@ async def test_backorder_shows_missing_units_and_a_receipt_releases_it(harness: 
         assert (await harness.availability(item))["reserved"] == 0
 
         await harness.receive({scarce: 3})
-        await harness.adds_up()  # 8 are not 9
+        await harness.adds_up()  # 8 units are not enough for an order of 9
         assert (await harness.get(client, placed["id"]))["status"] == "backordered"
         await harness.receive({scarce: 1}, "WEST")
         shown = await harness.until(client, placed["id"], "confirmed")
@@ -153,7 +153,7 @@ async def test_a_retry_finds_the_first_answer_by_key_and_by_reference(harness: H
     body, key = order(reference(), (item, 1)), {"Idempotency-Key": uuid4().hex}
     async with harness.client() as client:
         answers = await asyncio.gather(*(client.post("/v1/orders", json=body, headers=key) for _ in range(8)))
-        assert {each.status_code for each in answers} <= {201, 409}  # 409: the same key is being answered
+        assert {each.status_code for each in answers} <= {201, 409}  # 409: another request with the same key is running
         receipts = {each.text for each in answers if each.status_code == 201}
         assert len(receipts) == 1
         again = await client.post("/v1/orders", json=body, headers=key)

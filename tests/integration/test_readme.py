@@ -26,7 +26,7 @@ def program() -> str:
 
 
 async def _begin_at_the_end(harness: Harness, group: str) -> None:
-    """As a group that has read so far: other tests have put bytes there that no subscriber should meet."""
+    """Commit the current ends as the group's offsets, because other tests wrote records the subscriber cannot read."""
     consumer = AIOKafkaConsumer(bootstrap_servers=harness.stack.kafka, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:

@@ -1,4 +1,4 @@
-"""The replay against real services, with a day small enough to know every outcome."""
+"""Replay a day against real services that is so small that each outcome is known."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ OPENING = datetime(2017, 12, 23, 9)
 
 @pytest.fixture
 def day() -> Day:
-    """Four baskets of two want what there is a case of six of; one of fuel is skipped. Nothing was sold before."""
+    """Return four baskets of two units of an item with six in stock, and one skipped basket of fuel."""
     first = uuid4().int % 10**9
     bacon, bread, fuel = range(first, first + 3)
     baskets = [

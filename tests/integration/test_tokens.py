@@ -1,4 +1,4 @@
-"""Real tokens against the real API: only what the issuer gave, for now, for this, opens anything."""
+"""Send real tokens to the real API. It accepts only valid tokens of the issuer for its audience."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One request can be followed through every service and back: by its trace, and by what caused what."""
+"""Follow one request through all services and back by its trace, and by correlation and causation ids."""
 
 from uuid import uuid4
 

@@ -1,7 +1,7 @@
-"""Every check of `crossdock verify` is seen to fail: each tampering is named by exactly the checks that should see it.
+"""Every check of `crossdock verify` is seen to fail: exactly the expected checks report each tampering.
 
-Databases are tampered with in a transaction that is rolled back. The log keeps what is put on it, and the checker of
-all other tests is told of that.
+Databases are changed in a transaction that is rolled back. Records on Kafka remain, so the harness passes their places
+to the checker in all other tests.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
 
 @dataclass
 class Case:
-    """A harness at rest with an order of each kind, and a transaction on each database."""
+    """A stack at rest with an order of each kind, and an open transaction on each database."""
 
     harness: Harness
     subject: Subject
@@ -68,7 +68,7 @@ Made = tuple[Sequence[str], Body, Body, Body]
 
 @pytest.fixture(scope="module")
 def made() -> list[Made]:
-    """The orders, once the first test has made them."""
+    """Return a list that contains the orders after the first test has placed them."""
     return []
 
 
@@ -98,7 +98,7 @@ async def case(harness: Harness, made: list[Made]) -> AsyncIterator[Case]:
             database = source.dsn.rpartition("/")[2]
             admin = await asyncpg.connect(database_in(harness.stack.servers.databases.admin_dsn, database))
             exits.push_async_callback(admin.close)
-            await admin.execute("BEGIN; SET LOCAL session_replication_role = replica")  # triggers and foreign keys rest
+            await admin.execute("BEGIN; SET LOCAL session_replication_role = replica")  # without triggers, foreign keys
             sql[source.name] = admin
         ids = [UUID(each["id"]) for each in placed]
         yield Case(harness, subject, await harness.log(*subject.topics), sql, items, *ids)
@@ -343,7 +343,7 @@ async def test_tampering_with_a_database_is_seen(case: Case, what: str) -> None:
 
 
 async def test_poison_that_is_not_accounted_for_is_seen(case: Case) -> None:
-    """A real dead letter with a parked one behind it, then each part of it taken away."""
+    """Insert a dead letter and its parked key, and vary each part of them."""
     harness, key = case.harness, str(case.confirmed).encode()
     entry = case.log.by_key(OrderEvent.topic.name)[str(case.confirmed)][0]
     insert = (
@@ -366,7 +366,7 @@ async def test_poison_that_is_not_accounted_for_is_seen(case: Case) -> None:
 
 
 async def test_a_parked_event_that_is_missing_is_seen(case: Case) -> None:
-    """The cancelled order's first event made poison: its cancel should wait behind it and does not."""
+    """The first event of a cancelled order is a dead letter, but its OrderCancelled is not parked behind it."""
     key = str(case.cancelled).encode()
     entry = case.log.by_key(OrderEvent.topic.name)[str(case.cancelled)][0]
     await case.inventory(
@@ -392,7 +392,7 @@ LOG_TAMPERINGS: dict[str, tuple[Sequence[int], set[Violation]]] = {
 
 @pytest.mark.parametrize("what", LOG_TAMPERINGS)
 async def test_tampering_with_the_log_is_seen(case: Case, what: str) -> None:
-    """Confirmations that order-service never committed, put on Kafka: nobody reacts to those."""
+    """Write confirmations to Kafka that order-service never committed. No service reacts to them."""
     harness = case.harness
     sequences, expected = LOG_TAMPERINGS[what]
     async with harness.client() as client:
@@ -418,7 +418,7 @@ async def test_an_event_out_of_the_blue_is_seen(case: Case) -> None:
 
 
 async def test_an_impossible_turn_is_seen(case: Case) -> None:
-    """After a cancel nothing may follow."""
+    """No event may follow a cancellation."""
     harness = case.harness
     cancelled = str(case.cancelled)
     reference = next(name for (_, name), id in harness.accepted.items() if id == cancelled)
@@ -431,7 +431,7 @@ async def test_an_impossible_turn_is_seen(case: Case) -> None:
 
 
 async def test_an_unread_item_is_seen(case: Case) -> None:
-    """An event that would change a projection, of which neither database knows."""
+    """An event on Kafka would change a projection, but neither database contains it."""
     before = case.log.by_key(ItemEvent.topic.name)[case.items[0]][0]
     headers = dict(before.headers) | {"ce_id": str(uuid4()).encode(), "ce_sequence": b"2".zfill(20)}
     entry = before._replace(id=headers["ce_id"].decode(), sequence=2, offset=10**6, headers=tuple(headers.items()))
@@ -450,7 +450,7 @@ async def test_a_reservation_after_the_end_is_seen(case: Case) -> None:
 
 
 async def test_topics_that_do_not_agree_are_seen(case: Case) -> None:
-    """The reservation of a confirmed order made a rejected one, on the topic alone."""
+    """The topic has StockRejected for a confirmed order, while the tables have a reservation."""
     (before,) = case.log.by_key(ReservationEvent.topic.name)[str(case.confirmed)]
     rejected = before._replace(type=StockRejected.ce_type)
     entries = [rejected if each == before else each for each in case.log.topics[before.topic]]

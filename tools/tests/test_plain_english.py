@@ -1,4 +1,4 @@
-"""The lint finds each fault it is for, and passes plain text."""
+"""Test that the lint finds each kind of fault and accepts plain text."""
 
 from pathlib import Path
 

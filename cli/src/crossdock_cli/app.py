@@ -1,4 +1,4 @@
-"""`crossdock`: its commands are found by their entry points. Trouble is one sentence on stderr and a non-zero exit."""
+"""`crossdock`: find the commands by their entry points. An error is one sentence on stderr and a non-zero exit code."""
 
 import sys
 from importlib.metadata import entry_points
@@ -15,9 +15,9 @@ HELP = "The event backbone between a company's customers and its supply chain."
 
 
 def build(words: list[str]) -> typer.Typer:
-    """Return the application with all commands, or with the one that the first word names, so that no other imports."""
+    """Return the application with all commands, or with the one that `words` names: importing all is slow."""
     app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
-    app.callback()(lambda: None)  # one command alone must keep its name
+    app.callback()(lambda: None)  # without a callback, typer drops the name of a single command
     found = [(each, panel) for group, panel in GROUPS.items() for each in entry_points(group=group)]
     for each, panel in [(one, panel) for one, panel in found if words[:1] == [one.name]] or found:
         command = each.load()

@@ -1,4 +1,4 @@
-"""The services that are installed here, found by their entry points."""
+"""Find the installed services by their entry points."""
 
 import hashlib
 import importlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from crossdock_cli.errors import CommandError
 
-if TYPE_CHECKING:  # the chassis takes seconds to import, and most commands only look at processes
+if TYPE_CHECKING:  # importing the chassis takes seconds, and most commands do not need it
     from crossdock_chassis import Service
 
 GROUP = "crossdock.services"
@@ -22,14 +22,14 @@ GROUP = "crossdock.services"
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A service by its two names: `order-service` outside; `order_service` for its package, role and database."""
+    """A service and its two names: `order-service`, and `order_service` for its package, database role and database."""
 
     name: str
     package: str
     module: str
 
     def build(self, environment: Mapping[str, str]) -> "Service":
-        """As its own processes build it; nothing is connected or started. Raises CommandError when it cannot be."""
+        """Build the service as its own processes do, without connecting. Raise CommandError if it cannot be built."""
         module = self._imported()
         fields = module.Settings.model_fields
         values = {name: environment[f"CROSSDOCK_{name.upper()}"] for name in ("postgres", "kafka", "issuer")}
@@ -49,13 +49,13 @@ class Installed:
 
 @cache
 def installed() -> tuple[Installed, ...]:
-    """By name. Looked up once: asking every distribution takes a while, and none comes while this runs."""
+    """Return the services in the order of their names. Cached, because reading all distributions is slow."""
     found = [Installed(each.name, each.module.partition(".")[0], each.module) for each in entry_points(group=GROUP)]
     return tuple(sorted(found, key=lambda each: each.name))
 
 
 def chosen(names: list[str] | None) -> list[Installed]:
-    """Those of the names, all of them for None. Raises CommandError for one that is not installed."""
+    """Return the services with these names, or all for None. Raise CommandError if one is not installed."""
     found = {each.name: each for each in installed()}
     for name in names or ():
         if name not in found:
@@ -64,7 +64,7 @@ def chosen(names: list[str] | None) -> list[Installed]:
 
 
 def fingerprint(service: Installed) -> str:
-    """Changes with every file of the service and of what it stands on; nothing is imported."""
+    """Return a digest that changes with every file of the service, the chassis or the events. Import nothing."""
     digest = hashlib.sha256()
     for package in (service.package, "crossdock_chassis", "crossdock_events"):
         spec = importlib.util.find_spec(package)

@@ -1,7 +1,7 @@
 class CommandError(Exception):
-    """Why a command cannot go on, as one sentence for the person who typed it. No command shows a traceback with it.
+    """The reason why a command cannot continue: one sentence for its user. Commands print it without a traceback.
 
-    `details`: lines of a log that say more, printed before the sentence. A failed test shows them too.
+    `details`: lines of a log that explain more, printed before the sentence. A failed test shows them too.
     """
 
     def __init__(self, sentence: str, details: str = "") -> None:

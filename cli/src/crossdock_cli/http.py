@@ -1,4 +1,4 @@
-"""Talking to the services of an installation, with their problems as sentences."""
+"""Send requests to the services of an installation, and turn their problems into sentences."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ OPERATOR = "operator"
 
 @contextmanager
 def client(installation: Installation, partner: str, scopes: Sequence[str]) -> Iterator[httpx.Client]:
-    """Raises CommandError when a service does not answer."""
+    """Open a client with a token of the partner. Raise CommandError if a service does not answer."""
     token = installation.tokens([partner], scopes)[partner]
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=10) as opened:
         try:

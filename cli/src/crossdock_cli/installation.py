@@ -1,4 +1,4 @@
-"""Which installation a command talks to: the file that CROSSDOCK_INSTALLATION names, else the one on this machine."""
+"""Choose the installation of a command: the file that CROSSDOCK_INSTALLATION names, or else the one on this machine."""
 
 import os
 import tomllib
@@ -14,34 +14,34 @@ from crossdock_cli.errors import CommandError
 
 VARIABLE = "CROSSDOCK_INSTALLATION"
 GROUP = "crossdock.installation"
-"""Its one entry point is a function that returns the installation of this machine."""
+"""The group has one entry point: a function that returns the installation of this machine."""
 
 
 class Installation(Protocol):
-    """Addresses of everything, and tokens for it."""
+    """The addresses of services, databases and Kafka, and tokens for the services."""
 
     @property
     def kafka(self) -> str:
-        """Bootstrap servers."""
+        """Return the bootstrap servers."""
 
     @property
     def issuer_url(self) -> str: ...
 
     def url(self, service: str) -> str:
-        """Of the service's HTTP API, without a slash at the end."""
+        """Return the URL of the service's HTTP API, without a slash at the end."""
 
     def dsn(self, service: str) -> str:
-        """Of the service's own database."""
+        """Return the DSN of the service's own database."""
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> Mapping[str, str]:
-        """A bearer token for each partner."""
+        """Return a bearer token for each partner."""
 
     def note_replayed(self) -> None:
-        """The trading day is in its databases now."""
+        """Record that the databases contain the trading day."""
 
 
 def current() -> Installation:
-    """Raises CommandError when none is named and none is on this machine."""
+    """Return the installation to use. Raise CommandError if none is named and none is on this machine."""
     if file := os.environ.get(VARIABLE):
         return Addresses.read(Path(file))
     for each in entry_points(group=GROUP):
@@ -70,8 +70,8 @@ class Addresses(BaseModel):
     issuer = "https://login.example.com"
     [services.order-service]
     url = "https://orders.example.com"
-    postgres = "postgresql://…"              # only `verify` looks into databases
-    [clients.acme]                           # by partner: whose tokens the commands may ask the issuer for
+    postgres = "postgresql://…"              # only `verify` reads databases
+    [clients.acme]                           # the OAuth client of the partner `acme`
     id = "…"
     secret = "…"
     """
@@ -85,7 +85,7 @@ class Addresses(BaseModel):
 
     @classmethod
     def read(cls, file: Path) -> "Addresses":
-        """Raises CommandError when the file is not there or not one of these."""
+        """Read the file. Raise CommandError if it is missing or does not describe an installation."""
         try:
             return cls.model_validate(tomllib.loads(file.read_text()))
         except OSError as error:
@@ -105,7 +105,7 @@ class Addresses(BaseModel):
 
     def dsn(self, service: str) -> str:
         if not (dsn := self._service(service).postgres):
-            raise CommandError(f"The installation names no postgres for {service}.")
+            raise CommandError(f"The installation names no postgres for {service}: add it to [services.{service}].")
         return dsn
 
     def _service(self, name: str) -> ServiceAddresses:
@@ -114,7 +114,7 @@ class Addresses(BaseModel):
         return self.services[name]
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> Mapping[str, str]:
-        """Ask the issuer for tokens. Raise CommandError for a partner without a client, and when it gives none."""
+        """Request tokens from the issuer. Raise CommandError if a partner has no client or the issuer refuses."""
         with httpx.Client(timeout=10) as client:
             return {partner: self._token(client, partner, scopes) for partner in partners}
 

@@ -1,4 +1,4 @@
-"""What a long command tells while it works: each step when it is done, with the time it took."""
+"""Report the progress of a long command: each finished step with its duration."""
 
 import shutil
 import time
@@ -9,7 +9,7 @@ from typing import Protocol
 
 class Report(Protocol):
     def begin(self, what: str) -> None:
-        """Something that takes a while starts now: a download, mostly."""
+        """Announce a step that takes long, usually a download."""
 
     def done(self, what: str, seconds: float) -> None: ...
 
@@ -33,7 +33,7 @@ def step(report: Report, what: str) -> Iterator[None]:
 
 
 def runnable(command: str) -> str:
-    """As it can be typed here: `crossdock` is on the path only while the virtual environment is active."""
+    """Return the command as the user can type it. Outside the virtual environment, `crossdock` is not on the path."""
     if command.startswith("crossdock") and not shutil.which("crossdock"):
         return f".venv/bin/{command}"
     return command

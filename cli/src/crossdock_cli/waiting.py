@@ -9,7 +9,7 @@ POLL_SECONDS = 0.1
 
 
 def in_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs the coroutine to its end, also when the caller's thread is inside an event loop already."""
+    """Run the coroutine to its end in a new thread, because the caller's thread may run an event loop already."""
     result: list[T] = []
     failure: list[BaseException] = []
 
@@ -28,7 +28,7 @@ def in_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """True as soon as the condition holds, False when it did not within the time."""
+    """Poll until the condition holds. Return False if it does not hold within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

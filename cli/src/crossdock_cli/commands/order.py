@@ -17,10 +17,10 @@ DECIDED_SECONDS = 5
 
 
 def order(
-    file: Annotated[Path | None, typer.Argument(help="JSON as POST /v1/orders takes it, - for stdin.")] = None,
-    partner: Annotated[str, typer.Option(help="Whose order it is.")] = "demo",
+    file: Annotated[Path | None, typer.Argument(help="JSON body of POST /v1/orders, or - for stdin.")] = None,
+    partner: Annotated[str, typer.Option(help="The partner that places the order.")] = "demo",
 ) -> None:
-    """Post one order (without a file: a sample of what is in stock) and see what becomes of it."""
+    """Post one order and print it once it is decided. Without a file, post a sample order for an item in stock."""
     console, there = Console(highlight=False), installation.current()
     with client(there, partner, ["orders:read", "orders:write", "stock:read"]) as opened:
         base = there.url("order-service")
@@ -41,7 +41,7 @@ def _read(file: Path) -> Any:
     try:
         return json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
     except (OSError, ValueError) as error:
-        raise CommandError(f"{file} is no order: {error}") from error
+        raise CommandError(f"{file} is not a readable JSON file: {error}") from error
 
 
 def _sample(opened: httpx.Client, inventory: str) -> dict[str, Any]:

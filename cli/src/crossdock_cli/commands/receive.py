@@ -12,9 +12,9 @@ from crossdock_cli.http import OPERATOR, asked, client
 def receive(
     item: str,
     quantity: Annotated[int, typer.Argument(min=1)],
-    location: Annotated[str | None, typer.Option(help="Without it, the first location.")] = None,
+    location: Annotated[str | None, typer.Option(help="Location of the receipt. Default: the first location.")] = None,
 ) -> None:
-    """Book a receipt of goods; orders that wait for the item are released."""
+    """Record a receipt of goods. This releases orders that wait for the item."""
     there = installation.current()
     with client(there, OPERATOR, ["stock:read", "stock:write"]) as opened:
         base = there.url("inventory-service")

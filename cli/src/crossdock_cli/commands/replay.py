@@ -8,17 +8,17 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 from crossdock_cli.progress import runnable
 
-Fast = Annotated[bool, typer.Option("--fast", help="The trading day as fast as it goes.")]
+Fast = Annotated[bool, typer.Option("--fast", help="Post the orders as fast as possible.")]
 
 
 def replay(fast: Fast = False) -> None:
-    """Replay the trading day into the running installation, again or for the first time."""
+    """Replay the trading day into the running installation, then verify. A second replay places no new orders."""
     replay_and_verify(installation.current(), Console(highlight=False), fast=fast)
 
 
 def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> None:
-    """Raises CommandError, with what is wrong above it, when the day or the books do not add up."""
-    from crossdock_cli import replay as day  # noqa: PLC0415  (imports much, and `up` only sometimes needs it)
+    """Replay, verify and print both results. Raise CommandError if the day or the check shows a difference."""
+    from crossdock_cli import replay as day  # noqa: PLC0415  (a slow import that `up` rarely needs)
     from crossdock_cli import verify as checker  # noqa: PLC0415
 
     summary = day.replay(there, fast=fast, console=console)
@@ -26,5 +26,5 @@ def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> N
     report = checker.verify(there)
     console.print(str(report))
     if not summary.clean or not report.clean:
-        raise CommandError("The replayed day does not add up: what is wrong is above. Everything keeps running.")
+        raise CommandError("The replayed day does not add up: the differences are above. All services keep running.")
     there.note_replayed()

@@ -17,10 +17,10 @@ from crossdock_events import CATALOGUE, Envelope, Malformed, Message
 
 
 def tail(
-    topic: Annotated[str | None, typer.Argument(help="orders, or crossdock.orders.v1; without it, all.")] = None,
-    beginning: Annotated[bool, typer.Option("--beginning", help="From the first event on.")] = False,
+    topic: Annotated[str | None, typer.Argument(help="orders or crossdock.orders.v1. Default: all topics.")] = None,
+    beginning: Annotated[bool, typer.Option("--beginning", help="Start at the first event.")] = False,
 ) -> None:
-    """Events as they happen, until Ctrl-C."""
+    """Print events as they are published, until Ctrl-C."""
     topics = sorted(each.name for each in CATALOGUE.topics())
     if topic is not None:
         wanted = [each for each in topics if topic in (each, each.removeprefix("crossdock.").rpartition(".")[0])]
@@ -32,7 +32,7 @@ def tail(
 
 
 async def _tail(bootstrap: str, console: Console, topics: list[str], beginning: bool) -> None:
-    # Without a group: looking leaves no trace on the broker and takes no partition from anybody.
+    # Without a group, the consumer commits no offsets and takes no partition from a service.
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest" if beginning else "latest"
     )
@@ -43,7 +43,7 @@ async def _tail(bootstrap: str, console: Console, topics: list[str], beginning: 
         await consumer.stop()
         raise CommandError(f"Kafka at {bootstrap} does not answer: is everything up?") from error
     try:
-        console.print(f"[dim]listening to {', '.join(topics)}; Ctrl-C ends it[/dim]")
+        console.print(f"[dim]reading {', '.join(topics)}; press Ctrl-C to stop[/dim]")
         async for record in consumer:
             console.print(_line(record), soft_wrap=True)
     finally:

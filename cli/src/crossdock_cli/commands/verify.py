@@ -6,7 +6,7 @@ from crossdock_cli.errors import CommandError
 
 
 def verify() -> None:
-    """Check that no order was lost, no stock oversold, nothing done twice and every level explained."""
+    """Check that no order is lost, no stock oversold, no event handled twice and each level explained."""
     report = checker.verify(installation.current())
     Console(highlight=False).print(str(report))
     if not report.clean:

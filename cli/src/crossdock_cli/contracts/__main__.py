@@ -1,7 +1,8 @@
-"""Generated files of the services, and the lock: `python -m crossdock_cli.contracts` compares, `… write` makes them.
+"""Compare the generated files with the code: `python -m crossdock_cli.contracts`. `… write` generates the files.
 
-The OpenAPI description of each service and the table of who hears what are committed, so that a change of what clients
-and subscribers see is read in review. One that breaks clients is not written unless `--break` says that it is meant.
+The OpenAPI description of each service and the table of published and consumed events are committed. A reviewer
+therefore reads every change that clients and subscribers can see. A change that breaks clients is only written with
+`--break`. The comparison also checks the lock file of the dependencies.
 """
 
 import argparse
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 
 _OPENAPI = ".openapi.json"
 _REMEDY = (
-    "Clients rely on what is committed: keep the old shape, or offer the new one beside it under another path or "
-    "version (`make generate BREAK=1` writes a break that is meant)."
+    "Clients rely on the committed description: keep the old shape, or offer the new one beside it under another path "
+    "or version (`make generate BREAK=1` writes an intended break)."
 )
 
-# The description depends on none of these, and nothing connects to them.
+# Placeholders: building a service connects to nothing, and the description depends on none of these values.
 NOWHERE = {"postgres": "postgresql://nobody@127.0.0.1:1/none", "kafka": "127.0.0.1:1", "issuer": "http://127.0.0.1:1"}
 
 
 def generated() -> dict[Path, str]:
-    """What the code says, by the file that has to say it."""
+    """Return the text of each generated file, as the code defines it."""
     folder = checkout() / "docs" / "generated"
     built = {each.name: each.build({f"CROSSDOCK_{k.upper()}": v for k, v in NOWHERE.items()}) for each in installed()}
     files = {
@@ -42,20 +43,20 @@ def generated() -> dict[Path, str]:
 
 
 def _who_hears_what(services: Mapping[str, "Service"]) -> str:
-    from crossdock_events import CATALOGUE  # noqa: PLC0415  (the commands that only look at processes do without)
+    from crossdock_events import CATALOGUE  # noqa: PLC0415  (a slow import that commands about processes do not need)
 
     lines = [
-        "# Who says and who hears what",
+        "# Events by service",
         "",
         "<!-- Generated from the reaction tables of the services: `make generate`. -->",
         "",
-        "A reaction happens once for each event; a projection only keeps what was said and can be rebuilt.",
+        "A reaction runs once for each event. A projection stores a copy of the events' data and can be rebuilt.",
     ]
     for name, service in services.items():
         own = [event for event in CATALOGUE if event.topic.owner == name]
-        lines += ["", f"## {name}", "", "| says | on |", "|---|---|"]
+        lines += ["", f"## {name}", "", "| publishes | on |", "|---|---|"]
         lines += [f"| `{event.ce_type}` | `{event.topic.name}` |" for event in own]
-        lines += ["", "| hears | as | and does |", "|---|---|---|"]
+        lines += ["", "| consumes | as | handler |", "|---|---|---|"]
         for kind, table in (("reaction", service.reactions), ("projection", service.projections)):
             for row in table:
                 heard = [f"`{event.ce_type}`" for event in CATALOGUE if issubclass(event, row.event)]
@@ -68,15 +69,15 @@ def _who_hears_what(services: Mapping[str, "Service"]) -> str:
 
 
 def differences(made: Mapping[Path, str]) -> Iterator[str]:
-    """What differs between the committed files and the code, as text to read."""
+    """Yield the lines of a diff between the committed files and the generated ones."""
     for file, text in made.items():
         yield from difflib.unified_diff(
-            _committed(file).splitlines(), text.splitlines(), str(file), "what the code says", n=2, lineterm=""
+            _committed(file).splitlines(), text.splitlines(), str(file), "generated from the code", n=2, lineterm=""
         )
 
 
 def breaks(made: Mapping[Path, str]) -> dict[Path, list[str]]:
-    """What clients of the committed descriptions would miss, by each description that differs."""
+    """Return, for each description that differs, the changes that break its clients."""
     descriptions = {file: text for file, text in made.items() if file.name.endswith(_OPENAPI)}
     return {file: _breaks(file, text) for file, text in descriptions.items() if text != _committed(file)}
 
@@ -87,7 +88,7 @@ def _breaks(file: Path, text: str) -> list[str]:
     try:
         committed = json.loads(_committed(file))
     except ValueError:
-        return ["what is committed cannot be read: restore the file from version control"]
+        return ["the committed file cannot be read: restore it from version control"]
     return [str(each) for each in openapi.breaks(committed, json.loads(text))]
 
 
@@ -99,7 +100,7 @@ def write(*, may_break: bool) -> int:
     made = generated()
     broken = [] if may_break else [f"{file.name}: {each}" for file, found in breaks(made).items() for each in found]
     if broken:
-        print(*broken, f"Nothing is written. {_REMEDY}", sep="\n", file=sys.stderr)
+        print(*broken, f"No file was written. {_REMEDY}", sep="\n", file=sys.stderr)
         return 1
     for file, text in made.items():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ def compare() -> int:
         broken = breaks(made)
         for file, each in broken.items():
             print(*[f"BREAK {file.name}: {said}" for said in each] or [f"{file.name}: breaks no client"], sep="\n")
-        print("The generated files are not what the code says: run `make generate` and read the difference.")
+        print("The generated files differ from the code: run `make generate` and review the difference.")
         if any(broken.values()):
             print(_REMEDY)
     bootstrap = checkout() / "deploy" / "local" / "bootstrap.py"
@@ -126,7 +127,7 @@ def compare() -> int:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m crossdock_cli.contracts", description=__doc__)
     parser.add_argument("command", nargs="?", choices=("compare", "write"), default="compare")
-    parser.add_argument("--break", dest="may_break", action="store_true", help="write even what breaks clients")
+    parser.add_argument("--break", dest="may_break", action="store_true", help="write even changes that break clients")
     options = parser.parse_args(arguments)
     return write(may_break=options.may_break) if options.command == "write" else compare()
 

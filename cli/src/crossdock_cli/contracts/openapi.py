@@ -1,9 +1,9 @@
-"""What an OpenAPI 3.1 description no longer promises that an older one did. Pure: two documents in, findings out.
+"""Find the changes between two OpenAPI 3.1 descriptions that break clients. Pure: two documents in, findings out.
 
-Additions are compatible: a service refuses what it does not know in a request, and clients ignore it in a response. So
-a request may only loosen and a response only tighten. What is not understood here counts as a break when it changes;
-what only explains (summaries, examples, tags, `deprecated`) may change. `operationId` is no prose: generated clients
-name their methods by it.
+A request may only become looser, and a response only stricter. New fields are compatible: services refuse unknown
+fields in requests, and clients ignore unknown fields in responses. A change of a keyword that no rule here covers
+counts as a break. Explanations (summaries, examples, tags, `deprecated`) may change. `operationId` may not, because
+generated clients name their methods after it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ class _Comparison:
             if path in after:
                 yield from self._path(path, _resolved(self._old, item), _resolved(self._new, after[path]))
             else:
-                yield Break(path, "the path went")
+                yield Break(path, "the path was removed")
         yield from self._security_schemes()
         yield from self._others("the document", self._old, self._new, {"info", "paths", "components", "security"})
 
@@ -52,12 +52,12 @@ class _Comparison:
             if method in new:
                 yield from self._operation(here, old[method], new[method])
             else:
-                yield Break(here, "the operation went")
+                yield Break(here, "the operation was removed")
         yield from self._others(at, old, new, _METHODS)
 
     def _operation(self, at: str, old: Node, new: Node) -> Iterator[Break]:
         if "operationId" in old and old["operationId"] != new.get("operationId"):
-            yield Break(at, f"operationId {old['operationId']} went: generated clients name their methods by it")
+            yield Break(at, f"operationId {old['operationId']} was removed: generated clients use it as a method name")
         yield from self._parameters(at, old.get("parameters", []), new.get("parameters", []))
         yield from self._request(f"{at} request body", old.get("requestBody"), new.get("requestBody"))
         yield from self._responses(at, old.get("responses", {}), new.get("responses", {}))
@@ -70,7 +70,7 @@ class _Comparison:
         for name, parameter in before.items():
             here = f"{at} {name}"
             if name not in after:
-                yield Break(here, "the parameter went")
+                yield Break(here, "the parameter was removed")
                 continue
             now = after[name]
             if now.get("required") and not parameter.get("required"):
@@ -79,7 +79,7 @@ class _Comparison:
             yield from self._others(here, parameter, now, {"name", "in", "required", "schema"})
         for name, parameter in after.items():
             if name not in before and parameter.get("required"):
-                yield Break(f"{at} {name}", "a required parameter came")
+                yield Break(f"{at} {name}", "a required parameter was added")
 
     def _request(self, at: str, old: Node | None, new: Node | None) -> Iterator[Break]:
         before, after = _resolved(self._old, old or {}), _resolved(self._new, new or {})
@@ -97,14 +97,14 @@ class _Comparison:
                 yield from self._content(here, before, after, FORWARD)
                 yield from self._others(here, before, after, {"headers", "content"})
             elif before is not None:
-                yield Break(here, "the response went")
+                yield Break(here, "the response was removed")
 
     def _headers(self, at: str, old: Node, new: Node) -> Iterator[Break]:
         after = {name.lower(): _resolved(self._new, header) for name, header in new.items()}
         for name, header in old.items():
             here, before = f"{at} header {name}", _resolved(self._old, header)
             if name.lower() not in after:
-                yield Break(here, "the header went")
+                yield Break(here, "the header was removed")
                 continue
             now = after[name.lower()]
             if before.get("required") and not now.get("required"):
@@ -121,7 +121,7 @@ class _Comparison:
                 yield from self._schemas(here, before[media_type], after[media_type], directions)
                 yield from self._others(here, before[media_type], after[media_type], {"schema"})
             else:
-                yield Break(here, "the media type went")
+                yield Break(here, "the media type was removed")
 
     def _schemas(self, at: str, old: Node, new: Node, directions: frozenset[Direction]) -> Iterator[Break]:
         documents = (self._old, self._new)
@@ -129,7 +129,7 @@ class _Comparison:
             yield Break(f"{at} {change.pointer or '/'}", change.reason)
 
     def _security(self, at: str, old: Node, new: Node) -> Iterator[Break]:
-        """Each is a list of alternatives, any of which is enough: who had one before needs no more than that now."""
+        """Yield a break for each alternative that was enough before and is not enough now."""
         allowed = old.get("security", self._old.get("security")) or _ANYBODY
         allows = new.get("security", self._new.get("security")) or _ANYBODY
         for held in allowed:
@@ -142,12 +142,12 @@ class _Comparison:
             if name in after:
                 yield from self._others(f"security scheme {name}", scheme, after[name], set())
             else:
-                yield Break(f"security scheme {name}", "the scheme went")
+                yield Break(f"security scheme {name}", "the scheme was removed")
 
     def _others(self, at: str, old: Node, new: Node, understood: set[str] | frozenset[str]) -> Iterator[Break]:
         for key in sorted((old.keys() | new.keys()) - understood - _PROSE):
             if inlined(self._old, old.get(key)) != inlined(self._new, new.get(key)):
-                yield Break(at, f"{key} changed, and no rule here knows it")
+                yield Break(at, f"{key} changed, and no rule covers this keyword")
 
 
 def _resolved(document: Node, node: Node) -> Node:
@@ -156,7 +156,7 @@ def _resolved(document: Node, node: Node) -> Node:
 
 
 def _response(document: Node, responses: Node, status: str) -> Node | None:
-    """What an error does not say itself, `default` says."""
+    """Return the response of a status. An error status inherits the fields of `default` that it does not define."""
     statuses = ("default", status) if status[0] in "45" else (status,)
     said = [_resolved(document, responses[each]) for each in statuses if each in responses]
     return {key: value for each in said for key, value in each.items()} if said else None

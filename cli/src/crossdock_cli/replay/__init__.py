@@ -1,4 +1,4 @@
-"""A recorded trading day, posted order by order into a running stack. `docs/replay.md` tells what is real in it."""
+"""Post a recorded trading day into a running stack, order by order. `docs/replay.md` lists which data is real."""
 
 from crossdock_cli.replay.play import replay
 from crossdock_cli.replay.summary import Latency, Summary, show

@@ -1,4 +1,4 @@
-"""What inventory-service says once the day is over."""
+"""Read the backorders and the available stock after the replay."""
 
 import asyncio
 import time
@@ -19,14 +19,17 @@ POLL_SECONDS = 0.1
 
 
 class Stock:
-    """The stock side of an installation. Its methods raise CommandError with the problem that was answered."""
+    """A client of inventory-service. Its methods raise CommandError with the problem if a request is refused."""
 
     def __init__(self, client: httpx.AsyncClient, url: str, token: str) -> None:
         self._client, self._url, self._headers = client, url, {"Authorization": f"Bearer {token}"}
 
     async def settled(self) -> None:
-        """Until nobody waits whom free stock could serve: an order that came while others waited may have queued behind
-        them for a moment. Gives up silently after a while, for `crossdock verify` says what is wrong then."""
+        """Wait until no order waits that available stock could serve.
+
+        An order that arrives while others wait may queue behind them for a moment. Give up silently after
+        RELEASED_SECONDS, because `crossdock verify` then reports the orders that still wait.
+        """
         deadline = time.perf_counter() + RELEASED_SECONDS
         while time.perf_counter() < deadline:
             overdue = await self._get("/v1/backorders/overdue")
@@ -35,14 +38,14 @@ class Stock:
             await asyncio.sleep(POLL_SECONDS)
 
     async def backorders(self) -> list[Backorder]:
-        """Every order that waits, not only the day's, in the order in which they are served."""
+        """Return every order that waits, also from before this day, in the order of service."""
         needs: defaultdict[str, Counter[str]] = defaultdict(Counter)
         async for row in self._pages("/v1/backorders/orders", [("limit", str(ROWS_AT_ONCE))]):
             needs[row["order_id"]][row["item_id"]] += row["quantity"]
         return [Backorder(order_id, lines) for order_id, lines in needs.items()]
 
     async def available(self, items: Sequence[str]) -> dict[str, int]:
-        """Units nobody has been promised, over all locations."""
+        """Return the unreserved units of each item, over all locations."""
         free: dict[str, int] = {}
         for start in range(0, len(items), ITEMS_AT_ONCE):
             query = [("item_id", item) for item in items[start : start + ITEMS_AT_ONCE]]

@@ -1,6 +1,6 @@
-"""The recorded day: what the Complete Journey data says was bought, before any rule is applied to it.
+"""Load the recorded day: all purchases in the Complete Journey data, before any rule is applied.
 
-Read from the package's own Parquet files, column by column: its `get_data` takes pandas and a few seconds for the same.
+Read single columns of the package's Parquet files, because its `get_data` needs pandas and a few seconds more.
 """
 
 from collections import Counter
@@ -37,8 +37,10 @@ _SALES = (
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """A line of a receipt. `value` is what the store got for it and `coupon` what a manufacturer's coupon took off what
-    the household paid: both in cents, for the whole line."""
+    """A line of a receipt. Both amounts are in cents and for the whole line.
+
+    `value`: the revenue of the store. `coupon`: the discount of a manufacturer's coupon for the household.
+    """
 
     product: int
     quantity: int
@@ -48,7 +50,7 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """One household at one till. `at` has no zone, as recorded."""
+    """A purchase of one household. `at` has no time zone, as recorded."""
 
     id: int
     store: int
@@ -66,14 +68,14 @@ class Product:
 
     @property
     def name(self) -> str:
-        """For people to read, e.g. `BACON: FLAVORED/OTHER, 16 OZ`."""
+        """Return a readable name, e.g. `BACON: FLAVORED/OTHER, 16 OZ`."""
         what = ": ".join(part for part in (self.category, self.description) if part) or "unnamed product"
         return f"{what}, {self.size}" if self.size else what
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """`baskets` in the order they were rung up; `sold_before` is units per product over the four weeks before."""
+    """`baskets`: in the order of their time. `sold_before`: units of each product sold in the four weeks before."""
 
     date: date
     baskets: tuple[Basket, ...]
@@ -86,7 +88,7 @@ class Day:
 
 
 def load(day: date = THE_DAY) -> Day:
-    """Takes about a second. Raises CommandError when the data is not installed."""
+    """Load the day, in about a second. Raise CommandError if the data is not installed."""
     folder = _folder()
     table = pq.ParquetFile(folder / "transactions.parquet").read(list(_SALES))
     times = _numbers(table["transaction_timestamp"].cast(pa.int64())).view("datetime64[ns]").astype("datetime64[us]")
@@ -104,14 +106,14 @@ def load(day: date = THE_DAY) -> Day:
 
 
 def _folder() -> Path:
-    spec = find_spec(PACKAGE)  # finds without importing: the import alone brings pandas in
+    spec = find_spec(PACKAGE)  # without importing the package, because the import loads pandas
     if spec is None or not spec.submodule_search_locations:
         raise CommandError(f"The trading day needs the package {PACKAGE}, which is not installed: run make up again.")
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 
 def _numbers(column: Any) -> npt.NDArray[Any]:
-    """Raises on a column with gaps, which this data does not have."""
+    """Convert a column. Raise an error for a column with gaps; this data has none."""
     return np.from_dlpack(column.combine_chunks())
 
 
@@ -130,7 +132,7 @@ def _baskets(columns: list[list[Any]], times: list[datetime]) -> tuple[Basket, .
 
 
 def _products(folder: Path, wanted: set[int]) -> dict[int, Product]:
-    """Products that the product list does not name are in the answer too, without a name."""
+    """Return the wanted products. A product that is missing in the product list has no name."""
     found = {product: Product(product, None, None, None) for product in wanted}
     table = pq.ParquetFile(folder / "products.parquet").read(
         ["product_id", "product_category", "product_type", "package_size"]

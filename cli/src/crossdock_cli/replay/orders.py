@@ -1,6 +1,6 @@
-"""From receipts to orders: which lines and baskets count, and the body that is posted for each.
+"""Convert receipts to orders: skip lines and baskets by rules, and build the body of each order.
 
-A basket becomes one order of its store. Money is exact: cents in, `Decimal` in between, decimal strings out.
+A basket becomes one order of its store. Amounts are exact: integer cents, then `Decimal`, then decimal strings.
 """
 
 from collections.abc import Iterable
@@ -13,15 +13,15 @@ from typing import Any
 from crossdock_cli.replay.data import Basket, Sale
 
 METERED = 1_000
-"""A quantity from here up is not a number of goods: fuel is recorded in thousandths of a gallon, under the product
-category COUPON/MISC ITEMS. Everything else sold that day has a quantity of at most 16."""
+"""A line with this quantity or more is not counted in units. Fuel is recorded in thousandths of a gallon, under the
+product category COUPON/MISC ITEMS. All other lines of that day have a quantity of at most 16."""
 
 CENT = Decimal("0.01")
 COUPON_CODE = "manufacturer-coupon"
 
 
 class Rule(StrEnum):
-    """Why a line is left out."""
+    """The reason why a line is skipped."""
 
     ZERO = "zero quantity"
     METERED = "fuel and coupon lines (quantity in the thousands)"
@@ -29,7 +29,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One POST. `partner` is who sends it; `at` is when the basket was rung up."""
+    """One POST request. `partner`: the sender. `at`: the recorded time of the basket."""
 
     partner: str
     reference: str
@@ -44,7 +44,7 @@ class Order:
 
 @dataclass(slots=True)
 class Cleaned:
-    """`orders` and the skipped baskets add up to the day's baskets, their lines and the skipped lines to its lines."""
+    """Orders plus skipped baskets are all baskets of the day; lines of orders plus skipped lines are all its lines."""
 
     orders: list[Order] = field(default_factory=list)
     skipped_baskets: dict[Rule, int] = field(default_factory=lambda: dict.fromkeys(Rule, 0))
@@ -56,7 +56,7 @@ class Cleaned:
 
 
 def clean(baskets: Iterable[Basket]) -> Cleaned:
-    """A basket without a line left is skipped under the rule that took most of its lines, METERED when level."""
+    """Convert baskets to orders. Count a skipped basket under the rule that skipped most lines, METERED if equal."""
     cleaned = Cleaned()
     for basket in baskets:
         broken = [rule for sale in basket.sales if (rule := broken_rule(sale))]
@@ -77,14 +77,14 @@ def broken_rule(sale: Sale) -> Rule | None:
 
 
 def order_of(basket: Basket) -> Order:
-    """Lines in the order of the receipt, a product twice on it stays two lines.
+    """Return the order of a basket. Lines keep the order of the receipt; a repeated product stays two lines.
 
-    A coupon counts for the basket even where it was recorded as a line of its own without goods (quantity zero).
+    A coupon counts for the basket even if it was recorded as a line of its own without goods (quantity zero).
     """
     kept = [sale for sale in basket.sales if not broken_rule(sale)]
     subtotal = sum((cents(sale.value) for sale in kept), Decimal(0))
     coupons = sum((cents(sale.coupon) for sale in basket.sales if sale.quantity < METERED), Decimal(0))
-    coupons = min(coupons, subtotal)  # a till gives no money back; on the replayed day this changes nothing
+    coupons = min(coupons, subtotal)  # a total is never negative; on the replayed day this changes nothing
     total = (subtotal - coupons).quantize(CENT)
     body = {
         "reference": str(basket.id),
@@ -104,6 +104,6 @@ def cents(number: int) -> Decimal:
 
 def _line(number: int, sale: Sale) -> dict[str, Any]:
     line: dict[str, Any] = {"line_id": str(number), "item_id": str(sale.product), "quantity": sale.quantity}
-    if sale.value % sale.quantity:  # three for $5.00: a price in whole cents would not come back to what was paid
+    if sale.value % sale.quantity:  # three for $5.00: no unit price in whole cents gives this amount
         return line | {"amount": str(cents(sale.value))}
     return line | {"unit_price": str(cents(sale.value // sale.quantity))}

@@ -1,4 +1,4 @@
-"""The whole replay, from an empty stack to its summary."""
+"""Run the whole replay, from an empty stack to its summary."""
 
 import asyncio
 import os
@@ -38,10 +38,10 @@ STORE_SCOPES = ("orders:read", "orders:write")
 
 
 def replay(there: Installation, *, fast: bool, console: Console) -> Summary:
-    """Replays the day into a stack that runs; a second time finds every order there and changes nothing.
+    """Replay the day into a running stack. A second replay finds every order and changes nothing.
 
-    Paced, the day takes a minute; `fast`, without a terminal or under CI, it is not paced. Raises CommandError when the
-    data is missing, a service refuses what the day needs, or one does not answer.
+    A paced day takes a minute. It is not paced if `fast`, without a terminal, or in CI. Raise CommandError if the data
+    is missing, if a service refuses a request that the day needs, or if a service does not answer.
     """
     day = load()
     paced = not fast and console.is_terminal and not os.environ.get("CI")
@@ -49,20 +49,18 @@ def replay(there: Installation, *, fast: bool, console: Console) -> Summary:
         return asyncio.run(play(there, day, clean(day.baskets), PACED_SECONDS if paced else 0.0, console))
     except (httpx.HTTPError, KafkaError, TimeoutError) as error:
         what = f"{type(error).__name__} {error}".strip()
-        raise CommandError(
-            f"The replay was cut short, for something stopped answering ({what}): run it again."
-        ) from error
+        raise CommandError(f"The replay stopped because a service did not answer ({what}): run it again.") from error
 
 
 async def play(there: Installation, day: Day, cleaned: Cleaned, seconds: float, console: Console) -> Summary:
-    """The day takes so many `seconds`, with 0 what it takes."""
+    """Replay the day within `seconds`; 0 means as fast as possible."""
     orders_url, stock_url = there.url("order-service"), there.url("inventory-service")
     partners = sorted({order.partner for order in cleaned.orders})
     pace = Pace(datetime.combine(day.date, time_of_day()), seconds)
     limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
     async with httpx.AsyncClient(limits=limits, timeout=15.0) as client, listening(there.kafka) as seen:
         operator = (await asyncio.to_thread(there.tokens, [OPERATOR], OPERATOR_SCOPES))[OPERATOR]
-        # Importing does not wait for the tokens of a hundred stores.
+        # The import runs while the tokens of a hundred stores are requested.
         tokens, registered = await asyncio.gather(
             asyncio.to_thread(there.tokens, partners, STORE_SCOPES),
             register(client, stock_url, operator, day, cleaned.orders),
@@ -76,7 +74,7 @@ async def play(there: Installation, day: Day, cleaned: Cleaned, seconds: float, 
             answers = await post_all(sender, cleaned.orders, pace, answered)
             posting_seconds = time.perf_counter() - started
             posted = [answer for answer in answers if isinstance(answer, Posted)]
-            # One that existed tells its own status; where that is not final, its event is still to come.
+            # An existing order has a status already. If the status is `placed`, its outcome event is still to come.
             undecided = {each.order_id for each in posted if each.status == "placed"}
             await seen.until(lambda: undecided <= seen.latest.keys(), DECIDED_SECONDS)
         waiting, scarce = await _what_waits(Stock(client, stock_url, operator), seen)
@@ -106,7 +104,7 @@ async def play(there: Installation, day: Day, cleaned: Cleaned, seconds: float, 
 
 
 async def _announced(registered: Registered, seen: Seen) -> None:
-    """Until the events of the opening stock are out: before that the first orders would be measured behind them."""
+    """Wait for the events of the opening stock; otherwise they would delay the first orders and distort latencies."""
     items, stock = ItemEvent.topic.name, StockEvent.topic.name
     await seen.until(
         lambda: seen.events[items] >= registered.item_events and seen.events[stock] >= registered.stock_events,
@@ -115,7 +113,7 @@ async def _announced(registered: Registered, seen: Seen) -> None:
 
 
 async def _what_waits(stock: Stock, seen: Seen) -> tuple[int, Scarce | None]:
-    """How many orders wait, once those who only waited their turn are served, and the receipt that helps most."""
+    """Return the number of orders that lack stock, and the receipt that would release most of them."""
     await stock.settled()
     backorders = await stock.backorders()
     waiting = {each.order_id for each in backorders}
@@ -125,7 +123,7 @@ async def _what_waits(stock: Stock, seen: Seen) -> tuple[int, Scarce | None]:
 
 
 def _counted(statuses: Iterable[str], failed: int) -> dict[str, int]:
-    """Each known outcome is named, also when nothing came to it."""
+    """Count orders by outcome, with a zero for an outcome without orders."""
     counted = Counter("undecided" if status == "placed" else status for status in statuses)
     return {outcome: counted[outcome] for outcome in (*OUTCOMES.values(), "undecided")} | {"failed": failed}
 

@@ -1,4 +1,4 @@
-"""Every basket over HTTP, as its store. Many at once, each until it is answered for good."""
+"""Post every basket over HTTP, as its store. Many at once, each with retries until a final answer."""
 
 import asyncio
 import random
@@ -14,18 +14,21 @@ from crossdock_cli.replay.orders import Order
 
 SENDERS = 24
 ANSWER_SECONDS = 60.0
-"""How long one order is asked for again while the service sheds load or is away."""
+"""The time limit for the retries of one order while the service sheds load or is unavailable."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 MAX_FIELDS = 3
 AGAIN = frozenset({409, 425, 429, 502, 503, 504})
-"""409 only with Retry-After: then the same key is in flight, for the answer to an earlier try was lost."""
+"""Statuses to retry. 409 only with Retry-After: an earlier try with this key, whose answer was lost, still runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """`sent` and `accepted`: just before the request that was answered, and when its answer had arrived
-    (`time.perf_counter`, seconds). `existing`: an earlier replay had posted it, and `status` is what it is now."""
+    """An order that was accepted. Times are seconds of `time.perf_counter`.
+
+    `sent`: just before the successful request. `accepted`: when its answer arrived. `existing`: an earlier replay had
+    posted the order. `status`: the current status.
+    """
 
     order: Order
     order_id: str
@@ -43,7 +46,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When an order is due, in seconds from the start: the whole day takes `seconds`; 0 is as fast as it goes."""
+    """The schedule of the orders. The whole day takes `seconds`; 0 means as fast as possible."""
 
     midnight: datetime
     seconds: float
@@ -52,14 +55,16 @@ class Pace:
         return (at - self.midnight) / timedelta(days=1) * self.seconds
 
     def clock(self, elapsed: float) -> str:
-        """The simulated time after so many seconds, 24:00 at the end. Paced replays only."""
+        """Return the simulated time after `elapsed` seconds, 24:00 at the end. For paced replays only."""
         minutes = int(min(elapsed / self.seconds, 1) * 24 * 60)
         return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 class Sender:
-    """Posts orders of one run. The run is part of each Idempotency-Key: within it a retry finds its own first try; in a
-    later run the store's reference finds the order of the earlier one."""
+    """Posts the orders of one run. The run is part of each Idempotency-Key, so a retry returns the first answer.
+
+    In a later run, the store's reference finds the order of the earlier run.
+    """
 
     def __init__(self, client: httpx.AsyncClient, url: str, tokens: Mapping[str, str], run: str) -> None:
         self._client, self._url, self._tokens, self._run = client, url, tokens, run
@@ -88,7 +93,7 @@ class Sender:
             if time.perf_counter() + pause > deadline:
                 return Failed(order, trouble)
             asked = float(wait) if wait and wait.isdigit() else 0.0
-            # Spread, so that those who were turned away together do not come back together.
+            # A random pause, so that requests that were refused together are not retried together.
             await asyncio.sleep(max(min(asked, LONGEST_PAUSE_SECONDS), pause * random.uniform(0.5, 1.5)))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -96,7 +101,7 @@ class Sender:
 async def post_all(
     sender: Sender, orders: Sequence[Order], pace: Pace, answered: Callable[[Posted | Failed], None]
 ) -> list[Posted | Failed]:
-    """Answers in the order they come; `answered` is told each at once. Orders start in the order they are given."""
+    """Post the orders in their order. Call `answered` with each answer, and return all in the order of arrival."""
     line: asyncio.Queue[Order | None] = asyncio.Queue()
     answers: list[Posted | Failed] = []
 
@@ -122,7 +127,7 @@ async def post_all(
 
 
 def problem_of(answer: httpx.Response) -> str:
-    """One line: the status, and of an RFC 9457 problem its type, detail and first fields."""
+    """Return one line: the status and, of an RFC 9457 problem, its type, detail and first fields."""
     try:
         problem: Any = answer.json()
         fields = [

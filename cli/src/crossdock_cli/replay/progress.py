@@ -1,4 +1,4 @@
-"""The bar that runs while the day does."""
+"""Draw the progress bar of the replay."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ RATE_OVER_SECONDS = 1.0
 
 @contextmanager
 def bar(console: Console, pace: Pace, orders: int, seen: Seen) -> Iterator[Callable[[Posted | Failed], None]]:
-    """Gives what is to be told of every answer. Nothing is drawn where there is no terminal."""
+    """Yield a function to call with every answer. Draw nothing without a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), _Live(pace, seen))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("the trading day", total=orders)
@@ -24,7 +24,7 @@ def bar(console: Console, pace: Pace, orders: int, seen: Seen) -> Iterator[Calla
 
 
 class _Live(ProgressColumn):
-    """Simulated clock, orders and events: looked up when drawn, so nobody has to push them."""
+    """Simulated clock, orders and events. Reads the current numbers whenever the bar is drawn."""
 
     def __init__(self, pace: Pace, seen: Seen) -> None:
         super().__init__()

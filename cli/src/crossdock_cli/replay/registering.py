@@ -1,4 +1,4 @@
-"""What must exist before the first order: locations, items and the opening stock, through inventory-service's doors."""
+"""Register locations, items and opening stock through inventory-service's HTTP API, before the first order."""
 
 import asyncio
 import time
@@ -21,8 +21,10 @@ MAX_LINES = 500
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """How many items the day needs, and the events that registering them and their stock now makes: one an item each,
-    none where everything was there already."""
+    """The number of items that the day needs, and of the events that this registration causes.
+
+    Each new item causes one event, and its opening stock another one. A repeated registration causes none.
+    """
 
     items: int
     item_events: int
@@ -32,7 +34,7 @@ class Registered:
 async def register(
     client: httpx.AsyncClient, inventory: str, token: str, day: Day, orders: Sequence[Order]
 ) -> Registered:
-    """Register all that the day needs. A second time changes nothing. Raise CommandError when a service refuses."""
+    """Register all that the day needs. A repetition changes nothing. Raise CommandError if a request is refused."""
     products = sorted({int(item) for order in orders for item in order.items})
     stock = list(opening(products, day.sold_before))
     created: dict[str, int] = {}
@@ -57,9 +59,9 @@ async def register(
 async def wait_until_known(
     client: httpx.AsyncClient, order_service: str, tokens: Mapping[str, str], orders: Sequence[Order]
 ) -> None:
-    """Until order-service has heard of every item: it learns of them from the topic, after inventory-service.
+    """Wait until order-service knows every item. It reads the items from Kafka, so it knows them later.
 
-    Asks with orders that are validated and not stored. Raises CommandError when it takes too long.
+    Check with orders that are validated and not stored. Raise CommandError after KNOWN_SECONDS.
     """
     items = sorted({item for order in orders for item in order.items})
     token = tokens[orders[0].partner]

@@ -1,4 +1,4 @@
-"""The stock the day opens with. Synthetic: the data says what was sold, never what lay on the shelves."""
+"""Compute the opening stock of the day. It is synthetic, because the data contains sales and no stock levels."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ CASE = 6
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`rank`: the lower one is asked first."""
+    """`rank`: stock is reserved at the location with the lowest rank first."""
 
     id: str
     name: str
@@ -34,15 +34,16 @@ class Opening:
 
 
 def units(sold_before: int) -> int:
-    """Five days of what the four weeks before sold, a case of six at least.
+    """Return five average days of the sales of the four weeks before, but at least a case of six.
 
-    Deliberately blind to the day itself: most of it is covered, and what people buy more of before a holiday is not.
+    The sales of the day itself are deliberately not used. Stock therefore covers most orders, but not the products
+    that people buy more of before a holiday.
     """
     return max(CASE, ceil(sold_before * COVER_DAYS / HISTORY.days))
 
 
 def opening(products: Iterable[int], sold_before: Mapping[int, int]) -> Iterator[Opening]:
-    """Half of each product in the north, which has the odd one, half in the south; sorted by product."""
+    """Yield half of each product for each location, sorted by product. The north has the odd unit."""
     for product in sorted(products):
         total = units(sold_before.get(product, 0))
         yield Opening(str(product), NORTH.id, total - total // 2)

@@ -1,6 +1,6 @@
-"""Somebody outside who listens: a consumer without a group over every topic, with a clock of its own.
+"""Subscribe to every topic as an outside consumer without a group, and record the arrival times.
 
-It reads headers and keys only, as a subscriber that merely counts would: types are what `ce_type` says.
+The consumer reads headers and keys only, because it only counts. The type of an event is in the header `ce_type`.
 """
 
 import asyncio
@@ -28,8 +28,11 @@ FETCH_MILLISECONDS = 200
 
 @dataclass(slots=True)
 class Seen:
-    """`events` by topic since the start; the latest outcome of each order, and when its confirmation was seen
-    (`time.perf_counter`, seconds)."""
+    """Counts and times since the start.
+
+    `events`: the number by topic. `latest`: the latest outcome of each order. `confirmed`: when the confirmation of an
+    order arrived (`time.perf_counter`, seconds).
+    """
 
     events: Counter[str] = field(default_factory=Counter)
     latest: dict[str, str] = field(default_factory=dict)
@@ -38,7 +41,7 @@ class Seen:
     _fresh: asyncio.Event = field(default_factory=asyncio.Event)
 
     def record(self, topic: str, key: bytes | None, headers: Collection[tuple[str, bytes]], now: float) -> None:
-        """An event delivered twice counts once, as every consumer must take it."""
+        """Count an event. Ignore a repeated delivery, as every consumer must."""
         attributes = dict(headers)
         if (event_id := attributes.get("ce_id")) is not None:
             if event_id in self._ids:
@@ -54,11 +57,11 @@ class Seen:
         self._fresh.set()
 
     def orders(self, outcome: str) -> set[str]:
-        """Those whose latest outcome it is."""
+        """Return the ids of the orders with this latest outcome."""
         return {order_id for order_id, latest in self.latest.items() if latest == outcome}
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """True as soon as the condition holds, asked again after every event; False after so many seconds."""
+        """Wait for a condition, checked after every event. Return False if it does not hold within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -71,9 +74,9 @@ class Seen:
 
 @asynccontextmanager
 async def listening(kafka: str) -> AsyncIterator[Seen]:
-    """From the present end of every topic: when the block begins, nothing that happens from now on is missed.
+    """Consume from the current end of every topic: the block misses no event that is published after it begins.
 
-    Raises what the consumer died of, if it did, when the block ends.
+    If the consumer failed, raise its error when the block ends.
     """
     seen = Seen()
     consumer = AIOKafkaConsumer(

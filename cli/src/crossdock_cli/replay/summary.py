@@ -1,4 +1,4 @@
-"""What a replay came to, and how it is shown."""
+"""Summarize a replay and print the summary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latency | None":
-        """None when there is nothing to measure."""
+        """Return the percentiles, or None without values."""
         if not seconds:
             return None
         ordered = sorted(seconds)
@@ -34,10 +34,10 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """`outcomes` and `skipped` add up to `baskets`. Nothing undecided and nothing failed is what one wants to see.
+    """The result of a replay. `outcomes` and `skipped` add up to `baskets`; none should be undecided or failed.
 
-    Both latencies end when the subscriber outside sees OrderConfirmed; `accepted` begins when the 201 has arrived,
-    `posted` when its request was sent. All three are read from this process's monotonic clock.
+    Both latencies end when the outside subscriber receives OrderConfirmed. `accepted_to_confirmed` starts when the 201
+    arrived, `posted_to_confirmed` when its request was sent. This process's monotonic clock measures all times.
     """
 
     date: date
@@ -64,15 +64,15 @@ class Summary:
 
     @property
     def clean(self) -> bool:
-        """Every basket was decided or skipped by a rule."""
+        """Return whether every basket was decided or skipped by a rule."""
         return self.accounted_for and not self.outcomes.get("undecided") and not self.outcomes.get("failed")
 
 
 def show(summary: Summary, console: Console, *, command: str = "crossdock") -> None:
-    """`command`: how the command line is called where this is read."""
+    """Print the summary. `command`: how the reader can type `crossdock`."""
     console.print(_baskets(summary))
     posted = sum(summary.outcomes.values())
-    there = f", {summary.existing} of them there already" if summary.existing else ""
+    there = f", {summary.existing} of them from an earlier replay" if summary.existing else ""
     console.print(
         f"{posted} orders of {summary.stores} stores over {summary.value:,} USD{there}; "
         f"posted in {summary.posting_seconds:.1f} s\n"
@@ -81,7 +81,7 @@ def show(summary: Summary, console: Console, *, command: str = "crossdock") -> N
     if summary.accepted_to_confirmed and summary.posted_to_confirmed:
         console.print(f"accept → confirmed     {_shown(summary.accepted_to_confirmed)}, from the arrival of the 201")
         console.print(f"POST sent → confirmed  {_shown(summary.posted_to_confirmed)}")
-        console.print("[dim]until a subscriber outside sees OrderConfirmed; one process, one clock[/dim]")
+        console.print("[dim]until an outside subscriber receives OrderConfirmed; one process, one clock[/dim]")
     console.print()
     for problem in summary.problems:
         console.print(f"[red]refused or failed:[/red] {escape(problem)}", highlight=False)
@@ -106,7 +106,7 @@ def _baskets(summary: Summary) -> Table:
 
 
 def _events(summary: Summary) -> Table:
-    table = Table("seen by a subscriber outside", box=SIMPLE_HEAD)
+    table = Table("received by an outside subscriber", box=SIMPLE_HEAD)
     table.add_column("events", justify="right")
     for topic, count in sorted(summary.events.items()):
         table.add_row(topic, f"{count:,}")

@@ -1,4 +1,4 @@
-"""Which receipt helps most: pure, from the open backorders and what is available."""
+"""Find the receipt that releases most orders. Pure: computed from the open backorders and the available stock."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backorder:
-    """An order that waits and what it still needs: units by item, also of items that are there."""
+    """An order that waits, and the units it still needs by item, also of items in stock."""
 
     order_id: str
     needs: Mapping[str, int]
@@ -24,11 +24,12 @@ class Scarce:
 
 
 def scarcest(backorders: Sequence[Backorder], available: Mapping[str, int]) -> Scarce | None:
-    """The item whose receipt releases most orders; among equals the one that more wait for, then the smaller id.
+    """Return the item whose receipt releases most orders, or None if no item is short.
 
-    An item is short when all that wait for it need more than there is. The quantity closes that gap, so after the
-    receipt nobody waits for this item, whatever the order in which the queue is served. An order is counted as released
-    only when nothing else it needs is short, so the count cannot turn out too high. None when nothing is short.
+    Among equals, choose the item that more orders wait for, then the smaller id. An item is short if the waiting orders
+    need more than is available. The quantity closes that gap: after the receipt, no order waits for this item, in
+    whatever order the queue is served. An order counts as released only if it lacks no other item. The count is
+    therefore never too high.
     """
     needed: Counter[str] = Counter()
     for backorder in backorders:

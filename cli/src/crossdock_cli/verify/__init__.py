@@ -1,9 +1,9 @@
-"""`crossdock verify`: the one checker of invariants 1 to 7, for tests, chaos runs and the person at the terminal.
+"""`crossdock verify`: check invariants 1 to 7. Tests, chaos runs and operators use the same checker.
 
 It waits until the installation is at rest: nothing to publish, nothing to consume, and no service has unfinished work.
 Then it takes one read-only snapshot of each database, reads every topic from offset 0, and runs three kinds of checks:
 the delivery of every service's events, each service's own `checks`, and the agreement of topics with each other. It
-changes nothing and leaves no trace.
+writes nothing and commits no offsets.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What only the caller can know.
+    """Facts that only the caller can know.
 
-    `accepted`: orders that clients were told of, by partner and reference, with the id where they were told one.
-    `injected`: records that the caller put on the log himself, which therefore no database accounts for.
-    `poison`: those of them that cannot be handled; None does not ask.
+    `accepted`: orders whose acceptance a client received, by partner and reference, with the id if it was received.
+    `injected`: records that the caller wrote to Kafka directly, so that no database explains them.
+    `poison`: injected records that cannot be handled. None skips this check.
     """
 
     accepted: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """All that is compared."""
+    """The databases and the Kafka cluster to compare."""
 
     sources: tuple[Source, ...]
     kafka: str
@@ -79,7 +79,7 @@ def _source(installed: discovery.Installed, there: Installation) -> Source:
 
 
 def verify(there: Installation, known: Known | None = None, *, settle_seconds: float = SETTLE_SECONDS) -> Report:
-    """Raises CommandError when PostgreSQL or Kafka does not answer."""
+    """Check the installation. Raise CommandError if PostgreSQL or Kafka does not answer."""
     subject = Subject.of(there)
     return in_thread(lambda: _verify(subject, known or Known(), settle_seconds))
 
@@ -111,8 +111,11 @@ async def _connected(source: Source, exits: AsyncExitStack) -> asyncpg.Connectio
 
 
 async def _at_rest(books: list[Books], reader: Reader) -> tuple[dict[TopicPartition, int], list[str]]:
-    """Where the log ends, and what still moves. Nothing does when each snapshot has taken the whole log and has nothing
-    to add to it, and the log is no longer afterwards than it was before: then no fact is between two databases."""
+    """Return the end of each partition, and the reasons why the installation is not at rest.
+
+    At rest, each snapshot has consumed the whole log and has nothing to publish, and the log has not grown meanwhile.
+    Otherwise a fact could be in one database and not yet in another one.
+    """
     ends = await reader.ends()
     moving: list[str] = []
     for each in books:
@@ -122,7 +125,7 @@ async def _at_rest(books: list[Books], reader: Reader) -> tuple[dict[TopicPartit
             moving.append(f"{depth} events of {each.service} are not on Kafka yet")
         moving += await each.unsettled()
     if not moving and await reader.ends() != ends:
-        moving.append("events keep coming")
+        moving.append("events are still being published")
     return ends, moving
 
 

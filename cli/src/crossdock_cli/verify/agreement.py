@@ -1,4 +1,4 @@
-"""Invariant 3 across two services, from their topics alone. Each service checks that its tables equal its events."""
+"""Check invariant 3 across two services by their topics. Each service itself checks its tables against its events."""
 
 from collections.abc import Collection
 
@@ -21,7 +21,7 @@ from crossdock_events.reservations import (
     StockReserved,
 )
 
-NOT_AGREED = Violation(3, "other", "orders that order-service and inventory-service see differently")
+NOT_AGREED = Violation(3, "other", "orders whose last event does not match their reservation")
 
 NOTHING = ("nothing", False)
 RESERVED, WAITING = (StockReserved.ce_type, False), (StockBackordered.ce_type, True)
@@ -33,7 +33,7 @@ ANSWERS = {
     OrderRejected.ce_type: {(StockRejected.ce_type, False)},
     OrderCancelled.ce_type: {(StockReleased.ce_type, False)},
 }
-"""By the last event of an order: the last event of its reservation, and whether that lacks stock for a line."""
+"""By the last event of an order: the last event of its reservation, and whether a line of that event lacks stock."""
 
 
 def check(log: Log, stuck: Collection[str], found: Findings) -> None:

@@ -1,4 +1,4 @@
-"""What a service's database says, in one snapshot: the chassis's tables, and a connection for the service's own."""
+"""Read a service's database in one snapshot: the chassis's tables, and a connection for the service's own checks."""
 
 import json
 from collections import defaultdict
@@ -28,7 +28,7 @@ DEAD_LETTERS = """
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A consumer group of the service: what it reads and does."""
+    """A consumer group of the service, with the topics and event types that it handles."""
 
     name: str
     kind: Literal["reaction", "projection"]
@@ -63,7 +63,7 @@ class DeadLetter(NamedTuple):
 
 @dataclass(slots=True)
 class Books:
-    """`sql` is inside one read-only snapshot for as long as this is looked at."""
+    """The contents of one database. `sql` stays in one read-only snapshot while the checks run."""
 
     source: Source
     sql: asyncpg.Connection
@@ -117,7 +117,7 @@ class Books:
         self.parked = {(row["consumer_group"], row["topic"], row["key"]) for row in parked}
 
     def behind(self, ends: Mapping[TopicPartition, int]) -> dict[tuple[str, str], int]:
-        """By group and topic: how many messages the group has still to take."""
+        """Return how many messages each group has still to consume, by group and topic."""
         lag: dict[tuple[str, str], int] = defaultdict(int)
         for group in self.groups:
             for tp, end in ends.items():
@@ -127,7 +127,7 @@ class Books:
 
     @property
     def stuck(self) -> set[str]:
-        """Keys with an open dead letter: what concerns them waits for a person."""
+        """Return the keys with an open dead letter. Their later events wait until a person resolves it."""
         return {
             letter.key.decode("utf-8", "backslashreplace")
             for letter in self.dead_letters

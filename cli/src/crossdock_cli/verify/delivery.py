@@ -1,4 +1,4 @@
-"""Invariants 4 to 6, for any service: what was committed is on Kafka once, in order, and what is there was taken."""
+"""Check invariants 4 to 6 for any service: each committed event is on Kafka once, in order, and was consumed."""
 
 import json
 from collections import Counter, defaultdict
@@ -12,32 +12,36 @@ from crossdock_cli.verify.log import Entry, Log, Place
 from crossdock_cli.verify.report import Findings
 
 LOST = Violation(4, "lost", "committed events that are not on Kafka")
-ALTERED = Violation(4, "other", "committed events that are on Kafka as something else")
-NEVER_COMMITTED = Violation(4, "other", "events on Kafka that their owner never committed")
+ALTERED = Violation(4, "other", "committed events whose record on Kafka differs")
+NEVER_COMMITTED = Violation(4, "other", "events on Kafka that their service never committed")
 COMMITTED_TWICE = Violation(4, "duplicated", "events committed more than once")
 GAP = Violation(4, "lost", "sequences with a gap")
 DISORDER = Violation(4, "other", "sequences out of order")
 SAME_SEQUENCE = Violation(4, "duplicated", "different events with one sequence")
 HANDLED_NOT_THERE = Violation(4, "other", "events that were handled and are not on Kafka")
-PROJECTION_BEHIND = Violation(5, "lost", "events that a projection did not take in")
-PASSED_OVER = Violation(6, "lost", "events that a group passed over")
+PROJECTION_BEHIND = Violation(5, "lost", "events missing in a projection")
+PASSED_OVER = Violation(6, "lost", "events that a group skipped")
 BEYOND_END = Violation(6, "other", "positions beyond the end of the log")
-NO_SUCH_RECORD = Violation(6, "other", "dead letters that are not a record on Kafka")
-PARKED_APART = Violation(6, "other", "keys parked for no open dead letter, or not parked for one")
+NO_SUCH_RECORD = Violation(6, "other", "dead letters without a record on Kafka")
+PARKED_APART = Violation(
+    6, "other", "parked keys without an open dead letter, or open dead letters without a parked key"
+)
 NOT_PARKED = Violation(6, "other", "events that should be parked behind an earlier one and are not")
-PARKED_FIRST = Violation(6, "other", "events that are parked with no poison before them")
-NO_MIRROR = Violation(6, "other", "dead letters that their topic does not show")
+PARKED_FIRST = Violation(6, "other", "parked events without poison before them")
+NO_MIRROR = Violation(6, "other", "dead letters missing on their topic")
 NOT_THE_POISON = Violation(
-    6, "other", "poison that was sent and is no dead letter, and dead letters that were not sent"
+    6, "other", "injected poison without a dead letter, or dead letters of records that were not injected as poison"
 )
 
 INBOX_KEPT_MILLISECONDS = 90 * 3_600_000
-"""The inbox forgets after 96 h; what is older cannot be asked for."""
+"""Only newer events are checked, because the inbox forgets ids after 96 h."""
 
 
 def check(books: Sequence[Books], log: Log, own: Log, poison: Iterable[Place] | None, found: Findings) -> None:
-    """`log` is everything, `own` without what the caller has put there himself. `poison`: what should have been found
-    unreadable, when the caller knows."""
+    """Run the checks. `log`: all records. `own`: the records without the injected ones.
+
+    `poison`: the records that should be dead letters, or None if the caller does not know them.
+    """
     on_kafka = {entry.id: entry for topic in own.topics if not _mirrors(topic) for entry in own.firsts(topic)}
     for each in books:
         _outbox(each, own, on_kafka, found)
@@ -82,7 +86,7 @@ def _named(books: Books, row: asyncpg.Record) -> str:
 
 
 def _never_committed(books: Books, log: Log, found: Findings) -> None:
-    """Of the time that the outbox still remembers."""
+    """Find events that the outbox does not contain. Check only events newer than the outbox's oldest row."""
     if not books.outbox:
         return
     since = min(row["created_at"] for row in books.outbox).timestamp() * 1000
@@ -115,7 +119,7 @@ def _sequences(log: Log, topic: str, found: Findings) -> None:
 
 
 def _taken(books: Books, group: Group, log: Log, found: Findings) -> None:
-    """Every record below the position was handled, set aside, or is none of the group's business."""
+    """Check that each record below the position was handled, is a dead letter, or is of a type without a handler."""
     aside = {letter.place for letter in books.dead_letters if letter.group == group.name}
     newest = max((e.milliseconds for t in group.topics for e in log.topics.get(t, ())), default=0)
     positions = {(tp.topic, tp.partition): at for (name, tp), at in books.positions.items() if name == group.name}
@@ -154,7 +158,7 @@ def _dead_letters(books: Books, log: Log, found: Findings) -> None:
         if letter.open and letter.key is not None:
             waiting[letter.group, letter.place[0], letter.key].append(letter)
     for group, topic, key in sorted(waiting.keys() ^ books.parked):
-        state = "is parked for nothing" if (group, topic, key) in books.parked else "is not parked"
+        state = "is parked without an open dead letter" if (group, topic, key) in books.parked else "is not parked"
         found.add(PARKED_APART, f"{group}: {_text(key)} on {topic} {state}")
     for (group, topic, key), letters in waiting.items():
         first = letters[0]
@@ -166,7 +170,7 @@ def _dead_letters(books: Books, log: Log, found: Findings) -> None:
 def _behind(
     books: Books, group: str, topic: str, key: bytes, letters: Sequence[DeadLetter], log: Log, found: Findings
 ) -> None:
-    """Exactly the later events of the key wait behind its poison."""
+    """Check that the later events of the key are parked behind its poison."""
     types = next((each.types for each in books.groups if each.name == group), frozenset())
     aside = {letter.place for letter in letters}
     by_place = {entry.place: entry for entry in log.topics.get(topic, ())}
@@ -184,8 +188,10 @@ def _poison(books: Sequence[Books], sent: set[Place], found: Findings) -> None:
     letters = [letter for each in books for letter in each.dead_letters]
     kept = {letter.place for letter in letters if letter.state != "parked"}
     poisonous = {letter.place for letter in letters if letter.state == "poison"}
-    found.extend(NOT_THE_POISON, (f"{_where(place)} was sent and went through" for place in sorted(sent - kept)))
-    found.extend(NOT_THE_POISON, (f"{_where(place)} was not sent" for place in sorted(poisonous - sent)))
+    found.extend(
+        NOT_THE_POISON, (f"{_where(place)} was injected and is no dead letter" for place in sorted(sent - kept))
+    )
+    found.extend(NOT_THE_POISON, (f"{_where(place)} was not injected" for place in sorted(poisonous - sent)))
 
 
 def _dead_letter_entries(log: Log) -> Iterable[Entry]:

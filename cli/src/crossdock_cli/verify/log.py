@@ -1,4 +1,4 @@
-"""The Kafka log from offset 0: what every consumer could see."""
+"""Read the Kafka log from offset 0, as every consumer could."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ PARTITION_BYTES = 8 << 20
 
 
 class Entry(NamedTuple):
-    """One record. What makes it an event is None where it is none: `type` is "" for what nobody can read."""
+    """One record. If it is no readable event, `type` and `source` are "", `id` is None and `sequence` is 0."""
 
     topic: str
     partition: int
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Return a readable description: type, sequence, key and place."""
         what = f"{self.type.removeprefix('crossdock.')} #{self.sequence}" if self.type else "a record"
         key = "no key" if self.key is None else self.key.decode("utf-8", "backslashreplace")
         return f"{what} of {key} ({self.topic}/{self.partition}/{self.offset})"
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Log:
-    """Every record, by topic, each partition in its order."""
+    """All records by topic, each partition in the order of its offsets."""
 
     topics: dict[str, list[Entry]]
     _by_key: dict[str, dict[str, list[Entry]]] = field(default_factory=dict)
@@ -75,12 +75,12 @@ class Log:
         return Log({topic: [e for e in entries if e.place not in places] for topic, entries in self.topics.items()})
 
     def firsts(self, topic: str) -> list[Entry]:
-        """Events once each, as a consumer takes them that drops repeated ids."""
+        """Return each event once, as a consumer that ignores repeated ids handles them."""
         seen: set[str | None] = {None}
         return [e for e in self.topics.get(topic, ()) if e.id not in seen and not seen.add(e.id)]  # type: ignore[func-returns-value]
 
     def by_key(self, topic: str) -> dict[str, list[Entry]]:
-        """Those, by their key."""
+        """Return the events of `firsts` by their key."""
         if topic in self._by_key:
             return self._by_key[topic]
         keys = self._by_key[topic] = defaultdict(list)
@@ -90,12 +90,12 @@ class Log:
         return keys
 
     def events(self, of: type[Event]) -> Mapping[str, Sequence[Entry]]:
-        """Return `by_key` of the topic of that class, as a service's checks ask for it."""
+        """Return `by_key` for the topic of this event class. The checks of services call it."""
         return self.by_key(of.topic.name)
 
 
 class Reader:
-    """One consumer without a group: looking leaves no trace on the broker."""
+    """One consumer without a group, so that it commits no offsets on the broker."""
 
     def __init__(self, bootstrap: str, topics: Collection[str]) -> None:
         self._bootstrap, self._topics = bootstrap, sorted(topics)
@@ -127,7 +127,7 @@ class Reader:
             return
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Raises CommandError for a topic that does not exist."""
+        """Return the end offset of each partition. Raise CommandError if a topic does not exist."""
         if missing := [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]:
             raise CommandError(f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}: is everything up?")
         partitions = [TopicPartition(t, p) for t in self._topics for p in self._consumer.partitions_for_topic(t) or ()]
@@ -137,7 +137,7 @@ class Reader:
         return dict(ends)
 
     async def read(self, ends: Mapping[TopicPartition, int]) -> Log:
-        """From the beginning to these ends. Raises CommandError when Kafka does not give them in time."""
+        """Read all records below these end offsets. Raise CommandError if that takes longer than READ_SECONDS."""
         found: dict[TopicPartition, list[Entry]] = {tp: [] for tp in ends}
         missing = {tp for tp, end in ends.items() if end > 0}
         await self._consumer.seek_to_beginning(*ends)
@@ -150,7 +150,7 @@ class Reader:
                 if await self._consumer.position(tp) >= ends[tp]:
                     missing.discard(tp)
             if missing and time.monotonic() > deadline:
-                raise CommandError(f"Kafka did not give all of {len(missing)} partitions within {READ_SECONDS:.0f} s.")
+                raise CommandError(f"{len(missing)} partitions were not read within {READ_SECONDS:.0f} s: try again.")
         topics: dict[str, list[Entry]] = {topic: [] for topic in self._topics}
         for tp in sorted(found):
             topics[tp.topic] += found[tp]
@@ -183,7 +183,7 @@ def _entry(record: "ConsumerRecord[bytes, bytes]") -> Entry:
 
 
 def _read(message: Message) -> tuple[str, str | None, int, str]:
-    """What is not in binary mode, or no event at all."""
+    """Decode a record that is not in binary mode, or that is no event."""
     decoded = CATALOGUE.decode(message)
     if isinstance(decoded, Envelope):
         return decoded.event.ce_type, str(decoded.id), decoded.sequence, decoded.source

@@ -1,4 +1,4 @@
-"""What a check found: nothing, or every difference with what it means for whoever relies on the books."""
+"""Report the differences that the checks found, by check and kind."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from crossdock_chassis import Kind, Violation
 
 SHOWN = 10
-"""Of each check at most so many differences are printed; all are counted."""
+"""At most so many differences of each check are printed. All are counted."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What the checks add to."""
+    """The differences so far, by check."""
 
     by_check: dict[Violation, list[str]] = field(default_factory=dict)
 
@@ -26,9 +26,10 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`unsettled`: why the stack did not come to rest in time; then only what each database says by itself was checked.
+    """The result of all checks.
 
-    `str(report)` is one line when all is well, else that line and every difference, bounded.
+    `unsettled`: the reasons why the installation did not come to rest in time. Then only the checks within one database
+    ran. `str(report)` is one line without differences, or else that line and at most SHOWN differences of each check.
     """
 
     by_check: dict[Violation, list[str]]
@@ -57,14 +58,14 @@ class Report:
         ledger = f"ledger ≠ levels at {counts['ledger']}" if counts["ledger"] else "ledger = levels"
         parts = [*(f"{counts[kind]} {kind}" for kind in ("lost", "oversold", "duplicated")), ledger]
         if counts["other"]:
-            parts.append(f"{counts['other']} more that do not add up")
+            parts.append(f"{counts['other']} other differences")
         if self.unsettled:
             parts.append("not settled")
         yield f"verify: {' · '.join(parts)}"
         for reason in self.unsettled:
             yield f"  not settled: {reason}"
         if self.unsettled:
-            yield "  so only what each database says by itself was checked"
+            yield "  so only the checks within one database ran: wait and verify again"
         for check, found in sorted(self.by_check.items(), key=lambda each: (each[0].invariant, each[0].title)):
             yield f"  invariant {check.invariant}: {check.title}: {len(found)}"
             for what in found[:SHOWN]:
