@@ -94,7 +94,7 @@ class Container:
         except (DockerException, RuntimeError, OSError) as error:
             # RuntimeError and OSError come from Ryuk if it was created and then does not answer.
             raise CommandError(
-                f"Docker did not start the container of {self.name}. CROSSDOCK_TEST_SERVERS=local tests without Docker.",
+                f"Docker did not start the container of {self.name}. CROSSDOCK_TEST_SERVERS=local needs no Docker.",
                 f"{type(error).__name__}: {error}",
             ) from None
 
