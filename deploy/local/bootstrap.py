@@ -1,8 +1,8 @@
-"""Makes .venv from the hash-locked requirements, or does nothing when it is up to date. Standard library only.
+"""Make .venv from the hash-locked requirements, or do nothing if it is up to date. Standard library only.
 
 python3 bootstrap.py install | lock | check-lock
 
-It runs before anything is installed, so it parses on any Python 3 and refuses an old one in a sentence.
+It runs before anything is installed. So it parses on any Python 3, and refuses an old Python with a sentence.
 """
 
 import glob
@@ -24,7 +24,7 @@ FINGERPRINT = "# inputs: "
 
 
 class InstallError(Exception):
-    """One sentence for the person at the terminal."""
+    """An error in one sentence for the user at the terminal."""
 
 
 def main(command):
@@ -32,13 +32,13 @@ def main(command):
     if sys.version_info < NEEDED:
         raise InstallError(
             f"Python {_dotted(NEEDED)} or newer is needed and this is {_dotted(sys.version_info)}: "
-            "install one, or name one with PYTHON=."
+            "install it, or name it with PYTHON=."
         )
     {"install": install, "lock": lock, "check-lock": check_lock}[command]()
 
 
 def packages():
-    """The repository's own packages, found, so that a new service needs no entry anywhere."""
+    """Return the repository's own packages. They are found by their files, so a new service needs no entry here."""
     places = ("libs/*", "services/*", "cli", "deploy/local")
     return sorted(os.path.dirname(file) for place in places for file in glob.glob(place + "/pyproject.toml"))
 
@@ -51,7 +51,7 @@ def install():
     free = shutil.disk_usage(ROOT).free // 1000000
     if free < MEGABYTES:
         raise InstallError(
-            f"The Python packages need {MEGABYTES} MB and the disk of {ROOT} has {free} MB left: make room first."
+            f"The Python packages need {MEGABYTES} MB and the disk of {ROOT} has {free} MB left: free some space first."
         )
     begun, received = time.time(), _received()
     fresh = not os.path.exists(PYTHON)
@@ -92,7 +92,7 @@ def _make():
 
 
 def _fill():
-    again = "is there a network? Nothing half-made was left; run the same command again."
+    again = "is there a network? No incomplete file was left; run the same command again."
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     _run([*pip, "install", "-q", "--require-hashes", "-r", UV_LOCK], f"The package installer is out of reach: {again}")
     uv = [os.path.join(VENV, "bin", "uv"), "pip"]
@@ -111,7 +111,7 @@ def _run(command, failed):
 
 
 def _environment():
-    """uv reads none of pip's settings; a mirror or a certificate set for pip holds for uv too."""
+    """Return uv's environment. uv reads no settings of pip, so pip's mirror and certificate are copied to uv's."""
     environment = dict(os.environ, UV_NO_PROGRESS="1", UV_PYTHON_DOWNLOADS="never")
     environment.pop("VIRTUAL_ENV", None)
     for theirs, ours in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
@@ -121,7 +121,7 @@ def _environment():
 
 
 def lock():
-    """Pins everything anew. Needs .venv, for its uv."""
+    """Pin all requirements again, with the uv in .venv."""
     uv = [os.path.join(VENV, "bin", "uv"), "pip", "compile", "-q", "--universal", "--generate-hashes"]
     uv += ["--no-emit-index-url", "--no-annotate", "--python-version", _dotted(NEEDED)]
     uv += ["--custom-compile-command", "make lock"]
@@ -140,13 +140,13 @@ def lock():
 
 
 def check_lock():
-    """The lock was made from the requirements as they stand, and names no address."""
+    """Raise InstallError if the lock is older than the requirements or names a download address."""
     inputs = [WANTED, *(package + "/pyproject.toml" for package in packages())]
     if not (_read(LOCK) or "").startswith(FINGERPRINT + _fingerprint(inputs) + "\n"):
         raise InstallError("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
     for file in (LOCK, UV_LOCK):
         if "://" in (_read(file) or ""):
-            raise InstallError(f"{file} names a download address.")
+            raise InstallError(f"{file} names a download address: run `make lock` and commit it.")
 
 
 def _dotted(version):
@@ -154,7 +154,7 @@ def _dotted(version):
 
 
 def _name(package):
-    import tomllib  # noqa: PLC0415  (not in the old Pythons that this file has to refuse politely)
+    import tomllib  # noqa: PLC0415  (missing in the old Pythons that this file refuses with a sentence)
 
     with open(package + "/pyproject.toml", "rb") as stream:
         return tomllib.load(stream)["project"]["name"]
@@ -181,7 +181,7 @@ def _forget_stamp():
 
 
 def _received():
-    """Bytes this machine received from elsewhere so far; None where the kernel does not tell."""
+    """Return the bytes that this machine received so far, without loopback. None if the kernel does not count them."""
     lines = (_read("/proc/net/dev") or "").splitlines()[2:]
     counts = [int(line.split(":")[1].split()[0]) for line in lines if not line.strip().startswith("lo:")]
     return sum(counts) if counts else None
@@ -193,4 +193,4 @@ if __name__ == "__main__":
     except InstallError as refusal:
         sys.exit(str(refusal))
     except KeyboardInterrupt:
-        sys.exit("Stopped; nothing half-made was left.")
+        sys.exit("Stopped; no incomplete file was left.")

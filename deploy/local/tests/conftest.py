@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder that the database's user may pass through, which pytest's own temporary folders are not for root."""
+    """Yield a folder that the database's user can pass through. As root, pytest's own temporary folders are closed."""
     folder = Path(tempfile.mkdtemp(prefix="cd-"))
     folder.chmod(0o755)
     yield folder
@@ -18,7 +18,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def nobody_s_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the person at this machine has set for their own stack is not for the stacks made here."""
+    """Remove the settings of the developer's own stack, so that the stacks of the tests ignore them."""
     for name in list(os.environ):
         if name.startswith("CROSSDOCK_") and name not in ("CROSSDOCK_TEST_SERVERS", "CROSSDOCK_DOWNLOADS"):
             monkeypatch.delenv(name)

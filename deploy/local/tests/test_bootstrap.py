@@ -1,4 +1,4 @@
-"""What a bare machine meets first: run with this interpreter, on a tiny clone without a network."""
+"""The installer, as it runs on a new machine: with this interpreter, on a tiny clone without a network."""
 
 import importlib.util
 import os
@@ -62,7 +62,7 @@ def test_an_old_python_is_refused_in_a_sentence(clone: Path, monkeypatch: pytest
 
 
 def test_a_missing_venv_module_is_refused_in_a_sentence(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Debian and Ubuntu ship Python."""
+    """Debian and Ubuntu ship Python without this module."""
     module = loaded(clone)
     monkeypatch.chdir(clone)
     monkeypatch.setitem(sys.modules, "ensurepip", None)

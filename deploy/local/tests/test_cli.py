@@ -1,4 +1,4 @@
-"""The commands as they are typed, on a folder of their own."""
+"""The commands, run as a user types them, on a folder of their own."""
 
 import os
 import signal
@@ -43,11 +43,11 @@ def test_reset_does_not_forget_without_being_told(environment: dict[str, str], h
     Home(home).logs.joinpath("kafka.log").write_text("kept\n")
     done = crossdock(environment, "reset")
     assert done.returncode == 1
-    assert "say --yes" in done.stderr
+    assert "add --yes" in done.stderr
     assert home.joinpath("logs", "kafka.log").exists()
     done = crossdock(environment, "reset", "--yes")
     assert done.returncode == 0
-    assert done.stdout.startswith("Forgotten; ")
+    assert done.stdout.startswith("Deleted; ")
     assert not home.joinpath("logs", "kafka.log").exists()
 
 
@@ -110,7 +110,7 @@ def test_a_partner_gets_an_id_and_a_secret_once(environment: dict[str, str], hom
     secret = words["secret"].split()[0]
     assert secret not in "".join(file.read_text() for file in home.rglob("*.json"))
     assert "/oauth/token" in done.stdout
-    assert "stock:" not in done.stdout  # its ledger names everybody's orders
+    assert "stock:" not in done.stdout  # the ledger shows the orders of all partners
     done = crossdock(environment, "partner", "add", "Not A Name")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The handle of a container, on a stand-in for Docker's: what a real engine adds is covered where one is."""
+"""The handle of a container, on a fake Docker engine. Runs on machines with Docker cover the real engine."""
 
 import gc
 import socket
@@ -23,7 +23,7 @@ from crossdock_local.servers.kafka import SETTINGS
 
 
 class Engine:
-    """One container as docker and testcontainers show it."""
+    """A fake of one container, with the interfaces of docker and testcontainers."""
 
     def __init__(self) -> None:
         self.attrs: dict[str, Any] = {"State": {"Running": False, "Pid": 0}}
@@ -97,7 +97,7 @@ def test_one_that_does_not_answer_says_how_long_it_had(engine: Engine) -> None:
 
 
 def test_one_that_was_made_but_cannot_start_is_removed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when another program takes its port in between: the engine keeps what it made."""
+    """Another program may take the port after the engine created the container. The engine then keeps the container."""
 
     def start() -> None:
         raise APIError("port is already allocated")
@@ -131,7 +131,7 @@ def test_container_that_fails_to_start_reports_the_trouble(
 
 
 def test_without_an_engine_it_is_said_where_one_was_looked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no socket of Docker's client stays open: the warning of that would be an error here."""
+    """No socket of Docker's client stays open. An open socket causes a warning, which is an error in these tests."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
     with pytest.raises(CommandError, match=f"^No Docker engine answers at unix://{home}/docker.sock; "):
         ContainerPostgres(Home(home), 1)
@@ -146,7 +146,7 @@ def test_behind_ssh_it_is_enough_that_something_listens(monkeypatch: pytest.Monk
 
 
 def test_two_never_start_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first start of a run makes the container that clears up after it, and there can be one of that name."""
+    """The first start of a run also creates Ryuk, the container that cleans up. Two cannot have its name."""
     inside = 0
     most = 0
 
@@ -169,7 +169,7 @@ def test_two_never_start_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def client(host: str, networks: dict[str, Any] | None) -> DockerClient:
-    """An engine at `host`; `networks` are those of the container we are in, None when we are in none."""
+    """Return an engine at `host`. `networks` are those of the container of this process, None if it is in none."""
 
     def get(name: str) -> SimpleNamespace:
         if networks is None:

@@ -1,4 +1,4 @@
-"""The development issuer, as a client of any OpenID provider would use it."""
+"""The development issuer, used like any OpenID provider."""
 
 import json
 import os
@@ -179,7 +179,7 @@ def test_a_taken_port_is_one_sentence() -> None:
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({}, "CROSSDOCK_ISSUER_HOME is not set."),
+        ({}, "CROSSDOCK_ISSUER_HOME is not set: "),
         ({"CROSSDOCK_ISSUER_HOME": "x", "CROSSDOCK_ISSUER_PORT": "many"}, "CROSSDOCK_ISSUER_PORT is not usable"),
     ],
 )
@@ -189,7 +189,7 @@ def test_settings_that_are_missing_or_wrong(environment: dict[str, str], sentenc
 
 
 def test_the_process_serves_and_stops(tmp_path: Path) -> None:
-    """It may bind any free port, and says which."""
+    """With port 0 the issuer binds any free port and prints its URL."""
     environment = {**os.environ, "CROSSDOCK_ISSUER_HOME": str(tmp_path), "CROSSDOCK_ISSUER_PORT": "0"}
     process = subprocess.Popen(
         [sys.executable, "-m", "crossdock_local.issuer"], env=environment, stderr=subprocess.PIPE, text=True

@@ -18,7 +18,7 @@ def test_jar_list_pins_the_broker_with_its_dependencies() -> None:
 
 
 def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes = b"jar") -> None:
-    """A list of one tiny jar, and a download that brings it without a network."""
+    """Set up a list of one tiny jar, and a download that needs no network."""
     listed = [jars.Jar("org.example:broker:1", hashlib.sha256(b"jar").hexdigest(), 3)]
     monkeypatch.setattr(jars, "locked", lambda: listed)
     monkeypatch.setattr(jars, "_by_maven", lambda maven, wanted, into: False)

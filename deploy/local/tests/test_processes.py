@@ -84,7 +84,7 @@ def test_one_that_does_not_listen_is_killed_after_its_time(make: Make) -> None:
 
 
 def test_a_foreign_process_that_got_the_pid_is_never_signalled(make: Make, home: Path) -> None:
-    """After a reboot or a wrap-around the pid in the file is somebody else's."""
+    """After a reboot or a wrap-around another process may have the pid in the file."""
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as stranger:
         try:
             Home(home).run.joinpath("worker.json").write_text(

@@ -1,4 +1,4 @@
-"""The launcher's own PostgreSQL and Kafka, whatever CROSSDOCK_TEST_SERVERS chooses for other tests."""
+"""The launcher's local PostgreSQL and Kafka, even if CROSSDOCK_TEST_SERVERS chooses containers for other tests."""
 
 import asyncio
 import os
@@ -156,7 +156,7 @@ def test_a_failing_broker_takes_the_database_down_again(home: Path, monkeypatch:
 
 
 def test_foreign_postgres_on_the_port_is_refused(home: Path, up: Servers) -> None:
-    """Somebody's copy of this folder runs on the port that this one was told to use."""
+    """A copy of this folder already runs on the port that this server is configured to use."""
     postgres = Postgres(Home(home), up.ports.of("postgres"))
     postgres.prepare()
     with pytest.raises(CommandError, match="is answered by a PostgreSQL that is not the one in"):
@@ -179,7 +179,7 @@ def test_a_full_disk_is_told_before_it_is_filled(home: Path, monkeypatch: pytest
 
 
 def test_a_path_longer_than_a_socket_s_may_be_works(home: Path) -> None:
-    """Other launchers fail at 107 bytes; here no server has a socket file."""
+    """A socket path over 107 bytes fails, but no server here has a socket file."""
     deep = home / ("a" * 80) / ("b" * 80)
     with Servers(deep, Ports.free(), kafka=False) as servers:
         assert asyncio.run(ask(servers.database("order_service"), "SELECT 1")) == 1
@@ -210,7 +210,7 @@ def test_a_broker_can_be_asked_for_only_when_it_was(home: Path) -> None:
 
 
 def test_an_interrupt_waits_for_what_is_being_started() -> None:
-    """Otherwise it would be running only after everything had been stopped."""
+    """Otherwise the process would start after everything was stopped, and keep running."""
     started = threading.Event()
 
     def start() -> None:

@@ -1,4 +1,4 @@
-"""The stack's own behaviour, on real PostgreSQL and Kafka, with a toy in place of the services."""
+"""The stack's own behaviour, on real PostgreSQL and Kafka, with a toy service in place of the real ones."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""Crossdock on one machine: the same launcher serves `make up`, tests, benches and chaos runs."""
+"""Crossdock on one machine. `make up`, tests, benchmarks and chaos runs use the same launcher."""

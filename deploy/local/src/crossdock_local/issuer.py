@@ -1,12 +1,12 @@
 """An OAuth 2 issuer for one machine: `python -m crossdock_local.issuer`.
 
-It gives partners of a development stack tokens for client credentials, as any OpenID provider would, so that services
-check real signatures against real published keys. It is not for anything that others can reach: it listens on loopback
-and nowhere else, and where an identity provider exists `CROSSDOCK_ISSUER` names that instead.
+It gives partners of a development stack tokens for client credentials, like any OpenID provider. So services check real
+signatures against real published keys. Never use it for an installation that others can reach: it listens on loopback
+only. If you have an identity provider, set `CROSSDOCK_ISSUER` to that provider.
 
-CROSSDOCK_ISSUER_HOME   folder of the signing key and the clients, readable for its owner only
+CROSSDOCK_ISSUER_HOME   folder of the signing key and the clients, readable by its owner only
 CROSSDOCK_ISSUER_PORT   default 8400
-CROSSDOCK_ISSUER_HOST   another loopback address than 127.0.0.1
+CROSSDOCK_ISSUER_HOST   a loopback address, default 127.0.0.1
 CROSSDOCK_AUDIENCE      default crossdock
 """
 
@@ -64,9 +64,9 @@ class Client:
 
 
 def add_partner(home: Path, name: str, scopes: Iterable[str] = SCOPES) -> tuple[str, str]:
-    """A new client of that partner: its id, and its secret, which is shown this once and kept nowhere.
+    """Add a client of the partner `name`. Return its id and its secret; only a hash of the secret is stored.
 
-    A running issuer knows it at once. Raises ValueError for a name or a scope that cannot be.
+    A running issuer accepts the client at once. Raise ValueError if the name or a scope is not valid.
     """
     wanted = tuple(scopes)
     if not NAME.fullmatch(name):
@@ -85,7 +85,7 @@ def partners(home: Path) -> list[Client]:
 
 
 def signing_key(home: Path) -> RSAKey:
-    """The issuer's own key, made the first time it is asked for. With it tests sign what the endpoint would refuse."""
+    """Return the issuer's key, and create it at the first call. Tests use it to sign tokens that the issuer refuses."""
     with _locked(home):
         file = home / "key.json"
         if not file.exists():
@@ -94,10 +94,10 @@ def signing_key(home: Path) -> RSAKey:
 
 
 class Clients:
-    """The clients on file, read again when the file is another, and the secrets that proved right before.
+    """The clients in the file, and the secrets that were verified before. A changed file is read again.
 
-    scrypt costs 50 ms on purpose; a partner that asks for a token a second time is recognised by a digest under a key
-    that lives as long as this process.
+    Verifying a secret with scrypt takes 50 ms on purpose. If the same client asks for a token again, a keyed digest of
+    the verified secret is compared instead. The key of the digest exists in the memory of this process only.
     """
 
     def __init__(self, home: Path) -> None:
@@ -113,7 +113,7 @@ class Clients:
             of_hash, of_secret = self._proven.get(client_id, ("", b""))
             if of_hash == client.hash and hmac.compare_digest(of_secret, digest):
                 return client
-        # An unknown id takes as long as a wrong secret, so the answer's time says nothing.
+        # An unknown id takes as long as a wrong secret, so the response time does not reveal which ids exist.
         right = await asyncio.to_thread((client or _NOBODY).has, secret)
         if client is None or not right:
             return None
@@ -133,7 +133,7 @@ class Clients:
 
 
 class OAuthError(Exception):
-    """RFC 6749, section 5.2."""
+    """An error response of RFC 6749, section 5.2."""
 
     def __init__(self, error: str, description: str, status: int = 400, *, basic: bool = False) -> None:
         super().__init__(description)
@@ -141,7 +141,7 @@ class OAuthError(Exception):
 
 
 def access_token(key: RSAKey, issuer: str, audience: str, client: str, partner: str, scopes: Iterable[str]) -> str:
-    """As the endpoint gives them. Whoever holds the key may sign for any partner: a stack does, for its own tests."""
+    """Sign a token like those of the endpoint. The holder of the key can sign for any partner, as a stack does."""
     now = int(time.time())
     claims = {
         "iss": issuer,
@@ -207,7 +207,7 @@ def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
             Route("/oauth/token", token, methods=["POST"]),
             Route("/livez", live),
         ],
-        # A page in a browser must not reach it under a name of its own that resolves to this machine.
+        # A host name of an attacker may resolve to this machine: a web page must not reach the issuer by such a name.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "::1", "[::1]"])],
         exception_handlers={OAuthError: _refused},
     )
@@ -244,7 +244,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _credentials(request: Request, form: Mapping[str, str]) -> tuple[str, str, bool]:
-    """Client id, secret, and whether they came by HTTP Basic."""
+    """Return the client id, the secret, and whether they came by HTTP Basic."""
     header = request.headers.get("authorization")
     if header is None:
         if not form.get("client_id") or not form.get("client_secret"):
@@ -282,7 +282,7 @@ def _read_clients(home: Path) -> list[Client]:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Two commands at once must not lose one another's partner, nor make two keys."""
+    """Lock the issuer's folder. Without the lock, two commands could lose a partner or create two keys."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -293,7 +293,7 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all, and never readable for others."""
+    """Write the file whole or not at all, and readable by its owner only."""
     descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(descriptor, "w") as stream:
@@ -307,14 +307,14 @@ def _write(file: Path, text: str) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Raises SystemExit with a sentence for an address beyond this machine, and for a port that is taken."""
+    """Return a bound socket. Raise SystemExit with a sentence if the address is not loopback or the port is taken."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
         address = None
     if address is None or not address.is_loopback:
         raise SystemExit(
-            f"The development issuer serves loopback only, not {host}; beyond it, CROSSDOCK_ISSUER names a real one."
+            f"The development issuer serves loopback only, not {host}. Set CROSSDOCK_ISSUER to a real issuer instead."
         )
     bound = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -329,7 +329,7 @@ def listen(host: str, port: int) -> socket.socket:
 def main(environment: Mapping[str, str] = os.environ) -> None:
     home = environment.get("CROSSDOCK_ISSUER_HOME")
     if not home:
-        raise SystemExit("CROSSDOCK_ISSUER_HOME is not set.")
+        raise SystemExit("CROSSDOCK_ISSUER_HOME is not set: name the folder of the issuer's files.")
     port = environment.get("CROSSDOCK_ISSUER_PORT", "8400")
     if not port.isdecimal() or int(port) > 65535:
         raise SystemExit("CROSSDOCK_ISSUER_PORT is not usable: it must be a number up to 65535.")

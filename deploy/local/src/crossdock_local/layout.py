@@ -1,4 +1,4 @@
-"""Where things lie. Everything a stack keeps is below one folder, so removing that folder forgets it."""
+"""Paths of a stack. All of its files are below one folder; removing the folder removes the stack."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ def default_home() -> Path:
 
 
 def downloads() -> Path:
-    """Kafka's jars: fetched once for a clone, shared by its stack and its tests."""
+    """Return the folder of Kafka's jars. They are downloaded once per clone; stack and tests share them."""
     return Path(os.environ.get("CROSSDOCK_DOWNLOADS") or checkout() / ".crossdock" / "kafka")
 
 
@@ -48,11 +48,11 @@ class Home:
 
     @property
     def replayed(self) -> Path:
-        """Exists once the trading day has been replayed into this stack's databases."""
+        """Return the file that exists after the trading day was replayed into this stack's databases."""
         return self.root / "replayed.json"
 
     def secret(self, name: str) -> str:
-        """A password made once and kept readable for its owner only."""
+        """Return the password `name`. It is created once, in a file that only its owner can read."""
         file = self._made("secrets") / name
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -67,12 +67,12 @@ class Home:
         return (self.root / "secrets" / name).exists()
 
     def require_space(self, megabytes: int, what: str) -> None:
-        """Raises CommandError when the disk cannot take what is about to be written."""
+        """Raise CommandError if the disk has less free space than `what` needs."""
         self.root.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.root).free // 1_000_000
         if free < megabytes:
             raise CommandError(
-                f"{what} needs {megabytes} MB and the disk of {self.root} has {free} MB left: make room first."
+                f"{what} needs {megabytes} MB and the disk of {self.root} has {free} MB left: free some space first."
             )
 
     def _made(self, name: str) -> Path:
@@ -82,7 +82,7 @@ class Home:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes that the files below really take on the disk (Kafka's index files are mostly holes)."""
+    """Return the bytes that the files below `folder` take on the disk (Kafka's index files are mostly holes)."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""Which loopback ports a stack listens on."""
+"""The loopback ports of a stack."""
 
 import json
 import random
@@ -10,8 +10,8 @@ from crossdock_cli.errors import CommandError
 
 HOST = "127.0.0.1"
 FIXED = {"postgres": 8432, "kafka": 8492, "kafka-controller": 8493, "issuer": 8400}
-# Below the range from which kernels give ports to outgoing connections: one of those could sit on the port of a broker
-# that was just killed and is about to come back.
+# The range is below the one from which kernels give ports to outgoing connections. Otherwise such a connection could
+# take the port of a broker that was just killed and is about to restart.
 FREE_RANGE = range(12_000, 30_000)
 
 
@@ -26,7 +26,7 @@ def is_free(port: int) -> bool:
 
 
 def is_open(port: int) -> bool:
-    """Somebody accepts connections there."""
+    """Return whether a program accepts connections on the port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((HOST, port)) == 0
@@ -39,9 +39,9 @@ def free_ports() -> Iterator[int]:
 
 
 class Ports:
-    """Port by name. Fixed ones are the documented defaults; free ones are drawn once for a home.
+    """Ports by name. Fixed ports are the documented defaults; free ports are chosen at random once per home.
 
-    Both kinds are kept in the home: a service tells its default only when it is imported, which takes seconds.
+    Both kinds are stored in the home, because only an import shows a service's default port, and that takes seconds.
     """
 
     def __init__(self, fixed: dict[str, int] | None) -> None:
@@ -51,7 +51,7 @@ class Ports:
 
     @classmethod
     def fixed(cls, **others: int) -> "Ports":
-        """The defaults; a keyword (`kafka_controller=9093`) replaces one."""
+        """Return the default ports; a keyword (`kafka_controller=9093`) replaces a default."""
         return cls(FIXED | {name.replace("_", "-"): port for name, port in others.items()})
 
     @classmethod
@@ -59,19 +59,19 @@ class Ports:
         return cls(None)
 
     def kept_in(self, file: Path) -> "Ports":
-        """The same ports again for the next command over this home."""
+        """Store the ports in `file`, so that the next command on this home uses the same ports."""
         self._file = file
         if file.exists():
             self._kept = {str(name): int(port) for name, port in json.loads(file.read_text()).items()}
         return self
 
     def forget(self) -> None:
-        """Asks for the defaults anew: a newer version may have others. Drawn ports stay what they are."""
+        """Forget the stored default ports, because a newer version may have others. Free ports stay."""
         if self._fixed is not None:
             self._kept = {}
 
     def of(self, name: str, default: Callable[[], int] | None = None) -> int:
-        """Raises CommandError for a name that nothing is known of."""
+        """Return the port of `name`. Raise CommandError if the name is unknown."""
         if self._fixed is not None and name in self._fixed:
             return self._fixed[name]
         if name not in self._kept:
@@ -89,10 +89,10 @@ class Ports:
 
 
 def require_free(ports: Iterable[tuple[str, int]]) -> None:
-    """Raises CommandError naming the first port that somebody else holds."""
+    """Raise CommandError if another program holds a port. The error names the first such port."""
     for name, port in ports:
         if not is_free(port):
             raise CommandError(
                 f"Port {port}, needed for {name}, is taken by another program: "
-                f"stop that program, or see who it is with `lsof -i :{port}`."
+                f"stop that program. `lsof -i :{port}` shows which one it is."
             )

@@ -1,4 +1,4 @@
-"""A process that outlives the command which started it, and is never mistaken for another."""
+"""Processes that outlive the command which started them. A recycled pid is never taken for such a process."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.waiting import wait_until
 from crossdock_local.layout import Home
 
-# The kernel counts start times from boot; a stepped clock moves what psutil derives from them.
+# The kernel counts start times from boot. psutil adds the boot time, so a clock step changes its result.
 CLOCK_STEP_SECONDS = 2.0
 TAIL_LINES = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run. `user` is set when root must hand the process to someone else."""
+    """A command with its environment. If root must not run it, `user` and `group` name the account that does."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -34,8 +34,8 @@ class Program:
 class Process:
     """One named process of a stack, started in a session of its own.
 
-    Its pid file holds the start time too: after a reboot or a wrap-around the pid may be anybody's, and then it counts
-    as not running and is never signalled.
+    Its pid file holds the start time too. After a reboot or a wrap-around another process may have the same pid. The
+    start times then differ, so this process counts as stopped and the other one is never signalled.
     """
 
     def __init__(
@@ -50,7 +50,10 @@ class Process:
         stop_seconds: float = 30,
         failed_because: Callable[[str], str | None] = lambda log: None,
     ) -> None:
-        """`program` is asked at every start; `failed_because` may turn the log of a failed start into a sentence."""
+        """Describe the process; nothing starts yet.
+
+        Every start calls `program`. `failed_because` may turn the log of a failed start into a sentence.
+        """
         self.name = name
         self._program, self._ready, self._ready_seconds = program, ready, ready_seconds
         self._stop_signal, self._stop_seconds = stop_signal, stop_seconds
@@ -60,7 +63,7 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """None when it does not run."""
+        """Return the pid, or None if the process does not run."""
         found = self._find()
         return found.pid if found else None
 
@@ -70,7 +73,7 @@ class Process:
 
     @property
     def memory(self) -> int:
-        """Bytes of RAM held by it and its children, shared pages counted once where the kernel tells."""
+        """Return the bytes of RAM of the process and its children. Shared pages count once if the kernel lists them."""
         found = self._find()
         if found is None:
             return 0
@@ -78,12 +81,12 @@ class Process:
 
     @property
     def started_at(self) -> float | None:
-        """Seconds since the epoch, None when it does not run."""
+        """Return the start time in seconds since the epoch, or None if the process does not run."""
         found = self._find()
         return found.create_time() if found else None
 
     def start(self) -> None:
-        """Starts it unless it runs; does not wait until it is ready."""
+        """Start the process unless it runs. Do not wait until it is ready."""
         if self.alive:
             return
         program = self._program()
@@ -101,7 +104,7 @@ class Process:
                 stderr=log,
                 start_new_session=True,
             )
-        # It is meant to outlive this object and this interpreter: without this Popen warns when it is collected.
+        # The process outlives this object and this interpreter. Without a return code, a collected Popen object warns.
         child.returncode = 0
         try:
             started = psutil.Process(child.pid).create_time()
@@ -113,7 +116,7 @@ class Process:
         fresh.replace(self._pidfile)
 
     def wait_ready(self, seconds: float | None = None) -> None:
-        """Raises CommandError, with the end of its log, when it stops or is not ready in time."""
+        """Wait until the process is ready. Raise CommandError with the end of its log if it stops or takes too long."""
         limit = self._ready_seconds if seconds is None else seconds
         stopped = False
 
@@ -138,7 +141,7 @@ class Process:
         return self.alive and self._ready()
 
     def kill(self, signal: signals.Signals = signals.SIGKILL) -> None:
-        """Sends the signal to it alone, and after SIGKILL waits until it is gone. Does nothing when it does not run."""
+        """Send the signal to the process alone, and after SIGKILL wait for its end. Do nothing if it does not run."""
         found = self._find()
         if found is None:
             return
@@ -148,7 +151,7 @@ class Process:
             wait_until(lambda: not self.alive, 10)
 
     def stop(self) -> None:
-        """Asks it to finish, and after the grace period kills it and all it started."""
+        """Send the stop signal. After the grace period kill the process and its children."""
         found = self._find()
         if found is not None:
             with suppress(psutil.NoSuchProcess):

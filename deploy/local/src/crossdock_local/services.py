@@ -19,7 +19,7 @@ START_SECONDS = 90
 
 
 def port_of(ports: Ports, service: Installed, role: str | None = None, number: int = 1) -> int:
-    """The API's port, or the ops port of a role's process (`number` counts workers beyond the first)."""
+    """Return the API's port, or the ops port of a role. `number` distinguishes several workers."""
     name = service.name if role is None else f"{service.name}.{role}-ops" + ("" if number == 1 else f"-{number}")
     offset = 0 if role is None else OPS_PORT_AFTER[role] + (0 if number == 1 else 1 + number)
     return ports.of(name, lambda: service.default_port + offset)
@@ -46,7 +46,7 @@ def process_of(
 
 
 def migrate(home: Home, service: Installed, environment: Mapping[str, str]) -> None:
-    """Bring the service's database to its newest schema. Raise CommandError with the end of its log otherwise."""
+    """Bring the service's database to its newest schema. Raise CommandError with the end of the log if this fails."""
     log = home.logs / f"{service.name}.migrate.log"
     with log.open("wb") as stream:
         try:
@@ -83,11 +83,11 @@ def _argv(service: Installed, role: str) -> list[str]:
 
 
 def _inherited() -> dict[str, str]:
-    """What the person set reaches the services (a log level, say) unless the stack decides it."""
+    """Return the caller's environment, so that its settings (such as a log level) reach the services."""
     return dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
 
 
 def _taken(name: str, log: str) -> str | None:
     if "address already in use" in log.lower():
-        return f"A port that {name} needs is taken by another program."
+        return f"A port that {name} needs is taken by another program: stop that program and start again."
     return None

@@ -1,4 +1,4 @@
-"""Everything at once on one machine: servers, issuer, services. `make up`, tests, benches and chaos runs use it."""
+"""The whole stack on one machine: servers, issuer and services. `make up`, tests, benchmarks and chaos runs use it."""
 
 import fcntl
 import json
@@ -40,14 +40,16 @@ class State:
 
 
 class Stack:
-    """A whole Crossdock below one folder. Its processes outlive this object; another over the same folder finds them.
+    """A whole Crossdock below one folder. Its processes outlive this object.
+
+    Another `Stack` on the same folder finds them.
 
     >>> with Stack(Path("/somewhere/short"), Ports.free()) as stack:
     ...     token = stack.token("acme", ["orders:write"])
     ...     httpx.post(stack.url("order-service") + "/v1/orders", headers={"Authorization": f"Bearer {token}"}, json=…)
     ...     stack.process("order-service.worker").kill()
 
-    `environment` reaches every service process (a shorter deadline for a test, say).
+    `environment` reaches every service process: a test can shorten a deadline with it.
     """
 
     def __init__(
@@ -68,10 +70,10 @@ class Stack:
 
     @classmethod
     def current(cls) -> Self:
-        """Return the stack of the person at this terminal, as the environment describes it.
+        """Return the stack that the environment variables describe.
 
-        CROSSDOCK_HOME names its folder, CROSSDOCK_PORTS=free gives a second stack its own ports, CROSSDOCK_POSTGRES and
-        CROSSDOCK_KAFKA name servers to use instead of starting some.
+        CROSSDOCK_HOME names its folder. CROSSDOCK_PORTS=free gives a second stack its own ports. CROSSDOCK_POSTGRES and
+        CROSSDOCK_KAFKA name your own servers; the stack then starts none.
         """
         return cls(
             default_home(),
@@ -80,11 +82,11 @@ class Stack:
             own_kafka=os.environ.get("CROSSDOCK_KAFKA") or None,
         )
 
-    # Where things are
+    # Addresses and processes
 
     @property
     def kafka(self) -> str:
-        """Bootstrap servers."""
+        """Return the bootstrap servers."""
         assert self.servers.bootstrap is not None
         return self.servers.bootstrap
 
@@ -93,22 +95,22 @@ class Stack:
         return f"http://{HOST}:{self.ports.of('issuer')}"
 
     def url(self, service: str) -> str:
-        """Of its HTTP API, without a slash at the end."""
+        """Return the URL of the service's HTTP API, without a slash at the end."""
         return f"http://{HOST}:{services.port_of(self.ports, self._installed(service))}"
 
     def ops_url(self, process: str) -> str:
-        """Of /livez, /readyz and /metrics of `order-service.api` or `order-service.worker`."""
+        """Return the URL of a process's ops port: /livez, /readyz, /metrics. `process` is like `order-service.api`."""
         service, _, role = process.partition(".")
         role, _, number = role.partition("-")
         port = services.port_of(self.ports, self._installed(service), role, int(number or 1))
         return f"http://{HOST}:{port}"
 
     def dsn(self, service: str) -> str:
-        """Of the service's own database, as its own role."""
+        """Return the DSN of the service's own database, as the service's own role."""
         return self.servers.databases.dsn(self._installed(service).package)
 
     def process(self, name: str) -> Handle:
-        """`postgres`, `kafka`, `issuer`, `order-service.api`, `order-service.worker`, `order-service.worker-2` …"""
+        """Return the process `name`: `postgres`, `kafka`, `issuer`, `order-service.api`, `order-service.worker-2` …"""
         if name == "postgres":
             return self.servers.postgres
         if name == "kafka":
@@ -120,21 +122,21 @@ class Stack:
 
     @property
     def extra(self) -> list[Process]:
-        """Workers beyond the first that this object started."""
+        """Return the additional workers that this object started."""
         return list(self._extra.values())
 
     def handles(self) -> list[Handle]:
-        """All processes of this stack, those that stand on others last."""
+        """Return all processes of this stack, each after the processes that it needs."""
         return [*self.servers.handles, self._issuer, *self._service_processes(), *self.extra]
 
     @property
     def running(self) -> bool:
-        """Every process of it is there and ready."""
+        """Return whether every process of the stack is ready."""
         return all(handle.ready() for handle in self.handles())
 
     @property
     def outdated(self) -> list[str]:
-        """Services whose files have changed since they were last prepared, so that what runs may be older."""
+        """Return the services whose files changed since `up` prepared them. The running code may be older."""
         prepared = self._prepared()
         return [
             service.name
@@ -144,7 +146,7 @@ class Stack:
 
     @property
     def started_at(self) -> float | None:
-        """When the oldest of its own processes was started, in seconds since the epoch."""
+        """Return when the oldest process of issuer and services was started, in seconds since the epoch."""
         started = [each.started_at for each in [self._issuer, *self._service_processes()]]
         return min((at for at in started if at is not None), default=None)
 
@@ -160,15 +162,18 @@ class Stack:
             for handle in self.handles()
         ]
 
-    # Who may talk to it
+    # Tokens
 
     def token(self, partner: str, scopes: Sequence[str]) -> str:
-        """A bearer token of that partner, as the stack's issuer gives them."""
+        """Return a bearer token of the partner, like those of the stack's issuer."""
         return self.tokens([partner], scopes)[partner]
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> dict[str, str]:
-        """Signed with the issuer's own key, because asking it a few hundred times takes a while (`partner add` and
-        `POST /oauth/token` are the way for everybody else). Raises CommandError for a scope that does not exist."""
+        """Return a bearer token for each partner. Raise CommandError if a scope does not exist.
+
+        The tokens are signed here with the issuer's key, because a few hundred requests to the issuer take a while.
+        Everyone else uses `partner add` and `POST /oauth/token`.
+        """
         from crossdock_local import issuer  # noqa: PLC0415  (takes seconds to import, and few commands need it)
 
         if unknown := set(scopes) - set(issuer.SCOPES):
@@ -180,15 +185,16 @@ class Stack:
         }
 
     def note_replayed(self) -> None:
-        """The trading day is in its databases now: the next `up` need not replay it."""
+        """Note that the trading day is in the databases, so that the next `up` does not replay it."""
         self.home.replayed.write_text(json.dumps({"at": datetime.now().astimezone().isoformat()}))
 
     # Up and down
 
     def up(self, names: list[str] | None = None, report: Report = SILENT) -> None:
-        """Starts what is not running (all services for None, no service for []), each step as early as it can.
+        """Start all processes that do not run, each step as early as possible.
 
-        Raises CommandError in one sentence; whatever this call started is stopped again then.
+        `names` are the services to start: None means all, [] means none. Raise CommandError with one sentence if a step
+        fails; then every process that this call started is stopped again.
         """
         with self._alone():
             before = {handle.name for handle in self.handles() if handle.alive}
@@ -203,12 +209,12 @@ class Stack:
                 raise
 
     def down(self) -> None:
-        """Stops everything; the data stays."""
+        """Stop everything; the data stays."""
         with self._alone():
             self._stop(self.handles())
 
     def extra_worker(self, service: str) -> Process:
-        """One more worker of the service, started and ready; `down` stops it too."""
+        """Start one more worker of the service and return it when it is ready. `down` stops it too."""
         installed = self._installed(service)
         number = 2 + sum(name.startswith(f"{service}.worker-") for name in self._extra)
         worker = services.process_of(
@@ -226,7 +232,7 @@ class Stack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.down()
 
-    # How
+    # Implementation
 
     def _start(self, wanted: list[Installed], report: Report) -> None:
         prepared = self._prepared()
@@ -254,10 +260,10 @@ class Stack:
         together([self._started(process, report) for process in self._processes_of(wanted)])
 
     def _prepared(self) -> dict[str, str]:
-        """By service, the code for which its database was migrated and its topics made.
+        """Return, by service, the fingerprint of the code for which `up` migrated the database and created the topics.
 
-        Kept with the broker's data, and only for our own servers: nobody else empties those. A start without changes
-        then saves importing every service and two processes, which is most of its time.
+        The fingerprints are stored with the broker's data, and only for our own servers, because nobody else empties
+        them. A start without changes then imports no service and starts two processes fewer, which is most of its time.
         """
         try:
             kept = json.loads((self.home.broker / PREPARED).read_text())
@@ -294,7 +300,7 @@ class Stack:
         return start
 
     def _stop(self, handles: list[Handle]) -> None:
-        """Services first, then what they stand on."""
+        """Stop the services first, then the servers that they use."""
         servers = {handle.name for handle in self.servers.handles}
         together([handle.stop for handle in handles if handle.name not in servers])
         together([handle.stop for handle in handles if handle.name in servers])
@@ -362,17 +368,19 @@ class Stack:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One command at a time changes a stack."""
+        """Let one command at a time change the stack. Raise CommandError if another command does."""
         with (self.home.run / "lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise CommandError(f"Another crossdock command is starting or stopping {self.home.root}.") from None
+                raise CommandError(
+                    f"Another crossdock command is starting or stopping {self.home.root}: wait until it ends."
+                ) from None
             yield
 
 
 def running() -> Stack:
-    """Return `Stack.current()` for commands that work anywhere. Raise CommandError when nothing of it runs."""
+    """Return `Stack.current()` for commands that need no local stack. Raise CommandError if no process of it runs."""
     stack = Stack.current()
     if not any(handle.alive for handle in stack.handles()):
         raise CommandError("Crossdock is not running: `make up` starts it.")

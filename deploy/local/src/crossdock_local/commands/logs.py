@@ -12,10 +12,10 @@ from crossdock_local.stack import Stack
 
 def logs(
     name: Annotated[str | None, typer.Argument(help="One process: kafka, order-service.api …")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="And what comes, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Show new lines too, until Ctrl-C.")] = False,
 ) -> None:
-    """The ends of the logs, or of one."""
-    # `name` is a process or the start of one: order-service shows all of that service's.
+    """Show the ends of all logs, or of one log."""
+    # `name` is a process or a service: order-service shows the logs of all its processes.
     stack, console = Stack.current(), Console(highlight=False)
     found = sorted(stack.home.logs.glob("*.log"))
     files = [file for file in found if name is None or file.stem == name or file.stem.startswith(f"{name}.")]

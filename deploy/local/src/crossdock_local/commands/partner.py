@@ -8,7 +8,7 @@ from crossdock_local.stack import Stack
 
 PARTNER_SCOPES = ["orders:read", "orders:write"]
 
-partner = typer.Typer(no_args_is_help=True, help="Who may send orders.")
+partner = typer.Typer(no_args_is_help=True, help="Manage the partners that may send orders.")
 
 
 @partner.command("add")
@@ -16,8 +16,10 @@ def add(
     name: str,
     scope: Annotated[list[str] | None, typer.Option(help="Repeatable; without it, orders only.")] = None,
 ) -> None:
-    """A new client of that partner: its id and its secret, shown this once. Stock names everybody's orders: whoever
-    reads it is one of us."""
+    """Create a client of a partner and show its id and secret, once.
+
+    Give stock scopes to your own staff only, because stock shows the orders of all partners.
+    """
     stack, console, scopes = Stack.current(), Console(highlight=False), scope or PARTNER_SCOPES
     from crossdock_local import issuer  # noqa: PLC0415  (takes seconds to import)
 

@@ -10,15 +10,15 @@ from crossdock_local.layout import size_of
 from crossdock_local.stack import Stack
 
 
-def reset(yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False) -> None:
-    """Stop everything and forget all data. What was downloaded stays."""
+def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Stop everything and delete all data. Downloaded files stay."""
     stack = Stack.current()
     if not yes:
         if not sys.stdin.isatty():
             raise CommandError(
-                "This forgets all orders and stock of the local stack: say --yes to do it without a terminal."
+                "This deletes all orders and stock of the local stack: add --yes to do it without a terminal."
             )
-        typer.confirm(f"Forget all orders and stock below {stack.home.root}?", abort=True)
+        typer.confirm(f"Delete all orders and stock below {stack.home.root}?", abort=True)
     stack.down()
     freed = 0
     home = stack.home
@@ -29,4 +29,4 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = 
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    Console(highlight=False).print(f"Forgotten; {freed / 1e6:.0f} MB freed. `make up` starts anew.")
+    Console(highlight=False).print(f"Deleted; {freed / 1e6:.0f} MB freed. `make up` starts again with empty databases.")

