@@ -150,11 +150,11 @@ async def test_record_with_an_empty_type_is_poison(service: Service) -> None:
     assert await letters(service) == [(5, "poison")]
 
 
-LARGEST = 1_048_000
+MAX_RECORD_BYTES = 1_048_000
 """About what Kafka takes in one record by default."""
 
 ODD: dict[str, Message] = {
-    "large value": Message("crossdock.orders.v1", b"k", b"x" * LARGEST, {}),
+    "large value": Message("crossdock.orders.v1", b"k", b"x" * MAX_RECORD_BYTES, {}),
     "value larger than the outbox takes": Message("crossdock.orders.v1", b"k", b"x" * 900_001, {}),
     "large key": Message("crossdock.orders.v1", bytes(range(256)) * 4_000, b"", {}),
     "key too long for an index": Message("crossdock.orders.v1", bytes(range(1, 256)) * 12, b"{", {}),

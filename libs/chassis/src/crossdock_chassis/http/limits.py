@@ -38,7 +38,7 @@ TAKE_SECONDS: Final = 0.1
 """A process takes the tokens of this many seconds at once. After an empty bucket it waits this long before the next
 query. Ten round trips a second serve any rate if the burst is large enough."""
 
-LARGEST_SHARE: Final = 1 / 20
+MAX_SHARE: Final = 1 / 20
 """The most of a bucket that a process takes at once: other processes lack the tokens that an idle process holds."""
 
 PATIENCE_SECONDS: Final = 1.0
@@ -89,7 +89,7 @@ class Limit:
     @property
     def share(self) -> int:
         """Return how many tokens a process takes at once."""
-        return max(1, int(min(self.rate * TAKE_SECONDS, self.burst * LARGEST_SHARE)))
+        return max(1, int(min(self.rate * TAKE_SECONDS, self.burst * MAX_SHARE)))
 
     @property
     def pause(self) -> float:
