@@ -29,7 +29,7 @@ def crossdock(environment: dict[str, str], *words: str) -> Done:
 
 def test_what_does_not_run_is_shown_as_stopped(environment: dict[str, str]) -> None:
     done = crossdock(environment, "status")
-    assert done.returncode == 0
+    assert done.returncode == 1
     for name in ("postgres", "kafka", "issuer", "order-service.api", "inventory-service.worker"):
         assert any(line.split()[:2] == [name, "stopped"] for line in done.stdout.splitlines())
 

@@ -211,7 +211,34 @@ class Stack:
     def down(self) -> None:
         """Stop everything; the data stays."""
         with self._alone():
+            self.supervisor.stop()
             self._stop(self.handles())
+
+    # Watched over
+
+    @cached_property
+    def supervisor(self) -> Process:
+        """Return the process that restarts the others. Only `crossdock up` starts it, so `handles()` leaves it out."""
+        environment = dict(os.environ) | {"CROSSDOCK_HOME": str(self.home.root)}
+        return Process(
+            "supervisor",
+            self.home,
+            lambda: Program(
+                argv=[sys.executable, "-m", "crossdock_local.supervisor"], env=environment, cwd=self.home.root
+            ),
+            ready=lambda: self.restarts_file.exists(),
+        )
+
+    @property
+    def restarts_file(self) -> Path:
+        return self.home.run / "restarts.txt"
+
+    def well(self, handle: Handle) -> Callable[[], bool]:
+        """Return the question whether the process makes progress: `/livez` of a service, else whether it is ready."""
+        if handle.name in {each.name for each in self._service_processes()}:
+            port = int(self.ops_url(handle.name).rpartition(":")[2])
+            return lambda: services.answers_ok(port, "/livez")
+        return handle.ready
 
     def extra_worker(self, service: str) -> Process:
         """Start one more worker of the service and return it when it is ready. `down` stops it too."""

@@ -8,7 +8,7 @@ from crossdock_local.stack import Stack
 def down() -> None:
     """Stop everything; the data stays."""
     stack, console = Stack.current(), Console(highlight=False)
-    if not any(handle.alive for handle in stack.handles()):
+    if not any(handle.alive for handle in [*stack.handles(), stack.supervisor]):
         console.print("Nothing was running.")
         return
     begun = time.monotonic()

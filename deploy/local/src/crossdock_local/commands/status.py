@@ -1,21 +1,27 @@
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from crossdock_local import supervisor
 from crossdock_local.layout import size_of
 from crossdock_local.stack import Stack
 
 
 def status() -> None:
-    """Show the processes, their addresses and their memory."""
+    """Show the processes, their restarts, addresses and memory. Exit with 1 if one is not ready."""
     stack, console = Stack.current(), Console(highlight=False)
-    table = Table("process", "state", "pid", "RAM", "address", box=None)
+    table = Table("process", "state", "restarts", "pid", "RAM", "address", box=None)
+    restarts = supervisor.restarts(stack.restarts_file)
     states = stack.status()
     for each in states:
         colour = {"ready": "green", "stopped": "red"}.get(each.state, "yellow")
         ram = f"{each.memory / 1e6:.0f} MB" if each.memory else ""
-        table.add_row(each.name, f"[{colour}]{each.state}[/{colour}]", str(each.pid or ""), ram, each.url)
+        count = str(restarts.get(each.name) or "")
+        table.add_row(each.name, f"[{colour}]{each.state}[/{colour}]", count, str(each.pid or ""), ram, each.url)
     console.print(table)
     console.print(weight(stack))
+    if any(each.state != "ready" for each in states):
+        raise typer.Exit(1)
 
 
 def weight(stack: Stack) -> str:

@@ -31,6 +31,7 @@ def up(
         stack.up(report=Steps(console))
         console.print(f"Everything runs after {time.monotonic() - begun:.1f} s.")
         started = True
+    stack.supervisor.start()
     if not no_replay and not stack.home.replayed.exists():
         replay_and_verify(stack, console, fast=fast)
     elif started and stack.home.replayed.exists():
