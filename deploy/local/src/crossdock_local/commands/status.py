@@ -18,6 +18,7 @@ def status() -> None:
         ram = f"{each.memory / 1e6:.0f} MB" if each.memory else ""
         count = str(restarts.get(each.name) or "")
         table.add_row(each.name, f"[{colour}]{each.state}[/{colour}]", count, str(each.pid or ""), ram, each.url)
+    console.width = max(console.width, console.measure(table).maximum)  # never cut a name or an address
     console.print(table)
     console.print(weight(stack))
     if any(each.state != "ready" for each in states):
