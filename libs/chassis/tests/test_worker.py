@@ -72,3 +72,19 @@ async def test_a_part_that_ignores_the_stop_is_abandoned() -> None:
     async with asyncio.timeout(5):
         await run_parts({"stubborn": Part(stubborn), "patient": patient()}, stop, lambda: None, drain_seconds=0.05)
     ended.set()
+
+
+async def test_readiness_is_refused_while_the_parts_drain() -> None:
+    """A part that ends only once it is refused would be abandoned otherwise."""
+    refused, ended = asyncio.Event(), asyncio.Event()
+
+    async def drains(stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        await refused.wait()
+        ended.set()
+
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(10):
+        await run_parts({"part": Part(drains)}, stop, lambda: None, drain_seconds=1, draining=refused.set)
+    assert ended.is_set()

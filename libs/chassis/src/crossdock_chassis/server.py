@@ -41,6 +41,10 @@ class Ops:
         self._live, self._ready = live, ready
         self.unready: str | None = None  # the reason while the process starts or drains
 
+    def drain(self) -> None:
+        """Refuse readiness from now on: the process finishes its work and takes no more."""
+        self.unready = "draining"
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
@@ -173,6 +177,6 @@ async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event)
         log.info("listening", extra={"host": settings.host, "http_port": http_port, "ops_port": ops_at})
         ops.unready = None
         await stop.wait()
-        ops.unready = "draining"
+        ops.drain()
         log.info("draining", extra={"seconds": settings.drain_seconds})
         await asyncio.sleep(settings.unready_seconds)

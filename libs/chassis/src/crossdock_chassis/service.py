@@ -228,10 +228,7 @@ async def _worker(service: Service) -> None:
     async with _watching(service), server.ops_port(ops, settings) as port:
         log.info("listening", extra={"ops_port": port})
         with server.signals() as stop:
-            try:
-                await run_parts(running, stop, stuck, drain_seconds=settings.drain_seconds)
-            finally:
-                ops.unready = "draining"
+            await run_parts(running, stop, stuck, drain_seconds=settings.drain_seconds, draining=ops.drain)
 
 
 async def _migrate(service: Service) -> None:

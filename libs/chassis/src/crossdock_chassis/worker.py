@@ -31,12 +31,20 @@ class NoProgress(Exception):
 
 
 async def run_parts(
-    parts: Mapping[str, Part], stop: asyncio.Event, stuck: Callable[[], str | None], *, drain_seconds: float
+    parts: Mapping[str, Part],
+    stop: asyncio.Event,
+    stuck: Callable[[], str | None],
+    *,
+    drain_seconds: float,
+    draining: Callable[[], None] = lambda: None,
 ) -> None:
     """Run all parts until `stop`, then wait `drain_seconds` for them and abandon the rest.
 
-    `stuck` returns why the worker hangs, or None. Raise the error of the first part that failed. Raise PartEnded if a
-    part ended by itself or was cancelled, NoProgress if a part hangs.
+    `draining` is called when the drain begins, so that readiness is refused meanwhile. `stuck` returns why the worker
+    hangs, or None.
+
+    Raise the error of the first part that failed. Raise PartEnded if a part ended by itself or was cancelled, NoProgress
+    if a part hangs.
     """
     tasks: dict[asyncio.Task[None], str] = {asyncio.create_task(part.run(stop)): name for name, part in parts.items()}
     stopped = asyncio.create_task(stop.wait())
@@ -48,6 +56,7 @@ async def run_parts(
             if not stop.is_set():
                 failure = _first_failure(tasks) or _hang(stuck)
         stop.set()
+        draining()
         _, hanging = await asyncio.wait(tasks, timeout=drain_seconds)
         failure = failure or next((each.exception() for each in tasks if _failed(each)), None)
         if hanging:

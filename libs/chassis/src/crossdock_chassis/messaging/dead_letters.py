@@ -10,7 +10,7 @@ import asyncpg
 from pydantic import BaseModel
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
-from crossdock_chassis.messaging.inbox import Inbox, Record, fingerprint, headers_of
+from crossdock_chassis.messaging.inbox import MAX_KEY_BYTES, Inbox, Record, fingerprint, headers_of
 from crossdock_chassis.problems import Problem
 from crossdock_events import Malformed, Message
 
@@ -161,7 +161,7 @@ async def _behind(sql: asyncpg.Connection, group: str, topic: str, key: bytes | 
     rows: Sequence[asyncpg.Record] = await sql.fetch(
         f"""
         SELECT {COLUMNS} FROM dead_letter
-        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= 1000
+        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
           AND state IN ('poison', 'parked')
         ORDER BY partition, "offset" FOR UPDATE
         """,
@@ -205,7 +205,7 @@ async def find(
                 SELECT count(*) FROM dead_letter AS parked
                 WHERE parked.state = 'parked' AND parked.consumer_group = dead_letter.consumer_group
                 AND parked.topic = dead_letter.topic AND parked.key = dead_letter.key
-                AND octet_length(parked.key) <= 1000
+                AND octet_length(parked.key) <= {MAX_KEY_BYTES}
             ) ELSE 0 END AS parked_behind
             FROM dead_letter
             WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id > $2)
