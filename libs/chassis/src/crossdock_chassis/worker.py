@@ -43,8 +43,8 @@ async def run_parts(
     `draining` is called when the drain begins, so that readiness is refused meanwhile. `stuck` returns why the worker
     hangs, or None.
 
-    Raise the error of the first part that failed, PartEnded if a part ended by itself or was cancelled, or NoProgress if
-    a part hangs.
+    Raise the error of the first part that failed. Raise PartEnded if a part ended by itself or was cancelled, and
+    NoProgress if a part hangs.
     """
     tasks: dict[asyncio.Task[None], str] = {asyncio.create_task(part.run(stop)): name for name, part in parts.items()}
     stopped = asyncio.create_task(stop.wait())
