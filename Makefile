@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration lint types contracts generate bench lock
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench lock
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -10,6 +10,8 @@ RUN := $(BIN)/python -m
 # Each pytest process starts its own servers. Tests of a whole stack run alone.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 UNITS := libs services cli/tests deploy/local/tests bench/tests tools/tests
+# `make test` and CI leave tests/long out.
+STACKS := tests/integration tests/chaos
 TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests bench/tests tools/tests tests
 
 help:  ## show this list
@@ -36,13 +38,16 @@ reset: install  ## stop everything and delete its data (YES=1: do not ask)
 
 test: lint types contracts  ## run all tests, on their own ports and in their own folder
 	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
-	@$(RUN) pytest tests
+	@$(RUN) pytest $(STACKS)
 
 test-unit: install  ## run the tests that need no whole stack
 	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
 
 test-integration: install  ## run the tests of a whole stack: across services, and through crashes
-	@$(RUN) pytest tests
+	@$(RUN) pytest $(STACKS)
+
+test-long: install  ## run the proofs that are too long for `make test` and CI
+	@$(RUN) pytest -v -s tests/long
 
 lint: install  ## run ruff, and the lint of plain English
 	@$(BIN)/ruff check
