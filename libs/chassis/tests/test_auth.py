@@ -14,6 +14,7 @@ import pytest
 from fastapi import APIRouter, Response
 from hypothesis import given
 from hypothesis import strategies as st
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, RSAKey
 from pydantic import BaseModel
 
@@ -109,6 +110,16 @@ BAD_TOKENS = {
     "expires at infinity": ISSUER.token("acme", ["orders:read"], claims={"exp": float("inf")}),
     "expires at NaN": ISSUER.token("acme", ["orders:read"], claims={"exp": float("nan")}),
     "not valid yet": ISSUER.token("acme", ["orders:read"], claims={"nbf": int(time.time()) + 60}),
+    "issued in the future": ISSUER.token("acme", ["orders:read"], claims={"iat": int(time.time()) + 60}),
+    "issued at a word": ISSUER.token("acme", ["orders:read"], claims={"iat": "today"}),
+    "valid for longer than a day": ISSUER.token("acme", ["orders:read"], lifetime=86_500),
+    "valid for longer than a day, issued at no time": ISSUER.token(
+        "acme", ["orders:read"], lifetime=86_500, claims={"iat": None}
+    ),
+    "an ID token": ISSUER.token("acme", ["orders:read"], typ="JWT"),
+    "without a type": ISSUER.token("acme", ["orders:read"], typ=""),
+    "bound to a certificate": ISSUER.token("acme", ["orders:read"], claims={"cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5"}}),
+    "bound to a key": ISSUER.token("acme", ["orders:read"], claims={"cnf": {"jkt": "0ZcOCORZNYy"}}),
     "alg none": ISSUER.unsigned("acme"),
     "RS256 under an EC key": RSA_ISSUER.token("acme", ["orders:read"], kid=ISSUER.kid),
     "too long": ISSUER.token("acme", ["orders:read"], claims={"pad": "x" * 9000}),
@@ -175,10 +186,43 @@ async def test_a_token_without_the_scope_is_403_and_names_it(call: Callable[...,
     assert 'error="insufficient_scope", scope="orders:read"' in answered.headers["www-authenticate"]
 
 
-@pytest.mark.parametrize("partner", [None, "", 7, ["acme"], "x" * 65, "a\nb", {"name": "acme"}])
-async def test_a_token_without_a_partner_is_403(call: Callable[..., Any], partner: object) -> None:
-    answered = await call(f"Bearer {ISSUER.token('acme', ['orders:read'], claims={'partner': partner})}")
+async def test_a_token_without_a_partner_is_403(call: Callable[..., Any]) -> None:
+    answered = await call(f"Bearer {ISSUER.token('acme', ['orders:read'], claims={'partner': None})}")
     assert (answered.status_code, answered.json()["detail"]) == (403, "The token names no partner")
+
+
+@pytest.mark.parametrize(
+    "partner",
+    ["", 7, ["acme"], {"name": "acme"}, "x" * 65, "a\nb", " acme", "acme ", "ac me", "ac\u00a0me", "cafe\u0301"],
+)
+async def test_a_partner_that_is_not_usable_is_401(call: Callable[..., Any], partner: object) -> None:
+    answered = await call(f"Bearer {ISSUER.token('acme', ['orders:read'], claims={'partner': partner})}")
+    assert answered.status_code == 401
+    assert answered.json()["detail"] == "The token is not valid: the claim partner is not a usable name"
+
+
+@pytest.mark.parametrize("partner", ["acme", "café", "株式会社", "a/b", "x" * 64])
+async def test_partner_name_of_any_script(partner: str) -> None:
+    assert (await ISSUER.verifier().verify(f"Bearer {ISSUER.token(partner)}".encode())).partner == partner
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "application/at+jwt"])
+async def test_token_type_as_issuers_write_it(typ: str) -> None:
+    assert await ISSUER.verifier().verify(f"Bearer {ISSUER.token('acme', typ=typ)}".encode())
+
+
+async def test_configured_token_type_replaces_the_default() -> None:
+    keys = StaticKeys(ISSUER.jwks())
+    verifier = TokenVerifier(keys, issuer=URL, audience="crossdock", token_type="JWT")
+    assert await verifier.verify(f"Bearer {ISSUER.token('acme', typ='jwt')}".encode())
+    with pytest.raises(Refusal, match="its type is not jwt"):
+        await verifier.verify(f"Bearer {ISSUER.token('acme')}".encode())
+
+
+def test_rsa_keys_below_2048_bits_are_not_used() -> None:
+    with pytest.warns(SecurityWarning):
+        weak = RSAKey.generate_key(1024).as_dict(private=False)
+        assert usable({"keys": [weak]}) == []
 
 
 @pytest.mark.parametrize("content", ['{"n":', '{"n": "x"}', "[" * 100])

@@ -335,22 +335,22 @@ async def test_look_that_fails_is_tried_again(service: Service, monkeypatch: pyt
 async def test_limits_and_their_changes_are_listed(one: Process) -> None:
     await one.limit(5, 10)
     await one.limit(7, 20)
-    await one.limit(1.5, 3, partner="a/b c", group="others")
+    await one.limit(1.5, 3, partner="a/b;c", group="others")
     page = (await one.operate("GET", "/v1/limits", params={"limit": 1})).json()
     rest = (await one.operate("GET", "/v1/limits", params={"limit": 1, "cursor": page["next"]})).json()
     found = [(each["partner"], each["route_group"], each["rate"], each["burst"]) for each in page["items"]]
-    assert found == [("a/b c", "others", 1.5, 3)]
+    assert found == [("a/b;c", "others", 1.5, 3)]
     assert [(each["partner"], each["rate"], each["changed_by"]) for each in rest["items"]] == [
         ("acme", 7, "client-of-company")
     ]
     assert rest["next"] is None
-    assert (await one.operate("DELETE", "/v1/limits/others/a/b%20c")).status_code == 204
-    assert (await one.operate("DELETE", "/v1/limits/others/a/b%20c")).json()["type"].endswith(":no-such-limit")
+    assert (await one.operate("DELETE", "/v1/limits/others/a/b;c")).status_code == 204
+    assert (await one.operate("DELETE", "/v1/limits/others/a/b;c")).json()["type"].endswith(":no-such-limit")
     newest = (await one.operate("GET", "/v1/limits/changes", params={"limit": 2})).json()
     older = (await one.operate("GET", "/v1/limits/changes", params={"limit": 2, "cursor": newest["next"]})).json()
     assert [(each["partner"], each["rate"]) for each in newest["items"] + older["items"]] == [
-        ("a/b c", None),
-        ("a/b c", 1.5),
+        ("a/b;c", None),
+        ("a/b;c", 1.5),
         ("acme", 7),
         ("acme", 5),
     ]

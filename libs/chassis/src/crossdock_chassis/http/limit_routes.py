@@ -17,6 +17,7 @@ from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.limits import ANY_PARTNER, LATEST, Limits
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.http.request import Caller
+from crossdock_chassis.http.tokens import is_partner_name
 from crossdock_chassis.problems import Problem, Refusal
 
 NO_SUCH_GROUP = Problem(404, "no-such-route-group", "No route of this service is in that group; see `route_groups`")
@@ -34,9 +35,9 @@ IS_SET = f"SELECT EXISTS ({LATEST} AND (partner, route_group) = ($1, $2))"
 NEWEST = 2**63 - 1
 
 
-def _printable(partner: str) -> str:
-    if not partner.isprintable():
-        raise ValueError("a partner's name has printable characters only")
+def _usable(partner: str) -> str:
+    if not is_partner_name(partner):
+        raise ValueError("a partner's name has 1 to 64 printable characters in NFC and no blanks")
     return partner
 
 
@@ -50,7 +51,7 @@ Partner = Annotated[
         description=f"`{ANY_PARTNER}`: each partner that has no limit of its own",
         examples=["acme"],
     ),
-    AfterValidator(_printable),
+    AfterValidator(_usable),
 ]
 
 

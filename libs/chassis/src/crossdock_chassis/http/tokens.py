@@ -1,4 +1,4 @@
-"""Verify access tokens with the issuer's published keys: RS256 or ES256, issuer, audience and times.
+"""Verify access tokens with the issuer's published keys: RS256 or ES256, type, issuer, audience and times.
 
     verifier = TokenVerifier(IssuerKeys(settings.issuer), issuer=settings.issuer, audience=settings.audience)
     verifier = TokenVerifier(StaticKeys(jwks), issuer="https://issuer.test", audience="crossdock")   # no network
@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import time
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -198,12 +199,15 @@ class TokenVerifier:
         issuer: str,
         audience: str,
         partner_claim: str = "partner",
+        token_type: str = "at+jwt",
+        max_lifetime: float = 86_400,
         remembered: int = 10_000,
         remember_seconds: float = 300,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys, self._issuer = keys, issuer.rstrip("/")
         self._audience, self._partner_claim = audience, partner_claim
+        self._type, self._max_lifetime = _media_type(token_type), max_lifetime
         self._remembered, self._remember_seconds, self._clock = remembered, remember_seconds, clock
         self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
 
@@ -235,12 +239,14 @@ class TokenVerifier:
             raise refused("the token is too long")
         try:
             protected = json.loads(urlsafe_b64decode(token.split(b".", 1)[0]))
-            algorithm, kid = protected.get("alg"), protected.get("kid")
+            algorithm, kid, kind = protected.get("alg"), protected.get("kid"), protected.get("typ")
         except _GARBAGE:
             raise refused("this is not a JWT") from None
         # The key decides the algorithm, never the token: a token with another algorithm finds no key.
         if algorithm not in ("RS256", "ES256") or not (kid is None or isinstance(kid, str)):
             raise refused("signed with an algorithm or key that is not accepted")
+        if not isinstance(kind, str) or _media_type(kind) != self._type:
+            raise refused(f"its type is not {self._type}")
         try:
             key = await self._keys.find(kid, algorithm)
         except KeysUnavailable as error:
@@ -257,7 +263,7 @@ class TokenVerifier:
         """Return when the token expires. Raise Refusal if a claim is not acceptable."""
         now = self._clock()
         audience = claims.get("aud")
-        expires, not_before = _time(claims, "exp"), _time(claims, "nbf")
+        expires, not_before, issued = _time(claims, "exp"), _time(claims, "nbf"), _time(claims, "iat")
         if str(claims.get("iss")).rstrip("/") != self._issuer:
             raise refused("from another issuer")
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
@@ -268,16 +274,25 @@ class TokenVerifier:
             raise refused("expired")
         if not_before is not None and now < not_before - LEEWAY:
             raise refused("not valid yet")
+        if issued is not None and now < issued - LEEWAY:
+            raise refused("issued in the future")
+        # Without `iat` the lifetime is counted from now, which is the shortest that it can be.
+        if expires - (now if issued is None else issued) > self._max_lifetime + LEEWAY:
+            raise refused(f"valid for more than {self._max_lifetime:g} s")
+        if "cnf" in claims:
+            raise refused("bound to a key of its sender, and only plain bearer tokens are accepted")
         return expires + LEEWAY
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         scopes = claims.get("scope", claims.get("scp"))
         scopes = scopes.split() if isinstance(scopes, str) else scopes if isinstance(scopes, list) else []
         partner = claims.get(self._partner_claim)
-        named = isinstance(partner, str) and 0 < len(partner) <= 64 and partner.isprintable()
+        # A partner that is not usable must not become a caller without a partner: people have such tokens.
+        if partner is not None and not (isinstance(partner, str) and is_partner_name(partner)):
+            raise refused(f"the claim {self._partner_claim} is not a usable name")
         client = claims.get("client_id") or claims.get("azp") or claims.get("sub")
         return Caller(
-            partner=str(partner) if named else "",
+            partner=partner or "",
             scopes=frozenset(str(scope) for scope in scopes),
             client_id=str(client or ""),
         )
@@ -290,7 +305,22 @@ def verifier_for(settings: Settings) -> TokenVerifier:
         issuer=settings.issuer,
         audience=settings.audience,
         partner_claim=settings.partner_claim,
+        token_type=settings.token_type,
+        max_lifetime=settings.token_max_seconds,
     )
+
+
+def is_partner_name(name: str) -> bool:
+    """Return whether the text can name a partner: 1 to 64 printable characters in NFC, none of them blank.
+
+    Two names that look the same must be the same partner.
+    """
+    return 0 < len(name) <= 64 and name.isprintable() and " " not in name and unicodedata.is_normalized("NFC", name)
+
+
+def _media_type(typ: str) -> str:
+    """Return the type as RFC 9068 compares it: in lower case, without the optional `application/`."""
+    return typ.lower().removeprefix("application/")
 
 
 _GARBAGE: Final = (JoseError, ValueError, TypeError, AttributeError, KeyError, RecursionError)

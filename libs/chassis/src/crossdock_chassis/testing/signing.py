@@ -53,6 +53,7 @@ class Signer:
         lifetime: int = 3600,
         claims: Mapping[str, Any] | None = None,
         kid: str | None = None,
+        typ: str = "at+jwt",
     ) -> str:
         now = int(time.time())
         client = client_id or partner
@@ -70,7 +71,7 @@ class Signer:
         }
         stated = {name: value for name, value in all_claims.items() if value is not None}
         header = {"alg": self.algorithm, "kid": kid or self.kid}
-        return jwt.encode(header, stated, self.key, algorithms=[self.algorithm], default_type="at+jwt")
+        return jwt.encode(header, stated, self.key, algorithms=[self.algorithm], default_type=typ)
 
     def unsigned(self, partner: str) -> str:
         """Return a token with `alg: none`, which must never be accepted."""
