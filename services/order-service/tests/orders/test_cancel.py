@@ -1,12 +1,15 @@
 """`POST /v1/orders/{id}:cancel`."""
 
 import asyncio
+import json
 from uuid import UUID
 
 import httpx
 import pytest
 from shop import Shop
 from uuid_utils.compat import uuid7
+
+from crossdock_chassis.testing import published
 
 
 async def cancel(shop: Shop, order_id: UUID, **headers: str) -> httpx.Response:
@@ -82,3 +85,30 @@ async def test_malformed_order_id_is_refused(shop: Shop) -> None:
     for path in ("/v1/orders/1", "/v1/orders/1/timeline"):
         assert (await shop.client.get(path)).status_code == 422
     assert (await shop.client.post("/v1/orders/1:cancel")).status_code == 422
+
+
+async def test_cancel_with_a_reason_keeps_the_note_out_of_events(shop: Shop) -> None:
+    order_id = await shop.placed()
+    why = {"reason": "customer_request", "note": "Ada found it in the shop"}
+    answer = await shop.client.post(f"/v1/orders/{order_id}:cancel", json=why)
+    assert (answer.status_code, answer.json()["reason"]) == (200, "customer_request")
+    last = (await shop.timeline(order_id))[-1]
+    assert (last["reason"], last["note"]) == ("customer_request", "Ada found it in the shop")
+    event = (await published(shop.service))[-1]
+    assert json.loads(event["value"])["reason"] == "customer_request"
+    assert "Ada" not in f"{event['value'].decode()} {event['headers']}"
+
+
+@pytest.mark.parametrize("why", [{"reason": "no_answer"}, {"reason": "Ada asked"}, {"note": ""}, {"why": "x"}, []])
+async def test_cancel_with_an_unknown_reason_is_refused(shop: Shop, why: object) -> None:
+    order_id = await shop.placed()
+    answer = await shop.client.post(f"/v1/orders/{order_id}:cancel", json=why)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert (await shop.show(order_id))["status"] == "placed"
+
+
+async def test_same_key_with_another_reason_is_refused(shop: Shop) -> None:
+    order_id, key = await shop.placed(), {"idempotency-key": "k"}
+    path = f"/v1/orders/{order_id}:cancel"
+    for reason, status in (("other", 200), ("other", 200), ("too_slow", 422)):
+        assert (await shop.client.post(path, json={"reason": reason}, headers=key)).status_code == status

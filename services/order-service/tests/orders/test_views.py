@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -126,3 +127,14 @@ async def test_order_shows_every_field_it_was_sent_with(shop: Shop) -> None:
     }
     assert shown["lines"] == [line | {"amount": "29.97"} for line in sent["lines"]]
     assert shown["ship_to"] == {**sent["ship_to"], "region": None}
+
+
+@pytest.mark.parametrize("reference", ["PO-1", "2026/PO-7", "a/timeline", "timeline"])
+async def test_order_is_found_by_its_reference(shop: Shop, reference: str) -> None:
+    order_id = await shop.placed(reference)
+    path = f"/v1/orders/by-reference/{quote(reference, safe='')}"
+    found = await shop.client.get(path)
+    assert (found.status_code, found.json()) == (200, await shop.show(order_id))
+    assert found.headers["etag"] == '"1"'
+    for answer in (await shop.other.get(path), await shop.client.get(path + "x")):
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:crossdock:problem:no-such-order")

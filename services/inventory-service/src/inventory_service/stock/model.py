@@ -20,7 +20,6 @@ Reference: TypeAlias = Annotated[
 ]
 Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 """The id of an item or a location for a lookup. It may have any form."""
-Quantity: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
 OpeningQuantity: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Reason: TypeAlias = Annotated[
     str,

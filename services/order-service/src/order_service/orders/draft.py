@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from crossdock_chassis import Whole
 from order_service.orders.codes import COUNTRIES, EXPONENTS
 from order_service.orders.model import InvalidOrder
 from order_service.orders.money import QUANTA, amount_of, exact, total_of
@@ -53,7 +54,7 @@ class _Part(BaseModel):
 class DraftLine(_Part):
     line_id: Annotated[str, Field(min_length=1, max_length=36, pattern=PRINTABLE)]
     item_id: Identifier
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+    quantity: Annotated[int, Whole(1, 1_000_000)]
     unit_price: Annotated[
         UnitPrice | None, Field(description="At most 6 decimal places. Send it, `amount`, or both")
     ] = None
@@ -61,11 +62,11 @@ class DraftLine(_Part):
 
 
 class Address(_Part):
-    """The address stays in this service. Events carry only country, region and outward postcode."""
+    """Only the country is required. The address stays here; events carry country, region and outward postcode."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    street: Annotated[str, Field(min_length=1, max_length=400)]
-    city: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    street: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+    city: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     region: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     postcode: Annotated[str, Field(min_length=1, max_length=16)] | None = None
     country: Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -28,6 +28,7 @@ class Entry(BaseModel):
     sequence: int
     because: Because
     reason: str | None = None
+    note: Annotated[str | None, Field(description="The partner's note on its cancel")] = None
     lines: list[WaitingLine] | None = Field(
         default=None, description="The lines that lacked stock, if the order was backordered"
     )
@@ -49,7 +50,7 @@ def answered(envelope: Envelope[Event]) -> Mapping[str, str]:
     }
 
 
-def entry(published: Envelope[Event], because: Mapping[str, str]) -> str:
+def entry(published: Envelope[Event], because: Mapping[str, str], note: str | None = None) -> str:
     """Return an `Entry` as JSON, for the order's `history`.
 
     The entry is built without the model because the model would double the cost of a decision.
@@ -61,6 +62,7 @@ def entry(published: Envelope[Event], because: Mapping[str, str]) -> str:
         "time": published.time.isoformat(),
         "sequence": published.sequence,
         "because": because,
+        "note": note,
     }
     if type(event) is OrderCancelled or type(event) is OrderRejected:
         said["reason"] = event.reason
