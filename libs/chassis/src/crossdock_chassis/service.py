@@ -146,6 +146,7 @@ class Service:
             provides=whole.provides,
             limiter=limits,
             max_body_bytes=settings.max_body_bytes,
+            partner_requests=settings.partner_requests,
         )
 
     def consumers(self) -> list[Consumer]:

@@ -34,6 +34,7 @@ class Api(FastAPI):
         provides: Sequence[object] = (),
         limiter: Limiter | None = None,
         max_body_bytes: int = 1 << 20,
+        partner_requests: int = 256,
         description: str = "",
     ) -> None:
         super().__init__(
@@ -41,6 +42,7 @@ class Api(FastAPI):
         )
         self._problems = Problems(problems, passing=is_transient)
         self._verifier, self._limiter, self._body_limit = verifier, limiter, max_body_bytes
+        self._partner_requests = partner_requests
         self.provided = {type(each): each for each in provides}
         own = self.router.routes[:]
         self.router.routes.clear()
@@ -65,6 +67,7 @@ class Api(FastAPI):
             verifier=self._verifier,
             body_limit=self._body_limit,
             limiter=self._limiter,
+            partner_requests=self._partner_requests,
             hot={route.path: route for route in self.router.routes if isinstance(route, HotRoute)},
         )
 

@@ -6,6 +6,7 @@ from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 
+from crossdock_chassis.http.concurrency import TOO_MANY_AT_ONCE
 from crossdock_chassis.http.dependencies import Dependency
 from crossdock_chassis.http.request import REALM, Caller, RequestState, state_of
 from crossdock_chassis.http.tokens import ISSUER_UNAVAILABLE
@@ -15,7 +16,7 @@ from crossdock_chassis.problems import FORBIDDEN, UNAUTHENTICATED, Problem, Refu
 class Guard(SecurityBase, Dependency):
     """A dependency of the request alone, which the OpenAPI shows as a bearer token with its scope."""
 
-    problems: ClassVar[tuple[Problem, ...]] = (UNAUTHENTICATED, FORBIDDEN, ISSUER_UNAVAILABLE)
+    problems: ClassVar[tuple[Problem, ...]] = (UNAUTHENTICATED, FORBIDDEN, TOO_MANY_AT_ONCE, ISSUER_UNAVAILABLE)
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -46,10 +47,14 @@ def requires(scope: str) -> Any:
 
 
 async def authenticate(state: RequestState) -> Caller:
-    """Return the caller. Raise Refusal 401, or 503 while the issuer's keys are not available. Called once a request."""
+    """Return the caller and count the request. Raise Refusal 401, 429, or 503 while keys are not available.
+
+    Called once a request.
+    """
     authorization = state.headers.get(b"authorization")
     if authorization is None:
         raise Refusal(UNAUTHENTICATED, "Send Authorization: Bearer <token>", headers={"WWW-Authenticate": REALM})
     caller = state.verifier.known(authorization) or await state.verifier.verify(authorization)
     state.caller = caller
+    state.enter()
     return caller

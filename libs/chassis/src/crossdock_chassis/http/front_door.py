@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossdock_chassis.http.auth import Guard
+from crossdock_chassis.http.concurrency import PartnerRequests
 from crossdock_chassis.http.hot_route import JSON, HotRoute, is_json, strict_json
 from crossdock_chassis.http.limits import Limited
 from crossdock_chassis.http.request import KEY, Limiter, RequestState, Verifier, route_template
@@ -64,10 +65,12 @@ class Front:
         verifier: Verifier,
         body_limit: int,
         limiter: Limiter | None = None,
+        partner_requests: int = 256,
         hot: Mapping[str, HotRoute] | None = None,
     ) -> None:
         self._app, self._problems, self._verifier, self._body_limit = app, problems, verifier, body_limit
         self._limiter = limiter
+        self._in_flight = PartnerRequests(partner_requests)
         self._hot = hot or {}  # by path, without matching, because a HotRoute has no path parameters
         self._plans: dict[int, Plan] = {}  # by id, because starlette's routes cannot be hashed
 
@@ -89,6 +92,7 @@ class Front:
             self._verifier,
             self._body_limit,
             self._limiter,
+            self._in_flight,
         )
         scope[KEY] = state
         current = REQUEST_ID.set(request_id)
@@ -131,6 +135,7 @@ class Front:
             rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])
             await rendered(scope, receive, numbered)
         finally:
+            state.leave()
             _count(scope, status or 500, perf_counter() - began, opened.span)
             opened.end()
             REQUEST_ID.reset(current)

@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute
 
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.http.auth import authenticate
+from crossdock_chassis.http.concurrency import TOO_MANY_AT_ONCE
 from crossdock_chassis.http.dependencies import Dependency
 from crossdock_chassis.http.request import Fields, state_of
 from crossdock_chassis.observability import metrics
@@ -250,33 +251,39 @@ class Limits:
 
 
 class Limited(Dependency):
-    """Spend one token for each request. A caller without a partner is not limited."""
+    """Spend one token for each request, and count those being handled. A caller without a partner is not limited."""
 
-    problems: ClassVar[tuple[Problem, ...]] = (RATE_LIMITED,)
+    problems: ClassVar[tuple[Problem, ...]] = (RATE_LIMITED, TOO_MANY_AT_ONCE)
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, at_once: int | None = None) -> None:
         if not _GROUP.fullmatch(group):
             raise ValueError(f"{group!r} is no route group: lower case letters, digits and hyphens, at most 32")
-        self.group = group
+        self.group, self.at_once = group, at_once
 
     async def __call__(self, request: Request) -> None:
         state = state_of(request)
-        if state.limiter is None or state.fields:
+        if state.limited:
             return
+        state.limited = True
         caller = state.caller or await authenticate(state)
-        if caller.partner:
+        if self.at_once is not None:
+            state.enter(self.group, self.at_once)
+        if state.limiter is not None and caller.partner:
             state.fields = await state.limiter.spend(caller.partner, self.group)
 
 
 _GROUP: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-def limited(group: str) -> Any:
+def limited(group: str, *, at_once: int | None = None) -> Any:
     """Return the dependency that counts a request against the caller's limit for this route group, or answers 429.
+
+    `at_once`: the requests of one partner that a process handles at the same time, for routes that hold much memory or
+    a database connection.
 
     @router.post("/orders", dependencies=[limited("orders")])
     """
-    return Depends(Limited(group))
+    return Depends(Limited(group, at_once))
 
 
 def group_of(route: BaseRoute) -> str | None:

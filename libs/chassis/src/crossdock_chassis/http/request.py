@@ -7,6 +7,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 
+from crossdock_chassis.http.concurrency import PartnerRequests
 from crossdock_chassis.problems import Problems
 
 KEY: Final = "crossdock"
@@ -53,6 +54,9 @@ class RequestState:
         "correlation",
         "fields",
         "headers",
+        "held",
+        "in_flight",
+        "limited",
         "limiter",
         "problems",
         "request_id",
@@ -70,6 +74,7 @@ class RequestState:
         verifier: Verifier,
         body_limit: int,
         limiter: Limiter | None,
+        in_flight: PartnerRequests,
     ) -> None:
         self.headers = headers
         self.request_id = request_id
@@ -79,9 +84,22 @@ class RequestState:
         self.verifier = verifier
         self.body_limit = body_limit
         self.limiter = limiter
+        self.in_flight = in_flight
+        self.held: list[tuple[str, str]] = []  # where the request is counted, to `leave` at its end
         self.fields: Fields = ()  # header fields that every answer to this request gets
         self.caller: Caller | None = None
+        self.limited = False  # the request has spent its token
         self.checked = False  # the route reads and checks its body itself
+
+    def enter(self, group: str = "", at_once: int | None = None) -> None:
+        """Count the request among its partner's, until it ends. Raise Refusal 429 if there are too many."""
+        if self.caller is not None and self.caller.partner:
+            self.held.append(self.in_flight.enter(self.caller.partner, group, at_once))
+
+    def leave(self) -> None:
+        for key in self.held:
+            self.in_flight.leave(key)
+        self.held.clear()
 
     def header(self, name: bytes) -> str | None:
         """Return a header by its lower case name."""

@@ -18,6 +18,11 @@ LATENCY = Histogram(
 )
 
 RATE_LIMITED = Counter("crossdock_rate_limited", "Requests over their partner's limit, answered 429", ["route_group"])
+TOO_MANY_AT_ONCE = Counter(
+    "crossdock_too_many_at_once",
+    "Requests answered 429 because too many of their partner were handled",
+    ["route_group"],
+)
 UNLIMITED = Counter(
     "crossdock_rate_limit_unavailable",
     "Failed queries of a bucket, after which requests pass without a limit",

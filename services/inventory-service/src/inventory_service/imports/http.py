@@ -84,7 +84,7 @@ router = APIRouter(prefix="/v1/imports", tags=["imports"])
 
 @router.post(
     "/{kind}",
-    dependencies=[limited("imports")],
+    dependencies=[limited("imports", at_once=2)],
     response_model=ImportResult,
     summary="Import a CSV file",
     description=_description(),

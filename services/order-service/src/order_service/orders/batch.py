@@ -38,6 +38,8 @@ MAX_ERRORS: Final = 10
 GROUP: Final = 500
 """Orders in one transaction, limited by `batch_limit`. With 200, an order costs a seventh more in `make bench`. A
 larger group delays single orders because they wait while the group is prepared."""
+AT_ONCE: Final = 4
+"""Batches of one partner that a process handles at once. Each uses a database connection while it places a group."""
 MAX_WAITING: Final = 2 * GROUP
 WAITING_BYTES: Final = 1 << 20
 
