@@ -1,15 +1,17 @@
 """Which order gets how much from where: the rules as examples, then as properties over generated orders."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_service.reservations.model import (
+    MAX_SPLITS,
     Allocation,
     Demand,
     Free,
@@ -73,6 +75,15 @@ def test_one_location_is_preferred_for_the_order_then_for_a_line() -> None:
         Allocation("2", "b", "south", 1),
         Allocation("2", "b", "west", 1),
     ]
+
+
+def test_order_that_needs_too_many_allocations_takes_nothing() -> None:
+    places = [str(n) for n in range(MAX_SPLITS + 2)]
+    free = {"a": dict.fromkeys(places, 1)}
+    too_many, fits = demand(1, ("a", MAX_SPLITS + 2)), demand(2, ("a", MAX_SPLITS + 1), minute=1)
+    assert served(allocate(free, [too_many, fits], places)) == [2]
+    [granted] = allocate(free, [too_many._replace(partial=True), fits], places).granted.values()
+    assert sum(each.quantity for each in granted) == MAX_SPLITS + 1
 
 
 def test_partial_order_takes_free_stock_line_by_line() -> None:
@@ -235,3 +246,24 @@ def test_only_servable_orders_are_reported_behind_the_queue(
     unserved = [each for each in still_wanted(demands, outcome) if each.order_id not in outcome.behind]
     fresh = [each._replace(earmarks=False) for each in unserved]
     assert servable(remaining(free, outcome), fresh, PLACES) == []
+
+
+@given(st.lists(st.tuples(items, st.integers(1, 8)), min_size=1, max_size=4), st.lists(shelves, min_size=1, max_size=4))
+def test_partial_order_never_holds_too_many_allocations(
+    lines: list[tuple[str, int]], receipts: list[Mapping[str, dict[str, int]]]
+) -> None:
+    """The job serves the order again and again, and gives it what it holds and has in full."""
+    order = demand(1, *lines, partial=True)
+    subject = Reservation(order.order_id, 5, order.lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inventory_service.reservations.model.MAX_SPLITS", 2)
+        for free in receipts:
+            wants = [
+                want._replace(quantity=want.quantity - subject.reserved(want.line_id))
+                for want in order.lines
+                if subject.reserved(want.line_id) < want.quantity
+            ]
+            held = sum(map(len, subject.held.values()))
+            again = order._replace(lines=wants, more_lines=len(lines) - len(wants) - held)
+            subject.grant(allocate(free, [again], PLACES).granted.get(order.order_id, []))
+            assert sum(map(len, subject.held.values())) <= len(lines) + 2

@@ -86,6 +86,22 @@ async def test_quantity_with_a_decimal_point_is_the_same_order(shop: Shop) -> No
     assert await shop.count("orders") == 1
 
 
+@pytest.mark.parametrize(("count", "letter"), [(2_000, "-"), (500, "\U0001d11e")])
+async def test_largest_order_fits_into_its_event(shop: Shop, count: int, letter: str) -> None:
+    item = f"{'SKU':{letter}<64}"
+    await shop.knows(item)
+    money = {"unit_price": "499999999.999", "amount": "499999999999"}
+    lines = [{"line_id": f"{i:{letter}<36}", "item_id": item, "quantity": 1000, **money} for i in range(count)]
+    order = shop.body(lines=lines, total=str(count * 499_999_999_999), currency="JPY")
+    content = json.dumps(order, ensure_ascii=False).encode()
+    answer = await shop.client.post("/v1/orders", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 201, answer.text
+    shown = await shop.show(UUID(answer.json()["id"]))
+    assert [line["line_id"] for line in shown["lines"]] == [line["line_id"] for line in lines]
+    [row] = await published(shop.service)
+    assert len(json.loads(row["value"])["lines"]) == count
+
+
 async def test_identical_order_again_returns_its_current_state(shop: Shop) -> None:
     first = await shop.client.post("/v1/orders", json=shop.body())
     await shop.hears(shop.reserved(UUID(first.json()["id"])))
@@ -223,6 +239,8 @@ def lines(**fields: Any) -> list[dict[str, Any]]:
     return [{"line_id": "1", "item_id": "SKU-1", "quantity": 3, "unit_price": "9.99"} | fields]
 
 
+LONG_IDS = [line for i in range(1_400) for line in lines(line_id=f"{i:é<36}", item_id="é" * 64)]
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"reference": ""}, "/reference"),
     ({"reference": "a b"}, "/reference"),
@@ -248,7 +266,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"currency": None}, "/currency"),
     ({"lines": []}, "/lines"),
     ({"lines": {}}, "/lines"),
-    ({"lines": lines() * 501}, "/lines"),
+    ({"lines": lines() * 2001}, "/lines"),
+    ({"lines": LONG_IDS}, "/lines"),
     ({"lines": lines() * 10_000}, "/lines"),
     ({"lines": lines() * 2}, "/lines/1/line_id"),
     ({"lines": lines(line_id="x" * 37)}, "/lines/0/line_id"),

@@ -164,7 +164,9 @@ CANDIDATES = f"""
     SELECT reservation.order_id, reservation.priority, placed_at, partial,
            array_agg(line_id ORDER BY position) FILTER (WHERE item.status = 'active') AS line_ids,
            array_agg(item_id ORDER BY position) FILTER (WHERE item.status = 'active') AS item_ids,
-           array_agg(waiting ORDER BY position) FILTER (WHERE item.status = 'active') AS quantities
+           array_agg(waiting ORDER BY position) FILTER (WHERE item.status = 'active') AS quantities,
+           (SELECT count(*) FROM reservation_lines AS had WHERE had.order_id = reservation.order_id AND waiting = 0)
+           - (SELECT count(*) FROM allocations AS held WHERE held.order_id = reservation.order_id) AS more_lines
     FROM concerned JOIN reservations AS reservation USING (order_id)
     JOIN reservation_lines AS line USING (order_id) JOIN items AS item USING (item_id) LEFT JOIN free USING (item_id)
     WHERE reservation.status = 'waiting' AND line.waiting > 0
@@ -379,8 +381,9 @@ async def candidates(unit: Unit, items: Collection[str], earmark_before: datetim
             partial,
             [Want(*want) for want in zip(line_ids, item_ids, quantities, strict=True)],
             earmarks=not partial and placed_at < earmark_before,
+            more_lines=more_lines,
         )
-        for order_id, priority, placed_at, partial, line_ids, item_ids, quantities in rows
+        for order_id, priority, placed_at, partial, line_ids, item_ids, quantities, more_lines in rows
     ]
 
 

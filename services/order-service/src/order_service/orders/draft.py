@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, core_schema, to_json
 
 from crossdock_chassis import Whole
 from order_service.orders.codes import COUNTRIES, EXPONENTS
@@ -38,6 +38,12 @@ class _DecimalText:
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "pattern": self.pattern, "examples": [self.example]}
 
+
+MAX_LINES: Final = 2_000
+FEW_LINES: Final = 500
+MAX_ID_BYTES: Final = 200_000
+"""Events repeat the ids of every line, and an event has at most 900,000 bytes: see ADR 0033."""
+LINES: Final = f"Beyond {FEW_LINES} lines, the ids of all lines together have at most {MAX_ID_BYTES:,} bytes in JSON"
 
 UnitPrice = Annotated[Decimal, _DecimalText(9, "9.99")]
 Amount = Annotated[Decimal, _DecimalText(15, "29.97")]
@@ -107,7 +113,7 @@ class Draft(_Part):
     partial: Annotated[bool, Field(description="Whether the order may be served in parts while the rest waits")] = False
     ship_to: Address | None = None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")]
-    lines: Annotated[list[DraftLine], Field(min_length=1, max_length=500)]
+    lines: Annotated[list[DraftLine], Field(min_length=1, max_length=MAX_LINES, description=LINES)]
     discounts: Annotated[list[Discount], Field(default_factory=list, max_length=50)]
     shipping: Amount = Decimal(0)
     tax: Amount = Decimal(0)
@@ -152,6 +158,8 @@ def settle(draft: Draft) -> Draft:
 
 
 def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
+    if len(draft.lines) > FEW_LINES and _id_bytes(draft.lines) > MAX_ID_BYTES:
+        yield _error("/lines", "ids_too_long", LINES)
     seen: set[str] = set()
     for i, line in enumerate(draft.lines):
         if line.line_id in seen:
@@ -169,6 +177,10 @@ def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
             yield _too_fine(f"/lines/{i}/amount", draft.currency)
         else:
             line.amount = amount_as_sent
+
+
+def _id_bytes(lines: list[DraftLine]) -> int:
+    return sum(len(to_json(each)) - 2 for line in lines for each in (line.line_id, line.item_id))
 
 
 def _charge_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
