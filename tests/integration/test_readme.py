@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from harness import INVENTORY, ORDERS, Harness, eventually, order
+
+from crossdock_cli.verify.log import Entry
 
 README = Path(__file__).parents[2] / "README.md"
 TOPIC = "crossdock.orders.v1"
@@ -25,48 +28,134 @@ def program() -> str:
     return str(found)
 
 
-async def _begin_at_the_end(harness: Harness, group: str) -> None:
-    """Commit the current ends as the group's offsets, because other tests wrote records the subscriber cannot read."""
+@asynccontextmanager
+async def _member(harness: Harness, group: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Yield a consumer that reads and commits the group's offsets on all partitions without joining the group."""
     consumer = AIOKafkaConsumer(bootstrap_servers=harness.stack.kafka, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
-        partitions = [TopicPartition(TOPIC, number) for number in range(12)]
-        consumer.assign(partitions)
-        await consumer.commit(await consumer.end_offsets(partitions))
+        consumer.assign([TopicPartition(TOPIC, number) for number in range(12)])
+        yield consumer
     finally:
         await consumer.stop()
 
 
-@pytest.fixture
-async def subscriber(harness: Harness, program: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _begin_at_the_end(harness: Harness, group: str) -> None:
+    """Commit the current ends as the group's offsets, because other tests wrote records the subscriber cannot read."""
+    async with _member(harness, group) as consumer:
+        await consumer.commit(await consumer.end_offsets(consumer.assignment()))
+
+
+async def _until_the_end(harness: Harness, group: str) -> None:
+    """Wait until the group has committed the current ends."""
+    async with _member(harness, group) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+
+        async def there() -> bool:
+            return all([await consumer.committed(partition) == end for partition, end in ends.items()])
+
+        await eventually(there)
+
+
+def _group(program: str) -> str:
     (group,) = re.findall(r'group_id="([^"]+)"', program)
-    await _begin_at_the_end(harness, group)
+    return str(group)
+
+
+@pytest.fixture
+async def written(harness: Harness, program: str) -> str:
+    """Return the program for this stack. Its group starts at the end of the topic."""
+    own = f"{_group(program)}-{uuid4().hex[:8]}"
+    await _begin_at_the_end(harness, own)
     (broker,) = re.findall(r'bootstrap_servers="([^"]+)"', program)
+    return program.replace(broker, harness.stack.kafka).replace(_group(program), own)
+
+
+@asynccontextmanager
+async def _running(program: str, folder: Path) -> AsyncIterator[AsyncIterator[list[str]]]:
+    """Run the program in the folder. Yield the fields of each line that it prints, and kill it at the end."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-u", "-c", program.replace(broker, harness.stack.kafka), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-u", "-c", program, stdout=asyncio.subprocess.PIPE, cwd=folder
     )
+    assert process.stdout is not None
     try:
-        yield process
+        async with asyncio.timeout(60):
+            yield (line.decode().split() async for line in process.stdout)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
 
 
-async def test_it_prints_what_happens_to_an_order(harness: Harness, subscriber: asyncio.subprocess.Process) -> None:
+async def test_it_prints_what_happens_to_an_order(harness: Harness, written: str, tmp_path: Path) -> None:
     (item,) = await harness.items(on_hand=1)
     reference = f"PO-{uuid4().hex[:12]}"
     async with harness.client() as client:
         await harness.post(client, order(reference, (item, 1)))
     printed = []
-    assert subscriber.stdout is not None
-    async with asyncio.timeout(60):
-        async for line in subscriber.stdout:
-            if line.decode().endswith(f" {reference}\n"):
-                printed.append(line.decode().split())
+    async with _running(written, tmp_path) as lines:
+        async for line in lines:
+            if line[-1] == reference:
+                printed.append(line)
             if len(printed) == 2:
                 break
     assert printed == [["crossdock.OrderPlaced.v1", "1", reference], ["crossdock.OrderConfirmed.v1", "2", reference]]
+
+
+STUCK = """
+import functools
+AIOKafkaConsumer = functools.partial(AIOKafkaConsumer, auto_commit_interval_ms=50)
+finish, begun = handle, 0
+
+
+async def handle(kind, sequence, order):
+    global begun
+    begun += 1
+    if begun == 4:
+        await asyncio.sleep(1)  # time for an automatic commit, if there is one
+        print("stuck", kind, sequence, order["reference"])
+        await asyncio.sleep(3600)
+    await finish(kind, sequence, order)
+
+
+asyncio.run(main())
+"""
+"""The end of a program whose handler is still busy with its fourth event when it is killed."""
+
+
+async def test_killed_subscriber_loses_and_repeats_no_event(harness: Harness, written: str, tmp_path: Path) -> None:
+    (item,) = await harness.items(on_hand=5)
+    references = {f"PO-{uuid4().hex[:12]}" for _ in range(5)}
+    ids = []
+    async with harness.client() as client:
+        for reference in references:
+            placed = await harness.post(client, order(reference, (item, 1)))
+            await harness.until(client, placed["id"], "confirmed")
+            ids.append(placed["id"])
+
+    async def published() -> list[Entry] | None:
+        by_key = (await harness.log(TOPIC)).by_key(TOPIC)
+        entries = [entry for order_id in ids for entry in by_key.get(order_id, ())]
+        return entries if len(entries) == 10 else None
+
+    await harness.copy(await eventually(published))  # each event arrives twice
+    handled = []
+    async with _running(written.replace("asyncio.run(main())", STUCK), tmp_path) as lines:
+        async for line in lines:
+            if line[0] == "stuck":
+                break
+            handled.append(line)
+    assert len(handled) == 3
+    async with _running(written, tmp_path) as lines:
+        rest = asyncio.create_task(_all(lines))
+        await _until_the_end(harness, _group(written))
+    handled += await rest
+    ours = [(reference, sequence) for _, sequence, reference in handled if reference in references]
+    assert sorted(ours) == sorted((reference, sequence) for reference in references for sequence in "12")
+
+
+async def _all(lines: AsyncIterator[list[str]]) -> list[list[str]]:
+    return [line async for line in lines]
 
 
 def _commands(harness: Harness) -> list[str]:
