@@ -8,9 +8,10 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis import Service, Unit
+from crossdock_chassis import Content, Service, Unit
 from crossdock_chassis.testing import envelope_of
 from crossdock_events import Cause, Envelope, Event
 from crossdock_events.orders import OrderCancelled, OrderLine, OrderPlaced
@@ -211,5 +212,10 @@ class Warehouse:
 
 def _document(kind: DocumentKind, lines: Sequence[tuple[str, int]]) -> Document:
     parts, reference = tuple(Part(*line) for line in lines), str(uuid7())
-    body = {"reference": reference, "lines": [part._asdict() for part in parts]}
-    return Document(kind, "acme", reference, parts, body, Cause(uuid7()))
+    body = _Sent(reference=reference, lines=[part._asdict() for part in parts])
+    return Document(kind, "acme", reference, parts, Content.of(body), Cause(uuid7()))
+
+
+class _Sent(BaseModel):
+    reference: str
+    lines: list[dict[str, Any]]

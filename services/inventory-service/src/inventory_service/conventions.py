@@ -1,13 +1,17 @@
 """HTTP conventions of this service: scopes, request bodies, and responses with an ETag."""
 
 from abc import abstractmethod
-from typing import Annotated, Any, Final, Generic, TypeVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict
 
 from crossdock_chassis import Caller, CommandResult, cause, json_response, limited, requires
 from crossdock_events import Cause
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Reader = Annotated[Caller, requires("stock:read")]
 Writer = Annotated[Caller, requires("stock:write")]
@@ -28,6 +32,11 @@ class Patch(Body):
 
     def changes(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
+
+
+def first_difference(one: "DataclassInstance", other: "DataclassInstance") -> str:
+    """Return the name of the first field in which two unequal values of a dataclass differ."""
+    return next(each.name for each in fields(one) if getattr(one, each.name) != getattr(other, each.name))
 
 
 class Resource(BaseModel):

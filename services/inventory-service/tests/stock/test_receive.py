@@ -25,6 +25,27 @@ async def test_receipt_counts_once_under_its_reference_and_its_key(
     await warehouse.check()
 
 
+async def test_receipt_with_its_lines_shuffled_is_the_same_receipt(
+    warehouse: Warehouse, client: httpx.AsyncClient
+) -> None:
+    await warehouse.open("a", "b")
+    lines, key = (line("a", 5), line("b", 2), line("a", 5)), {"Idempotency-Key": "k-1"}
+    first = await client.post("/v1/receipts", json=receipt(*lines), headers=key)
+    for headers, status in ((key, 201), ({}, 200)):
+        again = await client.post("/v1/receipts", json=receipt(*lines[1:], lines[0]), headers=headers)
+        assert (again.status_code, again.json()) == (status, first.json())
+    for other, place in (
+        (receipt(line("b", 2), line("a", 5), line("a", 6)), "/lines/2/quantity"),
+        (receipt(*lines, location_id="south"), "/location_id"),
+        (receipt(*lines[:2]), "/lines"),
+        (receipt(*lines, line("a", 5)), "/lines/0"),
+    ):
+        for headers, status in ((key, 422), ({}, 409)):
+            refused = await client.post("/v1/receipts", json=other, headers=headers)
+            assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (status, place), refused.text
+    assert await warehouse.levels() == {("a", "north"): (10, 0), ("b", "north"): (2, 0)}
+
+
 async def test_document_of_another_partner_is_not_found(
     service: Service, warehouse: Warehouse, clients: Clients
 ) -> None:

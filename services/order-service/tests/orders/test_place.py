@@ -124,6 +124,31 @@ async def test_other_order_under_the_same_reference_conflicts(shop: Shop) -> Non
     assert await shop.count("orders") == await shop.count("outbox") == 1
 
 
+async def test_conflict_names_the_first_member_that_differs(shop: Shop) -> None:
+    key = {"idempotency-key": "k-1"}
+    sent = shop.body(metadata={"a": "1", "b": "2"})
+    first = await shop.client.post("/v1/orders", json=sent, headers=key)
+    spelled = shop.body(lines=[{**line, "unit_price": "9.990"} for line in sent["lines"][::-1]], total="59.940000")
+    spelled |= {"metadata": {"b": "2", "a": "1"}, "notes": "", "discounts": []}
+    again = await shop.client.post("/v1/orders", json=spelled, headers=key)
+    assert (again.status_code, again.content) == (201, first.content)
+    assert (await shop.client.post("/v1/orders", json=spelled)).status_code == 200
+    others: list[tuple[dict[str, Any], str]] = [
+        ({"lines": [*spelled["lines"][:1], {**spelled["lines"][1], "item_id": "SKU-3"}]}, "/lines/1/item_id"),
+        ({"metadata": {"a": "2", "b": "2"}}, "/metadata/a"),
+        ({"metadata": {}}, "/metadata/a"),
+        ({"partial": True, "notes": "ring twice"}, "/partial"),
+    ]
+    for change, place in others:
+        keyed = await shop.client.post("/v1/orders", json=spelled | change, headers=key)
+        assert (keyed.status_code, keyed.json()["errors"][0]["pointer"]) == (422, place)
+        for path in ("/v1/orders", "/v1/orders:validate"):
+            named = await shop.client.post(path, json=spelled | change)
+            assert (named.status_code, named.json()["errors"][0]["pointer"]) == (409, place)
+            assert named.headers["location"] == first.headers["location"]
+    assert await shop.count("orders") == 1
+
+
 async def test_another_partner_may_use_the_same_reference(shop: Shop) -> None:
     mine = await shop.client.post("/v1/orders", json=shop.body())
     theirs = await shop.other.post("/v1/orders", json=shop.body())

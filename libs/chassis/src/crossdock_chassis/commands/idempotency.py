@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import asyncpg
 from pydantic import BaseModel
 
+from crossdock_chassis.content import Content, differs
 from crossdock_chassis.problems import Problem
 
 R = TypeVar("R", bound=BaseModel)
@@ -21,7 +22,8 @@ class IdempotentRequest:
     partner: str
     route: str
     key: str
-    fingerprint: bytes  # of path and validated body
+    fingerprint: bytes  # of path and content
+    content: Content
 
     @property
     def scope(self) -> tuple[str, str, str]:
@@ -29,13 +31,18 @@ class IdempotentRequest:
 
 
 class KeyReused(Exception):
-    """The key was used for a request with another path or body."""
+    """The key was used for a request with another path or body. `place` is None if only the path differs."""
 
     problem = Problem(
         422,
         "idempotency-key-reused",
         "The Idempotency-Key belongs to a request with another path or body; use a new key",
     )
+
+    def __init__(self, key: str, place: str | None) -> None:
+        other = "path" if place is None else f"value at {place}" if place else "body"
+        super().__init__(f"The first request with the key {key} has another {other}")
+        self.errors = () if place is None else (differs(place),)
 
 
 class InFlight(Exception):
@@ -50,17 +57,21 @@ class InFlight(Exception):
 
 
 CLAIM: Final = """
-    INSERT INTO idempotency_key (partner, route, key, fingerprint)
-    SELECT partner, route, key, fingerprint
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS new (partner, route, key, fingerprint)
+    INSERT INTO idempotency_key (partner, route, key, fingerprint, document)
+    SELECT partner, route, key, fingerprint, document
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
+         AS new (partner, route, key, fingerprint, document)
     ORDER BY partner, route, key
     ON CONFLICT DO NOTHING
     RETURNING partner, route, key
 """
 
+# The document is read only if the fingerprint differs, because a repeated import or receipt can be long.
 RECALL: Final = """
-    SELECT partner, route, key, fingerprint, answer::text AS answer
-    FROM idempotency_key JOIN unnest($1::text[], $2::text[], $3::text[]) AS wanted (partner, route, key)
+    SELECT partner, route, key, fingerprint, answer::text AS answer,
+           CASE WHEN fingerprint <> asked THEN document END AS other
+    FROM idempotency_key
+    JOIN unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS wanted (partner, route, key, asked)
     USING (partner, route, key)
 """
 
@@ -101,8 +112,11 @@ async def claim(
     if not firsts:
         return answers
     partners, routes, keys = (list(column) for column in zip(*firsts, strict=True))
+    fingerprints = [first.fingerprint for first in firsts.values()]
     try:
-        rows = await sql.fetch(CLAIM, partners, routes, keys, [first.fingerprint for first in firsts.values()])
+        rows = await sql.fetch(
+            CLAIM, partners, routes, keys, fingerprints, [first.content.document for first in firsts.values()]
+        )
     except asyncpg.LockNotAvailableError:
         if len(firsts) > 1:
             raise
@@ -110,23 +124,28 @@ async def claim(
     claimed = {(row["partner"], row["route"], row["key"]) for row in rows}
     earlier = {}
     if len(claimed) < len(firsts):
-        rows = await sql.fetch(RECALL, partners, routes, keys)
+        rows = await sql.fetch(RECALL, partners, routes, keys, fingerprints)
         earlier = {(row["partner"], row["route"], row["key"]): row for row in rows}
     for position, request in enumerate(requests):
         if request is None:
             continue
+        first = firsts[request.scope]
         if request.scope in claimed:
-            if request.fingerprint != firsts[request.scope].fingerprint:
-                answers[position] = KeyReused(request.key)
+            if request.fingerprint != first.fingerprint:
+                answers[position] = _reused(request, first.content.document)
             continue
         row = earlier.get(request.scope)
         if row is None or row["answer"] is None:
             answers[position] = InFlight(request.key)
         elif row["fingerprint"] != request.fingerprint:
-            answers[position] = KeyReused(request.key)
+            answers[position] = _reused(request, row["other"] or first.content.document)
         else:
             answers[position] = result.model_validate_json(row["answer"])
     return answers
+
+
+def _reused(request: IdempotentRequest, before: bytes) -> KeyReused:
+    return KeyReused(request.key, request.content.difference(before))
 
 
 async def remember(sql: asyncpg.Connection, done: Sequence[tuple[IdempotentRequest, R | Exception]]) -> None:

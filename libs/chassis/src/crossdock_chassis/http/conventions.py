@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from crossdock_chassis.commands.coalescer import Contended, Overloaded, Unavailable
 from crossdock_chassis.commands.idempotency import KEPT_HOURS, IdempotentRequest, InFlight, KeyReused
+from crossdock_chassis.content import NOTHING, Content
 from crossdock_chassis.http.auth import authenticate
 from crossdock_chassis.http.dependencies import Body, Dependency, Header
 from crossdock_chassis.http.hot_route import media_type
@@ -60,19 +61,13 @@ class Key:
     path: str
     key: str | None
 
-    def of(self, body: BaseModel | bytes | None) -> IdempotentRequest | None:
-        """Return the request for the idempotency table. Bytes are a body that is already JSON.
-
-        The fingerprint covers the path and the *validated* body. So the order of members, or a default that is sent
-        explicitly, makes no difference.
-        """
+    def of(self, body: BaseModel | Content | None) -> IdempotentRequest | None:
+        """Return the request for the idempotency table. Its fingerprint covers the path and the content of the body."""
         if self.key is None:
             return None
-        digest = hashlib.blake2b(self.path.encode(), digest_size=16)
-        if body is not None:
-            written = body if isinstance(body, bytes) else body.__pydantic_serializer__.to_json(body)
-            digest.update(b"\0" + written)
-        return IdempotentRequest(self.partner, self.route, self.key, digest.digest())
+        content = Content.of(body) if isinstance(body, BaseModel) else body or NOTHING
+        digest = hashlib.blake2b(self.path.encode() + b"\0" + content.fingerprint, digest_size=16)
+        return IdempotentRequest(self.partner, self.route, self.key, digest.digest(), content)
 
 
 class _IdempotencyKey(Dependency):

@@ -46,8 +46,9 @@ class NoSuchItem(ItemError):
 
 
 class DuplicateItem(ItemError):
-    def __init__(self, item_id: str) -> None:
-        super().__init__(item_id, f"The item {item_id} exists and has other content")
+    def __init__(self, item_id: str, member: str) -> None:
+        super().__init__(item_id, f"The item {item_id} exists and has another {member}")
+        self.errors = ({"pointer": f"/{member}", "detail": "the item has another value here", "code": "differs"},)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from crossdock_chassis import Unit
 from crossdock_events import Cause
-from inventory_service.conventions import Registered
+from inventory_service.conventions import Registered, first_difference
 from inventory_service.items import store
 from inventory_service.items.model import DuplicateItem, Item, Traits
 from inventory_service.items.views import ItemView
@@ -30,7 +30,7 @@ async def register_items(unit: Unit, batch: Sequence[RegisterItem]) -> list[Regi
     for command in batch:
         item = present[command.item_id]
         if item.traits != command.traits:
-            answers.append(DuplicateItem(command.item_id))
+            answers.append(DuplicateItem(command.item_id, first_difference(item.traits, command.traits)))
         else:
             created = command.item_id in new and first[command.item_id] is command
             answers.append(Registered(resource=ItemView.of(item), created=created))

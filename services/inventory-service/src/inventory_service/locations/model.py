@@ -38,8 +38,9 @@ class NoSuchLocation(LocationError):
 
 
 class DuplicateLocation(LocationError):
-    def __init__(self, location_id: str) -> None:
-        super().__init__(location_id, f"The location {location_id} exists and has other content")
+    def __init__(self, location_id: str, member: str) -> None:
+        super().__init__(location_id, f"The location {location_id} exists and has another {member}")
+        self.errors = ({"pointer": f"/{member}", "detail": "the location has another value here", "code": "differs"},)
 
 
 @dataclass(frozen=True, slots=True)

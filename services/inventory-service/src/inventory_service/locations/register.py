@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from crossdock_chassis import Unit
-from inventory_service.conventions import Registered
+from inventory_service.conventions import Registered, first_difference
 from inventory_service.locations import store
 from inventory_service.locations.model import DuplicateLocation, Location
 from inventory_service.locations.views import LocationView
@@ -20,6 +20,6 @@ async def register_location(unit: Unit, command: RegisterLocation) -> Registered
     if await store.insert(unit, [wanted]):
         return Registered(resource=LocationView.of(wanted), created=True)
     present = (await store.lock(unit, [wanted.location_id]))[wanted.location_id]
-    if replace(present, version=wanted.version) != wanted:
-        raise DuplicateLocation(wanted.location_id)
+    if (same := replace(present, version=wanted.version)) != wanted:
+        raise DuplicateLocation(wanted.location_id, first_difference(same, wanted))
     return Registered(resource=LocationView.of(present), created=False)

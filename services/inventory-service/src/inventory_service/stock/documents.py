@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from crossdock_chassis import Unit, new_id
+from crossdock_chassis import Content, Unit, new_id
 from crossdock_events import Cause
 from inventory_service.stock import store
 from inventory_service.stock.model import DuplicateReference, Movement, Stock, UnknownItem, UnknownLocation
@@ -28,13 +28,13 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`body` is the stored request. The same reference with another body is refused."""
+    """`content` is stored. The same reference with other content is refused."""
 
     kind: DocumentKind
     partner: str
     reference: str
     lines: tuple[Part, ...]
-    body: dict[str, Any]
+    content: Content
     cause: Cause
 
 
@@ -68,14 +68,16 @@ async def record(
 
 
 async def _claim(unit: Unit, document: Document) -> Recorded:
-    kind, reference, body = document.kind, document.reference, document.body
+    kind, reference, sent = document.kind, document.reference, document.content
     id = new_id()
-    if await unit.sql.fetchval(CLAIM, id, kind, document.partner, reference, json.dumps(body), unit.now):
-        return Recorded(document=DocumentView.of(id, kind, body, unit.now), created=True)
+    if await unit.sql.fetchval(CLAIM, id, kind, document.partner, reference, sent.document.decode(), unit.now):
+        return Recorded(document=DocumentView.of(id, kind, json.loads(sent.document), unit.now), created=True)
     row = await unit.sql.fetchrow(FIND, kind, document.partner, reference)
+    if (place := sent.difference(row["body"])) is not None:
+        raise DuplicateReference(
+            f"The reference {reference} names a {kind} with another value at {place}", f"/v1/{kind}s/{row['id']}", place
+        )
     before = json.loads(row["body"])
-    if before != body:
-        raise DuplicateReference(f"The reference {reference} names another {kind}", f"/v1/{kind}s/{row['id']}")
     return Recorded(document=DocumentView.of(row["id"], kind, before, row["recorded_at"]), created=False)
 
 

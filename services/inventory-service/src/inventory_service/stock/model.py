@@ -64,10 +64,11 @@ class TooMuch(StockError):
 
 
 class DuplicateReference(StockError):
-    """The reference names another document, at `location`."""
+    """The reference names another document, at `location`, with another value at `place`."""
 
-    def __init__(self, message: str, location: str) -> None:
-        super().__init__(message, document=location)
+    def __init__(self, message: str, location: str, place: str) -> None:
+        different = {"pointer": place, "detail": "the document has another value here", "code": "differs"}
+        super().__init__(message, [different], document=location)
         self.location = location
 
 

@@ -23,11 +23,11 @@ from pydantic_core import from_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from crossdock_chassis import Coalescer, JsonBody, Overloaded, Refusal
+from crossdock_chassis import Coalescer, Content, JsonBody, Overloaded, Refusal
 from crossdock_events import Cause
 from order_service.orders.draft import Draft, settle
 from order_service.orders.model import DuplicateReference, OrderError
-from order_service.orders.place import Placed, PlaceOrder, document_of
+from order_service.orders.place import Placed, PlaceOrder
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 MAX_LINES: Final = 100_000
@@ -280,7 +280,7 @@ class BatchAnswer(Response):
 
     async def _answers(self, group: Sequence[Line]) -> list[BatchLine]:
         drafts = [line.content for line in group if isinstance(line.content, Draft)]
-        commands = [PlaceOrder(self._partner, draft, document_of(draft), self._cause) for draft in drafts]
+        commands = [PlaceOrder(self._partner, draft, Content.of(draft), self._cause) for draft in drafts]
         try:
             placed = iter(await self._place.many(commands) if commands else [])
         except Overloaded as error:

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema, to_json
 from crossdock_chassis import Whole
 from order_service.orders.codes import COUNTRIES, EXPONENTS
 from order_service.orders.model import InvalidOrder
-from order_service.orders.money import QUANTA, amount_of, exact, total_of
+from order_service.orders.money import QUANTA, amount_of, exact, tidy, total_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,11 @@ class Discount(_Part):
 
 
 class Draft(_Part):
-    """A member that is null and a member that is absent are the same request."""
+    """An order. A member that is null or empty and a member that is absent are the same.
 
-    # Replays are compared by a document without nulls. So a new field must be `X | None = None`: then an order that was
-    # first sent before the field existed still compares equal.
+    `Content` compares repeated orders. A new field must be `X | None = None`: then an order that was first sent before
+    the field existed still compares equal.
+    """
 
     model_config = ConfigDict(
         title="Order",
@@ -127,7 +128,7 @@ class Draft(_Part):
 
 
 def settle(draft: Draft) -> Draft:
-    """Fill in the amount of each line and set each amount to the currency's decimal places.
+    """Fill in the amount of each line, and give each number one form: an amount has the currency's decimal places.
 
     Raise InvalidOrder with all errors. If only the total is wrong, the error carries the computed total.
     """
@@ -166,6 +167,7 @@ def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
             yield _error(f"/lines/{i}/line_id", "repeated_line_id", "another line has this line_id")
         seen.add(line.line_id)
         if line.unit_price is not None:
+            line.unit_price = tidy(line.unit_price, quantum)
             amount = amount_of(line.quantity, line.unit_price, quantum)
             if line.amount is not None and line.amount != amount:
                 detail = f"quantity * unit_price rounds to {amount}"

@@ -22,6 +22,12 @@ def total_of(amounts: Iterable[Decimal], discounts: Iterable[Decimal], shipping:
     return sum(amounts, shipping + tax) - sum(discounts)
 
 
+def tidy(price: Decimal, quantum: Decimal) -> Decimal:
+    """Return a unit price without zeros at its end, but with at least the currency's decimal places."""
+    shown = exact(price, quantum)
+    return price.normalize() if shown is None else shown
+
+
 def exact(value: Decimal, quantum: Decimal) -> Decimal | None:
     """Return `value` with the currency's decimal places, or None if rounding would change it."""
     rounded = value.quantize(quantum, ROUND_HALF_UP)

@@ -1,23 +1,12 @@
 """Validate orders without placing them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
 from crossdock_chassis import Unit
-from order_service.orders import store
-from order_service.orders.draft import Draft
 from order_service.orders.model import DuplicateReference
-from order_service.orders.place import document_of, fingerprint_of, refusals
-
-
-@dataclass(frozen=True, slots=True)
-class ValidateOrder:
-    """`draft` is settled."""
-
-    partner: str
-    draft: Draft
+from order_service.orders.place import SentOrder, existing, refusals
 
 
 class LineAmount(BaseModel):
@@ -37,15 +26,13 @@ class Valid(BaseModel):
     total: str
 
 
-async def validate_orders(unit: Unit, batch: Sequence[ValidateOrder]) -> list[Valid | Exception]:
-    refused = await refusals(unit, [command.draft for command in batch])
-    existing = await store.named(unit, {(command.partner, command.draft.reference) for command in batch})
+async def validate_orders(unit: Unit, batch: Sequence[SentOrder]) -> list[Valid | Exception]:
+    refused = await refusals(unit, [order.draft for order in batch])
     answers: list[Valid | Exception] = []
-    for i, command in enumerate(batch):
-        draft = command.draft
-        found = existing.get((command.partner, draft.reference))
-        if found is not None and found.fingerprint != fingerprint_of(document_of(draft)):
-            answers.append(DuplicateReference(draft.reference, found.id))
+    for i, (order, found) in enumerate(zip(batch, await existing(unit, batch), strict=True)):
+        draft = order.draft
+        if isinstance(found, DuplicateReference):
+            answers.append(found)
         elif found is None and i in refused:
             answers.append(refused[i])
         else:
