@@ -1,6 +1,5 @@
 """The front door: what ordinary routes and hot ones have in common, and garbage at both."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -13,7 +12,6 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from crossdock_chassis.database.unit import OutcomeUnknown
-from crossdock_chassis.http import front_door
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.auth import requires
 from crossdock_chassis.http.conventions import accepts, cause, json_response
@@ -301,21 +299,6 @@ async def test_a_body_in_pieces(client: httpx.AsyncClient, path: str) -> None:
             yield bytes([byte])
 
     assert (await client.post(path, content=body(), headers=JSON)).status_code == 201
-
-
-@both
-async def test_a_body_that_stands_still_is_given_up(
-    client: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(front_door, "IDLE_SECONDS", 0.01)
-
-    async def body() -> AsyncIterator[bytes]:
-        yield b'{"refer'
-        await asyncio.Event().wait()
-
-    answered = await client.post(path, content=body(), headers=JSON)
-    is_problem(answered, 408, "too-slow")
-    assert answered.headers["connection"] == "close"
 
 
 @both

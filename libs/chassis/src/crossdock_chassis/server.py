@@ -126,6 +126,7 @@ async def listening(app: ASGIApp, settings: Settings, port: int, variable: str) 
         server_header=False,
         proxy_headers=False,
         backlog=2048,
+        limit_concurrency=settings.connection_limit,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
     server = _Server(config)

@@ -33,7 +33,6 @@ from crossdock_chassis.problems import (
     INTERNAL,
     MALFORMED_REQUEST,
     TOO_LARGE,
-    TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED_TYPE,
     Problems,
@@ -41,9 +40,6 @@ from crossdock_chassis.problems import (
 )
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-
-IDLE_SECONDS: Final = 60.0
-"""The longest pause between two parts of a body, because an unfinished request holds a task and a connection."""
 
 log = logging.getLogger(__name__)
 
@@ -164,11 +160,7 @@ class Front:
                 length = state.headers.get(b"content-length")
                 if length is not None and length.isdigit() and int(length) > state.body_limit:
                     raise _too_large(state.body_limit)
-            try:
-                async with asyncio.timeout(IDLE_SECONDS):
-                    message = await receive()
-            except TimeoutError:
-                raise Refusal(TOO_SLOW, f"No part of the body arrived for {IDLE_SECONDS:g} seconds") from None
+            message = await receive()
             if message["type"] != "http.request":
                 return message
             body = message.get("body", b"")

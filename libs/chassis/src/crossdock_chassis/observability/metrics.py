@@ -16,6 +16,7 @@ REQUESTS = Counter("crossdock_http_requests", "Requests answered", ["method", "r
 LATENCY = Histogram(
     "crossdock_http_request_seconds", "From the first byte to the last", ["method", "route"], buckets=_LATENCY
 )
+REFUSED = Counter("crossdock_http_refused", "Requests and connections refused before they reached a route", ["problem"])
 
 RATE_LIMITED = Counter("crossdock_rate_limited", "Requests over their partner's limit, answered 429", ["route_group"])
 TOO_MANY_AT_ONCE = Counter(
