@@ -2,12 +2,15 @@
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -188,8 +191,9 @@ def test_settings_that_are_missing_or_wrong(environment: dict[str, str], sentenc
         issuer.main(environment)
 
 
-def test_the_process_serves_and_stops(tmp_path: Path) -> None:
-    """With port 0 the issuer binds any free port and prints its URL."""
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of an issuer process. With port 0 it binds any free port and prints its URL."""
     environment = {**os.environ, "CROSSDOCK_ISSUER_HOME": str(tmp_path), "CROSSDOCK_ISSUER_PORT": "0"}
     process = subprocess.Popen(
         [sys.executable, "-m", "crossdock_local.issuer"], env=environment, stderr=subprocess.PIPE, text=True
@@ -204,7 +208,31 @@ def test_the_process_serves_and_stops(tmp_path: Path) -> None:
                 break
             except httpx.ConnectError:
                 assert time.monotonic() < deadline
-        assert httpx.get(f"{url}/.well-known/openid-configuration", trust_env=False).json()["issuer"] == url
+        yield url
     finally:
         process.terminate()
         process.communicate(timeout=10)
+
+
+def test_the_process_serves_and_stops(running: str) -> None:
+    assert httpx.get(f"{running}/.well-known/openid-configuration", trust_env=False).json()["issuer"] == running
+
+
+def test_issuer_holds_the_connection_rules_of_the_services(running: str) -> None:
+    port = int(running.rpartition(":")[2])
+    host = b"host: 127.0.0.1\r\n"
+    for sent in (b"GET /livez HTTP/1.1\r\n" + host * 2 + b"\r\n", b"GET /livez\r\n\r\n"):
+        assert said(port, sent).startswith(b"HTTP/1.1 400 ")
+    early = said(port, b"POST /nope HTTP/1.1\r\n" + host + b"content-length: 9\r\n\r\n")
+    assert early.startswith(b"HTTP/1.1 404 ") and b"connection: close" in early
+    with ExitStack() as open_ones:
+        for _ in range(issuer.CONNECTIONS):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert said(port, b"").startswith(b"HTTP/1.1 503 ")
+
+
+def said(port: int, sent: bytes) -> bytes:
+    """Return all bytes that the server sends until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(partial(connection.recv, 1 << 16), b""))

@@ -48,6 +48,8 @@ SCOPES: Final = ("orders:read", "orders:write", "stock:read", "stock:write", "op
 ALGORITHM: Final = "RS256"
 LIFETIME: Final = 3600  # seconds
 MAX_FORM_BYTES: Final = 16 * 1024
+CONNECTIONS: Final = 100
+"""Connections that are open at the same time. The services keep theirs for as long as a request takes."""
 _SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
 
 
@@ -327,6 +329,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def main(environment: Mapping[str, str] = os.environ) -> None:
+    from crossdock_chassis import BoundedProtocol  # noqa: PLC0415  (takes seconds, and a stack imports this module too)
+
     home = environment.get("CROSSDOCK_ISSUER_HOME")
     if not home:
         raise SystemExit("CROSSDOCK_ISSUER_HOME is not set: name the folder of the issuer's files.")
@@ -339,6 +343,7 @@ def main(environment: Mapping[str, str] = os.environ) -> None:
     application = app(Path(home), issuer, environment.get("CROSSDOCK_AUDIENCE", "crossdock"))
     print(json.dumps({"event": "listening", "service": "issuer", "issuer": issuer}), file=sys.stderr, flush=True)
     config: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False, "lifespan": "off"}
+    config |= {"http": BoundedProtocol, "limit_concurrency": CONNECTIONS}
     uvicorn.Server(uvicorn.Config(application, **config)).run(sockets=[bound])
 
 
