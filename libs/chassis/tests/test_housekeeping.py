@@ -1,11 +1,8 @@
-import asyncio
 from math import inf
 
-import toy
 from examples import placed
 
-from crossdock_chassis import Service, Unit, every
-from crossdock_chassis.database.jobs import Jobs
+from crossdock_chassis import Service
 from crossdock_chassis.housekeeping import look_at_dead_letters, look_at_outbox, run_housekeeping
 from crossdock_chassis.messaging.relay import _Batch, _LowWater
 from crossdock_chassis.observability.metrics import exposition
@@ -88,33 +85,6 @@ async def test_the_gauges_say_what_the_tables_hold(service: Service) -> None:
     text = exposition().decode()
     assert "crossdock_outbox_depth 3.0" in text
     assert 'crossdock_dead_letters{group="toy-gauge",state="poison"} 1.0' in text
-
-
-async def test_job_runs_in_one_worker_at_a_time_and_survives_failures(service: Service) -> None:
-    at_once, most, calls = 0, 0, 0
-
-    async def work(unit: Unit) -> None:
-        nonlocal at_once, most, calls
-        at_once, calls = at_once + 1, calls + 1
-        most = max(most, at_once)
-        try:
-            await unit.sql.execute(toy.MARK, ["job"])
-            await unit.sql.execute("SELECT pg_sleep(0.01)")
-            if calls == 2:
-                raise RuntimeError("once")
-        finally:
-            at_once -= 1
-
-    stopping = asyncio.Event()
-    workers = [Jobs(service.database, [every(0.01, work)]) for _ in range(3)]
-    tasks = [asyncio.create_task(worker.run(stopping)) for worker in workers]
-    async with asyncio.timeout(20):
-        while calls < 10:
-            await asyncio.sleep(0.01)
-    stopping.set()
-    await asyncio.gather(*tasks)
-    assert most == 1
-    assert (await toy.marks(service))["job"] == calls - 1  # the one that failed left nothing
 
 
 def test_the_low_water_mark_stays_behind_what_still_runs() -> None:

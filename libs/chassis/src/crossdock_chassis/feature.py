@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
-from crossdock_chassis.database.jobs import Job
+from crossdock_chassis.jobs.declare import Job
 from crossdock_chassis.problems import Problem
 
 

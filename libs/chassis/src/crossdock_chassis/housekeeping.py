@@ -99,6 +99,24 @@ async def forget_effects(unit: Unit) -> None:
     )
 
 
+JOBS_WAITING = """
+    SELECT kind, count(*) FILTER (WHERE status = 'queued' AND every_seconds IS NULL) AS waiting,
+           greatest(0, extract(epoch FROM now() - min(due_at)))::float AS overdue, max(failures) AS failures
+    FROM (SELECT * FROM job WHERE status IN ('queued', 'running') ORDER BY kind, due_at LIMIT $1) AS open GROUP BY kind
+"""
+
+
+async def look_at_jobs(unit: Unit) -> None:
+    """Count queued jobs and failures by kind. Include jobs that no worker declares: they are overdue for ever."""
+    found = await unit.sql.fetch(JOBS_WAITING, COUNT_LIMIT)
+    for gauge in (metrics.JOBS_WAITING, metrics.JOB_OVERDUE, metrics.JOB_FAILURES):
+        gauge.clear()
+    for row in found:
+        metrics.JOBS_WAITING.labels(row["kind"]).set(row["waiting"])
+        metrics.JOB_OVERDUE.labels(row["kind"]).set(row["overdue"])
+        metrics.JOB_FAILURES.labels(row["kind"]).set(row["failures"])
+
+
 EFFECTS_WAITING = """
     WITH RECURSIVE each AS (
         (SELECT kind, pending_since FROM effect WHERE state = 'pending' ORDER BY kind, pending_since LIMIT 1)

@@ -20,18 +20,20 @@ from sqlalchemy import MetaData
 
 from crossdock_chassis import housekeeping, server
 from crossdock_chassis.checks import Check, CheckAtRest
-from crossdock_chassis.database.jobs import Job, Jobs, every
 from crossdock_chassis.database.unit import Database, is_transient
-from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error, within
+from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, merged
 from crossdock_chassis.http import dead_letters, limit_routes
 from crossdock_chassis.http import effects as effects_http
+from crossdock_chassis.http import jobs as jobs_http
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.limits import Limits, groups_of
 from crossdock_chassis.http.request import Verifier
 from crossdock_chassis.http.tokens import verifier_for
+from crossdock_chassis.jobs.declare import Job, every, measured
+from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import Inbox, dead_letter_spec
@@ -46,9 +48,6 @@ from crossdock_events import CATALOGUE, TopicSpec
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
-
-PROGRESS_SECONDS = 60.0
-"""If a part of a worker makes no progress for this long, the worker exits so that a supervisor starts a new worker."""
 
 LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
@@ -131,7 +130,9 @@ class Service:
         """Return the HTTP application. Health and metrics are on the ops port."""
         settings = self.settings
         inboxes = {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
-        own = [dead_letters.feature(self.database, inboxes)] if inboxes else []
+        own = [jobs_http.feature(self.database)]
+        if inboxes:
+            own.append(dead_letters.feature(self.database, inboxes))
         if self.effects:
             own.append(effects_http.feature(self.database, self.effects))
         limits = limits or Limits(self.database)
@@ -206,16 +207,22 @@ async def _worker(service: Service) -> None:
     await clients.check_topics(settings.kafka, service.topics())
     relay = Relay(service.database.dsn, settings.kafka, service.name)
     consumers = service.consumers()
-    own = [every(3600, housekeeping.run_housekeeping), every(5, housekeeping.look_at_dead_letters)]
+    own: list[Job] = [
+        every(3600, housekeeping.run_housekeeping),
+        measured(5, housekeeping.look_at_dead_letters),
+        measured(5, housekeeping.look_at_jobs),
+    ]
     parts: dict[str, Part] = {each.subscription.group: each for each in consumers} | {"relay": relay}
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
-        own += [every(5, housekeeping.look_at_effects), every(60, housekeeping.forget_effects)]
+        own += [measured(5, housekeeping.look_at_effects), every(60, housekeeping.forget_effects)]
+    jobs = Jobs(service.database, [*service.jobs, *own], drain_seconds=settings.drain_seconds)
+    parts["jobs"] = jobs
     database_ready = _ready(service)
 
     def stuck() -> str | None:
         names = [name for name, part in parts.items() if time.monotonic() - part.progressed > PROGRESS_SECONDS]
-        return f"no progress: {', '.join(names)}" if names else None
+        return f"no progress: {', '.join([*names, *jobs.hanging])}" if names else None
 
     async def live() -> str | None:
         return stuck()
@@ -224,12 +231,11 @@ async def _worker(service: Service) -> None:
         waiting = [consumer.subscription.group for consumer in consumers if not consumer.ready]
         return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
 
-    running = parts | {"jobs": Jobs(service.database, [*service.jobs, *own])}
     ops = server.Ops(live=live, ready=ready)
     async with _watching(service), server.ops_port(ops, settings) as port:
         log.info("listening", extra={"ops_port": port})
         with server.signals() as stop:
-            await run_parts(running, stop, stuck, drain_seconds=settings.drain_seconds, draining=ops.drain)
+            await run_parts(parts, stop, stuck, drain_seconds=settings.drain_seconds, draining=ops.drain)
 
 
 async def _migrate(service: Service) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.effects import rows
@@ -250,8 +251,7 @@ def _look_at_exception(task: "asyncio.Task[Mapping[str, object] | None]") -> Non
 
 
 def _text(text: str) -> str:
-    """Make a text fit for its column: no NUL, no lone surrogate, not too long."""
-    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()[:REASON_LIMIT]
+    return storable(text)[:REASON_LIMIT]
 
 
 def _written(claimed: Claimed, result: Mapping[str, object] | None) -> str | None:

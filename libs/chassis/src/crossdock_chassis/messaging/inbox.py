@@ -9,6 +9,7 @@ from time import perf_counter
 from uuid import UUID
 
 from crossdock_chassis.database.outbox import MESSAGE_LIMIT_BYTES, message_size
+from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Unit, is_transient
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
 from crossdock_chassis.observability import metrics, tracing
@@ -314,7 +315,7 @@ class Inbox:
 
     async def _keep(self, unit: Unit, aside: Sequence[tuple[Record, str, str]]) -> None:
         """Store events in the table, which is authoritative, and copy them to the dead-letter topic for people."""
-        aside = [(record, state, _storable(reason)) for record, state, reason in aside]
+        aside = [(record, state, storable(reason)) for record, state, reason in aside]
         aside.sort(key=lambda entry: (entry[0].message.topic, entry[0].partition, entry[0].offset))
         group = self.subscription.group
         await unit.sql.execute(
@@ -364,11 +365,6 @@ def _aggregate(message: Message) -> tuple[str, bytes | None]:
     """Return the topic and the key that parks with a poison record: none if no index could hold it."""
     key = message.key
     return message.topic, key if key is not None and len(key) <= MAX_KEY_BYTES else None
-
-
-def _storable(reason: str) -> str:
-    """Escape what PostgreSQL cannot store: NUL, and surrogates that stand alone."""
-    return reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _mirror(group: str, record: Record, state: str, reason: str) -> Message:

@@ -48,6 +48,11 @@ COMMAND_WAIT = Histogram(
 QUEUE_DEPTH = Gauge("crossdock_queue_depth", "Commands that wait for a unit", ["command"])
 BATCH_SIZE = Histogram("crossdock_batch_size", "Commands coalesced into one unit", ["command"], buckets=_BATCH)
 
+# jobs
+JOBS_WAITING = Gauge("crossdock_jobs_waiting", "Queued jobs that no worker has begun", ["job"])
+JOB_OVERDUE = Gauge("crossdock_job_overdue_seconds", "How long the first due run has waited for a worker", ["job"])
+JOB_FAILURES = Gauge("crossdock_job_failures", "Failures since the last success of a job that still runs", ["job"])
+
 # events out
 OUTBOX_DEPTH = Gauge("crossdock_outbox_depth", "Committed events that Kafka has not acknowledged")
 OUTBOX_AGE = Gauge("crossdock_outbox_oldest_seconds", "Age of the oldest event in the outbox; 0 if it is empty")

@@ -30,6 +30,9 @@ from crossdock_chassis.http.openapi import listed
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.http.tokens import refused
 from crossdock_chassis.ids import new_id
+from crossdock_chassis.jobs.declare import Queued
+from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
+from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.problems import MEDIA_TYPE, PREFIX
 from crossdock_chassis.service import Service
@@ -240,6 +243,24 @@ def perform() -> Perform:
                 await unit.sql.execute("UPDATE effect SET due_at = now() WHERE state = 'pending'")
         await Effects(service.database, service.effects).run_due()
         return await resolve.find(service.database, service.effects, limit=10_000)
+
+    return run
+
+
+class RunJobs(Protocol):
+    async def __call__(self, service: Service) -> list[StoredJob]: ...
+
+
+@pytest.fixture
+def run_jobs() -> RunJobs:
+    """`(load,) = await run_jobs(service)`: run work that was asked for like the service's worker, until none is due.
+
+    Return all such jobs as operators see them. Periodic jobs do not run.
+    """
+
+    async def run(service: Service) -> list[StoredJob]:
+        await Jobs(service.database, [job for job in service.jobs if isinstance(job, Queued)]).run_due()
+        return [job for job in await find_jobs(service.database, limit=10_000) if job.every_seconds is None]
 
     return run
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from crossdock_chassis import Coalescer, Database, Feature, each, every, lag
+from crossdock_chassis import Coalescer, Database, Feature, each, every, lag, measured
 from crossdock_events.orders import OrderPlaced
 from order_service.orders import deadline, http
 from order_service.orders.cancel import Cancelled, cancel_order
@@ -41,7 +41,7 @@ def feature(database: Database, settings: Settings) -> Feature:
         jobs=[
             every(10, answer_deadline.look),
             every(60, deadline.expire_after(patience)),
-            every(15, measure_waiting),
+            measured(15, measure_waiting),
         ],
         problems=http.PROBLEMS,
     )

@@ -1,0 +1,63 @@
+"""Jobs over HTTP, in every service. Scope `ops`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from crossdock_chassis.database.unit import Database
+from crossdock_chassis.feature import Feature
+from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit
+from crossdock_chassis.http.dead_letters import Operator
+from crossdock_chassis.http.dependencies import provided
+from crossdock_chassis.http.openapi import errors
+from crossdock_chassis.jobs.resolve import NoSuchJob, NotStoppable, StoredJob, find_jobs, stop_job
+from crossdock_chassis.jobs.rows import Status
+
+LIST = Cursor("jobs", UUID)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJobs:
+    database: Database
+
+
+StoredJobsDep = Annotated[StoredJobs, provided(StoredJobs)]
+router = APIRouter(prefix="/v1/jobs", tags=["operations"])
+
+
+def feature(database: Database) -> Feature:
+    return Feature(routers=[router], provides=[StoredJobs(database)])
+
+
+@router.get("", summary="List periodic jobs, and long work that somebody asked for")
+async def get_jobs(
+    caller: Operator,
+    jobs: StoredJobsDep,
+    kind: Annotated[str | None, Query(pattern=r"^[\x20-\x7e]+$", max_length=255)] = None,
+    status: Status | None = None,
+    limit: PageLimit = 50,
+    cursor: PageCursor = None,
+) -> Page[StoredJob]:
+    found = await find_jobs(jobs.database, kind=kind, status=status, after=LIST.decode(cursor), limit=limit + 1)
+    page = found[:limit]
+    return Page(items=page, next=LIST.encode(page[-1].id) if len(found) > limit else None)
+
+
+@router.get("/{id}", summary="Show a job and its progress", responses=errors(NoSuchJob.problem))
+async def get_job(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
+    found = await find_jobs(jobs.database, id=id)
+    if not found:
+        raise NoSuchJob(str(id))
+    return found[0]
+
+
+@router.post(
+    "/{id}:stop",
+    summary="Stop work that somebody asked for; committed units stay",
+    responses=errors(NoSuchJob.problem, NotStoppable.problem),
+)
+async def stop(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
+    async with jobs.database.unit() as unit:
+        return await stop_job(unit, id, by=caller.client_id)

@@ -1,0 +1,87 @@
+"""Jobs as values. A feature lists them in `Feature(jobs=[…])`."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from crossdock_chassis.database.unit import Unit
+from crossdock_chassis.jobs import rows
+from crossdock_chassis.jobs.run import JobRun
+
+Result: TypeAlias = Mapping[str, object] | None
+InUnit: TypeAlias = Callable[[Unit], Awaitable[Result]]
+InUnits: TypeAlias = Callable[[JobRun], Awaitable[Result]]
+
+_KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A job that one worker at a time runs, `seconds` after its last run has ended."""
+
+    name: str
+    do: InUnits
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measurement that each worker makes every `seconds`, because gauges belong to a process."""
+
+    name: str
+    do: InUnits
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Work that somebody asks for. Each worker runs one job of a kind at a time, the oldest first."""
+
+    name: str
+    do: InUnits
+
+    async def request(self, unit: Unit, arguments: Mapping[str, object], *, by: str) -> UUID:
+        """Ask for the work in the caller's unit, and return the id of the job.
+
+        Operators see the arguments, so they must not contain personal data. `by` is the client that asks.
+        """
+        return await rows.request(unit.sql, self.name, arguments, by)
+
+
+Job: TypeAlias = Periodic | Measured | Queued
+
+
+def every(seconds: float, do: InUnit) -> Periodic:
+    """Return a job that runs in one unit, in one worker at a time. Its result is shown to operators."""
+    return Periodic(_name(do), _in_one_unit(do), seconds)
+
+
+def every_in_units(seconds: float, do: InUnits) -> Periodic:
+    """Return a job that opens as many units as it needs, `async with run.unit()`, in one worker at a time."""
+    return Periodic(_name(do), do, seconds)
+
+
+def measured(seconds: float, do: InUnit) -> Measured:
+    """Return a measurement that sets gauges, in each worker."""
+    return Measured(_name(do), _in_one_unit(do), seconds)
+
+
+def queued(kind: str, do: InUnits) -> Queued:
+    """Return work that `request` asks for. Raise ValueError if `kind` is not a name such as `import-items`."""
+    if not _KIND.fullmatch(kind):
+        raise ValueError(f"a kind is lower case, digits and hyphens, not {kind!r}")
+    return Queued(kind, do)
+
+
+def _name(do: InUnit | InUnits) -> str:
+    return f"{do.__module__}.{do.__qualname__}"
+
+
+def _in_one_unit(do: InUnit) -> InUnits:
+    async def once(run: JobRun) -> Result:
+        async with run.unit() as unit:
+            return await do(unit)
+
+    return once

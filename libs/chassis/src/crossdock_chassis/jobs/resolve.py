@@ -1,0 +1,112 @@
+"""Show jobs, and stop queued ones."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+from pydantic import BaseModel, Field
+from pydantic_core import from_json
+
+from crossdock_chassis.database.unit import Database, Unit
+from crossdock_chassis.jobs.rows import Status
+from crossdock_chassis.problems import Problem
+
+COLUMNS: Final = """
+    id, kind, every_seconds, status, due_at, leased_by, arguments::text, requested_by, requested_at, stop_requested_by,
+    stop_requested_at, started_at, finished_at, seconds, done, total, result::text, failures, error, failed_at
+"""
+
+STOP: Final = f"""
+    UPDATE job
+    SET stop_requested_by = coalesce(stop_requested_by, $2), stop_requested_at = coalesce(stop_requested_at, now()),
+        status = CASE WHEN status = 'queued' THEN 'stopped' ELSE status END,
+        finished_at = CASE WHEN status = 'queued' THEN now() ELSE finished_at END
+    WHERE id = $1
+    RETURNING {COLUMNS}
+"""
+
+
+class NoSuchJob(Exception):
+    problem = Problem(404, "no-such-job", "No such job")
+
+
+class NotStoppable(Exception):
+    """The job runs periodically, or has ended."""
+
+    problem = Problem(409, "job-not-stoppable", "Only a queued or running job that somebody asked for can be stopped")
+
+
+class StoredJob(BaseModel):
+    """A job: a periodic one, or work that somebody asked for."""
+
+    id: UUID
+    kind: str
+    status: Status
+    every_seconds: float | None = Field(description="The period; null for work that somebody asked for")
+    arguments: dict[str, Any]
+    requested_by: str | None
+    requested_at: datetime
+    next_run: datetime | None = Field(description="Null while the job runs and after it has ended")
+    leased_by: str | None = Field(description="The worker process that runs the job")
+    leased_until: datetime | None = Field(description="Another worker then takes over, unless the lease is extended")
+    started_at: datetime | None = Field(description="The start of the last run; of work, the start of its first run")
+    finished_at: datetime | None
+    seconds: float | None = Field(description="The duration of the last run")
+    done: int
+    total: int | None
+    result: dict[str, Any] | None = Field(description="The result of the last successful run")
+    failures: int = Field(description="Failed runs since the last progress")
+    error: str | None = Field(description="Why the last failed run failed, also if later runs succeeded")
+    failed_at: datetime | None
+    stop_requested_by: str | None
+    stop_requested_at: datetime | None
+
+
+async def find_jobs(
+    database: Database,
+    *,
+    id: UUID | None = None,
+    kind: str | None = None,
+    status: Status | None = None,
+    after: UUID | None = None,
+    limit: int = 200,
+) -> list[StoredJob]:
+    """Return jobs in the order of their ids, which is roughly the order of their requests."""
+    conditions, arguments = ["true"], list[object]()
+    for condition, value in (("id =", id), ("kind =", kind), ("status =", status), ("id >", after)):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{condition} ${len(arguments)}")
+    async with database.unit() as unit:
+        found = await unit.sql.fetch(
+            f"SELECT {COLUMNS} FROM job WHERE {' AND '.join(conditions)} ORDER BY id LIMIT {limit:d}", *arguments
+        )
+    return [_stored(row) for row in found]
+
+
+async def stop_job(unit: Unit, id: UUID, *, by: str) -> StoredJob:
+    """Stop a queued job now, and a running one at the end of its unit. Raise NoSuchJob, NotStoppable.
+
+    The units that are committed stay. Stopping a stopped job again changes nothing.
+    """
+    row = await unit.sql.fetchrow("SELECT status, every_seconds FROM job WHERE id = $1 FOR UPDATE", id)
+    if row is None:
+        raise NoSuchJob(str(id))
+    if row["every_seconds"] is not None:
+        raise NotStoppable("it runs periodically")
+    if row["status"] in ("done", "failed"):
+        raise NotStoppable(f"it is {row['status']}")
+    return _stored(await unit.sql.fetchrow(STOP, id, by))
+
+
+def _stored(row: asyncpg.Record) -> StoredJob:
+    values: Mapping[str, Any] = {
+        **row,
+        "arguments": from_json(row["arguments"]),
+        "result": None if row["result"] is None else from_json(row["result"]),
+        "next_run": row["due_at"] if row["status"] == "queued" else None,
+        "leased_until": row["due_at"] if row["status"] == "running" else None,
+    }
+    return StoredJob(**values)
