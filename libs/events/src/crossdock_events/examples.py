@@ -152,6 +152,31 @@ _level = _fact(
 )
 _confirmed = _fact(13, 2, OrderConfirmed(**_full), _reserved)
 
+_discounted = _fact(
+    14,
+    1,
+    OrderPlaced(
+        order_id=_orders(6),
+        partner="globex",
+        reference="INV-2026/0815",
+        channel="api",
+        priority=5,
+        partial=False,
+        currency="EUR",
+        lines=(
+            OrderLine(
+                line_id="1",
+                item_id="SKU-20417",
+                quantity=3,
+                unit_price=Decimal("9.99"),
+                discount=Decimal("3.00"),
+                amount=Decimal("26.97"),
+            ),
+        ),
+        total=Decimal("26.97"),
+    ),
+)
+
 _part = {"order_id": _orders(2), "partner": "acme-retail", "reference": "PO-2026-004712"}
 _least = _fact(
     20,
@@ -247,6 +272,7 @@ _barred = _fact(42, 1, StockReleased(order_id=_orders(5), reason="cancelled", li
 EXAMPLES = (
     Example("complete", _placed),
     Example("least", _least),
+    Example("discounted", _discounted),
     Example("first", _confirmed),
     Example("nothing-there", _waiting),
     Example("partly-served", _waiting_less),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from crossdock_chassis import Content
 from order_service.orders.codes import EXPONENTS
 from order_service.orders.draft import Draft, settle
 from order_service.orders.model import InvalidOrder
@@ -83,6 +84,33 @@ def test_the_total_is_the_exact_sum_of_rounded_lines_and_charges(
     assert Decimal(wrong.extra["computed_total"]) == total
 
 
+@given(st.sampled_from(["USD", "JPY", "KWD", "CLF"]), quantities, prices, st.integers(0, 10**9), st.booleans())
+def test_line_amount_is_the_rounded_product_less_the_discount(
+    currency: str, quantity: int, price: Decimal, minor: int, net: bool
+) -> None:
+    """What an invoice states is taken: its discount, or its net amount whatever the product is."""
+    quantum = QUANTA[EXPONENTS[currency]]
+    gross, stated = amount_of(quantity, price, quantum), minor * quantum
+    assume(gross < 10**15 and (net or stated <= gross))
+    amount = stated if net else gross - stated
+    line = {"quantity": quantity, "unit_price": f"{price:f}", "net_amount" if net else "discount": f"{stated:f}"}
+    order = settle(sent(currency=currency, lines=one(**line), total=f"{amount:f}"))
+    [settled] = order.lines
+    assert settled.amount == order.total == amount == gross - (settled.discount or 0)
+    for each in (settled.amount, settled.discount or settled.amount):
+        assert each.as_tuple().exponent == -EXPONENTS[currency]
+
+
+def test_discount_and_net_amount_of_one_value_are_the_same_order() -> None:
+    price = {"quantity": 3, "unit_price": "9.99"}
+    spellings = [{"discount": "3"}, {"discount": "3.000", "amount": "26.97"}, {"net_amount": "26.970"}]
+    contents = {Content.of(settle(sent(lines=one(**price, **each), total="26.97"))).fingerprint for each in spellings}
+    assert len(contents) == 1
+    none = [{}, {"discount": "0"}, {"net_amount": "29.97"}, {"amount": "29.97"}]
+    contents = {Content.of(settle(sent(lines=one(**price, **each), total="29.97"))).fingerprint for each in none}
+    assert len(contents) == 1
+
+
 def test_unit_prices_round_to_the_line_amount() -> None:
     lines = [{"line_id": "1", "item_id": "A", "quantity": 3, "unit_price": "0.335"}]  # 1.005
     assert settle(sent(lines=lines, total="1.01")).lines[0].amount == Decimal("1.01")
@@ -113,6 +141,13 @@ def test_unit_price_with_an_agreeing_amount_is_accepted() -> None:
         ({"currency": "ABC", "lines": one(amount="1")}, "/currency", "unknown_currency"),
         ({"lines": one()}, "/lines/0", "no_price"),
         ({"lines": one(amount="0.001")}, "/lines/0/amount", "too_many_places"),
+        ({"lines": one(net_amount="0.001")}, "/lines/0/net_amount", "too_many_places"),
+        ({"lines": one(unit_price="1", discount="0.001")}, "/lines/0/discount", "too_many_places"),
+        ({"lines": one(unit_price="1", discount="1.01")}, "/lines/0/discount", "discount_too_large"),
+        ({"lines": one(amount="1", discount="1")}, "/lines/0/discount", "no_unit_price"),
+        ({"lines": one(unit_price="3", amount="1", discount="1")}, "/lines/0/amount", "amount_disagrees"),
+        ({"lines": one(net_amount="1", discount="1")}, "/lines/0/net_amount", "two_amounts"),
+        ({"lines": one(net_amount="1", amount="1")}, "/lines/0/net_amount", "two_amounts"),
         ({"currency": "JPY", "lines": one(amount="0.5")}, "/lines/0/amount", "too_many_places"),
         ({"lines": one(amount="1") + one(amount="1")}, "/lines/1/line_id", "repeated_line_id"),
         ({"lines": one(amount="1"), "shipping": "0.001"}, "/shipping", "too_many_places"),

@@ -61,6 +61,28 @@ async def test_placed_order_makes_a_receipt_a_row_and_an_event(shop: Shop) -> No
     assert shown["waiting"] == {"for": "answer", "since": receipt["placed_at"], "until": None, "lines": []}
 
 
+async def test_invoice_with_discounts_is_taken_as_it_is(shop: Shop) -> None:
+    lines = [
+        {"line_id": "1", "item_id": "SKU-1", "quantity": 3, "unit_price": "9.99", "discount": "3.00"},
+        {"line_id": "2", "item_id": "SKU-2", "quantity": 7, "unit_price": "0.333", "net_amount": "2.40"},
+        {"line_id": "3", "item_id": "SKU-3", "quantity": 2, "net_amount": "5"},
+    ]
+    order_id = await shop.placed(lines=lines, total="34.37")
+    [row] = await published(shop.service)
+    shared = ("line_id", "item_id", "quantity", "unit_price")
+    assert json.loads(row["value"])["lines"] == [
+        {name: lines[0][name] for name in shared} | {"discount": "3.00", "amount": "26.97"},
+        {name: lines[1][name] for name in shared} | {"discount": "-0.07", "amount": "2.40"},
+        {"line_id": "3", "item_id": "SKU-3", "quantity": 2, "amount": "5.00"},
+    ]
+    shown = (await shop.show(order_id))["lines"]
+    assert [(line["discount"], line["amount"]) for line in shown] == [
+        ("3.00", "26.97"),
+        ("-0.07", "2.40"),
+        (None, "5.00"),
+    ]
+
+
 async def test_order_event_holds_no_personal_data(shop: Shop) -> None:
     order = shop.body(ship_to=ADDRESS, notes="ring twice, ask for Ada", payment_reference="IBAN-1", metadata={"k": "v"})
     assert (await shop.client.post("/v1/orders", json=order)).status_code == 201

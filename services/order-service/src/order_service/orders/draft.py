@@ -62,9 +62,23 @@ class DraftLine(_Part):
     item_id: Identifier
     quantity: Annotated[int, Whole(1, 1_000_000)]
     unit_price: Annotated[
-        UnitPrice | None, Field(description="At most 6 decimal places. Send it, `amount`, or both")
+        UnitPrice | None,
+        Field(description="At most 6 decimal places. Send it, `amount` or `net_amount`, or it and one of them"),
     ] = None
-    amount: Annotated[Amount | None, Field(description="quantity * unit_price, rounded half-up")] = None
+    discount: Annotated[
+        Amount | None, Field(description="Taken off the line, of which it is a part; the line needs a `unit_price`")
+    ] = None
+    amount: Annotated[
+        Amount | None,
+        Field(description="quantity * unit_price, rounded half-up, - discount; another amount is refused"),
+    ] = None
+    net_amount: Annotated[
+        Amount | None,
+        Field(
+            description="The amount of an invoice line, taken as it is: the discount is whatever remains. "
+            "Send it instead of `amount` and `discount`"
+        ),
+    ] = None
 
 
 class Address(_Part):
@@ -99,7 +113,22 @@ class Draft(_Part):
                     "currency": "USD",
                     "lines": [{"line_id": "1", "item_id": "SKU-1", "quantity": 3, "unit_price": "9.99"}],
                     "total": "29.97",
-                }
+                },
+                {
+                    "reference": "INV-7",
+                    "currency": "EUR",
+                    "lines": [
+                        {"line_id": "1", "item_id": "SKU-1", "quantity": 3, "unit_price": "9.99", "discount": "3.00"},
+                        {
+                            "line_id": "2",
+                            "item_id": "SKU-2",
+                            "quantity": 7,
+                            "unit_price": "0.333",
+                            "net_amount": "2.30",
+                        },
+                    ],
+                    "total": "29.27",
+                },
             ]
         },
     )
@@ -168,17 +197,51 @@ def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
         seen.add(line.line_id)
         if line.unit_price is not None:
             line.unit_price = tidy(line.unit_price, quantum)
+        if line.discount is not None or line.net_amount is not None:
+            yield from _discount_errors(i, line, quantum, draft.currency)
+        elif line.unit_price is not None:
             amount = amount_of(line.quantity, line.unit_price, quantum)
             if line.amount is not None and line.amount != amount:
                 detail = f"quantity * unit_price rounds to {amount}"
                 yield _error(f"/lines/{i}/amount", "amount_disagrees", detail)
             line.amount = amount
         elif line.amount is None:
-            yield _error(f"/lines/{i}", "no_price", "a line needs a unit_price or an amount")
+            yield _error(f"/lines/{i}", "no_price", "a line needs a unit_price, an amount or a net_amount")
         elif (amount_as_sent := exact(line.amount, quantum)) is None:
             yield _too_fine(f"/lines/{i}/amount", draft.currency)
         else:
             line.amount = amount_as_sent
+
+
+def _discount_errors(i: int, line: DraftLine, quantum: Decimal, currency: str) -> Iterator[dict[str, str]]:
+    """Settle a line with a discount or a net amount, so that amount = rounded quantity * unit_price - discount.
+
+    The net amount leaves the line, because the amount has its value.
+    """
+    gross = None if line.unit_price is None else amount_of(line.quantity, line.unit_price, quantum)
+    if line.net_amount is not None:
+        amount = exact(line.net_amount, quantum)
+        if line.discount is not None or line.amount is not None:
+            detail = "send net_amount alone, or amount and discount"
+            yield _error(f"/lines/{i}/net_amount", "two_amounts", detail)
+        elif amount is None:
+            yield _too_fine(f"/lines/{i}/net_amount", currency)
+        else:
+            line.amount, line.net_amount = amount, None
+            line.discount = None if gross is None or gross == amount else gross - amount
+    elif line.discount is not None:
+        discount = exact(line.discount, quantum)
+        if gross is None:
+            yield _error(f"/lines/{i}/discount", "no_unit_price", "a discount needs a unit_price")
+        elif discount is None:
+            yield _too_fine(f"/lines/{i}/discount", currency)
+        elif discount > gross:
+            yield _error(f"/lines/{i}/discount", "discount_too_large", f"quantity * unit_price is only {gross}")
+        elif line.amount is not None and line.amount != gross - discount:
+            detail = f"quantity * unit_price - discount rounds to {gross - discount}"
+            yield _error(f"/lines/{i}/amount", "amount_disagrees", detail)
+        else:
+            line.amount, line.discount = gross - discount, discount or None
 
 
 def _id_bytes(lines: list[DraftLine]) -> int:

@@ -1,6 +1,7 @@
 """Compute amounts by the stated rule.
 
-- line amount = quantity * unit price, rounded half-up to the currency's ISO 4217 exponent
+- line amount = quantity * unit price, rounded half-up to the currency's ISO 4217 exponent, - line discount
+- line discount of a line with a net amount = what makes this true; it is negative if the net amount is larger
 - total = Σ line amounts - Σ discounts + shipping + tax, exactly
 
 All amounts are `Decimal`. The limits of an order keep every result below 24 digits, within the default context's 28.
