@@ -10,7 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from crossdock_chassis.database.unit import is_transient
-from crossdock_chassis.http import openapi
+from crossdock_chassis.http import documentation, openapi
 from crossdock_chassis.http.dependencies import Provided, dependencies_of
 from crossdock_chassis.http.front_door import Front
 from crossdock_chassis.http.hot_route import HotRoute
@@ -38,13 +38,19 @@ class Api(FastAPI):
         description: str = "",
     ) -> None:
         super().__init__(
-            title=name, version="1", description=description, redoc_url=None, redirect_slashes=False, telemetry=_OFF
+            title=name,
+            version="1",
+            description=description,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            telemetry=_OFF,
         )
         self._problems = Problems(problems, passing=is_transient)
         self._verifier, self._limiter, self._body_limit = verifier, limiter, max_body_bytes
         self._partner_requests = partner_requests
         self.provided = {type(each): each for each in provides}
-        own = self.router.routes[:]
+        own = [*self.router.routes, *documentation.routes(name)]
         self.router.routes.clear()
         for router in routers:
             # FastAPI matches included routers twice. Their routes already have the router's prefix and dependencies.
