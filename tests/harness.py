@@ -125,6 +125,18 @@ class Harness:
             answer = await client.post("/v1/receipts", json=body)
             assert answer.status_code == 201, answer.text
 
+    async def write_off(self, item: str, quantity: int, location: str = LOCATIONS[0]) -> None:
+        lines = [{"item_id": item, "quantity": -quantity}]
+        body = {
+            "reference": f"ADJ-{uuid4().hex[:12]}",
+            "location_id": location,
+            "reason": "damage",
+            "lines": lines,
+        }
+        async with self.client(INVENTORY) as client:
+            answer = await client.post("/v1/adjustments", json=body)
+            assert answer.status_code == 201, answer.text
+
     async def availability(self, item: str) -> Body:
         async with self.client(INVENTORY) as client:
             answer = await client.get("/v1/availability", params={"item_id": item})

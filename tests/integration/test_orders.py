@@ -127,6 +127,23 @@ async def test_a_cancelled_order_gives_its_stock_to_the_next(harness: Harness) -
     await harness.adds_up()
 
 
+async def test_confirmed_order_waits_again_if_stock_is_written_off(harness: Harness) -> None:
+    item, other = await harness.items(2, on_hand=5)
+    async with harness.client() as client:
+        placed = await harness.post(client, order(reference(), (item, 4), (other, 1)))
+        await harness.until(client, placed["id"], "confirmed")
+        await harness.write_off(item, 2)
+        shown = await harness.until(client, placed["id"], "backordered")
+        assert {line["item_id"]: line["missing"] for line in shown["waiting"]["lines"]} == {item: 4, other: 1}
+        await harness.adds_up()
+        await harness.receive({item: 1})
+        await harness.until(client, placed["id"], "confirmed")
+        history = (await client.get(f"/v1/orders/{placed['id']}/timeline")).json()["events"]
+    names = ["OrderPlaced", "OrderConfirmed", "OrderBackordered", "OrderConfirmed"]
+    assert [each["type"].split(".")[1] for each in history] == names
+    await harness.adds_up()
+
+
 async def test_new_order_waits_its_turn_behind_an_unservable_backorder(harness: Harness) -> None:
     (item,) = await harness.items(on_hand=3)
     async with harness.client() as client:

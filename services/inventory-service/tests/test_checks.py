@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import httpx
 import pytest
-from warehouse import Warehouse, cancelled, placed
+from warehouse import Warehouse, cancelled, line, placed
 
 from crossdock_chassis import new_id
 from crossdock_chassis.testing import Clients, Deliver, Violations, envelope_of
@@ -229,6 +230,18 @@ async def test_a_partial_backorder_waits_in_vain_for_any_unit(
     await deliver(orders.warehouse.service, placed(("B", 60), order_id=order_id, partial=True))
     found = await violations(orders.warehouse.service)
     assert found == {WAITS_IN_VAIN.title: [f"{order_id}: {{'B': 9}} is free"]}
+
+
+async def test_withdrawn_reservations_violate_nothing(
+    orders: Orders, client: httpx.AsyncClient, deliver: Deliver, violations: Violations
+) -> None:
+    warehouse = orders.warehouse
+    await deliver(warehouse.service, placed(("A", 6), partial=True))
+    lost = {"reference": "ADJ-1", "location_id": "north", "reason": "loss", "lines": [line("A", -9)]}
+    assert (await client.post("/v1/adjustments", json=lost)).status_code == 201
+    await warehouse.drain()
+    assert (await warehouse.held(orders.open)).status == "waiting"
+    assert await violations(warehouse.service) == {}
 
 
 async def test_an_earmark_as_old_as_the_setting_bars_later_orders(

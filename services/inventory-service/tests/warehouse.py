@@ -1,7 +1,8 @@
 """A warehouse to test in: the service on a database of its own, short calls for its verbs, and bodies for its HTTP."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,10 +22,12 @@ from inventory_service.items.register import RegisterItem, register_items
 from inventory_service.locations.model import Location
 from inventory_service.locations.register import RegisterLocation, register_location
 from inventory_service.reservations import backorders, views
+from inventory_service.reservations.adjust import adjust_stock
 from inventory_service.reservations.release import release
 from inventory_service.reservations.reserve import reserve
 from inventory_service.reservations.views import ReservationView
-from inventory_service.stock.adjust import AdjustStock, adjust_stock
+from inventory_service.stock import store as stocks
+from inventory_service.stock.adjust import AdjustStock
 from inventory_service.stock.documents import Document, Part
 from inventory_service.stock.receive import ReceiveStock, receive_stock
 from inventory_service.stock.reconciliation import reconcile
@@ -120,9 +123,9 @@ class Warehouse:
         command = ReceiveStock(_document("receipt", lines), location)
         return await self.patiently(lambda unit: receive_stock(unit, command))
 
-    async def adjust(self, item: str, quantity: int, location: str = "north") -> Recorded:
-        command = AdjustStock(_document("adjustment", [(item, quantity)]), location, "count")
-        return await self.patiently(lambda unit: adjust_stock(unit, command))
+    async def adjusts(self, *lines: tuple[str, int], location: str = "north") -> list[Event]:
+        command = AdjustStock(_document("adjustment", lines), location, "count")
+        return await self.published_by(lambda unit: adjust_stock(unit, command))
 
     async def change(self, item: str, **traits: Any) -> None:
         await self.database.run(change_item, ChangeItem(item, traits, lambda version: None, Cause(uuid7())))
@@ -152,6 +155,18 @@ class Warehouse:
                 async with self.database.unit() as unit:
                     return await do(unit)
         raise AssertionError("no attempt got its locks")
+
+    @asynccontextmanager
+    async def holding(self, item: str) -> AsyncIterator[Unit]:
+        """Open a unit that has locked the item's head."""
+        async with self.database.unit() as unit:
+            assert await stocks.lock(unit, [item])
+            yield unit
+
+    async def someone_waits(self, sql: asyncpg.Connection) -> None:
+        async with asyncio.timeout(20):
+            while not await sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                await asyncio.sleep(0.005)
 
     async def drain(self, *, earmark_after: timedelta = timedelta(days=1)) -> list[Event]:
         """Serve the release queue until it is empty."""

@@ -151,6 +151,19 @@ _level = _fact(
     _placed,
 )
 _confirmed = _fact(13, 2, OrderConfirmed(**_full), _reserved)
+_less = _fact(
+    14,
+    3,
+    StockLevelChanged(
+        item_id="SKU-20417",
+        levels=(
+            Level(location_id="WH-EAST", on_hand=38, reserved=0),
+            Level(location_id="WH-WEST", on_hand=12, reserved=0),
+        ),
+        available=50,
+        causes=("adjustment", "withdrawal"),
+    ),
+)
 
 _discounted = _fact(
     14,
@@ -287,6 +300,7 @@ EXAMPLES = (
     Example("opening", _opening),
     Example("reserved", _level),
     Example("no-location", _gone),
+    Example("written-off", _less),
     Example("complete", _registered),
     Example("least", _uncategorised),
     Example("discontinued", _discontinued),

@@ -26,5 +26,8 @@ class StockLevelChanged(StockEvent, type="crossdock.StockLevelChanged.v1", carri
     levels: tuple[Level, ...]
     available: Quantity
     causes: tuple[
-        Annotated[Code, OpenEnum("receipt", "adjustment", "transfer", "opening", "reservation", "release")], ...
+        Annotated[
+            Code, OpenEnum("receipt", "adjustment", "transfer", "opening", "reservation", "release", "withdrawal")
+        ],
+        ...,
     ]

@@ -1,7 +1,7 @@
 """Which order gets how much from where: the rules as examples, then as properties over generated orders."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -10,17 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossdock_events.reservations import StockBackordered
 from inventory_service.reservations.model import (
     MAX_SPLITS,
     Allocation,
     Demand,
     Free,
+    Holder,
     Outcome,
     Reservation,
     Status,
+    Turn,
     Want,
     allocate,
     servable,
+    withdraw,
 )
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -132,6 +136,86 @@ def test_grants_of_one_order_add_up() -> None:
     assert [(each.location_id, each.quantity) for each in answer.lines[0].allocations] == [("north", 3), ("south", 2)]
     subject.grant([Allocation("2", "b", "north", 1)])
     assert (before, subject.status) == (Status.WAITING, Status.OPEN)
+
+
+def holder(n: int, *held: tuple[str, str, int], priority: int = 5, minute: int = 0, partial: bool = False) -> Holder:
+    allocations = [Allocation(str(i), *each) for i, each in enumerate(held, 1)]
+    return Holder(Turn(-priority, NOON + timedelta(minutes=minute), UUID(int=n)), partial, allocations)
+
+
+def test_withdrawal_takes_the_lowest_priority_then_the_youngest() -> None:
+    orders = [
+        holder(1, ("a", "north", 2), priority=6, minute=9),
+        holder(2, ("a", "north", 2), minute=2),
+        holder(3, ("a", "north", 2), ("b", "south", 4), minute=3),
+        holder(4, ("a", "north", 1), priority=1),
+        holder(5, ("a", "south", 9), priority=0),
+    ]
+    withdrawn = withdraw({("a", "north"): 2}, orders)
+    assert [order.int for order in withdrawn] == [4, 3]
+    assert withdrawn[UUID(int=3)] == orders[2].held
+
+
+def test_partial_order_gives_up_its_last_lines_first() -> None:
+    order = holder(1, ("a", "north", 2), ("b", "north", 1), ("a", "north", 2), partial=True)
+    assert withdraw({("a", "north"): 3}, [order])[UUID(int=1)] == [
+        Allocation("3", "a", "north", 2),
+        Allocation("1", "a", "north", 1),
+    ]
+
+
+def test_withdrawn_stock_is_no_longer_held() -> None:
+    subject = Reservation(UUID(int=1), 5, [Want("1", "a", 3), Want("2", "b", 1)])
+    subject.grant([Allocation("1", "a", "north", 3), Allocation("2", "b", "north", 1)])
+    subject.withdraw([Allocation("1", "a", "north", 1)])
+    assert (subject.status, subject.held) == (Status.WAITING, {"1": {"north": 2}, "2": {"north": 1}})
+    subject.withdraw([Allocation("1", "a", "north", 2), Allocation("2", "b", "north", 1)])
+    assert isinstance(subject.to_event(), StockBackordered)
+
+
+held_places = st.tuples(st.sampled_from("ab"), st.sampled_from(PLACES[:2]))
+holders = st.lists(
+    st.builds(
+        lambda n, held, priority, minute, partial: holder(
+            n, *((*place, units) for place, units in held), priority=priority, minute=minute, partial=partial
+        ),
+        st.integers(1, 10_000),
+        st.lists(st.tuples(held_places, st.integers(1, 6)), min_size=1, max_size=4),
+        st.integers(0, 3),
+        st.integers(0, 2),
+        st.booleans(),
+    ),
+    max_size=10,
+    unique_by=lambda each: each.turn.order_id,
+)
+
+
+def units(allocations: Iterable[Allocation]) -> Counter[tuple[str, str]]:
+    at: Counter[tuple[str, str]] = Counter()
+    for _, item, location, quantity in allocations:
+        at[item, location] += quantity
+    return at
+
+
+@given(holders, st.dictionaries(held_places, st.integers(1, 20)), st.randoms())
+def test_withdrawal_frees_missing_units_from_the_queues_end(
+    orders: list[Holder], wanted: dict[tuple[str, str], int], chance: Random
+) -> None:
+    reserved = units(each for order in orders for each in order.held)
+    missing = {place: min(lost, reserved[place]) for place, lost in wanted.items() if reserved[place]}
+    withdrawn = withdraw(missing, orders)
+    freed = units(each for lost in withdrawn.values() for each in lost)
+    assert all(freed[place] >= lost for place, lost in missing.items())
+    behind: Counter[tuple[str, str]] = Counter()
+    for order in sorted(orders, key=lambda each: each.turn, reverse=True):
+        held, lost = units(order.held), units(withdrawn.get(order.turn.order_id, ()))
+        needed = Counter({place: min(held[place], missing[place] - behind[place]) for place in missing})
+        needed = +needed  # the units that the orders behind this one do not free
+        assert lost == (needed if order.partial else held if needed else Counter())
+        behind += held
+    shuffled = list(orders)
+    chance.shuffle(shuffled)
+    assert withdraw(missing, shuffled) == withdrawn
 
 
 items = st.sampled_from("abcd")

@@ -3,10 +3,9 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
-import asyncpg
 import pytest
 from warehouse import Warehouse, cancelled, placed, sent
 
@@ -19,7 +18,7 @@ from inventory_service.reservations.model import Status
 from inventory_service.reservations.reserve import reserve
 from inventory_service.service import Settings, build
 from inventory_service.stock import store as stocks
-from inventory_service.stock.model import NotEnoughFree
+from inventory_service.stock.model import NotOnHand
 
 CLIENTS = 32
 
@@ -55,7 +54,7 @@ async def test_32_clients_reserve_one_scarce_item_without_overselling(warehouse:
     assert await warehouse.fetch("SELECT FROM reservations WHERE status = 'waiting' LIMIT 1")
 
 
-async def test_orders_cancels_receipts_and_releases_never_deadlock(warehouse: Warehouse) -> None:
+async def test_orders_cancels_receipts_releases_and_write_offs_add_up(warehouse: Warehouse) -> None:
     items = [f"item-{n}" for n in range(6)]
     await warehouse.open(*items)
     await warehouse.receive_all([(item, 30) for item in items])
@@ -83,8 +82,8 @@ async def test_orders_cancels_receipts_and_releases_never_deadlock(warehouse: Wa
     async def stock(chance: random.Random) -> None:
         some = [(item, chance.randint(1, 12)) for item in chance.sample(items, 3)]
         await warehouse.receive_all(some, chance.choice(("north", "south")))
-        with suppress(NotEnoughFree):
-            await warehouse.adjust(chance.choice(items), -chance.randint(1, 5))
+        with suppress(NotOnHand):
+            await warehouse.adjusts(*((item, -chance.randint(1, 5)) for item in chance.sample(items, 2)))
 
     async def client(number: int, does: Callable[[random.Random], Awaitable[None]]) -> None:
         chance = random.Random(number)
@@ -104,6 +103,7 @@ async def test_orders_cancels_receipts_and_releases_never_deadlock(warehouse: Wa
     await warehouse.check()
     statuses = Counter(row["status"] for row in await warehouse.fetch("SELECT status FROM reservations"))
     assert statuses[Status.OPEN] and statuses[Status.RELEASED]
+    assert await warehouse.fetch("SELECT FROM movements WHERE kind = 'withdrawal' LIMIT 1")
 
 
 async def test_two_batches_of_orders_and_cancels_do_not_deadlock(
@@ -122,20 +122,6 @@ async def test_two_batches_of_orders_and_cancels_do_not_deadlock(
     await warehouse.check()
 
 
-@asynccontextmanager
-async def holding(warehouse: Warehouse, item: str) -> AsyncIterator[asyncpg.Connection]:
-    """Somebody else's transaction, which has the item's head and whatever it does with it."""
-    async with warehouse.database.unit() as unit:
-        assert await stocks.lock(unit, [item])
-        yield unit.sql
-
-
-async def someone_waits(sql: asyncpg.Connection) -> None:
-    async with asyncio.timeout(20):
-        while not await sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
-            await asyncio.sleep(0.005)
-
-
 async def test_cancel_and_release_of_one_order_do_not_deadlock(
     warehouse: Warehouse, service: Service, deliver: Deliver
 ) -> None:
@@ -146,7 +132,7 @@ async def test_cancel_and_release_of_one_order_do_not_deadlock(
     async with warehouse.database.unit() as serving:
         assert await store.lock_waiting(serving, [waits.order_id])
         cancelling = asyncio.create_task(deliver(service, placed(("b", 1)), cancelled(waits.order_id)))
-        await someone_waits(serving.sql)
+        await warehouse.someone_waits(serving.sql)
         assert await stocks.lock(serving, ["a", "b"])
     await cancelling
     await warehouse.check()
@@ -156,11 +142,11 @@ async def test_order_sees_levels_committed_during_its_lock_wait(warehouse: Wareh
     """The statement boundary: a statement that locks and reads sees the levels as they were before it waited."""
     await warehouse.open("a")
     await warehouse.receive("a", 5)
-    async with holding(warehouse, "a") as other:
+    async with warehouse.holding("a") as other:
         order = asyncio.create_task(warehouse.reserve(placed(("a", 4))))
-        await someone_waits(other)
-        await other.execute("UPDATE levels SET on_hand = 9 WHERE item_id = 'a'")
-        await other.execute(
+        await warehouse.someone_waits(other.sql)
+        await other.sql.execute("UPDATE levels SET on_hand = 9 WHERE item_id = 'a'")
+        await other.sql.execute(
             "INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, cause, at)"
             " VALUES ('a', 'north', 4, 0, 'receipt', 'r', gen_random_uuid(), now())"
         )
@@ -176,7 +162,7 @@ async def test_order_is_backordered_if_stock_goes_during_its_lock_wait(warehouse
     async with warehouse.database.unit() as unit:
         await reserve(unit, [sent(first)])
         late = asyncio.create_task(warehouse.reserve(second))
-        await someone_waits(unit.sql)
+        await warehouse.someone_waits(unit.sql)
     assert not any(isinstance(event, StockReserved) for event in await late)
     assert (await warehouse.held(second.order_id)).status is Status.WAITING
     await warehouse.check()

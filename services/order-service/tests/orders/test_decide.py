@@ -67,6 +67,21 @@ async def test_rejected_order_shows_the_reason(shop: Shop) -> None:
     assert (shown["status"], shown["reason"]) == ("rejected", "discontinued_item")
 
 
+async def test_confirmed_order_that_loses_its_stock_waits_again(shop: Shop) -> None:
+    order_id = await shop.placed()
+    await shop.hears(shop.reserved(order_id))
+    [said] = await shop.hears(shop.backordered(order_id, shop.line("SKU-1", 3, 0)))
+    assert isinstance(said, OrderBackordered)
+    shown = await shop.show(order_id)
+    assert (shown["status"], shown["version"], shown["waiting"]["lines"][0]["missing"]) == ("backordered", 3, 3)
+    assert shown["waiting"]["since"] == shown["decided_at"]
+    assert await shop.count("waiting_items") == 1
+    [said] = await shop.hears(shop.reserved(order_id))
+    assert isinstance(said, OrderConfirmed)
+    assert (await shop.show(order_id))["waiting"] is None
+    await agrees(shop, order_id)
+
+
 async def test_answer_of_an_old_sequence_changes_nothing(shop: Shop) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.reserved(order_id, sequence=5))

@@ -120,7 +120,7 @@ def test_reordered_answers_end_at_the_latest(sequences: list[int], repeats: list
     assert [each.reserved for each in subject.waiting.lines] == [4]
 
 
-def test_no_transition_leads_back() -> None:
+def test_only_confirmed_and_backordered_lead_back_to_each_other() -> None:
     def beyond(status: Status) -> set[Status]:
         reached: set[Status] = set()
         todo = list(NEXT[status] - {status})
@@ -130,7 +130,7 @@ def test_no_transition_leads_back() -> None:
                 todo += NEXT[each] - {each}
         return reached
 
-    assert all(status not in beyond(status) for status in Status)
+    assert {status for status in Status if status in beyond(status)} == {Status.CONFIRMED, Status.BACKORDERED}
     assert set(NEXT) == set(Status)
 
 
@@ -168,8 +168,12 @@ def test_unchanging_answer_publishes_nothing() -> None:
     assert subject.version == 2
 
 
-def test_confirmed_order_does_not_become_backordered() -> None:
-    subject = order()
-    subject.reserved((line(1, 1),), NOW)
-    assert subject.reserved((line(1, 0),), NOW) is None
-    assert subject.status is Status.CONFIRMED
+def test_confirmed_order_that_loses_stock_waits_from_then_on() -> None:
+    subject, later = order(), NOW + timedelta(days=40)
+    subject.reserved((line(3, 3),), NOW)
+    said = subject.reserved((line(3, 1),), later)
+    assert isinstance(said, OrderBackordered) and said.lines[0].backordered == 2
+    assert subject.waiting is not None
+    assert subject.waiting.since == subject.decided_at == later
+    assert isinstance(subject.reserved((line(3, 3),), later), OrderConfirmed)
+    assert subject.version == 4 and subject.waiting is None

@@ -89,7 +89,7 @@ EFFECT = Check(
                   coalesce(moved.quantity, 0), coalesce(held.quantity, 0))
     FROM (
         SELECT reference AS order_id, line_id, location_id, item_id, sum(reserved) AS quantity FROM movements
-        WHERE kind IN ('reservation', 'release') GROUP BY 1, 2, 3, 4
+        WHERE kind IN ('reservation', 'release', 'withdrawal') GROUP BY 1, 2, 3, 4
     ) AS moved
     FULL JOIN (
         SELECT order_id::text AS order_id, line_id, location_id, item_id, quantity FROM allocations

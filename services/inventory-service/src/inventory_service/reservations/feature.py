@@ -1,15 +1,19 @@
-"""Reservations and backorders: shown over HTTP; backorders are served by a job."""
+"""Reservations and backorders: shown over HTTP, withdrawn by adjustments, and served by a job."""
 
-from crossdock_chassis import Database, Feature, every
+from crossdock_chassis import Coalescer, Database, Feature, each, every
 from inventory_service.reservations import backorders, http
+from inventory_service.reservations.adjust import adjust_stock
 from inventory_service.settings import Settings
+from inventory_service.stock.adjust import Adjusting
+from inventory_service.stock.views import Recorded
 
 
 def feature(database: Database, settings: Settings) -> Feature:
     serve_backorders = backorders.serving(settings.backorder_earmark_after, settings.release_limit)
+    adjust = Coalescer(database, each(adjust_stock), Recorded, limit=1, name="adjust_stock")
     return Feature(
         routers=[http.router],
-        provides=[http.Reservations(database, settings.backorder_earmark_after)],
+        provides=[http.Reservations(database, settings.backorder_earmark_after), Adjusting(adjust)],
         jobs=[every(settings.release_seconds, serve_backorders)],
         problems=http.PROBLEMS,
     )

@@ -6,11 +6,23 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
+import asyncpg
+
 from crossdock_chassis import Unit
 from crossdock_events import Cause, Envelope
 from crossdock_events.orders import OrderPlaced
-from inventory_service.reservations.model import PRIORITIES, Allocation, Demand, Reservation, Status, Want, sort_key
-from inventory_service.stock.model import Stock
+from inventory_service.reservations.model import (
+    PRIORITIES,
+    Allocation,
+    Demand,
+    Holder,
+    Reservation,
+    Status,
+    Turn,
+    Want,
+    sort_key,
+)
+from inventory_service.stock.model import Place, Stock
 
 # This unit decides the returned orders. The other orders were decided or cancelled before.
 CLAIM = """
@@ -44,16 +56,59 @@ LOCK_WAITING = """
     WHERE order_id = ANY($1::uuid[]) AND status = 'waiting' ORDER BY order_id FOR UPDATE
 """
 
+LOCK_HOLDING = """
+    SELECT order_id, sequence, priority, correlation_id FROM reservations
+    WHERE order_id = ANY($1::uuid[]) AND status IN ('open', 'waiting') ORDER BY order_id FOR UPDATE
+"""
+
+# The orders from which `model.withdraw` takes the $3 units that are missing of each item $1 and location $2. Each place
+# has its own running total, because an order gives up stock at one place whether or not it has lost stock at another.
+HOLDERS = f"""
+    WITH held AS (
+        SELECT item_id, location_id, order_id, missing, sum(quantity) AS quantity
+        FROM unnest($1::text[], $2::text[], $3::bigint[]) AS short (item_id, location_id, missing)
+        JOIN allocations USING (item_id, location_id)
+        WHERE allocations.item_id = ANY($1::text[])
+        GROUP BY item_id, location_id, order_id, missing
+    ), counted AS (
+        SELECT order_id, reservation.priority, placed_at, partial, missing, held.quantity,
+               sum(held.quantity) OVER (
+                   PARTITION BY item_id, location_id ORDER BY {sort_key("reservation", reverse=True)}
+               ) AS up_to_here
+        FROM held JOIN reservations AS reservation USING (order_id)
+    )
+    SELECT DISTINCT order_id, priority, placed_at, partial FROM counted
+    WHERE up_to_here - quantity < missing LIMIT $4
+"""
+
+WITHDRAW = """
+    WITH lost AS (
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
+             AS lost (order_id, line_id, location_id, quantity)
+    ), fewer AS (
+        UPDATE allocations SET quantity = allocations.quantity - lost.quantity FROM lost
+        WHERE allocations.order_id = lost.order_id AND allocations.line_id = lost.line_id
+          AND allocations.location_id = lost.location_id AND allocations.quantity > lost.quantity
+          AND allocations.order_id = ANY($1::uuid[])
+    )
+    DELETE FROM allocations USING lost
+    WHERE allocations.order_id = lost.order_id AND allocations.line_id = lost.line_id
+      AND allocations.location_id = lost.location_id AND allocations.quantity = lost.quantity
+      AND allocations.order_id = ANY($1::uuid[])
+"""
+
+# `ANY` repeats the join condition here and below, so that a plan made on empty tables uses the key.
 DECIDE = """
     UPDATE reservations SET status = new.status, sequence = new.sequence, changed_at = $4
     FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS new (order_id, status, sequence)
-    WHERE reservations.order_id = new.order_id
+    WHERE reservations.order_id = new.order_id AND reservations.order_id = ANY($1::uuid[])
 """
 
 UPDATE_LINES = """
     UPDATE reservation_lines SET reserved = new.reserved, waiting = new.waiting
     FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) AS new (order_id, line_id, reserved, waiting)
     WHERE reservation_lines.order_id = new.order_id AND reservation_lines.line_id = new.line_id
+      AND reservation_lines.order_id = ANY($1::uuid[])
 """
 
 # One statement for all five tables, because each round trip costs as much as several orders.
@@ -105,8 +160,9 @@ HOLD_MORE = HOLD.format(
 
 HELD = """
     SELECT order_id, line_id, item_id, location_id, quantity
-    FROM allocations JOIN reservation_lines USING (order_id, line_id, item_id)
-    WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, position, location_id
+    FROM allocations JOIN reservation_lines AS line USING (order_id, line_id, item_id)
+    WHERE allocations.order_id = ANY($1::uuid[]) AND line.order_id = ANY($1::uuid[])
+    ORDER BY order_id, position, location_id
 """
 
 LET_GO = "DELETE FROM allocations WHERE order_id = ANY($1::uuid[])"
@@ -347,7 +403,16 @@ class Locked(NamedTuple):
 
 async def lock_waiting(unit: Unit, orders: Collection[UUID]) -> dict[UUID, Locked]:
     """Lock and return the orders that still wait, with the stock that they hold."""
-    rows = await unit.sql.fetch(LOCK_WAITING, sorted(orders))
+    return await _with_lines(unit, await unit.sql.fetch(LOCK_WAITING, sorted(orders)))
+
+
+async def lock_holding(unit: Unit, orders: Collection[UUID], *, wait: bool = True) -> dict[UUID, Reservation]:
+    """Lock and return the orders that have not ended. Without `wait`, raise a lock error if another unit has one."""
+    rows = await unit.sql.fetch(LOCK_HOLDING + ("" if wait else " NOWAIT"), sorted(orders))
+    return {order_id: locked.reservation for order_id, locked in (await _with_lines(unit, rows)).items()}
+
+
+async def _with_lines(unit: Unit, rows: Sequence[asyncpg.Record]) -> dict[UUID, Locked]:
     lines: dict[UUID, list[Want]] = {row["order_id"]: [] for row in rows}
     for order_id, *line in await unit.sql.fetch(LINES, list(lines)):
         lines[order_id].append(Want(*line))
@@ -358,6 +423,27 @@ async def lock_waiting(unit: Unit, orders: Collection[UUID]) -> dict[UUID, Locke
     for order_id, allocations in (await held(unit, list(found))).items():
         found[order_id].reservation.grant(allocations)
     return found
+
+
+async def holders(unit: Unit, missing: Mapping[Place, int], limit: int) -> list[Holder]:
+    """Return up to `limit` orders from which `withdraw` takes the missing units, with everything that they hold."""
+    places = [list(column) for column in zip(*missing, strict=True)]
+    rows = await unit.sql.fetch(HOLDERS, *places, list(missing.values()), limit)
+    holding = await held(unit, [row["order_id"] for row in rows])
+    return [
+        Holder(Turn(-priority, placed_at, order_id), partial, holding[order_id])
+        for order_id, priority, placed_at, partial in rows
+    ]
+
+
+async def withdraw(unit: Unit, withdrawn: Mapping[UUID, Sequence[Allocation]]) -> None:
+    """Delete withdrawn allocations, and reduce the allocations that are withdrawn in part."""
+    parts = [
+        (order_id, line_id, location, quantity)
+        for order_id, allocations in withdrawn.items()
+        for line_id, _, location, quantity in allocations
+    ]
+    await unit.sql.execute(WITHDRAW, *(list(column) for column in zip(*parts, strict=True)))
 
 
 async def queued(unit: Unit) -> tuple[list[int], list[str]]:

@@ -1,9 +1,8 @@
-"""Adjust the recorded stock if more or less is there."""
+"""The command that adjusts the recorded stock. Its verb is in `reservations`, because it may withdraw reservations."""
 
 from dataclasses import dataclass
 
-from crossdock_chassis import Unit
-from inventory_service.stock import documents
+from crossdock_chassis import Coalescer
 from inventory_service.stock.documents import Document
 from inventory_service.stock.views import Recorded
 
@@ -17,7 +16,8 @@ class AdjustStock:
     reason: str
 
 
-async def adjust_stock(unit: Unit, command: AdjustStock) -> Recorded:
-    return await documents.record(
-        unit, command.document, [(+1, command.location_id)], {"location_id": command.location_id}, command.reason
-    )
+@dataclass(frozen=True, slots=True)
+class Adjusting:
+    """The dependency of the route. The feature `reservations` provides it."""
+
+    adjust: Coalescer[AdjustStock, Recorded]

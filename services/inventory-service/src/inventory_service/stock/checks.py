@@ -67,7 +67,7 @@ DOCUMENT = Check(
     FROM (SELECT kind, reference, item_id, location_id, sum(quantity) AS units FROM said GROUP BY 1, 2, 3, 4) AS said
     FULL JOIN (
         SELECT kind, reference, item_id, location_id, sum(on_hand) AS units FROM movements
-        WHERE kind NOT IN ('reservation', 'release') GROUP BY 1, 2, 3, 4
+        WHERE kind NOT IN ('reservation', 'release', 'withdrawal') GROUP BY 1, 2, 3, 4
     ) AS moved USING (kind, reference, item_id, location_id)
     WHERE coalesce(said.units, 0) <> coalesce(moved.units, 0)
     ORDER BY kind, reference, item_id, location_id

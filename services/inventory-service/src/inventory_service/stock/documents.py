@@ -1,7 +1,7 @@
 """Receipts, adjustments and transfers: each document is kept as it was sent, and its reference makes it count once."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,7 +43,6 @@ async def record(
     document: Document,
     moves: Sequence[tuple[int, str]],
     locations: Mapping[str, str],
-    reason: str | None = None,
 ) -> Recorded:
     """Apply each of `moves` to every line, unless the document was recorded before.
 
@@ -52,22 +51,26 @@ async def record(
     Raise DuplicateReference, UnknownLocation, UnknownItem or TooMuch. Raise NotEnoughFree if the document would take
     stock that is reserved for orders.
     """
-    recorded = await _claim(unit, document)
+    recorded = await claim(unit, document)
     if recorded.created:
-        stock = await _lock(unit, document.lines, locations)
-        why = document.cause.correlation_id
-        for item, quantity in document.lines:
-            for sign, location in moves:
-                moved = Movement(
-                    item, location, sign * quantity, 0, document.kind, document.reference, None, reason, why
-                )
-                stock.move(moved, document.cause)
+        stock = await lock(unit, document.lines, locations)
+        move(stock, document, moves)
         stock.check()
         await store.write(unit, stock)
     return recorded
 
 
-async def _claim(unit: Unit, document: Document) -> Recorded:
+def move(stock: Stock, document: Document, moves: Sequence[tuple[int, str]], reason: str | None = None) -> None:
+    """Apply each of `moves` to every line of the document."""
+    why = document.cause.correlation_id
+    for item, quantity in document.lines:
+        for sign, location in moves:
+            moved = Movement(item, location, sign * quantity, 0, document.kind, document.reference, None, reason, why)
+            stock.move(moved, document.cause)
+
+
+async def claim(unit: Unit, document: Document) -> Recorded:
+    """Insert the document. Return the existing one if it has the same content; raise DuplicateReference if not."""
     kind, reference, sent = document.kind, document.reference, document.content
     id = new_id()
     if await unit.sql.fetchval(CLAIM, id, kind, document.partner, reference, sent.document.decode(), unit.now):
@@ -81,11 +84,12 @@ async def _claim(unit: Unit, document: Document) -> Recorded:
     return Recorded(document=DocumentView.of(row["id"], kind, before, row["recorded_at"]), created=False)
 
 
-async def _lock(unit: Unit, parts: Sequence[Part], locations: Mapping[str, str]) -> Stock:
+async def lock(unit: Unit, parts: Sequence[Part], locations: Mapping[str, str], others: Collection[str] = ()) -> Stock:
+    """Lock and read the stock of the parts' items and of the `others`. Raise UnknownLocation or UnknownItem."""
     known = {row["location_id"] for row in await unit.sql.fetch(KNOWN_LOCATIONS, list(locations.values()))}
     if missing := [field for field, location in locations.items() if location not in known]:
         raise UnknownLocation("No location has this id", [_error(f"/{field}", "unknown_location") for field in missing])
-    heads = await store.lock(unit, {part.item_id for part in parts})
+    heads = await store.lock(unit, {part.item_id for part in parts}.union(others))
     if wrong := [i for i, part in enumerate(parts) if part.item_id not in heads]:
         raise UnknownItem("No item has this id", [_error(f"/lines/{i}/item_id", "unknown_item") for i in wrong])
     return await store.read(unit, heads)

@@ -3,7 +3,6 @@
 from crossdock_chassis import Coalescer, Database, Feature, each
 from inventory_service.settings import Settings
 from inventory_service.stock import http
-from inventory_service.stock.adjust import adjust_stock
 from inventory_service.stock.receive import receive_stock
 from inventory_service.stock.transfer import transfer_stock
 from inventory_service.stock.views import Recorded
@@ -13,7 +12,6 @@ def feature(database: Database, settings: Settings) -> Feature:
     stock = http.StockRoutes(
         database=database,
         receive=Coalescer(database, each(receive_stock), Recorded, limit=1, name="receive_stock"),
-        adjust=Coalescer(database, each(adjust_stock), Recorded, limit=1, name="adjust_stock"),
         transfer=Coalescer(database, each(transfer_stock), Recorded, limit=1, name="transfer_stock"),
     )
     return Feature(routers=[http.router], provides=[stock], problems=http.PROBLEMS)

@@ -10,10 +10,14 @@ from pydantic import Field
 from crossdock_events import Cause
 from crossdock_events.stock import StockLevelChanged
 
-Kind: TypeAlias = Literal["receipt", "adjustment", "transfer", "opening", "reservation", "release"]
+Kind: TypeAlias = Literal["receipt", "adjustment", "transfer", "opening", "reservation", "release", "withdrawal"]
 MAX_UNITS = 1_000_000_000_000
 """A larger quantity of one item at one location is a mistake of the sender. The limit is far below a bigint's."""
 
+MAX_WITHDRAWN = 1_000
+
+Place: TypeAlias = tuple[str, str]
+"""An item and a location."""
 Reference: TypeAlias = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="1 to 64 letters, digits or ._:/-", examples=["GRN-1"]),
@@ -37,6 +41,8 @@ class StockError(Exception):
     - UnknownItem
     - UnknownLocation
     - NotEnoughFree
+    - NotOnHand
+    - TooManyWithdrawn
     - TooMuch
     - DuplicateReference
     """
@@ -56,7 +62,15 @@ class UnknownLocation(StockError):
 
 
 class NotEnoughFree(StockError):
-    """Stock that is reserved for orders cannot be taken away. `extra["short"]` has the free quantities."""
+    """Stock that is reserved for orders cannot be moved. `extra["short"]` has the free quantities."""
+
+
+class NotOnHand(StockError):
+    """More is written off than is recorded. `extra["short"]` has the quantities on hand."""
+
+
+class TooManyWithdrawn(StockError):
+    """An adjustment would withdraw the reservations of more than `MAX_WITHDRAWN` orders in one transaction."""
 
 
 class TooMuch(StockError):
@@ -140,12 +154,41 @@ class Stock:
         change.kinds.add(kind)
         change.raised += raised
 
-    def check(self) -> None:
-        """Raise NotEnoughFree, with every place that is short, or TooMuch if the movements are impossible."""
-        touched: dict[tuple[str, str], int] = {}
+    def missing(self) -> dict[Place, int]:
+        """Return the reserved units that the movements have taken, by place."""
+        return {
+            (item, location): reserved - on_hand
+            for item, location in self._touched()
+            for on_hand, reserved in (self.levels[item][location],)
+            if on_hand < reserved
+        }
+
+    def check_on_hand(self) -> None:
+        """Raise NotOnHand, with every place that is short, if the movements take more than is on hand."""
+        short = [
+            {"item_id": item, "location_id": location, "requested": -change, "on_hand": on_hand - change}
+            for (item, location), change in self._touched().items()
+            if (on_hand := self.levels[item][location][0]) < 0
+        ]
+        if short:
+            first = short[0]
+            raise NotOnHand(
+                f"The request takes {first['requested']} of {first['item_id']} from {first['location_id']}, which has "
+                f"{first['on_hand']} on hand",
+                short=short,
+            )
+
+    def _touched(self) -> dict[Place, int]:
+        """Return the change of the quantity on hand at each place with a movement."""
+        touched: dict[Place, int] = {}
         for each in self.movements:
             place = each.item_id, each.location_id
             touched[place] = touched.get(place, 0) + each.on_hand
+        return touched
+
+    def check(self) -> None:
+        """Raise NotEnoughFree, with every place that is short, or TooMuch if the movements are impossible."""
+        touched = self._touched()
         short = [
             {
                 "item_id": item,

@@ -56,6 +56,15 @@ async def read(unit: Unit, sequences: dict[str, int]) -> Stock:
     return Stock(sequences, levels)
 
 
+async def add(unit: Unit, stock: Stock, items: Collection[str]) -> None:
+    """Lock more heads without a wait and add their stock. Raise a lock error if another unit has one of them."""
+    if items:
+        rows = await unit.sql.fetch(LOCK + " NOWAIT", sorted(items))
+        more = await read(unit, {row["item_id"]: row["sequence"] for row in rows})
+        stock.sequences.update(more.sequences)
+        stock.levels.update(more.levels)
+
+
 async def locations(unit: Unit) -> list[str]:
     """Return all locations in sourcing order."""
     return [row["location_id"] for row in await unit.sql.fetch(LOCATIONS)]
