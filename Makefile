@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 # Each pytest process starts its own servers. Tests of a whole stack run alone.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
-UNITS := libs services cli/tests deploy/local/tests bench/tests tools/tests
+UNITS := libs services cli/tests deploy/local/tests bench/tests tools/tests tests/boundary
 # `make test` and CI leave tests/long out.
 STACKS := tests/integration tests/chaos
 TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests bench/tests tools/tests tests

@@ -198,17 +198,33 @@ def _own_faults(errors: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _field_error(location: Sequence[str | int], message: str, code: str) -> dict[str, str]:
     where, rest = str(location[0]), location[1:]
+    message = message.removeprefix("Value error, ")
     if where == "body":
         return {"pointer": pointer(() if code == "json_invalid" else rest), "detail": message, "code": code}
-    return {"in": where, "parameter": ".".join(map(str, rest)), "detail": message, "code": code}
+    return fault(where, ".".join(map(str, rest)), message, code)
+
+
+def fault(where: str, parameter: str, detail: str, code: str) -> dict[str, str]:
+    """Return an entry of `errors` for a parameter: `fault("header", "If-Match", "It is missing", "missing")`."""
+    return {"in": where, "parameter": parameter, "detail": detail, "code": code}
 
 
 def _detail(error: Exception, errors: Sequence[Mapping[str, str]]) -> str:
-    if isinstance(error, RequestValidationError):
-        if len(errors) == 1:
-            return errors[0]["detail"]
-        shown = f"; `errors` has the first {MAX_ERRORS}" if len(errors) > MAX_ERRORS else ""
-        return f"The request has {len(errors)} errors{shown}"
-    if isinstance(error, HTTPException):
-        return str(error.detail)
-    return str(error)
+    """Return the cause, with the place of the first error. `errors` has the other places."""
+    text = "" if isinstance(error, RequestValidationError) else str(error)
+    if not errors:
+        return text
+    place = _place(errors[0])
+    if place in text:
+        return text
+    if text:
+        return f"{place}: {text}"
+    more = f", and {len(errors) - 1} more errors" if len(errors) > 1 else ""
+    shown = f"; `errors` has the first {MAX_ERRORS}" if len(errors) > MAX_ERRORS else ""
+    return f"{place}: {errors[0]['detail']}{more}{shown}"
+
+
+def _place(error: Mapping[str, str]) -> str:
+    if (found := error.get("pointer")) is not None:
+        return found or "The body"
+    return f"{error['in']} {error['parameter']}" if "in" in error else ""

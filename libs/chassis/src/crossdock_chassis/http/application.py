@@ -7,14 +7,14 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crossdock_chassis.database.unit import is_transient
 from crossdock_chassis.http import documentation, openapi
 from crossdock_chassis.http.dependencies import Provided, dependencies_of
 from crossdock_chassis.http.front_door import Front
-from crossdock_chassis.http.hot_route import HotRoute
 from crossdock_chassis.http.request import Limiter, Verifier
+from crossdock_chassis.http.routing import Routes
 from crossdock_chassis.problems import Problem, Problems
 
 
@@ -56,6 +56,7 @@ class Api(FastAPI):
             # FastAPI matches included routers twice. Their routes already have the router's prefix and dependencies.
             self.router.routes.extend(router.routes)
         self.router.routes.extend(own)
+        self.routing = Routes(self.api_routes())
         for route in self.api_routes():
             for each in dependencies_of(route):
                 if isinstance(each, Provided) and each.kind not in self.provided:
@@ -68,19 +69,25 @@ class Api(FastAPI):
         if self.user_middleware or set(self.exception_handlers) - _OF_FASTAPI:
             raise TypeError("problems belong in the table of the feature, and middleware belongs in the chassis")
         return Front(
-            AsyncExitStackMiddleware(self.router),
+            AsyncExitStackMiddleware(_handle),
+            self.routing,
             problems=self._problems,
             verifier=self._verifier,
             body_limit=self._body_limit,
             limiter=self._limiter,
             partner_requests=self._partner_requests,
-            hot={route.path: route for route in self.router.routes if isinstance(route, HotRoute)},
         )
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             openapi.complete(super().openapi(), self.api_routes())
         return super().openapi()
+
+
+async def _handle(scope: Scope, receive: Receive, send: Send) -> None:
+    """Call the route that the front door found, else leave the request to the router: the OpenAPI, its pages, 404."""
+    route = scope.get("route") or scope["app"].router
+    await route.handle(scope, receive, send)
 
 
 _OFF: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}  # the front door does this

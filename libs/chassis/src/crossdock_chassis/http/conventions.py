@@ -6,18 +6,19 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import BaseModel, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
 
 from crossdock_chassis.commands.coalescer import Contended, Overloaded, Unavailable
 from crossdock_chassis.commands.idempotency import KEPT_HOURS, IdempotentRequest, InFlight, KeyReused
 from crossdock_chassis.content import NOTHING, Content
 from crossdock_chassis.http.auth import authenticate
 from crossdock_chassis.http.dependencies import Body, Dependency, Header
-from crossdock_chassis.http.hot_route import media_type
+from crossdock_chassis.http.hot_route import media_type, unsupported_type
 from crossdock_chassis.http.request import route_template, state_of
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.problems import (
@@ -29,6 +30,7 @@ from crossdock_chassis.problems import (
     UNSUPPORTED_TYPE,
     Problem,
     Refusal,
+    fault,
 )
 from crossdock_events import Cause
 
@@ -84,7 +86,7 @@ class _IdempotencyKey(Dependency):
         scope = request.scope
         key = state.header(b"idempotency-key")
         if key is not None and not _KEY.fullmatch(key):
-            raise Refusal(BAD_KEY)
+            raise Refusal(BAD_KEY, errors=[fault("header", "Idempotency-Key", BAD_KEY.title, "bad_key")])
         return Key(caller.partner, f"{scope['method']} {route_template(scope)}", scope["path"], key)
 
 
@@ -134,7 +136,13 @@ class Match:
     def check(self, version: int | str) -> None:
         """Raise Refusal 412 if another version is current."""
         if self.tags is not None and "*" not in self.tags and etag(version) not in self.tags:
-            raise Refusal(PRECONDITION_FAILED, headers={"ETag": etag(version)})
+            current = etag(version)
+            detail = f"The current version is {current}"
+            raise Refusal(
+                PRECONDITION_FAILED,
+                errors=[fault("header", "If-Match", detail, "other_version")],
+                headers={"ETag": current},
+            )
 
 
 class _IfMatch(Dependency):
@@ -154,7 +162,9 @@ class _RequiredIfMatch(_IfMatch):
     async def __call__(self, request: Request) -> Match:
         match = await super().__call__(request)
         if match.tags is None:
-            raise Refusal(PRECONDITION_REQUIRED)
+            raise Refusal(
+                PRECONDITION_REQUIRED, errors=[fault("header", "If-Match", "The header is missing", "missing")]
+            )
         return match
 
 
@@ -190,10 +200,56 @@ class Cursor(Generic[T]):
             *head, position = json.loads(raw)
             if head != self._head:
                 raise ValueError("a cursor of another list, or of an older version of this list")
-            return self._adapter.validate_python(position)
+            found = self._adapter.validate_python(position)
+            _check_storable(found)
+            if self.encode(found) != text:
+                raise ValueError("another spelling of a cursor")
+            return found
         except (ValueError, TypeError, binascii.Error, RecursionError) as error:
-            raise Refusal(BAD_CURSOR) from error
+            place = fault("query", "cursor", "Send `next` of the previous page unchanged", "bad_cursor")
+            raise Refusal(BAD_CURSOR, errors=[place]) from error
 
+
+def _check_storable(value: object) -> None:
+    """Raise ValueError for a value that PostgreSQL cannot compare with a column of any size."""
+    if isinstance(value, str):
+        value.encode()
+        if "\0" in value:
+            raise ValueError("a NUL character")
+    elif isinstance(value, datetime):
+        _in_utc(value)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("beyond 64 bits")
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            _check_storable(each)
+
+
+# --- times
+
+
+def _in_utc(time: datetime) -> datetime:
+    """Return the time in UTC. Raise ValueError if it has no offset, or is before year 1 or after year 9999 in UTC."""
+    if time.tzinfo is None:
+        raise ValueError("the time has no offset")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+def _is_date_time(text: object) -> object:
+    if isinstance(text, str) and not _DATE_TIME.fullmatch(text):
+        raise ValueError("must be a date-time with an offset, like 2026-07-01T12:00:00Z; send + as %2B")
+    return text
+
+
+_DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+Timestamp = Annotated[datetime, BeforeValidator(_is_date_time), AfterValidator(_in_utc)]
+"""A parameter that is an RFC 3339 date-time, in UTC. pydantic's own type also accepts numbers, such as 0.5."""
+
+
+# --- pages
 
 PageLimit = Annotated[int, Query(ge=1, le=200, description="The most entries in the page")]
 PageCursor = Annotated[str | None, Query(max_length=1000, description="`next` of the previous page")]
@@ -235,7 +291,7 @@ class _Accepts(Dependency):
 
     async def __call__(self, request: Request) -> None:
         if media_type(state_of(request).header(b"content-type")) != self._wanted:
-            raise Refusal(UNSUPPORTED_TYPE, f"Send {self._wanted}")
+            raise unsupported_type(self._wanted)
         if self._limit is not None:
             limit_body(request, self._limit)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from crossdock_chassis.database.unit import Database
@@ -36,6 +36,7 @@ class DeadLetters:
 
 Operator = Annotated[Caller, requires("ops")]
 DeadLettersDep = Annotated[DeadLetters, provided(DeadLetters)]
+LetterId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 DryRun = Annotated[bool, Query(description="Resolve it, answer the result, and roll everything back")]
 
 
@@ -72,7 +73,7 @@ async def get_dead_letters(
 
 
 @router.get("/{id}", summary="Show a dead letter with its raw record", responses=errors(_MISSING))
-async def get_dead_letter(id: int, caller: Operator, letters: DeadLettersDep) -> DeadLetter:
+async def get_dead_letter(id: LetterId, caller: Operator, letters: DeadLettersDep) -> DeadLetter:
     found = await dead_letters.find(letters.database, state=None, after=None, limit=1, id=id)
     if not found:
         raise NoSuchDeadLetter(str(id))
@@ -86,7 +87,7 @@ async def get_dead_letter(id: int, caller: Operator, letters: DeadLettersDep) ->
     responses=errors(_MISSING, NotPoison.problem, StillPoison.problem),
 )
 async def redrive(
-    id: int, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
+    id: LetterId, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
     return await _resolve(letters, Resolve(id, "redrive", caller.client_id, body.reason), dry_run)
 
@@ -98,7 +99,7 @@ async def redrive(
     responses=errors(_MISSING, NotPoison.problem),
 )
 async def discard(
-    id: int, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
+    id: LetterId, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
     return await _resolve(letters, Resolve(id, "discard", caller.client_id, body.reason), dry_run)
 
@@ -109,7 +110,9 @@ async def discard(
     response_model=Resolution,
     responses=errors(_MISSING, NotPoison.problem, StillPoison.problem),
 )
-async def resend(id: int, body: Resend, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False) -> Response:
+async def resend(
+    id: LetterId, body: Resend, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
+) -> Response:
     command = Resolve(id, "resend", caller.client_id, body.reason, body.value.encode(), body.headers or None)
     return await _resolve(letters, command, dry_run)
 

@@ -7,10 +7,11 @@ into problems. Routes and their dependencies do none of this.
 import asyncio
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Request
@@ -23,9 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossdock_chassis.http.auth import Guard
 from crossdock_chassis.http.concurrency import PartnerRequests
-from crossdock_chassis.http.hot_route import JSON, HotRoute, is_json, strict_json
+from crossdock_chassis.http.hot_route import JSON, HotRoute, is_json, strict_json, unsupported_type
 from crossdock_chassis.http.limits import Limited
-from crossdock_chassis.http.request import KEY, Limiter, RequestState, Verifier, route_template
+from crossdock_chassis.http.request import KEY, Fields, Limiter, RequestState, Verifier, route_template
+from crossdock_chassis.http.routing import Routes
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_chassis.observability.context import REQUEST_ID
@@ -37,6 +39,7 @@ from crossdock_chassis.problems import (
     UNSUPPORTED_TYPE,
     Problems,
     Refusal,
+    fault,
 )
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -56,18 +59,18 @@ class Front:
     def __init__(
         self,
         app: ASGIApp,
+        routes: Routes,
         *,
         problems: Problems,
         verifier: Verifier,
         body_limit: int,
         limiter: Limiter | None = None,
         partner_requests: int = 256,
-        hot: Mapping[str, HotRoute] | None = None,
     ) -> None:
-        self._app, self._problems, self._verifier, self._body_limit = app, problems, verifier, body_limit
+        self._app, self._routes, self._problems = app, routes, problems
+        self._verifier, self._body_limit = verifier, body_limit
         self._limiter = limiter
         self._in_flight = PartnerRequests(partner_requests)
-        self._hot = hot or {}  # by path, without matching, because a HotRoute has no path parameters
         self._plans: dict[int, Plan] = {}  # by id, because starlette's routes cannot be hashed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,28 +96,34 @@ class Front:
         scope[KEY] = state
         current = REQUEST_ID.set(request_id)
         status = 0
+        private: Fields = _PRIVATE
+        without_body = scope["method"] == "HEAD"
 
         async def numbered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *state.fields]
+                own = (b"request-id", request_id.encode())
+                message["headers"] = [*message["headers"], own, *private, *state.fields]
+            elif without_body:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             if len(headers) != len(scope["headers"]):
                 _refuse_repeated(scope)
-            if b"%00" in scope["query_string"] or "\0" in scope["path"]:
-                raise Refusal(MALFORMED_REQUEST, "The URL contains a NUL character")
-            hot = self._hot.get(scope["path"])
-            if hot is not None and scope["method"] == hot.method:
-                scope["route"] = hot
-                await hot.handle(scope, self._bounded(scope, receive, state), numbered)
-            else:
+            route = self._routes.find(scope)
+            if isinstance(route, HotRoute):
+                await route.handle(scope, self._bounded(scope, receive, state), numbered)
+            elif route is None:
+                private = ()
                 await self._app(scope, self._bounded(scope, receive, state), numbered)
+            else:
+                asked = {**scope, "method": "GET"} if without_body else scope
+                await self._app(asked, self._bounded(scope, receive, state), numbered)
         except asyncio.CancelledError:
             if not status:  # cancelled because the process ends: the client retries, and another process answers
-                gone = self._problems.render(Refusal(UNAVAILABLE), request_id=request_id, instance=scope["path"])
+                gone = self._problems.render(Refusal(UNAVAILABLE), request_id=request_id, instance=_instance(scope))
                 await gone(scope, receive, numbered)
             raise
         except Exception as error:
@@ -128,7 +137,7 @@ class Front:
                 log.warning("unavailable", extra={**where, "reason": repr(error)})
             if status:
                 raise  # part of the response is sent: break the connection so that the client sees an error
-            rendered = self._problems.render(error, request_id=request_id, instance=scope["path"])
+            rendered = self._problems.render(error, request_id=request_id, instance=_instance(scope))
             await rendered(scope, receive, numbered)
         finally:
             state.leave()
@@ -158,6 +167,14 @@ class Front:
                     for guard in plan.guards:
                         await guard(Request(scope))
                 length = state.headers.get(b"content-length")
+                encoding = state.headers.get(b"content-encoding")
+                if encoding is not None and encoding.strip().lower() != b"identity":
+                    detail = "Send the body without an encoding: compressed bodies are not accepted"
+                    raise Refusal(
+                        UNSUPPORTED_TYPE,
+                        errors=[fault("header", "Content-Encoding", detail, "unsupported")],
+                        headers={"Accept-Encoding": "identity"},
+                    )
                 if length is not None and length.isdigit() and int(length) > state.body_limit:
                     raise _too_large(state.body_limit)
             message = await receive()
@@ -170,7 +187,7 @@ class Front:
                 raise _too_large(state.body_limit)
             if plan is not None and plan.json and seen:
                 if not is_json(state.header(b"content-type")):
-                    raise Refusal(UNSUPPORTED_TYPE, f"Send {JSON}")
+                    raise unsupported_type(JSON)
                 chunks.append(body)
                 if complete:
                     strict_json(b"".join(chunks))
@@ -216,12 +233,28 @@ def _refuse_repeated(scope: Scope) -> None:
 
 
 _SINGLE: Final = frozenset(
-    {b"authorization", b"content-length", b"content-type", b"idempotency-key", b"request-id", b"correlation-id"}
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"correlation-id",
+        b"idempotency-key",
+        b"if-match",
+        b"request-id",
+    }
 )
+_PRIVATE: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""No cache stores an answer of a route, because it can contain personal data, and no browser guesses its type."""
+
+
+def _instance(scope: Scope) -> str:
+    """Return the path as a URI reference: percent-encoded, also if the client did not encode it."""
+    return quote(scope.get("raw_path") or scope["path"], safe="%/:@!$&'()*+,;=~")
 
 
 def _too_large(limit: int) -> Refusal:
-    return Refusal(TOO_LARGE, f"At most {limit} bytes", extra={"limit": limit})
+    return Refusal(TOO_LARGE, f"The body has more than {limit} bytes", extra={"limit": limit})
 
 
 def _count(scope: Scope, status: int, seconds: float, span: Span | None) -> None:

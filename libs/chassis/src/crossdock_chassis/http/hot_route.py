@@ -1,6 +1,7 @@
 """The route for the hot path, and the JSON parser for all bodies."""
 
 import inspect
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
@@ -15,26 +16,29 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from crossdock_chassis.http.request import state_of
-from crossdock_chassis.problems import INVALID, MALFORMED_JSON, UNSUPPORTED_TYPE, Refusal, invalid, pointer
+from crossdock_chassis.problems import INVALID, MALFORMED_JSON, UNSUPPORTED_TYPE, Refusal, fault, invalid, pointer
 
 M = TypeVar("M", bound=BaseModel)
 JSON: Final = "application/json"
 
 
-def strict_json(raw: bytes) -> None:
-    """Raise Refusal 400 if JSON parsers would disagree, 422 for a NUL in a string, which PostgreSQL cannot store.
+def strict_json(raw: bytes) -> bytes:
+    """Return the JSON without a byte order mark.
 
-    Parsers disagree about repeated members, NaN, trailing bytes and nesting beyond 200.
+    Raise Refusal 400 if JSON parsers would disagree, 422 for a NUL in a string, which PostgreSQL cannot store. Parsers
+    disagree about repeated members, NaN, trailing bytes and nesting beyond 200.
     """
+    raw = raw.removeprefix(BOM_UTF8)
     try:
         document = jiter.from_json(raw, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
-        raise Refusal(MALFORMED_JSON, str(error)) from None
+        raise Refusal(MALFORMED_JSON, f"The JSON is malformed: {error}") from None
     if b"\\u0000" in raw and (place := _nul(document, ())) is not None:
         message = "a NUL character cannot be stored"
         raise Refusal(
             INVALID, message, errors=[{"pointer": pointer(place), "detail": message, "code": "nul_character"}]
         )
+    return raw
 
 
 def _nul(value: object, place: tuple[str | int, ...]) -> tuple[str | int, ...] | None:
@@ -61,7 +65,7 @@ class JsonBody(Generic[M]):
         self._validate = model.__pydantic_validator__.validate_json
 
     def parse(self, raw: bytes) -> M:
-        strict_json(raw)
+        raw = strict_json(raw)
         try:
             parsed: M = self._validate(raw)
         except ValidationError as error:
@@ -111,10 +115,14 @@ class HotRoute(APIRoute):
             if name is not None:
                 values[name] = value
         if state.headers.get(b"content-type") != b"application/json" and not is_json(state.header(b"content-type")):
-            raise Refusal(UNSUPPORTED_TYPE, f"Send {JSON}")
+            raise unsupported_type(JSON)
         values[self._body] = self._parse(await read_body(request))
         response: Response = await self.endpoint(**values)
         await response(scope, receive, send)
+
+
+def unsupported_type(wanted: str) -> Refusal:
+    return Refusal(UNSUPPORTED_TYPE, errors=[fault("header", "Content-Type", f"Send {wanted}", "unsupported")])
 
 
 def media_type(content_type: str | None) -> str:

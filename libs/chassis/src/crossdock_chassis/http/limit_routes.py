@@ -95,7 +95,7 @@ class RateLimits:
         """Set a limit, or remove it without a rate. Raise Refusal if there is none to remove."""
         async with self.database.unit() as unit:
             if rate is None and not await unit.sql.fetchval(IS_SET, partner, route_group):
-                raise Refusal(NO_SUCH_LIMIT)
+                raise Refusal(NO_SUCH_LIMIT, f"{partner} has no limit for the route group {route_group}")
             row: asyncpg.Record = await unit.sql.fetchrow(CHANGE, partner, route_group, rate, burst, caller.client_id)
         await self.limits.refresh()
         return row
@@ -143,7 +143,10 @@ async def put_limit(
 ) -> Response:
     """Let `burst` requests through at once, then `rate` a second, counted over all processes of the service."""
     if route_group not in of.groups:
-        raise Refusal(NO_SUCH_GROUP, extra={"route_groups": sorted(of.groups)})
+        known = ", ".join(sorted(of.groups))
+        raise Refusal(
+            NO_SUCH_GROUP, f"The route groups are {known}, not {route_group}", extra={"route_groups": sorted(of.groups)}
+        )
     row = await of.change(caller, partner, route_group, body.rate, body.burst)
     return json_response(RateLimit(**{name: row[name] for name in RateLimit.model_fields}))
 

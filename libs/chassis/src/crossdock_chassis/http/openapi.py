@@ -29,10 +29,10 @@ from crossdock_chassis.problems import (
 
 Responses = dict[int | str, dict[str, Any]]
 
-OF_EVERY_ROUTE: Final = (MALFORMED_REQUEST, INTERNAL, UNAVAILABLE)
+OF_EVERY_ROUTE: Final = (MALFORMED_REQUEST, INVALID, INTERNAL, UNAVAILABLE)
 OF_A_BODY: Final = (TOO_SLOW, TOO_LARGE, UNSUPPORTED_TYPE)
 OF_EVERY_LINE: Final = (MALFORMED_JSON, INVALID, TOO_SLOW, TOO_LARGE, INTERNAL, UNAVAILABLE)
-OF_A_JSON_BODY: Final = (MALFORMED_JSON, INVALID, *OF_A_BODY)
+OF_A_JSON_BODY: Final = (MALFORMED_JSON, *OF_A_BODY)
 SCHEMAS: Final = "#/components/schemas/"
 
 
@@ -91,21 +91,11 @@ def _problems(route: APIRoute, parameters: Sequence[Mapping[str, Any]]) -> Itera
             yield from each.problems
     if route.body_field is not None:
         yield from OF_A_BODY if isinstance(route.body_field.field_info, Form) else OF_A_JSON_BODY
-    if any(map(_can_be_invalid, parameters)):
-        yield INVALID
     if any((each["in"], each["name"]) == ("query", "cursor") for each in parameters):
         yield BAD_CURSOR
     for status, response in route.responses.items():
         if isinstance(response, _Listed) and int(status) >= 400:
             yield from response.problems
-
-
-def _can_be_invalid(parameter: Mapping[str, Any]) -> bool:
-    """Return whether a value can break a rule. Every text is valid for a plain string in the path."""
-    rules = {
-        name: rule for name, rule in parameter["schema"].items() if name not in ("title", "description", "examples")
-    }
-    return parameter["in"] != "path" or rules != {"type": "string"}
 
 
 def _show_dependencies(operation: dict[str, Any], route: APIRoute) -> None:

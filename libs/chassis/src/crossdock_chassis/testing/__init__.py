@@ -16,7 +16,6 @@ import asyncpg
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from starlette.routing import Match
 
 from crossdock_chassis import housekeeping
 from crossdock_chassis.checks import AtRest, LogEvent
@@ -34,7 +33,7 @@ from crossdock_chassis.jobs.declare import Queued
 from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging.inbox import Inbox, Record
-from crossdock_chassis.problems import MEDIA_TYPE, PREFIX
+from crossdock_chassis.problems import MEDIA_TYPE, PREFIX, Refusal
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
 from crossdock_events import Cause, Envelope, Event
@@ -135,14 +134,18 @@ async def clients() -> AsyncIterator[Clients]:
 async def _check_listed(app: Api, response: httpx.Response) -> None:
     if response.headers.get("content-type") != MEDIA_TYPE:
         return
-    request = response.request
-    scope = {"type": "http", "method": request.method, "path": request.url.path}
-    route = next((each for each in app.api_routes() if each.matches(scope)[0] is Match.FULL), None)
-    if route is None:
-        return
     await response.aread()
+    request = response.request
+    scope = {"type": "http", "method": request.method, "raw_path": request.url.raw_path.partition(b"?")[0]}
+    try:
+        route = app.routing.find({**scope, "query_string": b""})
+    except Refusal:
+        return  # 400 and 405 belong to no route
+    if route is None or not response.content:
+        return
     slug = response.json()["type"].removeprefix(PREFIX)
-    shown = app.openapi()["paths"][route.path_format][request.method.lower()]["responses"]
+    method = min(route.methods or ()).lower()
+    shown = app.openapi()["paths"][route.path_format][method]["responses"]
     described = shown.get(str(response.status_code), {}).get("description", "")
     assert f"`{slug}`:" in described, f"{request.method} {route.path_format} answers {slug} and does not list it"
 

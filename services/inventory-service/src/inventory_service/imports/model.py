@@ -18,12 +18,18 @@ DEFAULT_REFERENCE: Final = "opening"
 
 
 class ImportRefused(Exception):
-    """The file has errors, so nothing was imported. `errors` has the first hundred."""
+    """The file has errors, so nothing was imported. `errors` has the first hundred.
+
+    `wrong` counts the rows with errors. The header counts in `wrong`, but not in `rows`.
+    """
 
     def __init__(self, errors: Sequence["RowError"], rows: int) -> None:
-        super().__init__(f"{len(errors)} errors in {rows} rows" if rows else "The file has errors")
+        first, wrong = errors[0], len({error.row for error in errors})
+        column = f", column {first.column}" if first.column else ""
+        count = f"{wrong} rows are wrong; " if wrong > 1 else ""
+        super().__init__(f"{count}row {first.row}{column}: {first.detail}")
         self.errors = [error.shown() for error in errors[:MAX_ERRORS]]
-        self.extra: dict[str, object] = {"rows": rows, "wrong": len(errors)}
+        self.extra: dict[str, object] = {"rows": rows, "wrong": wrong}
 
 
 class TooManyRows(Exception):

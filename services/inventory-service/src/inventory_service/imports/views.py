@@ -33,7 +33,7 @@ class RowErrorView(BaseModel):
 
 
 class ImportProblem(BaseModel):
-    """`wrong` counts the errors of the file; `errors` has the first hundred."""
+    """`wrong` counts the rows with errors, the header included; `errors` has the first hundred errors."""
 
     type: str
     title: str

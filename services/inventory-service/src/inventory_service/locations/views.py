@@ -5,10 +5,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crossdock_chassis import Cursor, Page, etag
 from inventory_service.conventions import Resource
-from inventory_service.locations.model import Location, NoSuchLocation
+from inventory_service.locations.model import Location, NoSuchLocation, Rank
 from inventory_service.tables import LocationRow
 
-LOCATIONS: Cursor[tuple[int, str]] = Cursor("locations", tuple[int, str])
+LOCATIONS: Cursor[tuple[int, str]] = Cursor("locations", tuple[Rank, str])
 
 
 class LocationView(Resource):

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import literal_column, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +14,8 @@ from inventory_service.reservations.model import SORT_KEY, Demand, NoSuchReserva
 from inventory_service.tables import AllocationRow, ItemRow, LevelRow, LocationRow, ReservationLineRow, ReservationRow
 
 BY_ITEM: Cursor[tuple[int, str]] = Cursor("backorders-by-item", tuple[int, str])
-BY_ORDER: Cursor[tuple[Turn, int]] = Cursor("backorders-by-order", tuple[Turn, int], version=2)
+Position: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+BY_ORDER: Cursor[tuple[Turn, int]] = Cursor("backorders-by-order", tuple[Turn, Position], version=2)
 
 ITEMS_WAITED_FOR = """
     SELECT item_id, orders, units_missing, oldest_since, coalesce(available, 0)::bigint AS available
