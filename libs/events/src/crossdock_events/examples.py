@@ -282,10 +282,28 @@ _released = _fact(
 )
 _barred = _fact(42, 1, StockReleased(order_id=_orders(5), reason="cancelled", lines=()), _cancelled)
 
+_successor = _fact(
+    43,
+    1,
+    OrderPlaced(
+        order_id=_orders(7),
+        partner="globex",
+        reference="4500018",
+        replaces=_orders(4),
+        channel="api",
+        priority=5,
+        partial=False,
+        currency="EUR",
+        lines=(OrderLine(line_id="1", item_id="SKU-20417", quantity=2, amount=Decimal("7.00")),),
+        total=Decimal("7.00"),
+    ),
+)
+
 EXAMPLES = (
     Example("complete", _placed),
     Example("least", _least),
     Example("discounted", _discounted),
+    Example("successor", _successor),
     Example("first", _confirmed),
     Example("nothing-there", _waiting),
     Example("partly-served", _waiting_less),

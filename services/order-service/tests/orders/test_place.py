@@ -211,7 +211,7 @@ async def test_units_with_reversed_references_do_not_deadlock(shop: Shop) -> Non
     both = asyncio.Barrier(2)
 
     async def insert(references: list[str]) -> int:
-        orders = [store.NewOrder(uuid7(), "acme", each, b"", None, "{}", "[]") for each in references]
+        orders = [store.NewOrder(uuid7(), "acme", each, None, b"", None, "{}", "[]") for each in references]
         async with shop.service.database.unit() as unit:
             await both.wait()
             return await store.insert(unit, orders)

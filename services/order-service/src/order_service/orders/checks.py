@@ -28,8 +28,9 @@ STATUS_AFTER = {
 }
 
 ACCEPTED = """
-    SELECT partner, reference, id::text AS id
+    SELECT partner, reference, array_remove(array_agg(id::text ORDER BY placed_at), NULL) AS ids
     FROM unnest($1::text[], $2::text[]) AS accepted (partner, reference) LEFT JOIN orders USING (partner, reference)
+    GROUP BY partner, reference
 """
 
 NOT_WAITING_AS_IT_SHOULD = """
@@ -55,7 +56,7 @@ NOT_WAITING_AS_IT_SHOULD = """
 """
 
 ROWS = """
-    SELECT id::text AS id, partner, reference, status, version, reservation_sequence,
+    SELECT id::text AS id, partner, reference, replaces::text AS replaces, status, version, reservation_sequence,
            (document -> 'lines')::text AS lines, (waiting -> 'lines')::text AS waiting,
            jsonb_path_query_array(history, '$[*].id')::text AS events
     FROM orders
@@ -70,15 +71,15 @@ async def _accepted(snapshot: Snapshot) -> Sequence[asyncpg.Record]:
 
 async def _missing(snapshot: Snapshot) -> AsyncIterator[str]:
     for row in await _accepted(snapshot):
-        if row["id"] is None:
+        if not row["ids"]:
             yield f"{row['partner']} {row['reference']}"
 
 
 async def _another(snapshot: Snapshot) -> AsyncIterator[str]:
-    for partner, reference, order_id in await _accepted(snapshot):
+    for partner, reference, ids in await _accepted(snapshot):
         known = snapshot.accepted[partner, reference]
-        if order_id is not None and known not in (None, order_id):
-            yield f"{partner} {reference}: the client received {known}, the order has {order_id}"
+        if ids and known not in (None, *ids):
+            yield f"{partner} {reference}: the client received {known}, the order has {', '.join(ids)}"
 
 
 async def _undecided(at_rest: AtRest) -> AsyncIterator[str]:
@@ -156,7 +157,7 @@ def _difference(row: asyncpg.Record, events: Sequence[LogEvent]) -> str | None:
 
 
 def _is_as_placed(row: asyncpg.Record, placed: Mapping[str, Any]) -> bool:
-    same_name = (row["partner"], row["reference"]) == (placed["partner"], placed["reference"])
+    same_name = all(row[name] == placed.get(name) for name in ("partner", "reference", "replaces"))
     return same_name and _lines(json.loads(row["lines"])) == _lines(placed["lines"])
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema, to_json
@@ -137,6 +138,10 @@ class Draft(_Part):
         str,
         Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="The partner's own reference, unique among its orders"),
     ]
+    replaces: Annotated[
+        UUID | None,
+        Field(description="Your cancelled order with this reference, to order it anew. It has one successor"),
+    ] = None
     customer_id: Annotated[Identifier | None, Field(description="An opaque id, without name or address")] = None
     priority: Annotated[int, Field(ge=0, le=9, description="9 is most urgent")] = 5
     requested_date: date | None = None

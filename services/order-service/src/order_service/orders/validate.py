@@ -27,7 +27,7 @@ class Valid(BaseModel):
 
 
 async def validate_orders(unit: Unit, batch: Sequence[SentOrder]) -> list[Valid | Exception]:
-    refused = await refusals(unit, [order.draft for order in batch])
+    refused = await refusals(unit, batch)
     answers: list[Valid | Exception] = []
     for i, (order, found) in enumerate(zip(batch, await existing(unit, batch), strict=True)):
         draft = order.draft
