@@ -1,9 +1,12 @@
 """Report the progress of a long command: each finished step with its duration."""
 
+import shlex
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 
@@ -33,7 +36,12 @@ def step(report: Report, what: str) -> Iterator[None]:
 
 
 def runnable(command: str) -> str:
-    """Return the command as the user can type it. Outside the virtual environment, `crossdock` is not on the path."""
-    if command.startswith("crossdock") and not shutil.which("crossdock"):
-        return f".venv/bin/{command}"
-    return command
+    """Return the command as the user can type it here: without a path only if `crossdock` on the path is this one."""
+    program, *rest = command.split(" ")
+    own = Path(sys.executable).parent / program
+    found = shutil.which(program)
+    if not own.exists() or (found is not None and Path(found).resolve() == own.resolve()):
+        return command
+    here = Path.cwd()
+    shown = own.relative_to(here) if own.is_relative_to(here) else own
+    return " ".join([shlex.quote(str(shown)), *rest])

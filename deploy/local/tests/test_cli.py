@@ -27,11 +27,27 @@ def crossdock(environment: dict[str, str], *words: str) -> Done:
     )
 
 
+def log_of(home: Path, name: str) -> Path:
+    Home(home).make()
+    return Home(home).logs / f"{name}.log"
+
+
 def test_what_does_not_run_is_shown_as_stopped(environment: dict[str, str]) -> None:
     done = crossdock(environment, "status")
     assert done.returncode == 1
     for name in ("postgres", "kafka", "issuer", "order-service.api", "inventory-service.worker"):
         assert any(line.split()[:2] == [name, "stopped"] for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", ["status", "down", "logs", "verify", "order", "reset --yes"])
+def test_commands_that_only_look_make_no_folder(environment: dict[str, str], home: Path, command: str) -> None:
+    crossdock(environment | {"CROSSDOCK_HOME": str(home / "none")}, *command.split())
+    assert not (home / "none").exists()
+
+
+def test_unknown_kind_of_ports_is_refused(environment: dict[str, str]) -> None:
+    done = crossdock(environment | {"CROSSDOCK_PORTS": "fre"}, "status")
+    assert (done.returncode, done.stderr.startswith("CROSSDOCK_PORTS is 'fre': set it to free")) == (1, True)
 
 
 def test_down_with_nothing_running_says_so(environment: dict[str, str]) -> None:
@@ -40,10 +56,10 @@ def test_down_with_nothing_running_says_so(environment: dict[str, str]) -> None:
 
 
 def test_reset_does_not_forget_without_being_told(environment: dict[str, str], home: Path) -> None:
-    Home(home).logs.joinpath("kafka.log").write_text("kept\n")
+    log_of(home, "kafka").write_text("kept\n")
     done = crossdock(environment, "reset")
     assert done.returncode == 1
-    assert "add --yes" in done.stderr
+    assert "run `make reset YES=1` or" in done.stderr
     assert home.joinpath("logs", "kafka.log").exists()
     done = crossdock(environment, "reset", "--yes")
     assert done.returncode == 0
@@ -60,10 +76,9 @@ def test_reset_keeps_what_was_downloaded(environment: dict[str, str], home: Path
 
 
 def test_logs_are_shown_by_name_and_unknown_names_refused(environment: dict[str, str], home: Path) -> None:
-    logs = Home(home).logs
-    logs.joinpath("kafka.log").write_text("a broker\n")
-    logs.joinpath("order-service.api.log").write_text("an api\n")
-    logs.joinpath("order-service.worker.log").write_text("a worker\n")
+    log_of(home, "kafka").write_text("a broker\n")
+    log_of(home, "order-service.api").write_text("an api\n")
+    log_of(home, "order-service.worker").write_text("a worker\n")
     assert crossdock(environment, "logs", "kafka").stdout == "a broker\n"
     both = crossdock(environment, "logs", "order-service").stdout
     assert "an api" in both
@@ -76,7 +91,7 @@ def test_logs_are_shown_by_name_and_unknown_names_refused(environment: dict[str,
 
 
 def test_logs_can_be_followed(environment: dict[str, str], home: Path) -> None:
-    log = Home(home).logs / "kafka.log"
+    log = log_of(home, "kafka")
     log.write_text("before\n")
     command = [sys.executable, "-u", "-c", "from crossdock_cli.app import main; main()", "logs", "kafka", "-f"]
     with (home / "out").open("w") as out, subprocess.Popen(command, env=environment, stdout=out) as follower:

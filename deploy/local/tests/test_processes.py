@@ -87,6 +87,7 @@ def test_a_foreign_process_that_got_the_pid_is_never_signalled(make: Make, home:
     """After a reboot or a wrap-around another process may have the pid in the file."""
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as stranger:
         try:
+            Home(home).make()
             Home(home).run.joinpath("worker.json").write_text(
                 json.dumps({"pid": stranger.pid, "started": 1_000_000.0, "log_offset": 0})
             )
@@ -143,6 +144,22 @@ def test_fixed_ports_are_the_documented_ones_and_a_service_s_own(home: Path) -> 
     assert ports.of("order-service", lambda: 9410) == 9410
     with pytest.raises(CommandError):
         ports.of("nothing")
+
+
+def test_home_remembers_the_kind_of_its_ports(home: Path) -> None:
+    file = home / "ports.json"
+    assert Ports.of_home(file).kind == "fixed"
+    chosen = Ports.free().kept_in(file).of("kafka")
+    found = Ports.of_home(file).kept_in(file)
+    assert (found.kind, found.of("kafka")) == ("free", chosen)
+    other = Ports.fixed().kept_in(file)
+    assert other.of("order-service", lambda: 8410) == 8410, "ports of the other kind are ignored"
+    assert Ports.of_home(file).kind == "fixed"
+
+
+def test_ports_of_a_missing_home_are_not_stored(home: Path) -> None:
+    Ports.free().kept_in(home / "none" / "ports.json").of("kafka")
+    assert not (home / "none").exists()
 
 
 def test_a_taken_port_is_named_in_a_sentence() -> None:

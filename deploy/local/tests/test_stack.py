@@ -81,7 +81,22 @@ def toy(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def test_stack_starts_is_found_again_recovers_and_stops(toy: None, home: Path) -> None:
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """Return the files that another user can read, write or list. As root, PostgreSQL's user passes through folders."""
+    found = [folder, *folder.rglob("*")]
+    return [str(each) for each in found if each.stat().st_mode & (0o076 if each.is_dir() else 0o077)]
+
+
+def test_stack_starts_is_found_again_recovers_and_stops(
+    toy: None, home: Path, open_umask: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Stack(home / "s", Ports.free(), environment={"CROSSDOCK_GREETING": "hello"}) as stack:
         assert stack.running
         names = ["postgres", "kafka", "issuer", "toy-service.api", "toy-service.worker"]
@@ -100,10 +115,17 @@ def test_stack_starts_is_found_again_recovers_and_stops(toy: None, home: Path) -
         again.up()
         assert [each.pid for each in again.status()] == pids
 
+        monkeypatch.setenv("CROSSDOCK_HOME", str(home / "s"))
+        assert Stack.current().running, "a command finds the free ports without CROSSDOCK_PORTS"
+        monkeypatch.setenv("CROSSDOCK_PORTS", "fixed")
+        assert Stack.current().running, "a running stack keeps its ports"
+
         worker = again.process("toy-service.worker")
         worker.kill(signal.SIGKILL)
         assert not stack.running
-        again.up()
+        monkeypatch.setenv("CROSSDOCK_DOWNLOADS", str(home / "downloads"))
+        Stack(home / "s", Ports.free()).up()
+        assert not (home / "downloads").exists(), "the broker runs, so it needs no download"
         assert worker.pid not in pids
         assert [again.process(name).pid for name in names[:4]] == pids[:4]
 
@@ -111,6 +133,7 @@ def test_stack_starts_is_found_again_recovers_and_stops(toy: None, home: Path) -
         assert second.name == "toy-service.worker-2"
         assert stack.process("toy-service.worker-2").ready()
         assert second.pid != worker.pid
+        assert open_to_others(home / "s") == []
     assert not any(handle.alive for handle in stack.handles())
     assert not second.alive
 
@@ -163,6 +186,7 @@ def test_tokens_are_the_issuer_s_and_unknown_scopes_are_refused(toy: None, home:
 )
 def test_a_service_that_fails_leaves_nothing_running(toy: None, home: Path, role: str, sentence: str) -> None:
     stack = Stack(home / "s", Ports.free())
+    stack.home.make()
     stack.home.root.joinpath(f"break-{role}").touch()
     with pytest.raises(CommandError, match=sentence) as refused:
         stack.up()
@@ -227,6 +251,7 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do(toy: None, home:
 
 def test_default_ports_are_those_of_the_plan(toy: None, home: Path) -> None:
     stack = Stack(home / "s", Ports.fixed())
+    stack.home.make()
     assert stack.issuer_url == "http://127.0.0.1:8400"
     assert stack.url("toy-service") == "http://127.0.0.1:8410"
     assert stack.ops_url("toy-service.api") == "http://127.0.0.1:8411"

@@ -23,7 +23,6 @@ import re
 import secrets
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +41,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from crossdock_local.layout import write
 
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 SCOPES: Final = ("orders:read", "orders:write", "stock:read", "stock:write", "ops")
@@ -78,7 +79,7 @@ def add_partner(home: Path, name: str, scopes: Iterable[str] = SCOPES) -> tuple[
     secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
     client = Client(f"{name}-{secrets.token_hex(4)}", name, wanted, salt, _hash(secret, salt))
     with _locked(home):
-        _write(_clients_file(home), json.dumps([asdict(each) for each in [*_read_clients(home), client]], indent=1))
+        write(_clients_file(home), json.dumps([asdict(each) for each in [*_read_clients(home), client]], indent=1))
     return client.id, secret
 
 
@@ -91,7 +92,7 @@ def signing_key(home: Path) -> RSAKey:
     with _locked(home):
         file = home / "key.json"
         if not file.exists():
-            _write(file, json.dumps(RSAKey.generate_key(2048, auto_kid=True).as_dict(private=True)))
+            write(file, json.dumps(RSAKey.generate_key(2048, auto_kid=True).as_dict(private=True)))
         return RSAKey.import_key(json.loads(file.read_text()))
 
 
@@ -292,20 +293,6 @@ def _locked(home: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _write(file: Path, text: str) -> None:
-    """Write the file whole or not at all, and readable by its owner only."""
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,10 +1,13 @@
-"""Paths of a stack. All of its files are below one folder; removing the folder removes the stack."""
+"""Paths of a stack. All of its files are below one folder; removing the folder removes the stack.
+
+Only the owner can read the files: they contain passwords, keys, and the orders and addresses of customers.
+"""
 
 import os
 import secrets
 import shutil
+import tempfile
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from crossdock_cli.clone import checkout
@@ -20,19 +23,44 @@ def downloads() -> Path:
     return Path(os.environ.get("CROSSDOCK_DOWNLOADS") or checkout() / ".crossdock" / "kafka")
 
 
+OWNER_ONLY = 0o077
+"""The umask of every process of a stack."""
+
+
 @dataclass(frozen=True)
 class Home:
-    """The folder of one stack."""
+    """The folder of one stack. Looking at a stack creates nothing; `make` creates the folder."""
 
     root: Path
 
-    @cached_property
-    def run(self) -> Path:
-        return self._made("run")
+    def make(self) -> None:
+        """Create the folder and close it to other users. Close also what an older version left open.
 
-    @cached_property
+        If the folder existed before, its own mode stays, because it may hold other files too.
+        """
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, exist_ok=True)
+        for folder in (self.run, self.logs, self.secrets):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        for folder in (self.run, self.logs, self.secrets, self.broker, self.issuer):
+            if folder.exists():
+                folder.chmod(0o700)
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
     def logs(self) -> Path:
-        return self._made("logs")
+        return self.root / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def ports(self) -> Path:
+        return self.root / "ports.json"
 
     @property
     def postgres(self) -> Path:
@@ -53,9 +81,10 @@ class Home:
 
     def secret(self, name: str) -> str:
         """Return the password `name`. It is created once, in a file that only its owner can read."""
-        file = self._made("secrets") / name
+        self.make()
+        file = self.secrets / name
         try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             return file.read_text()
         with os.fdopen(descriptor, "w") as stream:
@@ -64,21 +93,35 @@ class Home:
         return password
 
     def has_secret(self, name: str) -> bool:
-        return (self.root / "secrets" / name).exists()
+        return (self.secrets / name).exists()
 
     def require_space(self, megabytes: int, what: str) -> None:
         """Raise CommandError if the disk has less free space than `what` needs."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.make()
         free = shutil.disk_usage(self.root).free // 1_000_000
         if free < megabytes:
             raise CommandError(
                 f"{what} needs {megabytes} MB and the disk of {self.root} has {free} MB left: free some space first."
             )
 
-    def _made(self, name: str) -> Path:
-        folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+
+def private(file: str | Path, flags: int) -> int:
+    """Open a file that only its owner can read: the `opener` of `open`."""
+    return os.open(file, flags, 0o600)
+
+
+def write(file: Path, text: str) -> None:
+    """Write the file whole or not at all, and readable by its owner only."""
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def size_of(folder: Path) -> int:

@@ -3,10 +3,14 @@
 import json
 import random
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from crossdock_cli.errors import CommandError
+from crossdock_local.layout import write
+
+Kind: TypeAlias = Literal["fixed", "free"]
 
 HOST = "127.0.0.1"
 FIXED = {"postgres": 8432, "kafka": 8492, "kafka-controller": 8493, "issuer": 8400}
@@ -41,7 +45,8 @@ def free_ports() -> Iterator[int]:
 class Ports:
     """Ports by name. Fixed ports are the documented defaults; free ports are chosen at random once per home.
 
-    Both kinds are stored in the home, because only an import shows a service's default port, and that takes seconds.
+    Both kinds are stored in the home. A later command needs no variable to find free ports. And only an import shows a
+    service's default port, which takes seconds.
     """
 
     def __init__(self, fixed: dict[str, int] | None) -> None:
@@ -58,17 +63,34 @@ class Ports:
     def free(cls) -> "Ports":
         return cls(None)
 
+    @classmethod
+    def of_home(cls, file: Path) -> "Ports":
+        """Return ports of the kind that `file` stores, or else fixed ports."""
+        return cls.free() if _kind(_read(file)) == "free" else cls.fixed()
+
+    @property
+    def kind(self) -> Kind:
+        return "free" if self._fixed is None else "fixed"
+
     def kept_in(self, file: Path) -> "Ports":
-        """Store the ports in `file`, so that the next command on this home uses the same ports."""
-        self._file = file
-        if file.exists():
-            self._kept = {str(name): int(port) for name, port in json.loads(file.read_text()).items()}
+        """Store the ports in `file` once its folder exists, so that the next command on this home uses the same ports.
+
+        Stored ports of the other kind are ignored.
+        """
+        self._file, kept = file, _read(file)
+        if _kind(kept) == self.kind:
+            self._kept = kept
         return self
 
     def forget(self) -> None:
         """Forget the stored default ports, because a newer version may have others. Free ports stay."""
         if self._fixed is not None:
             self._kept = {}
+
+    def keep(self) -> None:
+        """Store the ports now, if there is a folder for them."""
+        if self._file is not None and self._file.parent.exists():
+            write(self._file, json.dumps(self._kept, indent=1))
 
     def of(self, name: str, default: Callable[[], int] | None = None) -> int:
         """Return the port of `name`. Raise CommandError if the name is unknown."""
@@ -82,10 +104,20 @@ class Ports:
                 self._kept[name] = default()
             else:
                 raise CommandError(f"No port is known for {name}.")
-            if self._file is not None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._file.write_text(json.dumps(self._kept, indent=1))
+            self.keep()
         return self._kept[name]
+
+
+def _read(file: Path) -> dict[str, int]:
+    try:
+        return {str(name): int(port) for name, port in json.loads(file.read_text()).items()}
+    except FileNotFoundError:
+        return {}
+
+
+def _kind(kept: Mapping[str, int]) -> Kind:
+    """Return the kind of stored ports. Of the ports with a documented default, only free ones are stored."""
+    return "fixed" if FIXED.keys().isdisjoint(kept) else "free"
 
 
 def require_free(ports: Iterable[tuple[str, int]]) -> None:

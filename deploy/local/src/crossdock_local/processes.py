@@ -13,7 +13,7 @@ import psutil
 
 from crossdock_cli.errors import CommandError
 from crossdock_cli.waiting import wait_until
-from crossdock_local.layout import Home
+from crossdock_local.layout import OWNER_ONLY, Home, private, write
 
 # The kernel counts start times from boot. psutil adds the boot time, so a clock step changes its result.
 CLOCK_STEP_SECONDS = 2.0
@@ -57,7 +57,7 @@ class Process:
         self.name = name
         self._program, self._ready, self._ready_seconds = program, ready, ready_seconds
         self._stop_signal, self._stop_seconds = stop_signal, stop_seconds
-        self._failed_because = failed_because
+        self._failed_because, self._home = failed_because, home
         self._pidfile = home.run / f"{name}.json"
         self.log = home.logs / f"{name}.log"
 
@@ -90,7 +90,8 @@ class Process:
         if self.alive:
             return
         program = self._program()
-        with self.log.open("ab") as log:
+        self._home.make()
+        with open(self.log, "ab", opener=private) as log:
             offset = log.tell()
             child = subprocess.Popen(
                 program.argv,
@@ -103,6 +104,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=OWNER_ONLY,
             )
         # The process outlives this object and this interpreter. Without a return code, a collected Popen object warns.
         child.returncode = 0
@@ -111,9 +113,7 @@ class Process:
         except psutil.NoSuchProcess:
             started = 0.0
         record = {"pid": child.pid, "started": started, "log_offset": offset}
-        fresh = self._pidfile.with_suffix(".new")
-        fresh.write_text(json.dumps(record))
-        fresh.replace(self._pidfile)
+        write(self._pidfile, json.dumps(record))
 
     def wait_ready(self, seconds: float | None = None) -> None:
         """Wait until the process is ready. Raise CommandError with the end of its log if it stops or takes too long."""

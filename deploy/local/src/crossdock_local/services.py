@@ -4,11 +4,11 @@ import http.client
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
-from crossdock_local.layout import Home
+from crossdock_local.layout import OWNER_ONLY, Home, private
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.processes import Process, Program
 
@@ -26,14 +26,19 @@ def port_of(ports: Ports, service: Installed, role: str | None = None, number: i
 
 
 def process_of(
-    home: Home, ports: Ports, service: Installed, role: str, environment: Mapping[str, str], number: int = 1
+    home: Home,
+    ports: Ports,
+    service: Installed,
+    role: str,
+    environment: Callable[[], Mapping[str, str]],
+    number: int = 1,
 ) -> Process:
     ops_port = port_of(ports, service, role, number)
     name = f"{service.name}.{role}" + ("" if number == 1 else f"-{number}")
 
     def program() -> Program:
         own = {"CROSSDOCK_HTTP_PORT": str(port_of(ports, service)), "CROSSDOCK_OPS_PORT": str(ops_port)}
-        return Program(argv=_argv(service, role), env={**_inherited(), **environment, **own}, cwd=home.root)
+        return Program(argv=_argv(service, role), env={**_inherited(), **environment(), **own}, cwd=home.root)
 
     return Process(
         name,
@@ -48,7 +53,7 @@ def process_of(
 def migrate(home: Home, service: Installed, environment: Mapping[str, str]) -> None:
     """Bring the service's database to its newest schema. Raise CommandError with the end of the log if this fails."""
     log = home.logs / f"{service.name}.migrate.log"
-    with log.open("wb") as stream:
+    with open(log, "wb", opener=private) as stream:
         try:
             code = subprocess.run(
                 _argv(service, "migrate"),
@@ -58,6 +63,7 @@ def migrate(home: Home, service: Installed, environment: Mapping[str, str]) -> N
                 stdout=stream,
                 stderr=stream,
                 timeout=MIGRATION_SECONDS,
+                umask=OWNER_ONLY,
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
 from crossdock_events import CATALOGUE, TopicSpec
 from crossdock_local import services
-from crossdock_local.layout import Home, default_home
+from crossdock_local.layout import Home, default_home, private, write
 from crossdock_local.ports import HOST, Ports, require_free
 from crossdock_local.processes import Process, Program
 from crossdock_local.servers import Engine, Handle, Servers, together
@@ -72,15 +72,21 @@ class Stack:
     def current(cls) -> Self:
         """Return the stack that the environment variables describe.
 
-        CROSSDOCK_HOME names its folder. CROSSDOCK_PORTS=free gives a second stack its own ports. CROSSDOCK_POSTGRES and
-        CROSSDOCK_KAFKA name your own servers; the stack then starts none.
+        CROSSDOCK_HOME names its folder. CROSSDOCK_PORTS=free gives a second stack its own ports; the folder remembers
+        them, and a running stack keeps its ports. CROSSDOCK_POSTGRES and CROSSDOCK_KAFKA name your own servers; the
+        stack then starts none.
         """
-        return cls(
-            default_home(),
-            Ports.free() if os.environ.get("CROSSDOCK_PORTS") == "free" else Ports.fixed(),
-            own_postgres=os.environ.get("CROSSDOCK_POSTGRES") or None,
-            own_kafka=os.environ.get("CROSSDOCK_KAFKA") or None,
-        )
+        home, asked = default_home(), os.environ.get("CROSSDOCK_PORTS") or None
+        if asked not in (None, "fixed", "free"):
+            raise CommandError(f"CROSSDOCK_PORTS is {asked!r}: set it to free or fixed, or do not set it.")
+
+        own_postgres = os.environ.get("CROSSDOCK_POSTGRES") or None
+        own_kafka = os.environ.get("CROSSDOCK_KAFKA") or None
+        found = cls(home, Ports.of_home(Home(home).ports), own_postgres=own_postgres, own_kafka=own_kafka)
+        if asked in (None, found.ports.kind) or any(handle.alive for handle in found.handles()):
+            return found
+        ports = Ports.free() if asked == "free" else Ports.fixed()
+        return cls(home, ports, own_postgres=own_postgres, own_kafka=own_kafka)
 
     # Addresses and processes
 
@@ -178,6 +184,7 @@ class Stack:
 
         if unknown := set(scopes) - set(issuer.SCOPES):
             raise CommandError(f"No such scope: {', '.join(sorted(unknown))}; there are {', '.join(issuer.SCOPES)}.")
+        self.home.make()
         key = issuer.signing_key(self.home.issuer)
         return {
             partner: issuer.access_token(key, self.issuer_url, AUDIENCE, f"{partner}-local", partner, scopes)
@@ -186,7 +193,7 @@ class Stack:
 
     def note_replayed(self) -> None:
         """Note that the trading day is in the databases, so that the next `up` does not replay it."""
-        self.home.replayed.write_text(json.dumps({"at": datetime.now().astimezone().isoformat()}))
+        write(self.home.replayed, json.dumps({"at": datetime.now().astimezone().isoformat()}))
 
     # Up and down
 
@@ -200,6 +207,7 @@ class Stack:
             before = {handle.name for handle in self.handles() if handle.alive}
             if not before:
                 self.ports.forget()
+            self.ports.keep()
             wanted = discovery.chosen(names)
             self._require_free_ports(wanted, before)
             try:
@@ -210,6 +218,8 @@ class Stack:
 
     def down(self) -> None:
         """Stop everything; the data stays."""
+        if not self.home.root.exists():
+            return
         with self._alone():
             self.supervisor.stop()
             self._stop(self.handles())
@@ -245,7 +255,7 @@ class Stack:
         installed = self._installed(service)
         number = 2 + sum(name.startswith(f"{service}.worker-") for name in self._extra)
         worker = services.process_of(
-            self.home, self.ports, installed, "worker", self._environment_of(installed), number
+            self.home, self.ports, installed, "worker", lambda: self._environment_of(installed), number
         )
         self._extra[worker.name] = worker
         worker.start()
@@ -302,7 +312,7 @@ class Stack:
     def _keep_prepared(self, found: Mapping[str, str]) -> None:
         if self.servers.identity is not None:
             kept = {"databases": self.servers.identity, "services": found}
-            (self.home.broker / PREPARED).write_text(json.dumps(kept, indent=1))
+            write(self.home.broker / PREPARED, json.dumps(kept, indent=1))
 
     def _create_topics(self, dead_letters: list[TopicSpec], report: Report) -> None:
         own = [topic.spec for topic in sorted(CATALOGUE.topics(), key=lambda each: each.name)]
@@ -356,7 +366,7 @@ class Stack:
 
     def _processes_of(self, wanted: Sequence[Installed]) -> list[Process]:
         return [
-            services.process_of(self.home, self.ports, service, role, self._environment_of(service))
+            services.process_of(self.home, self.ports, service, role, partial(self._environment_of, service))
             for service in wanted
             for role in services.ROLES
         ]
@@ -396,7 +406,8 @@ class Stack:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Let one command at a time change the stack. Raise CommandError if another command does."""
-        with (self.home.run / "lock").open("w") as handle:
+        self.home.make()
+        with open(self.home.run / "lock", "w", opener=private) as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crossdock_local.layout import write
 from crossdock_local.servers import Handle
 
 POLL_SECONDS = 1.0
@@ -87,9 +88,7 @@ def supervise(watched: Sequence[Watched], file: Path, stop: threading.Event) -> 
 
 
 def note(watched: Sequence[Watched], file: Path) -> None:
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps({each.handle.name: each.restarts for each in watched}))
-    fresh.replace(file)
+    write(file, json.dumps({each.handle.name: each.restarts for each in watched}))
 
 
 def restarts(file: Path) -> dict[str, int]:

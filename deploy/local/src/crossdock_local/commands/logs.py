@@ -19,10 +19,10 @@ def logs(
     stack, console = Stack.current(), Console(highlight=False)
     found = sorted(stack.home.logs.glob("*.log"))
     files = [file for file in found if name is None or file.stem == name or file.stem.startswith(f"{name}.")]
+    if not found:
+        raise CommandError(f"There are no logs in {stack.home.logs}: `make up` starts Crossdock.")
     if not files:
-        raise CommandError(
-            f"There is no log of {name}; there is: {', '.join(file.stem for file in found) or 'none yet'}."
-        )
+        raise CommandError(f"There is no log of {name}; there is: {', '.join(file.stem for file in found)}.")
     wide = len(files) > 1
     for file in files:
         if wide:

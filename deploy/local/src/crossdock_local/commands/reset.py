@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from crossdock_cli.errors import CommandError
+from crossdock_cli.progress import runnable
 from crossdock_local.layout import size_of
 from crossdock_local.stack import Stack
 
@@ -16,13 +17,14 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
     if not yes:
         if not sys.stdin.isatty():
             raise CommandError(
-                "This deletes all orders and stock of the local stack: add --yes to do it without a terminal."
+                "This deletes all orders and stock of the local stack. Without a terminal, run `make reset YES=1` or "
+                f"`{runnable('crossdock')} reset --yes`."
             )
         typer.confirm(f"Delete all orders and stock below {stack.home.root}?", abort=True)
     stack.down()
     freed = 0
     home = stack.home
-    for name in ("postgres", "broker", "issuer", "secrets", "logs", "run", "ports.json", home.replayed.name):
+    for name in ("postgres", "broker", "issuer", "secrets", "logs", "run", home.ports.name, home.replayed.name):
         path = home.root / name
         freed += size_of(path)
         if path.is_dir():

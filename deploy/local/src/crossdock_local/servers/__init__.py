@@ -83,13 +83,13 @@ class Servers:
         own_kafka: str | None = None,
     ) -> None:
         self.home = Home(home.absolute())
-        self.ports = ports.kept_in(self.home.root / "ports.json")
+        self.ports = ports.kept_in(self.home.ports)
         self._postgres: PostgresServer | None = None
         self._kafka: KafkaServer | None = None
         self.bootstrap: str | None = own_kafka
         self._databases: Databases
         if own_postgres:
-            self._databases = Databases(own_postgres, self.home, ours=False)
+            self._databases = Databases(lambda: own_postgres, self.home, ours=False)
         else:
             self._postgres = self._make_postgres(engine)
             self._databases = self._postgres.databases
@@ -146,6 +146,8 @@ class Servers:
     def up(self, databases: Sequence[str] = (), report: Report = SILENT) -> None:
         """Start both servers at the same time and create the databases. Stop what this call started if a step fails."""
         stopped = [server for server in self._ours() if not server.process.alive]
+        self.home.make()
+        self.ports.keep()
         self.require_free_ports()
         try:
             together([self._started(server, report) for server in self._ours()])
@@ -177,9 +179,10 @@ class Servers:
     @staticmethod
     def _started(server: Server, report: Report) -> Callable[[], None]:
         def start() -> None:
-            server.prepare(report)
             if server.process.ready():
                 return
+            if not server.process.alive:  # a running server needs no download
+                server.prepare(report)
             with step(report, f"{server.title} started"):
                 server.process.start()
                 server.wait_ready()

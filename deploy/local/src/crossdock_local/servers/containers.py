@@ -192,7 +192,7 @@ class ContainerPostgres(_InContainer):
         settings = [f"--{name}={value}" for name, value in SETTINGS.items() if name not in WHERE_IT_LISTENS]
         made = made.with_command(["postgres", *settings])
         dsn = f"postgresql://{SUPERUSER}:{password}@{made.host}:{port}/postgres"
-        self.databases = Databases(dsn, home, ours=True)
+        self.databases = Databases(lambda: dsn, home, ours=True)
         self.process = Container("postgres", made, ready=lambda: in_thread(lambda: answers(dsn)))
 
 

@@ -17,7 +17,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
 from crossdock_cli.waiting import in_thread
 from crossdock_events import TopicSpec
-from crossdock_local.layout import Home
+from crossdock_local.layout import OWNER_ONLY, Home, write
 from crossdock_local.ports import HOST, is_open
 from crossdock_local.processes import Process, Program
 from crossdock_local.servers import jars
@@ -194,7 +194,8 @@ class Kafka:
         fresh = self._home.root / "broker.new"
         shutil.rmtree(fresh, ignore_errors=True)
         # Formatting writes below log.dirs, so its properties must name the new folder.
-        (fresh / "data").mkdir(parents=True)
+        for folder in (fresh, fresh / "data"):
+            folder.mkdir(mode=0o700)
         settings = self._settings(fresh, fresh / "data")
         arguments = ["format", "-t", _cluster_id(), "-c", str(settings)]
         done = subprocess.run(
@@ -204,6 +205,7 @@ class Kafka:
             capture_output=True,
             text=True,
             check=False,
+            umask=OWNER_ONLY,
         )
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -228,8 +230,8 @@ class Kafka:
 
     def _settings(self, folder: Path, data: Path) -> Path:
         file = folder / "server.properties"
-        file.write_text(SETTINGS.format(host=HOST, port=self.port, controller=self.controller_port, data=data))
-        (folder / "log4j2.properties").write_text(LOGGING)
+        write(file, SETTINGS.format(host=HOST, port=self.port, controller=self.controller_port, data=data))
+        write(folder / "log4j2.properties", LOGGING)
         return file
 
     def _java(self, classpath: Path, folder: Path, main: str, arguments: Sequence[str], heap: int) -> list[str]:

@@ -8,7 +8,7 @@ import signal
 import stat
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -20,7 +20,7 @@ from asyncpg.exceptions import PostgresError
 from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
 from crossdock_cli.waiting import in_thread, wait_until
-from crossdock_local.layout import Home
+from crossdock_local.layout import OWNER_ONLY, Home, private
 from crossdock_local.ports import HOST, is_open
 from crossdock_local.processes import Process, Program
 
@@ -64,9 +64,13 @@ def _binaries() -> Path:
 class Databases:
     """The databases of a PostgreSQL server, managed by its administrator. `ours`: nobody else uses the server."""
 
-    def __init__(self, admin_dsn: str, home: Home, *, ours: bool) -> None:
-        self.admin_dsn = admin_dsn
-        self._home, self._ours = home, ours
+    def __init__(self, admin_dsn: Callable[[], str], home: Home, *, ours: bool) -> None:
+        self._admin_dsn, self._home, self._ours = admin_dsn, home, ours
+
+    @property
+    def admin_dsn(self) -> str:
+        """Return the administrator's DSN. The first call creates the password of our own server."""
+        return self._admin_dsn()
 
     def dsn(self, name: str) -> str:
         """Return the DSN of the role `name` on the database `name`."""
@@ -148,7 +152,9 @@ class Postgres:
             failed_because=self._explain,
         )
         self.databases = Databases(
-            f"postgresql://{SUPERUSER}:{home.secret('postgres-superuser')}@{HOST}:{port}/postgres", home, ours=True
+            lambda: f"postgresql://{SUPERUSER}:{home.secret('postgres-superuser')}@{HOST}:{port}/postgres",
+            home,
+            ours=True,
         )
 
     @property
@@ -190,6 +196,7 @@ class Postgres:
                 capture_output=True,
                 text=True,
                 check=False,
+                umask=OWNER_ONLY,
             )
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -329,7 +336,7 @@ def _password_file(home: Home, account: pwd.struct_passwd | None) -> Iterator[Pa
     """Yield a file with the password for initdb, which only the user of initdb can read."""
     file = home.root / "initdb.password"
     file.unlink(missing_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(home.secret("postgres-superuser"))
