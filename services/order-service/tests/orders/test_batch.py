@@ -9,6 +9,7 @@ import httpx
 import pytest
 from shop import OpenShop, Shop
 
+from crossdock_chassis.testing import assert_linear
 from order_service.orders import batch
 
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -119,9 +120,45 @@ def test_endless_line_is_not_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "LONGEST_LINE", 1000)
     splitter = batch._Splitter()
     for _ in range(1000):
-        assert splitter.feed(b"x" * 100) == []
-    assert sum(map(len, splitter._rest)) <= 1100
-    assert splitter.feed(b"\nab\n") == [(1, None), (2, b"ab")]
+        assert list(splitter.feed(b"x" * 100)) == []
+    assert len(splitter._rest) <= 1100
+    assert list(splitter.feed(b"\nab\n")) == [(1, None), (2, b"ab")]
+
+
+GARBAGE: dict[str, Callable[[int], bytes]] = {
+    "one-letter lines": lambda n: b"x\n" * n,
+    "numbers": lambda n: b"1\n" * n,
+    "objects": lambda n: b"{}\n" * n,
+    "newlines": lambda n: b"\n" * (10 * n),
+    "blank lines": lambda n: b" \n" * (10 * n),
+    "one long line": lambda n: b"x" * (50 * n),
+    "a line in pieces": lambda n: b"x" * (5 * n),
+}
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_time_for_garbage_in_a_batch_is_linear(kind: str) -> None:
+    async def taken(content: bytes, size: int) -> int:
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(content), size):
+                yield content[start : start + size]
+
+        answer = batch.BatchAnswer(chunks(), None, "acme", None, str)  # type: ignore[arg-type]
+        return sum([len(lines) async for lines in answer._chunks()])
+
+    def work(size: int) -> Callable[[], object]:
+        content = GARBAGE[kind](size)
+        return lambda: asyncio.run(taken(content, 1 if kind == "a line in pieces" else 256_000))
+
+    assert_linear(work, 2_000)
+
+
+async def test_batch_line_limit_counts_blank_lines(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MAX_LINES", 3)
+    answers = await send(shop.client, b"\n" * 2 + ndjson(*(shop.body(f"PO-{i}") for i in range(1, 4))))
+    assert told(answers) == [(3, "PO-1", "created"), (4, None, "invalid")]
+    assert answers[-1]["problem"]["type"] == "urn:crossdock:problem:too-many-lines"
+    assert told(await send(shop.client, b"\n" * 1_000_000)) == [(4, None, "invalid")]
 
 
 async def test_batch_over_line_limit_ends_with_a_problem_line(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ class Front:
         seen = 0
         plan: Plan | None = None
         started = complete = False
-        chunks: list[bytes] = []
+        whole = bytearray()
 
         async def bounded() -> Message:
             nonlocal seen, plan, started, complete
@@ -188,9 +188,9 @@ class Front:
             if plan is not None and plan.json and seen:
                 if not is_json(state.header(b"content-type")):
                     raise unsupported_type(JSON)
-                chunks.append(body)
+                whole.extend(body)
                 if complete:
-                    strict_json(b"".join(chunks))
+                    strict_json(bytes(whole))
             return message
 
         return bounded

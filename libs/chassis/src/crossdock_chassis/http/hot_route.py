@@ -1,6 +1,7 @@
 """The route for the hot path, and the JSON parser for all bodies."""
 
 import inspect
+import re
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
@@ -16,19 +17,36 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from crossdock_chassis.http.request import state_of
-from crossdock_chassis.problems import INVALID, MALFORMED_JSON, UNSUPPORTED_TYPE, Refusal, fault, invalid, pointer
+from crossdock_chassis.problems import (
+    INVALID,
+    MALFORMED_JSON,
+    TOO_LARGE,
+    UNSUPPORTED_TYPE,
+    Refusal,
+    fault,
+    invalid,
+    pointer,
+)
 
 M = TypeVar("M", bound=BaseModel)
 JSON: Final = "application/json"
+MAX_VALUES: Final = 20_000
+"""Values in one JSON document, members and elements alike. Each takes time to check, and each can be an error. The
+smallest have two bytes, so a limit on bytes alone lets a small body block the event loop."""
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def strict_json(raw: bytes) -> bytes:
     """Return the JSON without a byte order mark.
 
     Raise Refusal 400 if JSON parsers would disagree, 422 for a NUL in a string, which PostgreSQL cannot store. Parsers
-    disagree about repeated members, NaN, trailing bytes and nesting beyond 200.
+    disagree about repeated members, NaN, trailing bytes and nesting beyond 200. Raise Refusal 413 for a document of too
+    many values.
     """
     raw = raw.removeprefix(BOM_UTF8)
+    if len(raw) > MAX_VALUES < _values(raw) and _values(_STRING.sub(b"", raw)) > MAX_VALUES:
+        raise Refusal(TOO_LARGE, f"A JSON document has at most {MAX_VALUES} values")
     try:
         document = jiter.from_json(raw, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
@@ -39,6 +57,11 @@ def strict_json(raw: bytes) -> bytes:
             INVALID, message, errors=[{"pointer": pointer(place), "detail": message, "code": "nul_character"}]
         )
     return raw
+
+
+def _values(raw: bytes) -> int:
+    """Return at least the number of values. Commas and brackets inside strings count too."""
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{") + 1
 
 
 def _nul(value: object, place: tuple[str | int, ...]) -> tuple[str | int, ...] | None:
@@ -78,11 +101,12 @@ async def read_body(request: Request) -> bytes:
     receive = request.receive
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
+    if message.get("more_body", False):
+        parts = bytearray(body)  # `bytes` would be copied for each part, and a part may be one byte
+        while message.get("more_body", False):
+            message = await receive()
+            parts += message.get("body", b"")
+        body = bytes(parts)
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return body

@@ -36,6 +36,7 @@ from crossdock_chassis.messaging.inbox import Inbox, Record
 from crossdock_chassis.problems import MEDIA_TYPE, PREFIX, Refusal
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
+from crossdock_chassis.testing.cpu import assert_linear as assert_linear
 from crossdock_events import Cause, Envelope, Event
 
 S = TypeVar("S", bound=Settings)

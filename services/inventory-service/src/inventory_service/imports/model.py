@@ -1,6 +1,7 @@
 """The columns of the three kinds of import and the rules of their cells. Pure: cells in, typed rows or errors out."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -128,10 +129,13 @@ class Sheet:
     _rows: list[Row] = field(default_factory=list)
     _header: list[Column | None] | None = None
     _seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    blank: int = 0
     _number: int = 0
+    _wrong_rows: int = 0
+    _last_wrong: int = 1
 
     def __len__(self) -> int:
-        return len(self._rows) + len({error.row for error in self.errors if error.row > 1})
+        return len(self._rows) + self._wrong_rows
 
     def take(self, cells: Sequence[str]) -> None:
         self._number += 1
@@ -139,6 +143,8 @@ class Sheet:
             self._header = self._read_header(cells)
         elif any(cell.strip() for cell in cells):
             self._read_row(cells)
+        else:
+            self.blank += 1
 
     def broken(self, detail: str) -> None:
         """Add an error for a record that is not valid CSV."""
@@ -157,7 +163,7 @@ class Sheet:
     def _read_header(self, cells: Sequence[str]) -> list[Column | None]:
         known = {column.name: column for column in COLUMNS[self.kind]}
         names = [cell.strip().lower() for cell in cells]
-        for name in sorted({name for name in names if names.count(name) > 1}):
+        for name in sorted(name for name, count in Counter(names).items() if count > 1):
             self._wrong(name, "two columns have this name")
         for name in names:
             if name not in known:
@@ -197,6 +203,9 @@ class Sheet:
                 self._rows.append(Row(self._number, values))
 
     def _wrong(self, column: str | None, detail: str) -> None:
+        if self._number > self._last_wrong:
+            self._last_wrong = self._number
+            self._wrong_rows += 1
         self.errors.append(RowError(self._number, column, detail))
 
     def _names(self) -> str:

@@ -11,9 +11,9 @@ This has four effects:
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -41,6 +41,8 @@ larger group delays single orders because they wait while the group is prepared.
 AT_ONCE: Final = 4
 """Batches of one partner that a process handles at once. Each uses a database connection while it places a group."""
 MAX_WAITING: Final = 2 * GROUP
+LINES_AT_ONCE: Final = 50
+"""Lines that are parsed before other requests get a turn."""
 WAITING_BYTES: Final = 1 << 20
 
 
@@ -81,46 +83,41 @@ class Line:
     size: int
 
 
-@dataclass(slots=True)
 class _Splitter:
-    """Split chunks into lines. A line that is too long is kept only far enough to detect its length."""
+    """Splits chunks into lines. A line that is too long is kept only far enough to detect its length."""
 
-    number: int = 0
-    lines: int = 0
-    _rest: list[bytes] = field(default_factory=list)
-    _length: int = 0
+    def __init__(self) -> None:
+        self.number = 0
+        self._rest = bytearray()
 
-    def feed(self, chunk: bytes) -> list[tuple[int, bytes | None]]:
-        """Return (number, bytes) of each line that ends in the chunk and is not blank. None as bytes: too long."""
-        first, *others = chunk.split(b"\n")
-        if not others:
-            self._keep(first)
-            return []
-        found = [self._take(first), *((self.number + i, each) for i, each in enumerate(others[:-1], start=2))]
-        self.number += len(others)
-        self._keep(others[-1])
-        return [self._sized(*each) for each in found if each[1].strip()]
+    @property
+    def empty(self) -> bool:
+        return not self.number and not self._rest
 
-    def end(self) -> list[tuple[int, bytes | None]]:
-        """Return the last line, which needs no newline."""
-        last = self._take(b"")
-        self.number += 1
-        return [self._sized(*last)] if last[1].strip() else []
+    def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
+        """Yield (number, bytes) of each line that ends in the chunk. None as bytes: too long."""
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            yield self._take(chunk[start:end])
+            start = end + 1
+        self._keep(chunk[start:])
+
+    def end(self) -> Iterator[tuple[int, bytes | None]]:
+        """Yield the last line, which needs no newline."""
+        if self._rest:
+            yield self._take(b"")
 
     def _keep(self, part: bytes) -> None:
-        if self._length <= LONGEST_LINE and part:
-            self._rest.append(part)
-        self._length += len(part)
+        if len(self._rest) <= LONGEST_LINE:
+            self._rest += part
 
-    def _take(self, part: bytes) -> tuple[int, bytes]:
-        self._keep(part)
-        whole = b"".join(self._rest)
-        self._rest.clear()
-        self._length = 0
-        return self.number + 1, whole
-
-    def _sized(self, number: int, raw: bytes) -> tuple[int, bytes | None]:
-        return number, raw if len(raw) <= LONGEST_LINE else None
+    def _take(self, part: bytes) -> tuple[int, bytes | None]:
+        self.number += 1
+        if self._rest:
+            self._keep(part)
+            part = bytes(self._rest)
+            self._rest.clear()
+        return self.number, part if len(part) <= LONGEST_LINE else None
 
 
 class _Waiting:
@@ -243,21 +240,34 @@ class BatchAnswer(Response):
         splitter = _Splitter()
         try:
             async for chunk in self._body:
-                found = splitter.feed(chunk)
-                splitter.lines += len(found)
-                if (excess := splitter.lines - MAX_LINES) > 0:
-                    yield [*map(self._line, found[:-excess]), Line(found[-excess][0], None, TooManyLines(), 0)]
+                async for lines in self._parsed(splitter.feed(chunk)):
+                    yield lines
+                if splitter.number > MAX_LINES:
                     await self._discard()
                     return
-                if found:
-                    yield [self._line(each) for each in found]
         except Refusal as error:
-            if splitter.number == splitter.lines == 0 and splitter._length == 0:
+            if splitter.empty:
                 raise
             yield [Line(splitter.number + 1, None, error, 0)]
             return
-        if found := splitter.end():
-            yield [self._line(each) for each in found]
+        async for lines in self._parsed(splitter.end()):
+            yield lines
+
+    async def _parsed(self, found: Iterator[tuple[int, bytes | None]]) -> AsyncGenerator[Sequence[Line], None]:
+        """Yield the lines that are not blank, up to the limit, a few at a time: between them other requests run."""
+        lines = []
+        for number, raw in found:
+            if number > MAX_LINES:
+                lines.append(Line(number, None, TooManyLines(), 0))
+                break
+            if raw is None or raw.strip():
+                lines.append(self._line((number, raw)))
+            if not number % LINES_AT_ONCE:
+                yield lines
+                lines = []
+                await asyncio.sleep(0)
+        if lines:
+            yield lines
 
     async def _discard(self) -> None:
         """Read the body to its end. Otherwise a client that sends all lines first would never read the reason."""
