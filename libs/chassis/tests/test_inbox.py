@@ -11,7 +11,8 @@ from examples import cancelled, placed
 from uuid_utils.compat import uuid7
 
 from crossdock_chassis import Service, Unit
-from crossdock_chassis.messaging.inbox import Inbox, Record, VersionUnknown
+from crossdock_chassis.messaging.aside import Record
+from crossdock_chassis.messaging.inbox import Inbox, VersionUnknown
 from crossdock_chassis.testing import Deliver, envelope_of, published
 from crossdock_events import Envelope, Event, Message
 from crossdock_events.items import ItemChanged, ItemRegistered

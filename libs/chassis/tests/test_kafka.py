@@ -27,6 +27,7 @@ from crossdock_chassis.messaging.consumer import Consumer, PositionUnknown
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.testing import Fresh, envelope_of
+from crossdock_chassis.worker import Part
 from crossdock_events import CATALOGUE, Envelope, Event, Message, TopicSpec
 from crossdock_events.orders import OrderEvent
 from crossdock_local.servers import Servers
@@ -46,7 +47,7 @@ async def service(fresh: Fresh, servers: Servers) -> Service:
 
 
 @asynccontextmanager
-async def running(*parts: Relay | Consumer) -> AsyncIterator[None]:
+async def running(*parts: Part) -> AsyncIterator[None]:
     stopping = asyncio.Event()
     tasks = [asyncio.create_task(part.run(stopping)) for part in parts]
     try:
@@ -363,6 +364,31 @@ async def test_events_before_a_newer_version_in_a_fetch_are_handled(service: Ser
     async with running(consumer):
         await eventually(lambda: _stopped(consumer))
     assert await mine(service, tag) == {tag: 1}
+
+
+async def test_failed_attempts_of_a_consumer_are_no_progress(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "LOCK_SECONDS", 0.05)
+    tag = uuid4().hex[:8]
+    consumer = await from_now_on(service)
+
+    async def failed(times: int) -> bool:
+        return len([each for each in caplog.messages if f"{service.name} retries" in each]) >= times
+
+    admin = await asyncpg.connect(service.database.dsn)
+    async with running(relay(service), consumer):
+        await eventually(lambda: _ready(consumer))
+        await admin.execute("BEGIN; SELECT FROM consumer_position FOR UPDATE")
+        await publish(service, (placed(tag), 1))
+        await eventually(lambda: failed(1))
+        before = consumer.progressed
+        await eventually(lambda: failed(3))
+        assert consumer.progressed == before
+        await admin.execute("ROLLBACK")
+        await eventually(lambda: _has(service, tag, 1))
+        assert consumer.progressed > before
+    await admin.close()
 
 
 async def from_now_on(service: Service) -> Consumer:

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from crossdock_chassis import Coalescer, Feature, Overloaded, Problem, Service, Unit, every, on
 from crossdock_chassis.jobs.worker import Jobs
-from crossdock_chassis.messaging.inbox import Inbox, Record
+from crossdock_chassis.messaging.aside import Record
+from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.testing import envelope_of
 from crossdock_events import Envelope
 from crossdock_events.orders import OrderPlaced

@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from crossdock_chassis import on
-from crossdock_chassis.messaging.inbox import Inbox, Record
+from crossdock_chassis.messaging.aside import Record
+from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_events import Catalogue, Cause, Envelope, Event, Message, Topic
 

@@ -14,6 +14,8 @@ from crossdock_cli.verify.log import Place
 
 DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
 
+RETRIED = "SELECT consumer_group, count(*) FROM parked_key WHERE due_at IS NOT NULL GROUP BY 1 ORDER BY 1"
+
 OUTBOX = """
     SELECT event_id::text AS id, topic, key, value, headers::text AS headers, created_at,
            outbox.id IN (SELECT unnest(ids) FROM outbox_pending) AS pending
@@ -93,7 +95,8 @@ class Books:
 
     async def unsettled(self) -> list[str]:
         """Describe the work that the service has still to finish."""
-        return [str(row[0]) for query in self.source.unsettled for row in await self.sql.fetch(query)]
+        retried = [f"{group} retries {count} blocked keys" for group, count in await self.sql.fetch(RETRIED)]
+        return retried + [str(row[0]) for query in self.source.unsettled for row in await self.sql.fetch(query)]
 
     async def read(self) -> None:
         self.outbox = await self.sql.fetch(OUTBOX)

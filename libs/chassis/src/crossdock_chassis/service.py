@@ -35,10 +35,12 @@ from crossdock_chassis.http.tokens import verifier_for
 from crossdock_chassis.jobs.declare import Job, every, measured
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging.aside import dead_letter_spec
 from crossdock_chassis.messaging.consumer import Consumer
-from crossdock_chassis.messaging.inbox import Inbox, dead_letter_spec
+from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
 from crossdock_chassis.messaging.relay import Relay
+from crossdock_chassis.messaging.retries import Retries
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
 from crossdock_chassis.problems import Problems
@@ -129,7 +131,7 @@ class Service:
     def api(self, verifier: Verifier | None = None, limits: Limits | None = None) -> Api:
         """Return the HTTP application. Health and metrics are on the ops port."""
         settings = self.settings
-        inboxes = {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
+        inboxes = self.inboxes()
         own = [jobs_http.feature(self.database)]
         if inboxes:
             own.append(dead_letters.feature(self.database, inboxes))
@@ -149,6 +151,9 @@ class Service:
             max_body_bytes=settings.max_body_bytes,
             partner_requests=settings.partner_requests,
         )
+
+    def inboxes(self) -> dict[str, Inbox]:
+        return {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
 
     def consumers(self) -> list[Consumer]:
         return [Consumer(self.database, self.settings.kafka, each) for each in self.subscriptions()]
@@ -213,6 +218,8 @@ async def _worker(service: Service) -> None:
         measured(5, housekeeping.look_at_jobs),
     ]
     parts: dict[str, Part] = {each.subscription.group: each for each in consumers} | {"relay": relay}
+    if consumers:
+        parts["retries"] = Retries(service.database, service.inboxes().values())
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
         own += [measured(5, housekeeping.look_at_effects), every(60, housekeeping.forget_effects)]

@@ -91,7 +91,6 @@ class Kind:
                         raise
                     log.warning("effects %s: %s: %s", self._performer.kind, type(error).__name__, error)
                     pause, failed = RETRY_SECONDS, True
-                    self.progressed = time.monotonic()  # the retry is progress; readiness reports the database
                 if stopping.is_set():
                     leave = leave or time.monotonic() + self._drain_seconds
                     if not self._held.total() or (left := leave - time.monotonic()) <= 0:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,11 +59,11 @@ def feature(database: Database, inboxes: Mapping[str, Inbox]) -> Feature:
     return Feature(routers=[router], provides=[DeadLetters(database, inboxes)])
 
 
-@router.get("", summary="List events that failed and the events parked behind them")
+@router.get("", summary="List events that failed or are retried, and the events that wait behind them")
 async def get_dead_letters(
     caller: Operator,
     letters: DeadLettersDep,
-    state: Literal["poison", "parked", "redriven", "discarded"] | None = None,
+    state: dead_letters.State | None = None,
     limit: PageLimit = 50,
     cursor: PageCursor = None,
 ) -> Page[DeadLetter]:

@@ -13,7 +13,8 @@ from aiokafka.structs import TopicPartition
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
-from crossdock_chassis.messaging.inbox import Inbox, Record
+from crossdock_chassis.messaging.aside import Record
+from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Inbox
 from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_chassis.observability import metrics
@@ -26,6 +27,9 @@ REPORT_SECONDS = 1.0
 STUCK_SECONDS = 30.0
 FETCH_SECONDS = 20.0
 """A fetch waits 200 ms at most. If it takes this long, the client no longer works."""
+LOCK_SECONDS = 1.0
+"""The lock timeout of a batch. A locked row delays the other keys for this long, then its key is set aside."""
+ALONE_FAILURES = 2
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 POSITIONS = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
@@ -101,7 +105,6 @@ class Consumer:
                 self.ready = False
                 self._listener.client = None  # an abandoned client must not release its successor's partitions
                 self._forget(self._assigned)
-                self.progressed = time.monotonic()
                 if client is not None:
                     await clients.discard(client)
 
@@ -160,35 +163,43 @@ class Consumer:
                 if reporting.done():
                     reporting.result()
                 fetched = await within(FETCH_SECONDS, client.getmany(timeout_ms=200, max_records=self._limit))
-                self.progressed = began = time.monotonic()
+                began = time.monotonic()
                 if self._assigned - self._next.keys() - self._stopped.keys():
                     await self._reposition(client)  # the database was away when they were assigned
                     continue
                 async with self._busy:
                     batch = self._expected(client, fetched)
                     if not batch:
+                        if self._caught_up(client):
+                            self.progressed = began
                         continue
                     try:
-                        taken = await self._handle(batch)
+                        taken = await self._handle(batch, failures)
                         handled = True
                     except Exception as error:
-                        if not isinstance(error, PositionMoved) and not is_transient(error):
+                        if not isinstance(error, (PositionMoved, Blocked)) and not is_transient(error):
                             raise
                         log.warning("%s retries: %s: %s", self.subscription.group, type(error).__name__, error)
                         handled = False
                 if handled:
-                    failures, self._limit = 0, BATCH_LIMIT
-                    if sum(map(len, batch.values())) < BATCH_LIMIT:
+                    self.progressed = time.monotonic()
+                    size = sum(map(len, batch.values()))
+                    if size < self._limit:
                         await linger(began, taken)
+                    failures, self._limit = 0, min(BATCH_LIMIT, 2 * self._limit)
                     continue
                 failures += 1
-                self._limit = max(1, self._limit // 2)  # so that a batch fits into the transaction limit
+                self._limit = max(1, self._limit // 32)  # so that a batch fits into the transaction limit
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
                 await self._reposition(client)
         finally:
             reporting.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await reporting
+
+    def _caught_up(self, client: AIOKafkaConsumer) -> bool:
+        """Return whether no record is to be handled. An empty fetch between two failed attempts is no progress."""
+        return all((client.highwater(tp) or 0) <= position for tp, position in self._next.items())
 
     def _expected(
         self, client: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
@@ -221,27 +232,40 @@ class Consumer:
                 batch[tp] = records
         return batch
 
-    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> int:
-        """Handle a batch. Return how many of the records the group subscribes to."""
+    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]], failures: int) -> int:
+        """Handle a batch that failed `failures` times. Return how many of the records the group subscribes to.
+
+        If a reaction fails, the batch is handled once more, to set aside the keys at fault. A single record that ends
+        its whole unit again and again, for example by the time limit, is set aside without its reaction.
+        """
         try:
-            taken = await self._in_one_unit(batch, careful=False)
+            taken = await self._in_one_unit(batch, lock_timeout=LOCK_SECONDS)
         except PositionMoved:
             raise
         except Exception as error:
-            if is_transient(error):
+            alone = sum(map(len, batch.values())) == 1 and failures >= ALONE_FAILURES
+            if is_transient(error) and not isinstance(error, Blocked) and not alone:
                 raise
-            log.warning("%s looks for poison: %s: %s", self.subscription.group, type(error).__name__, error)
-            taken = await self._in_one_unit(batch, careful=True)
+            log.warning("%s isolates what fails: %s: %s", self.subscription.group, type(error).__name__, error)
+            untried = error if alone and is_transient(error) else None
+            taken = await self._in_one_unit(batch, lock_timeout=ISOLATE_LOCK_SECONDS, careful=True, untried=untried)
         for tp, records in batch.items():
             self._next[tp] = records[-1].offset + 1
             self._last_time[tp] = records[-1].time
             metrics.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
         return taken
 
-    async def _in_one_unit(self, batch: Mapping[TopicPartition, Sequence[Record]], *, careful: bool) -> int:
+    async def _in_one_unit(
+        self,
+        batch: Mapping[TopicPartition, Sequence[Record]],
+        *,
+        lock_timeout: float,
+        careful: bool = False,
+        untried: Exception | None = None,
+    ) -> int:
         group = self.subscription.group
         tps = sorted(batch)
-        async with self._database.unit() as unit:
+        async with self._database.unit(lock_timeout=lock_timeout) as unit:
             outcome = await unit.sql.execute(
                 ADVANCE,
                 group,
@@ -252,7 +276,8 @@ class Consumer:
             )
             if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
                 raise PositionMoved(f"{moved} of {len(tps)} partitions were handled by another member")
-            return await self._inbox.take(unit, [record for tp in tps for record in batch[tp]], careful=careful)
+            records = [record for tp in tps for record in batch[tp]]
+            return await self._inbox.take(unit, records, careful=careful, untried=untried)
 
     async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
         """Take over partitions at the end of a rebalance.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,11 +10,16 @@ import asyncpg
 from pydantic import BaseModel
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
-from crossdock_chassis.messaging.inbox import MAX_KEY_BYTES, Inbox, Record, fingerprint, headers_of
+from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Record, fingerprint, record_of
+from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.problems import Problem
-from crossdock_events import Malformed, Message
+from crossdock_events import Malformed
 
-State = Literal["poison", "parked", "redriven", "discarded"]
+State = Literal["poison", "parked", "blocked", "redriven", "discarded"]
+
+LOCK_KEY = "SELECT FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3) FOR UPDATE"
+
+RELEASE_KEY = "DELETE FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3)"
 
 COLUMNS = """
     id, consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state, reason, fingerprint,
@@ -87,19 +92,15 @@ async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *,
     if row is None:
         raise NoSuchDeadLetter(str(command.id))
     group, topic, key = row["consumer_group"], row["topic"], row["key"]
-    if key is not None:
-        await unit.sql.execute(
-            "SELECT FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3) FOR UPDATE", group, topic, key
-        )
+    waiting = await _behind(unit.sql, group, topic, key)
     row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1 FOR UPDATE", command.id)
     if row["state"] != "poison":
         raise NotPoison(f"The dead letter is {row['state']}")
     inbox = inboxes.get(group)
     if inbox is None:
         raise NotPoison(f"The service no longer has the consumer group {group}")
-    waiting = await _behind(unit.sql, group, topic, key)
-    if any(other["state"] == "poison" and other["offset"] < row["offset"] for other in waiting):
-        raise NotPoison("Resolve the earlier poison event of the same key first")
+    if any(other["state"] in ("poison", "blocked") and other["offset"] < row["offset"] for other in waiting):
+        raise NotPoison("An earlier event of the same key is poison or blocked: it comes first")
 
     applied = 0
     if command.action != "discard":
@@ -109,35 +110,42 @@ async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *,
         applied += 1
     state: State = "discarded" if command.action == "discard" else "redriven"
     await _close(unit.sql, row["id"], state, command)
-    failure, left = None, [other for other in waiting if other["id"] != row["id"]]
-    while left:
-        other = left[0]
-        failure = await _try(unit, inbox, _record(other))
-        if failure is not None:
-            await unit.sql.execute(
-                "UPDATE dead_letter SET state = 'poison', reason = $2, fingerprint = $3 WHERE id = $1",
-                other["id"],
-                failure,
-                fingerprint(failure),
-            )
-            break
-        applied += 1
-        await _close(unit.sql, other["id"], "redriven", command)
-        left.pop(0)
+    more, failure, left = await _redrive(unit, inbox, [each for each in waiting if each["id"] != row["id"]], command)
+    applied += more
     if failure is None and key is not None:
-        await unit.sql.execute(
-            "DELETE FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3)", group, topic, key
-        )
+        # Only now, because consumers that add an event to the key wait for this lock. They may have added some.
+        await unit.sql.execute(LOCK_KEY, group, topic, key)
+        more, failure, left = await _redrive(unit, inbox, await _behind(unit.sql, group, topic, key), command)
+        applied += more
+        if failure is None:
+            await unit.sql.execute(RELEASE_KEY, group, topic, key)
     published = [envelope.event.ce_type for envelope in unit.published]
     return Resolution(
         id=command.id,
         state=state,
         applied=applied,
         published=published,
-        left=len(left),
+        left=left,
         failure=failure,
         dry_run=dry_run,
     )
+
+
+async def _redrive(
+    unit: Unit, inbox: Inbox, waiting: Sequence[asyncpg.Record], command: Resolve
+) -> tuple[int, str | None, int]:
+    """Handle events in order. Return how many were applied, why the next one failed, and how many are left."""
+    for applied, row in enumerate(waiting):
+        if failure := await _try(unit, inbox, _record(row)):
+            await unit.sql.execute(
+                "UPDATE dead_letter SET state = 'poison', reason = $2, fingerprint = $3 WHERE id = $1",
+                row["id"],
+                failure,
+                fingerprint(failure),
+            )
+            return applied, failure, len(waiting) - applied
+        await _close(unit.sql, row["id"], "redriven", command)
+    return len(waiting), None, 0
 
 
 async def _try(unit: Unit, inbox: Inbox, record: Record) -> str | None:
@@ -162,7 +170,7 @@ async def _behind(sql: asyncpg.Connection, group: str, topic: str, key: bytes | 
         f"""
         SELECT {COLUMNS} FROM dead_letter
         WHERE (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
-          AND state IN ('poison', 'parked')
+          AND state IN ('poison', 'parked', 'blocked')
         ORDER BY partition, "offset" FOR UPDATE
         """,
         group,
@@ -187,11 +195,10 @@ async def _close(sql: asyncpg.Connection, id: int, state: State, command: Resolv
 
 
 def _record(row: asyncpg.Record, value: bytes | None = None, headers: Mapping[str, str] | None = None) -> Record:
-    merged = headers_of(row["headers"])
-    if headers is not None:
-        merged |= {name: text.encode() for name, text in headers.items()}
-    message = Message(row["topic"], row["key"], row["value"] if value is None else value, merged)
-    return Record(message, row["partition"], row["offset"], row["created_at"].timestamp())
+    record = record_of(row)
+    message = record.message
+    merged = {**message.headers, **{name: text.encode() for name, text in (headers or {}).items()}}
+    return replace(record, message=replace(message, value=message.value if value is None else value, headers=merged))
 
 
 async def find(

@@ -1,19 +1,28 @@
 """Handle the records of one consumer group inside a unit. They are from Kafka, or from a table if redriven."""
 
-import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
 from uuid import UUID
 
-from crossdock_chassis.database.outbox import MESSAGE_LIMIT_BYTES, message_size
-from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Unit, is_transient
+from crossdock_chassis.messaging.aside import (
+    BLOCK,
+    BLOCKED,
+    PARK,
+    PARKED,
+    Aside,
+    AsideState,
+    Record,
+    aggregate_of,
+    behind,
+    keep,
+    reason_of,
+)
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
 from crossdock_chassis.observability import metrics, tracing
-from crossdock_events import Envelope, Event, Malformed, Message, TopicSpec, Unknown, name_of
+from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
 from crossdock_events._envelope import STRUCTURED
 
 CLAIM = """
@@ -37,42 +46,21 @@ HEADS = """
     ORDER BY source, topic, key FOR UPDATE OF projection_head
 """
 
-PARKED = """
-    SELECT topic, key FROM parked_key
-    WHERE consumer_group = $1 AND (topic, key) IN (SELECT * FROM unnest($2::text[], $3::bytea[]))
-    FOR SHARE
-"""
+BLOCKED_KEYS_LIMIT = 1_000
+"""With this many blocked keys in a group, the cause is no longer a few locked rows: the whole batch waits."""
 
-PARK = "INSERT INTO parked_key (consumer_group, topic, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+ISOLATE_SECONDS = 8.0
+"""Isolating keys takes at most this long, because the transaction is limited. Then a smaller batch is tried."""
 
-KEEP = """
-    INSERT INTO dead_letter
-        (consumer_group, topic, partition, "offset", key, value, headers, state, reason, fingerprint)
-    SELECT $1, topic, partition, "offset", key, value, headers, state, reason, fingerprint
-    FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bytea[], $7::json[], $8::text[], $9::text[],
-                $10::text[])
-         AS new (topic, partition, "offset", key, value, headers, state, reason, fingerprint)
-    ON CONFLICT (consumer_group, topic, partition, "offset") DO NOTHING
-"""
+ISOLATE_LOCK_SECONDS = 0.02
+"""The lock timeout while keys are isolated. Each blocked key of a batch costs about ten such waits."""
 
 
-MAX_KEY_BYTES = 1_000
-"""Nothing parks behind a longer key. Keys of events are ids, and an index row of PostgreSQL holds 2,704 bytes.
+class Blocked(Exception):
+    """A reaction failed for a passing reason, such as a locked row, and the connection is sound.
 
-The index `dead_letter_open` has the same limit (migration 0005). A query without the limit cannot use the index.
-"""
-
-PARKED_BEHIND = "an earlier event of this key is a dead letter"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A message and its place on the log. `time` is the broker's timestamp in seconds since the epoch."""
-
-    message: Message
-    partition: int
-    offset: int
-    time: float
+    The keys at fault can be isolated, unless the group has too many blocked keys already.
+    """
 
 
 class VersionUnknown(Exception):
@@ -89,7 +77,7 @@ class _Item:
 
     @property
     def aggregate(self) -> tuple[str, bytes | None]:
-        return _aggregate(self.record.message)
+        return aggregate_of(self.record.message)
 
 
 class Inbox:
@@ -112,35 +100,59 @@ class Inbox:
             return VersionUnknown(ce_type)
         return None
 
-    async def take(self, unit: Unit, records: Sequence[Record], *, careful: bool) -> int:
+    async def take(
+        self, unit: Unit, records: Sequence[Record], *, careful: bool, untried: Exception | None = None
+    ) -> int:
         """Decode, set poison and parked events aside, drop repeats, claim, react.
 
         Return how many of the records the group subscribes to, malformed ones included.
 
-        If `careful`, a batch that raises is halved by key, under savepoints, until the failing event is alone. If not,
-        the error is raised and the caller rolls the unit back.
+        If `careful`, a batch that raises is halved by key, under savepoints, until the failing event is alone. Poison
+        becomes a dead letter; an event that failed for a passing reason is blocked, and `retries` handles it again.
+        If not, the error is raised and the caller rolls the unit back: Blocked if a reaction failed for a passing
+        reason. `untried` is a reason to block the only record without a reaction.
         """
         items, malformed = self._decode(records)
-        aside: list[tuple[Record, str, str]] = []
+        aside: list[Aside] = []
         parked = await self._parked(unit, [*items, *malformed])
         if malformed:
             await self._set_aside_malformed(unit, malformed, items, parked, aside)
         fresh: list[_Item] = []
         for item in items:
-            if item.aggregate in parked:
-                aside.append((item.record, "parked", PARKED_BEHIND))
+            if (state := parked.get(item.aggregate)) is not None:
+                aside.append(behind(item.record, state))
             else:
                 fresh.append(item)
         fresh = await self._claim(unit, fresh)
-        if fresh:
-            await self._lock(unit, fresh, careful=careful)
-            if careful:
-                await self._halve(unit, fresh, aside)
-            else:
-                await self._react(unit, fresh)
+        before = len(aside)
+        if fresh and untried is not None:
+            for item in fresh:
+                await self._block(unit, item, untried, aside)
+        elif fresh and careful:
+            await self._halve(unit, fresh, aside, monotonic() + ISOLATE_SECONDS)
+        elif fresh:
+            await self._react_at_once(unit, fresh)
+        if any(each.state == "blocked" for each in aside[before:]):
+            await self._check_room(unit)
         if aside:
-            await self._keep(unit, aside)
+            await keep(unit, self.subscription, aside)
         return len(items) + len(malformed)
+
+    async def again(self, unit: Unit, records: Sequence[Record]) -> list[Aside]:
+        """Handle blocked records again, in their order. Return the records that are to stay aside."""
+        items, malformed = self._decode(records)
+        aside = [Aside(record, "poison", reason) for record, reason in malformed]
+        bad = {(*aggregate_of(record.message), record.partition): record.offset for record, _ in reversed(malformed)}
+        fresh: list[_Item] = []
+        for item in items:
+            first = bad.get((*item.aggregate, item.record.partition))
+            if first is not None and item.record.offset > first:
+                aside.append(behind(item.record, "parked"))
+            else:
+                fresh.append(item)
+        if fresh := await self._claim(unit, fresh):
+            await self._halve(unit, fresh, aside, monotonic() + ISOLATE_SECONDS)
+        return aside
 
     async def apply(self, unit: Unit, record: Record) -> None:
         """Handle one record that was set aside, even if its key is parked. Raise any error of its reaction."""
@@ -167,36 +179,39 @@ class Inbox:
                     metrics.UNKNOWN_TYPES.labels(subscription.group, _bounded(ce_type, subscription)).inc()
         return items, malformed
 
-    async def _parked(self, unit: Unit, entries: Sequence[_Item | tuple[Record, str]]) -> set[tuple[str, bytes | None]]:
+    async def _parked(
+        self, unit: Unit, entries: Sequence[_Item | tuple[Record, str]]
+    ) -> dict[tuple[str, bytes | None], AsideState]:
+        """Return the parked keys among these entries, with the state of the records that wait behind them."""
         aggregates = {
             aggregate
-            for aggregate in (e.aggregate if isinstance(e, _Item) else _aggregate(e[0].message) for e in entries)
+            for aggregate in (e.aggregate if isinstance(e, _Item) else aggregate_of(e[0].message) for e in entries)
             if aggregate[1] is not None
         }
         if not aggregates:
-            return set()
+            return {}
         ordered = sorted(aggregates)
         rows = await unit.sql.fetch(
             PARKED, self.subscription.group, [topic for topic, _ in ordered], [key for _, key in ordered]
         )
-        return {(row["topic"], row["key"]) for row in rows}
+        return {(row["topic"], row["key"]): "blocked" if row["blocked"] else "parked" for row in rows}
 
     async def _set_aside_malformed(
         self,
         unit: Unit,
         malformed: Sequence[tuple[Record, str]],
         items: list[_Item],
-        parked: set[tuple[str, bytes | None]],
-        aside: list[tuple[Record, str, str]],
+        parked: Mapping[tuple[str, bytes | None], AsideState],
+        aside: list[Aside],
     ) -> None:
         """Set malformed records aside and park their keys. Earlier events of the key in the batch are still handled."""
         newly: set[tuple[str, bytes | None]] = set()
         for record, reason in malformed:
-            aggregate = _aggregate(record.message)
+            aggregate = aggregate_of(record.message)
             if aggregate in parked or aggregate in newly:
-                aside.append((record, "parked", PARKED_BEHIND))
+                aside.append(behind(record, parked.get(aggregate, "parked")))
                 continue
-            aside.append((record, "poison", reason))
+            aside.append(Aside(record, "poison", reason))
             if aggregate[1] is None:
                 continue
             newly.add(aggregate)
@@ -204,7 +219,7 @@ class Inbox:
             later = [i for i in items if i.aggregate == aggregate and i.record.offset > record.offset]
             for item in later:
                 items.remove(item)
-                aside.append((item.record, "parked", PARKED_BEHIND))
+                aside.append(behind(item.record, "parked"))
 
     async def _claim(self, unit: Unit, items: Sequence[_Item]) -> list[_Item]:
         """Claim the events not handled before. A batch may contain repeats, because a relay resends after a crash."""
@@ -243,6 +258,15 @@ class Inbox:
         if locks is not None and (careful or len({type(item.envelope.event) for item in items}) > 1):
             await locks(unit, [item.envelope for item in items])
 
+    async def _react_at_once(self, unit: Unit, items: Sequence[_Item]) -> None:
+        try:
+            await self._lock(unit, items, careful=False)
+            await self._react(unit, items)
+        except Exception as error:
+            if is_transient(error) and not unit.sql.is_closed():
+                raise Blocked(f"{type(error).__name__}: {error}") from error
+            raise
+
     async def _react(self, unit: Unit, items: Sequence[_Item]) -> None:
         for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
             name = f"{self.subscription.group} {type(batch[0].event).__name__}"
@@ -255,13 +279,14 @@ class Inbox:
                 metrics.verb_seconds(reaction.verb, "reaction").observe(perf_counter() - began)
             unit.count(reaction.verb, len(batch))
 
-    async def _halve(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
+    async def _halve(self, unit: Unit, items: Sequence[_Item], aside: list[Aside], until: float) -> None:
         try:
             async with unit.savepoint():
+                await self._lock(unit, items, careful=True)
                 await self._react(unit, items)
             return
         except Exception as error:
-            if is_transient(error):
+            if unit.sql.is_closed() or (is_transient(error) and monotonic() > until):
                 raise
             failure = error
         keys: dict[tuple[str, bytes | None], list[_Item]] = defaultdict(list)
@@ -270,27 +295,43 @@ class Inbox:
         if len(keys) > 1:
             half = len(keys) // 2
             parts = list(keys.values())
-            await self._halve(unit, [item for part in parts[:half] for item in part], aside)
-            await self._halve(unit, [item for part in parts[half:] for item in part], aside)
+            await self._halve(unit, [item for part in parts[:half] for item in part], aside, until)
+            await self._halve(unit, [item for part in parts[half:] for item in part], aside, until)
         elif len(items) > 1:
-            await self._one_by_one(unit, items, aside)
+            await self._one_by_one(unit, items, aside, until)
+        elif is_transient(failure) and items[0].aggregate[1] is not None:
+            await self._block(unit, items[0], failure, aside)
         else:
             await self._poison(unit, items[0], failure, aside)
 
-    async def _one_by_one(self, unit: Unit, items: Sequence[_Item], aside: list[tuple[Record, str, str]]) -> None:
-        """Handle the events of one key in order. Park the events after a failing one."""
+    async def _one_by_one(self, unit: Unit, items: Sequence[_Item], aside: list[Aside], until: float) -> None:
+        """Handle the events of one key in order. Set aside the events after a failing one."""
         for position, item in enumerate(items):
             before = len(aside)
-            await self._halve(unit, [item], aside)
+            await self._halve(unit, [item], aside, until)
             if len(aside) > before:
-                for later in items[position + 1 :]:
-                    await self._unclaim(unit, later)
-                    aside.append((later.record, "parked", PARKED_BEHIND))
+                await self._set_aside_behind(unit, items[position + 1 :], aside)
                 return
 
-    async def _poison(self, unit: Unit, item: _Item, error: Exception, aside: list[tuple[Record, str, str]]) -> None:
+    async def _set_aside_behind(self, unit: Unit, later: Sequence[_Item], aside: list[Aside]) -> None:
+        state: AsideState = "blocked" if aside[-1].state == "blocked" else "parked"
+        for item in later:
+            await self._unclaim(unit, item)
+            aside.append(behind(item.record, state))
+
+    async def _block(self, unit: Unit, item: _Item, error: Exception, aside: list[Aside]) -> None:
         await self._unclaim(unit, item)
-        aside.append((item.record, "poison", f"{type(error).__name__}: {error}"[:2000]))
+        aside.append(Aside(item.record, "blocked", reason_of(error)))
+        await unit.sql.execute(BLOCK, self.subscription.group, *item.aggregate)
+
+    async def _check_room(self, unit: Unit) -> None:
+        group = self.subscription.group
+        if await unit.sql.fetchval(BLOCKED, group, BLOCKED_KEYS_LIMIT + 1) > BLOCKED_KEYS_LIMIT:
+            raise Blocked(f"{group} has {BLOCKED_KEYS_LIMIT} blocked keys already")
+
+    async def _poison(self, unit: Unit, item: _Item, error: Exception, aside: list[Aside]) -> None:
+        await self._unclaim(unit, item)
+        aside.append(Aside(item.record, "poison", reason_of(error)))
         for reaction in self.subscription.reactions:
             if isinstance(item.envelope.event, reaction.event):
                 unit.count(reaction.verb, 1, error)
@@ -312,75 +353,6 @@ class Inbox:
                 key,
                 item.envelope.sequence - 1,
             )
-
-    async def _keep(self, unit: Unit, aside: Sequence[tuple[Record, str, str]]) -> None:
-        """Store events in the table, which is authoritative, and copy them to the dead-letter topic for people."""
-        aside = [(record, state, storable(reason)) for record, state, reason in aside]
-        aside.sort(key=lambda entry: (entry[0].message.topic, entry[0].partition, entry[0].offset))
-        group = self.subscription.group
-        await unit.sql.execute(
-            KEEP,
-            group,
-            [record.message.topic for record, _, _ in aside],
-            [record.partition for record, _, _ in aside],
-            [record.offset for record, _, _ in aside],
-            [record.message.key for record, _, _ in aside],
-            [record.message.value for record, _, _ in aside],
-            [headers_json(record.message) for record, _, _ in aside],
-            [state for _, state, _ in aside],
-            [reason for _, _, reason in aside],
-            [fingerprint(reason) for _, _, reason in aside],
-        )
-        if self.subscription.kind == "reaction":
-            for record, state, reason in aside:
-                unit.mirror(_mirror(group, record, state, reason))
-
-
-def dead_letter_topic(topic: str, group: str) -> str:
-    return f"{topic}.{group}.dlq"
-
-
-def dead_letter_spec(topic: str, group: str) -> TopicSpec:
-    """Return the topic that copies dead letters for people. The table is authoritative, so one partition is enough."""
-    config = {"cleanup.policy": "delete", "retention.ms": "-1"}
-    return TopicSpec(dead_letter_topic(topic, group), 1, config)
-
-
-def fingerprint(reason: str) -> str:
-    """Return an id of the kind of failure, so that a thousand dead letters with one cause can be grouped."""
-    kind = "".join("#" if c.isdigit() else c for c in reason.split(":", 1)[0])
-    return hashlib.sha256(kind.encode()).hexdigest()[:12]
-
-
-def headers_json(message: Message) -> str:
-    """Return headers as JSON, each byte as one character (latin-1). NUL is escaped, because PostgreSQL refuses it."""
-    return json.dumps({name: value.decode("latin-1") for name, value in message.headers.items()})
-
-
-def headers_of(text: str) -> dict[str, bytes]:
-    return {name: value.encode("latin-1") for name, value in json.loads(text).items()}
-
-
-def _aggregate(message: Message) -> tuple[str, bytes | None]:
-    """Return the topic and the key that parks with a poison record: none if no index could hold it."""
-    key = message.key
-    return message.topic, key if key is not None and len(key) <= MAX_KEY_BYTES else None
-
-
-def _mirror(group: str, record: Record, state: str, reason: str) -> Message:
-    """Return the copy for people. Of a record that is too large for the outbox it has no content: the table does."""
-    message = record.message
-    about = {
-        "crossdock_state": state.encode(),
-        "crossdock_reason": reason.encode("ascii", "backslashreplace")[:500],
-        "crossdock_origin": f"{message.topic}/{record.partition}/{record.offset}".encode(),
-    }
-    topic, copy = dead_letter_topic(message.topic, group), {**message.headers, **about}
-    size = message_size(message.key, message.value, copy)
-    if size <= MESSAGE_LIMIT_BYTES:
-        return Message(topic, message.key, message.value, copy)
-    about["crossdock_omitted"] = f"{size} bytes: see the dead letter".encode()
-    return Message(topic, _aggregate(message)[1], b"", about)
 
 
 def _type_header(message: Message) -> str | None:

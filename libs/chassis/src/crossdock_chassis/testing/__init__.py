@@ -32,7 +32,8 @@ from crossdock_chassis.ids import new_id
 from crossdock_chassis.jobs.declare import Queued
 from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
 from crossdock_chassis.jobs.worker import Jobs
-from crossdock_chassis.messaging.inbox import Inbox, Record
+from crossdock_chassis.messaging.aside import Record
+from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.problems import MEDIA_TYPE, PREFIX, Refusal
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
