@@ -72,6 +72,15 @@ async def test_item_discontinued_after_placing_rejects_the_order(harness: Harnes
     assert (await harness.availability(item))["reserved"] == 0
 
 
+async def test_order_for_an_item_registered_a_moment_ago_is_accepted(harness: Harness) -> None:
+    async with harness.client() as client, harness.client(INVENTORY) as inventory:
+        for _ in range(5):
+            item = reference()
+            answer = await inventory.post("/v1/items", json={"item_id": item, "unit_of_measure": "each"})
+            assert answer.status_code == 201, answer.text
+            await harness.post(client, order(reference(), (item, 1)))
+
+
 async def test_backorder_shows_missing_units_and_a_receipt_releases_it(harness: Harness) -> None:
     item, scarce = await harness.items(2, on_hand=5)
     async with harness.client() as client:

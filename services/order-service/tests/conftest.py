@@ -10,7 +10,7 @@ SCOPES = ("orders:read", "orders:write")
 
 
 @pytest.fixture
-def open_shop(fresh: Fresh, clients: Clients, deliver: Deliver) -> OpenShop:
+def open_shop(fresh: Fresh, clients: Clients, deliver: Deliver, log_ends: dict[int, int]) -> OpenShop:
     async def make(**settings: Any) -> Shop:
         service = await fresh(build, Settings, **settings)
         client, other = clients(service, "acme", SCOPES), clients(service, "globex", SCOPES)

@@ -38,7 +38,7 @@ from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import dead_letter_spec
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import Inbox
-from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription
+from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription, projection_group
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.messaging.retries import Retries
 from crossdock_chassis.observability import logging as logs
@@ -102,7 +102,7 @@ class Service:
         if self.reactions:
             found.append(Subscription(self.name, "reaction", self.reactions, CATALOGUE, self.reaction_locks))
         if self.projections:
-            group = f"{self.name}.projections.{self.projection_generation}"
+            group = projection_group(self.name, self.projection_generation)
             found.append(Subscription(group, "projection", self.projections, CATALOGUE))
         return found
 

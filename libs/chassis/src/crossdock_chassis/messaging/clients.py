@@ -146,6 +146,17 @@ async def lag(bootstrap: str, group: str, topic: str) -> int:
             await within(STOP_SECONDS, admin.close())
 
 
+async def ends_of(bootstrap: str, topic: str) -> Mapping[int, int]:
+    """Return the next offset of each partition. Raise one of KAFKA_TROUBLE, or TopicsMissing."""
+    consumer = await start_consumer(bootstrap, None, client_id="ends-of-topic")
+    try:
+        partitions = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
+        ends = await within(5, consumer.end_offsets(partitions))
+        return {each.partition: end for each, end in ends.items()}
+    finally:
+        await discard(consumer)
+
+
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     await within(5, consumer._client.add_topic(topic))
     partitions = consumer.partitions_for_topic(topic)

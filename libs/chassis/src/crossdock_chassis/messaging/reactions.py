@@ -25,6 +25,11 @@ def on(event: type[E], do: Callable[[Unit, Sequence[Envelope[E]]], Awaitable[obj
     return Reaction(event, do)
 
 
+def projection_group(service: str, generation: int) -> str:
+    """Return the name of the consumer group that builds the projections of a service."""
+    return f"{service}.projections.{generation}"
+
+
 Locks: TypeAlias = Callable[[Unit, Sequence[Envelope[Any]]], Awaitable[object]]
 """Take the locks that the reactions to these events need, in the service's lock order."""
 

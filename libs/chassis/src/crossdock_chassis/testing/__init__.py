@@ -32,6 +32,8 @@ from crossdock_chassis.ids import new_id
 from crossdock_chassis.jobs.declare import Queued
 from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
 from crossdock_chassis.jobs.worker import Jobs
+from crossdock_chassis.messaging import catch_up
+from crossdock_chassis.messaging import clients as kafka_clients
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.problems import MEDIA_TYPE, PREFIX, Refusal
@@ -314,6 +316,20 @@ def violations(delivered: list[Envelope[Event]]) -> Iterator[Violations]:
 
 
 OUTBOX = "SELECT event_id, topic, key, value, headers::text AS headers FROM outbox ORDER BY id"
+
+
+@pytest.fixture
+def log_ends(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """Stand for Kafka where a service compares its positions with the log: the end of each partition, at first none."""
+    ends: dict[int, int] = {}
+
+    async def ends_of(bootstrap: str, topic: str) -> Mapping[int, int]:
+        return ends
+
+    monkeypatch.setattr(kafka_clients, "ends_of", ends_of)
+    monkeypatch.setattr(catch_up, "PUBLISHED_SECONDS", 0.0)
+    monkeypatch.setattr(catch_up, "LOOK_SECONDS", 0.3)
+    return ends
 
 
 class _LogEvent(NamedTuple):

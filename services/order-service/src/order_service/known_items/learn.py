@@ -1,11 +1,15 @@
 """A projection of inventory's items: which can be ordered. It can be replayed and has no effects."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from crossdock_chassis import Unit
 from crossdock_events import Envelope
 from crossdock_events.items import ItemEvent
 from order_service.known_items import store
+
+GENERATION: Final = 1
+"""Raise it to rebuild the known items from the first event."""
 
 
 async def learn(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None:

@@ -10,6 +10,7 @@ This has four effects:
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -23,11 +24,12 @@ from pydantic_core import from_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from crossdock_chassis import Coalescer, Content, JsonBody, Overloaded, Refusal
+from crossdock_chassis import Content, JsonBody, Overloaded, Refusal
 from crossdock_events import Cause
 from order_service.orders.draft import Draft, settle
 from order_service.orders.model import DuplicateReference, OrderError
 from order_service.orders.place import Placed, PlaceOrder
+from order_service.orders.up_to_date import UpToDate
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 MAX_LINES: Final = 100_000
@@ -197,7 +199,7 @@ class BatchAnswer(Response):
     def __init__(
         self,
         body: AsyncIterator[bytes],
-        place: Coalescer[PlaceOrder, Placed],
+        place: UpToDate[PlaceOrder, Placed],
         partner: str,
         cause: Cause,
         describe: Callable[[Exception], dict[str, Any]],
@@ -206,6 +208,7 @@ class BatchAnswer(Response):
     ) -> None:
         self._body, self._place, self._describe = body, place, describe
         self._partner, self._cause, self._backlog_bytes = partner, cause, backlog_bytes
+        self._began = time.monotonic()
         self._parse = JsonBody(Draft).parse
         self._last = 0
         self.status_code, self.media_type, self.background = 200, MEDIA_TYPE, None
@@ -292,7 +295,7 @@ class BatchAnswer(Response):
         drafts = [line.content for line in group if isinstance(line.content, Draft)]
         commands = [PlaceOrder(self._partner, draft, Content.of(draft), self._cause) for draft in drafts]
         try:
-            placed = iter(await self._place.many(commands) if commands else [])
+            placed = iter(await self._place.many(commands, self._began) if commands else [])
         except Overloaded as error:
             placed = iter([error] * len(commands))
         return [

@@ -4,12 +4,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from crossdock_chassis import Coalescer, Database, Feature, each, every, lag, measured
+from crossdock_chassis import CatchUp, Coalescer, Database, Feature, each, every, lag, measured, projection_group
+from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderPlaced
+from order_service.known_items import learn
 from order_service.orders import deadline, http
 from order_service.orders.cancel import Cancelled, cancel_order
 from order_service.orders.measure import measure_waiting
 from order_service.orders.place import Placed, place_orders
+from order_service.orders.up_to_date import UpToDate
 from order_service.orders.validate import Valid, validate_orders
 from order_service.orders.wait import Waiters
 from order_service.settings import Settings
@@ -26,13 +29,15 @@ def feature(database: Database, settings: Settings) -> Feature:
         lag_limit=settings.answer_lag_limit,
         outbox_age=timedelta(seconds=settings.answer_outbox_seconds),
     )
+    group = projection_group(database.source, learn.GENERATION)
+    known_items = CatchUp(database, settings.kafka, group, ItemEvent.topic.name)
     return Feature(
         routers=http.ROUTERS,
         provides=[
             http.Orders(
                 database=database,
-                place=batches(database, place_orders, Placed),
-                validate=batches(database, validate_orders, Valid),
+                place=UpToDate(batches(database, place_orders, Placed), known_items),
+                validate=UpToDate(batches(database, validate_orders, Valid), known_items),
                 cancel=Coalescer(database, each(cancel_order), Cancelled, limit=1, name="cancel_order"),
                 waiters=Waiters(database),
                 patience=patience,
