@@ -14,7 +14,8 @@ import httpx
 from aiokafka import AIOKafkaProducer
 
 from crossdock_cli.verify import Known, Report, verify
-from crossdock_cli.verify.log import Entry, Log, Place, Reader
+from crossdock_cli.verify.log import Entry, Log, Place
+from crossdock_cli.verify.reader import Reader
 from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_local.stack import Stack
 

@@ -83,7 +83,7 @@ async def test_the_relay_dies_after_it_sent_and_before_it_marked(harness: Harnes
         await restart(harness, f"{ORDERS}.worker")
         for each in placed:
             await harness.until(client, each["id"], "confirmed")
-    copies = [entry.id for entry in (await harness.log(TOPIC)).topics[TOPIC]]
+    copies = [entry.id for entry in (await harness.log(TOPIC)).records(TOPIC)]
     first = (await harness.events(OrderPlaced, placed[0]["id"]))[0]
     assert copies.count(str(first.id)) == 2
     assert (await harness.availability(item))["reserved"] == 20

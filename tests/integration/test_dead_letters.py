@@ -70,7 +70,9 @@ async def test_poison_parks_its_key_and_other_orders_go_on(harness: Harness) -> 
         await harness.adds_up()
 
         mirror = f"{TOPIC}.inventory-service.dlq"
-        shown = {dict(entry.headers)["crossdock_origin"]: entry for entry in (await harness.log(mirror)).topics[mirror]}
+        shown = {
+            dict(entry.headers)["crossdock_origin"]: entry for entry in (await harness.log(mirror)).records(mirror)
+        }
         origin = shown[f"{place[0]}/{place[1]}/{place[2]}".encode()]
         assert (origin.key, origin.value) == (key, b"\x00 not json")
 

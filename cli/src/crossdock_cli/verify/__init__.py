@@ -22,7 +22,8 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 from crossdock_cli.verify import agreement, delivery
 from crossdock_cli.verify.books import Books, Group, Source
-from crossdock_cli.verify.log import Log, Place, Reader
+from crossdock_cli.verify.log import Log, Place
+from crossdock_cli.verify.reader import Reader
 from crossdock_cli.verify.report import Findings, Report
 from crossdock_cli.waiting import in_thread
 from crossdock_events import CATALOGUE
@@ -136,7 +137,8 @@ async def examine(books: list[Books], log: Log | None, known: Known) -> Report:
         snapshot = Snapshot(each.sql, known.accepted)
         for check in each.source.checks:
             if isinstance(check, Check):
-                found.extend(check, [difference async for difference in check.differences(snapshot)])
+                async for difference in check.differences(snapshot):
+                    found.add(check, difference)
     if log is not None:
         await _examine_at_rest(books, log, known, found)
     return Report(found.by_check)
@@ -147,10 +149,11 @@ async def _examine_at_rest(books: list[Books], log: Log, known: Known, found: Fi
         await each.read()
     own = log.without(known.injected)
     stuck = {key for each in books for key in each.stuck}
-    delivery.check(books, log, own, known.poison, found)
+    await delivery.check(books, log, own, known.poison, found)
     agreement.check(own, stuck, found)
     for each in books:
         at_rest = AtRest(each.sql, known.accepted, own, stuck)
         for check in each.source.checks:
             if isinstance(check, CheckAtRest):
-                found.extend(check, [difference async for difference in check.differences(at_rest)])
+                async for difference in check.differences(at_rest):
+                    found.add(check, difference)

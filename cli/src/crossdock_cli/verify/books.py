@@ -2,24 +2,34 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import asyncpg
 from aiokafka.structs import TopicPartition
 
-from crossdock_chassis import Check, CheckAtRest
-from crossdock_cli.verify.log import Place
+from crossdock_chassis import GIVEN_IDS, Check, CheckAtRest
+from crossdock_cli.verify.log import CHUNK, Place
 
 DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
 
 RETRIED = "SELECT consumer_group, count(*) FROM parked_key WHERE due_at IS NOT NULL GROUP BY 1 ORDER BY 1"
 
 OUTBOX = """
-    SELECT event_id::text AS id, topic, key, value, headers::text AS headers, created_at,
+    SELECT event_id::text AS id, topic, key, value, headers::text AS headers,
            outbox.id IN (SELECT unnest(ids) FROM outbox_pending) AS pending
     FROM outbox ORDER BY outbox.id
+"""
+TWICE = """
+    SELECT event_id::text AS id, (array_agg(key))[1] AS key, (array_agg(headers))[1]::text AS headers
+    FROM outbox WHERE topic NOT LIKE '%.dlq' GROUP BY event_id HAVING count(*) > 1
+"""
+COMMITTED = f"SELECT event_id::text FROM outbox WHERE event_id IN {GIVEN_IDS}"
+HANDLED = f"SELECT event_id::text FROM inbox WHERE event_id IN {GIVEN_IDS}"
+HEADS = """
+    SELECT source, key, sequence FROM projection_head
+    WHERE consumer_group = $1 AND topic = $2 AND key = ANY($3::text[])
 """
 
 DEAD_LETTERS = """
@@ -69,10 +79,7 @@ class Books:
 
     source: Source
     sql: asyncpg.Connection
-    outbox: list[asyncpg.Record] = field(default_factory=list)
-    inbox: set[str] = field(default_factory=set)
     positions: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
-    heads: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     parked: set[tuple[str, str, bytes]] = field(default_factory=set)
 
@@ -99,12 +106,7 @@ class Books:
         return retried + [str(row[0]) for query in self.source.unsettled for row in await self.sql.fetch(query)]
 
     async def read(self) -> None:
-        self.outbox = await self.sql.fetch(OUTBOX)
-        self.inbox = {row["id"] for row in await self.sql.fetch("SELECT event_id::text AS id FROM inbox")}
-        self.heads = {
-            (row["consumer_group"], row["source"], row["topic"], row["key"]): row["sequence"]
-            for row in await self.sql.fetch("SELECT * FROM projection_head")
-        }
+        """Read the dead letters, which are few. All other tables are read in chunks, where they are compared."""
         self.dead_letters = [
             DeadLetter(
                 row["consumer_group"],
@@ -118,6 +120,39 @@ class Books:
         ]
         parked = await self.sql.fetch("SELECT * FROM parked_key")
         self.parked = {(row["consumer_group"], row["topic"], row["key"]) for row in parked}
+
+    def outbox(self) -> AsyncIterator[list[asyncpg.Record]]:
+        """Yield the committed events, in the order of their commit, in chunks."""
+        return self._chunks(OUTBOX)
+
+    async def committed_twice(self) -> Sequence[asyncpg.Record]:
+        rows: Sequence[asyncpg.Record] = await self.sql.fetch(TWICE)
+        return rows
+
+    async def outbox_since(self) -> float | None:
+        """Return when the oldest event was committed, in milliseconds since 1970. None without an event."""
+        since = await self.sql.fetchval("SELECT min(created_at) FROM outbox")
+        return since and float(since.timestamp() * 1000)
+
+    async def committed(self, ids: Collection[str]) -> set[str]:
+        return {row[0] for row in await self.sql.fetch(COMMITTED, ids)}
+
+    def inbox(self) -> AsyncIterator[list[asyncpg.Record]]:
+        """Yield the ids of handled events in chunks."""
+        return self._chunks("SELECT event_id::text AS id FROM inbox ORDER BY event_id")
+
+    async def handled(self, ids: Collection[str]) -> set[str]:
+        return {row[0] for row in await self.sql.fetch(HANDLED, ids)}
+
+    async def heads(self, group: str, topic: str, keys: Collection[str]) -> dict[tuple[str, str], int]:
+        """Return the last sequence that the projection applied, by source and key."""
+        rows = await self.sql.fetch(HEADS, group, topic, keys)
+        return {(row["source"], row["key"]): row["sequence"] for row in rows}
+
+    async def _chunks(self, query: str) -> AsyncIterator[list[asyncpg.Record]]:
+        cursor = await self.sql.cursor(query)
+        while rows := await cursor.fetch(CHUNK):
+            yield rows
 
     def behind(self, ends: Mapping[TopicPartition, int]) -> dict[tuple[str, str], int]:
         """Return how many messages each group has still to consume, by group and topic."""

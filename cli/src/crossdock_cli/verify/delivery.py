@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 
 import asyncpg
 
 from crossdock_chassis import Violation
 from crossdock_cli.verify.books import Books, DeadLetter, Group
-from crossdock_cli.verify.log import Entry, Log, Place
+from crossdock_cli.verify.log import Entry, Log, Place, chunks, text
 from crossdock_cli.verify.report import Findings
 
 LOST = Violation(4, "lost", "committed events that are not on Kafka")
@@ -37,18 +38,17 @@ INBOX_KEPT_MILLISECONDS = 90 * 3_600_000
 """Only newer events are checked, because the inbox forgets ids after 96 h."""
 
 
-def check(books: Sequence[Books], log: Log, own: Log, poison: Iterable[Place] | None, found: Findings) -> None:
+async def check(books: Sequence[Books], log: Log, own: Log, poison: Iterable[Place] | None, found: Findings) -> None:
     """Run the checks. `log`: all records. `own`: the records without the injected ones.
 
     `poison`: the records that should be dead letters, or None if the caller does not know them.
     """
-    on_kafka = {entry.id: entry for topic in own.topics if not _mirrors(topic) for entry in own.firsts(topic)}
     for each in books:
-        _outbox(each, own, on_kafka, found)
-        _never_committed(each, own, found)
-        _handled(each, log, found)
+        await _outbox(each, own, found)
+        await _never_committed(each, own, found)
+        await _handled(each, log, found)
         for group in each.groups:
-            _taken(each, group, log, found)
+            await _consumed(each, group, log, found)
         _dead_letters(each, log, found)
     for topic in own.topics:
         if not _mirrors(topic):
@@ -57,51 +57,57 @@ def check(books: Sequence[Books], log: Log, own: Log, poison: Iterable[Place] | 
         _poison(books, set(poison), found)
 
 
-def _outbox(books: Books, log: Log, on_kafka: dict[str | None, Entry], found: Findings) -> None:
-    mirrored = Counter((e.topic, dict(e.headers).get("crossdock_origin"), e.value) for e in _dead_letter_entries(log))
-    ids: set[str] = set()
-    for row in books.outbox:
-        if row["pending"]:
-            found.add(LOST, f"{books.service}: {row['id']} for {row['topic']} is still to be sent")
-            continue
-        if _mirrors(row["topic"]):
-            origin = json.loads(row["headers"])["crossdock_origin"]
-            if not mirrored[row["topic"], origin.encode(), row["value"]]:
-                found.add(LOST, f"{books.service}: the mirror of {origin} on {row['topic']}")
-            continue
-        if row["id"] in ids:
-            found.add(COMMITTED_TWICE, _named(books, row))
-        ids.add(row["id"])
-        entry = on_kafka.get(row["id"])
-        if entry is None:
-            found.add(LOST, _named(books, row))
-        elif (entry.topic, entry.key, entry.value) != (row["topic"], row["key"], row["value"]):
-            found.add(ALTERED, f"{_named(books, row)} is {entry.name}")
+async def _outbox(books: Books, log: Log, found: Findings) -> None:
+    mirrored = Counter(
+        (e.topic, dict(e.headers).get("crossdock_origin"), _digest(e.value)) for e in _dead_letter_entries(log)
+    )
+    found.extend(COMMITTED_TWICE, [_named(books, row) for row in await books.committed_twice()])
+    async for rows in books.outbox():
+        on_kafka = log.find([row["id"] for row in rows])
+        for row in rows:
+            if row["pending"]:
+                found.add(LOST, f"{books.service}: {row['id']} for {row['topic']} is still to be sent")
+                continue
+            if _mirrors(row["topic"]):
+                origin = json.loads(row["headers"])["crossdock_origin"]
+                if not mirrored[row["topic"], origin.encode(), _digest(row["value"])]:
+                    found.add(LOST, f"{books.service}: the mirror of {origin} on {row['topic']}")
+                continue
+            entry = on_kafka.get(row["id"])
+            if entry is None:
+                found.add(LOST, _named(books, row))
+            elif (entry.topic, entry.key, entry.value) != (row["topic"], row["key"], row["value"]):
+                found.add(ALTERED, f"{_named(books, row)} is {entry.name}")
 
 
 def _named(books: Books, row: asyncpg.Record) -> str:
     headers = json.loads(row["headers"])
-    event = f"{headers.get('ce_type')} #{int(headers.get('ce_sequence', 0))} of {_text(row['key'])}"
+    event = f"{headers.get('ce_type')} #{int(headers.get('ce_sequence', 0))} of {text(row['key'])}"
     return f"{books.service}: {event} ({row['id']})"
 
 
-def _never_committed(books: Books, log: Log, found: Findings) -> None:
+async def _never_committed(books: Books, log: Log, found: Findings) -> None:
     """Find events that the outbox does not contain. Check only events newer than the outbox's oldest row."""
-    if not books.outbox:
+    since = await books.outbox_since()
+    if since is None:
         return
-    since = min(row["created_at"] for row in books.outbox).timestamp() * 1000
-    committed = {row["id"] for row in books.outbox}
     for topic in log.topics:
-        if not _mirrors(topic):
-            for entry in log.firsts(topic):
-                if entry.source == books.service and entry.id not in committed and entry.milliseconds > since:
-                    found.add(NEVER_COMMITTED, entry.name)
+        if _mirrors(topic):
+            continue
+        own = (e for e in log.firsts(topic) if e.source == books.service and e.milliseconds > since)
+        for entries in chunks(own):
+            committed = await books.committed([e.id for e in entries if e.id])
+            found.extend(NEVER_COMMITTED, (entry.name for entry in entries if entry.id not in committed))
 
 
-def _handled(books: Books, log: Log, found: Findings) -> None:
-    known = {entry.id for entries in log.topics.values() for entry in entries}
+async def _handled(books: Books, log: Log, found: Findings) -> None:
     mended = {letter.resolution.get("headers", {}).get("ce_id") for letter in books.dead_letters}
-    found.extend(HANDLED_NOT_THERE, (f"{books.service}: {id}" for id in sorted(books.inbox - known - mended)))
+    async for rows in books.inbox():
+        ids = [row["id"] for row in rows]
+        on_kafka = log.find(ids)
+        found.extend(
+            HANDLED_NOT_THERE, (f"{books.service}: {id}" for id in ids if id not in on_kafka and id not in mended)
+        )
 
 
 def _sequences(log: Log, topic: str, found: Findings) -> None:
@@ -118,24 +124,30 @@ def _sequences(log: Log, topic: str, found: Findings) -> None:
             found.add(GAP, where)
 
 
-def _taken(books: Books, group: Group, log: Log, found: Findings) -> None:
+async def _consumed(books: Books, group: Group, log: Log, found: Findings) -> None:
     """Check that each record below the position was handled, is a dead letter, or is of a type without a handler."""
     aside = {letter.place for letter in books.dead_letters if letter.group == group.name}
-    newest = max((e.milliseconds for t in group.topics for e in log.topics.get(t, ())), default=0)
+    oldest = log.newest(group.topics) - INBOX_KEPT_MILLISECONDS
     positions = {(tp.topic, tp.partition): at for (name, tp), at in books.positions.items() if name == group.name}
     for topic in sorted(group.topics):
         ends: dict[int, int] = defaultdict(int)
-        for entry in log.topics.get(topic, ()):
-            ends[entry.partition] = entry.offset + 1
-            if entry.offset >= positions.get((topic, entry.partition), 0) or entry.place in aside:
-                continue
-            if entry.type and entry.type not in group.types:
-                continue
+
+        def expected(topic: str = topic, ends: dict[int, int] = ends) -> Iterator[Entry]:
+            for entry in log.records(topic):
+                ends[entry.partition] = entry.offset + 1
+                consumed = entry.offset < positions.get((topic, entry.partition), 0) and entry.place not in aside
+                if consumed and (not entry.type or entry.type in group.types):
+                    yield entry
+
+        for entries in chunks(expected()):
             if group.kind == "reaction":
-                if entry.id not in books.inbox and entry.milliseconds > newest - INBOX_KEPT_MILLISECONDS:
-                    found.add(PASSED_OVER, f"{group.name}: {entry.name}")
-            elif books.heads.get((group.name, entry.source, topic, _text(entry.key)), 0) < entry.sequence:
-                found.add(PROJECTION_BEHIND, f"{group.name}: {entry.name}")
+                handled = await books.handled([e.id for e in entries if e.id])
+                missed = (e for e in entries if e.id not in handled and e.milliseconds > oldest)
+                found.extend(PASSED_OVER, (f"{group.name}: {entry.name}" for entry in missed))
+            else:
+                heads = await books.heads(group.name, topic, [text(e.key) for e in entries])
+                behind = (e for e in entries if heads.get((e.source, text(e.key)), 0) < e.sequence)
+                found.extend(PROJECTION_BEHIND, (f"{group.name}: {entry.name}" for entry in behind))
         for (name, partition), at in positions.items():
             if name == topic and at > ends[partition]:
                 where = f"{topic}/{partition} is at {at}, the log ends at {ends[partition]}"
@@ -145,12 +157,11 @@ def _taken(books: Books, group: Group, log: Log, found: Findings) -> None:
 def _dead_letters(books: Books, log: Log, found: Findings) -> None:
     if not books.dead_letters and not books.parked:
         return
-    records = {entry.place: entry for entries in log.topics.values() for entry in entries}
     shown = {dict(entry.headers).get("crossdock_origin") for entry in _dead_letter_entries(log)}
     kinds = {group.name: group.kind for group in books.groups}
     waiting: dict[tuple[str, str, bytes], list[DeadLetter]] = defaultdict(list)
     for letter in books.dead_letters:
-        entry = records.get(letter.place)
+        entry = log.at(letter.place)
         if entry is None or (entry.key, entry.value) != (letter.key, letter.value):
             found.add(NO_SUCH_RECORD, f"{letter.group}: {_where(letter.place)}")
         if kinds.get(letter.group) == "reaction" and _where(letter.place).encode() not in shown:
@@ -159,11 +170,11 @@ def _dead_letters(books: Books, log: Log, found: Findings) -> None:
             waiting[letter.group, letter.place[0], letter.key].append(letter)
     for group, topic, key in sorted(waiting.keys() ^ books.parked):
         state = "is parked without an open dead letter" if (group, topic, key) in books.parked else "is not parked"
-        found.add(PARKED_APART, f"{group}: {_text(key)} on {topic} {state}")
+        found.add(PARKED_APART, f"{group}: {text(key)} on {topic} {state}")
     for (group, topic, key), letters in waiting.items():
         first = letters[0]
         if first.state != "poison":
-            found.add(PARKED_FIRST, f"{group}: {_text(key)} at {_where(first.place)}")
+            found.add(PARKED_FIRST, f"{group}: {text(key)} at {_where(first.place)}")
         _behind(books, group, topic, key, letters, log, found)
 
 
@@ -173,9 +184,9 @@ def _behind(
     """Check that the later events of the key are parked behind its poison."""
     types = next((each.types for each in books.groups if each.name == group), frozenset())
     aside = {letter.place for letter in letters}
-    by_place = {entry.place: entry for entry in log.topics.get(topic, ())}
-    ids = {by_place[place].id for place in aside if place in by_place}
-    for entry in log.topics.get(topic, ()):
+    of_key = list(log.of_key(topic, key))
+    ids = {entry.id for entry in of_key if entry.place in aside}
+    for entry in of_key:
         if entry.key != key or entry.place <= letters[0].place or entry.place in aside:
             continue
         if entry.type and entry.type not in types:
@@ -195,7 +206,7 @@ def _poison(books: Sequence[Books], sent: set[Place], found: Findings) -> None:
 
 
 def _dead_letter_entries(log: Log) -> Iterable[Entry]:
-    return (entry for topic, entries in log.topics.items() if _mirrors(topic) for entry in entries)
+    return (entry for topic in log.topics if _mirrors(topic) for entry in log.records(topic))
 
 
 def _mirrors(topic: str) -> bool:
@@ -207,8 +218,8 @@ def _where(place: Place) -> str:
     return f"{topic}/{partition}/{offset}"
 
 
-def _text(key: bytes | None) -> str:
-    return "no key" if key is None else key.decode("utf-8", "backslashreplace")
+def _digest(value: bytes) -> bytes:
+    return sha256(value).digest()
 
 
 def _short(sequences: Sequence[int]) -> str:

@@ -1,26 +1,26 @@
-"""Read the Kafka log from offset 0, as every consumer could."""
+"""Hold the records of the Kafka log on disk, so that memory stays bounded for any number of events."""
 
-import asyncio
 import json
-import time
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+import sqlite3
+from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
+from itertools import count, groupby, islice
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord, TopicPartition
-
-from crossdock_cli.errors import CommandError
-from crossdock_events import CATALOGUE, Envelope, Event, Message, Unknown
+from crossdock_events import Event, Message
 
 Place: TypeAlias = tuple[str, int, int]
 """Topic, partition, offset."""
 
-READ_SECONDS = 120.0
-ANSWER_SECONDS = 20.0
-PARTITION_BYTES = 8 << 20
+CHUNK: Final = 1_000
+"""How many rows or ids are compared at once."""
+
+T = TypeVar("T")
+
+
+def chunks(each: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(each)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
 
 
 class Entry(NamedTuple):
@@ -46,8 +46,7 @@ class Entry(NamedTuple):
     def name(self) -> str:
         """Return a readable description: type, sequence, key and place."""
         what = f"{self.type.removeprefix('crossdock.')} #{self.sequence}" if self.type else "a record"
-        key = "no key" if self.key is None else self.key.decode("utf-8", "backslashreplace")
-        return f"{what} of {key} ({self.topic}/{self.partition}/{self.offset})"
+        return f"{what} of {text(self.key)} ({self.topic}/{self.partition}/{self.offset})"
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -59,132 +58,178 @@ class Entry(NamedTuple):
         return Message(self.topic, self.key, self.value, dict(self.headers))
 
 
-@dataclass(slots=True)
+def text(key: bytes | None) -> str:
+    return "no key" if key is None else key.decode("utf-8", "backslashreplace")
+
+
+SCHEMA = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA cache_size = -65536;
+    CREATE TABLE entry (
+        topic TEXT, partition INTEGER, offset INTEGER, milliseconds INTEGER, key BLOB, value BLOB, headers TEXT,
+        type TEXT, id TEXT, sequence INTEGER, source TEXT, name TEXT
+    );
+"""
+INDEXES = """
+    CREATE UNIQUE INDEX by_place ON entry (topic, partition, offset);
+    CREATE INDEX by_id ON entry (id, topic);
+    CREATE INDEX by_name ON entry (topic, name, partition, offset);
+"""
+INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+COLUMNS = "topic, partition, offset, milliseconds, key, value, headers, type, id, sequence, source"
+REPEATED = """
+    CREATE TABLE repeated_{view} AS SELECT row FROM (
+        SELECT rowid AS row, row_number() OVER (PARTITION BY topic, id ORDER BY partition, offset) AS nth FROM entry
+        WHERE id IN (SELECT id FROM entry WHERE id IS NOT NULL GROUP BY id, topic HAVING count(*) > 1) {seen}
+    ) WHERE nth > 1
+"""
+
+
 class Log:
-    """All records by topic, each partition in the order of its offsets."""
+    """All records by topic, each partition in the order of its offsets.
 
-    topics: dict[str, list[Entry]]
-    _by_key: dict[str, dict[str, list[Entry]]] = field(default_factory=dict)
+    They are in a temporary SQLite file, which SQLite deletes when the log is no longer used. One event takes about as
+    much disk as on Kafka. `extend` adds records; the first question about them builds the indexes.
+    """
 
-    def __len__(self) -> int:
-        return sum(map(len, self.topics.values()))
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._sql = sqlite3.connect("", isolation_level=None)
+        self._sql.executescript(SCHEMA)
+        self._views = count(1)
+        self._view = 0
+        self._seen = ""
+        self.extend(entries)
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        self._sql.execute("BEGIN")
+        self._sql.executemany(INSERT, map(_row, entries))
+        self._sql.execute("COMMIT")
 
     def without(self, places: Collection[Place]) -> "Log":
+        """Return the same log, as if these records had never been written."""
         if not places:
             return self
-        return Log({topic: [e for e in entries if e.place not in places] for topic, entries in self.topics.items()})
+        self._index()
+        other = object.__new__(Log)
+        other._sql, other._views, other._view = self._sql, self._views, next(self._views)
+        other._seen = f"{self._seen} AND rowid NOT IN (SELECT row FROM hidden_{other._view})"
+        self._sql.execute(f"CREATE TABLE hidden_{other._view} (row INTEGER PRIMARY KEY)")
+        self._sql.executemany(
+            f"INSERT INTO hidden_{other._view} SELECT rowid FROM entry WHERE (topic, partition, offset) = (?, ?, ?)",
+            places,
+        )
+        other._find_repeated()
+        return other
 
-    def firsts(self, topic: str) -> list[Entry]:
-        """Return each event once, as a consumer that ignores repeated ids handles them."""
-        seen: set[str | None] = {None}
-        return [e for e in self.topics.get(topic, ()) if e.id not in seen and not seen.add(e.id)]  # type: ignore[func-returns-value]
+    @property
+    def topics(self) -> list[str]:
+        """Return the topics that have records."""
+        return [topic for (topic,) in self._query("SELECT DISTINCT topic FROM entry ORDER BY topic")]
 
-    def by_key(self, topic: str) -> dict[str, list[Entry]]:
+    def records(self, topic: str) -> Iterator[Entry]:
+        """Yield the records of the topic, by partition and offset."""
+        return self._entries("topic = ? ORDER BY partition, offset", topic)
+
+    def firsts(self, topic: str) -> Iterator[Entry]:
+        """Yield each event once, as a consumer that ignores repeated ids handles them."""
+        return self._entries(f"topic = ? AND {self._once} ORDER BY partition, offset", topic)
+
+    def by_key(self, topic: str) -> "Keys":
         """Return the events of `firsts` by their key."""
-        if topic in self._by_key:
-            return self._by_key[topic]
-        keys = self._by_key[topic] = defaultdict(list)
-        for entry in self.firsts(topic):
-            if entry.key is not None:
-                keys[entry.key.decode("utf-8", "backslashreplace")].append(entry)
-        return keys
+        return Keys(self, topic)
 
-    def events(self, of: type[Event]) -> Mapping[str, Sequence[Entry]]:
+    def events(self, of: type[Event]) -> "Keys":
         """Return `by_key` for the topic of this event class. The checks of services call it."""
         return self.by_key(of.topic.name)
 
+    def find(self, ids: Collection[str]) -> dict[str | None, Entry]:
+        """Return the first records with these ids, outside the dead-letter topics. At most CHUNK ids."""
+        marks = ", ".join("?" * len(ids))
+        found = self._entries(f"id IN ({marks}) AND {self._once} AND topic NOT LIKE '%.dlq'", *ids)
+        return {entry.id: entry for entry in found}
 
-class Reader:
-    """One consumer without a group, so that it commits no offsets on the broker."""
+    def at(self, place: Place) -> Entry | None:
+        return next(self._entries("(topic, partition, offset) = (?, ?, ?)", *place), None)
 
-    def __init__(self, bootstrap: str, topics: Collection[str]) -> None:
-        self._bootstrap, self._topics = bootstrap, sorted(topics)
-        self._consumer = AIOKafkaConsumer(
-            *self._topics,
-            bootstrap_servers=bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=PARTITION_BYTES,
-            fetch_max_bytes=8 * PARTITION_BYTES,
+    def of_key(self, topic: str, key: bytes) -> Iterator[Entry]:
+        """Yield all records of the key, repeated ones too."""
+        return self._entries("topic = ? AND name = ? ORDER BY partition, offset", topic, text(key))
+
+    def newest(self, topics: Collection[str]) -> int:
+        """Return the newest timestamp in milliseconds, 0 without a record."""
+        marks = ", ".join("?" * len(topics))
+        ((newest,),) = self._query(
+            f"SELECT max(milliseconds) FROM entry WHERE topic IN ({marks}) {self._seen}", *topics
         )
+        return newest or 0
 
-    async def __aenter__(self) -> "Reader":
-        try:
-            await asyncio.wait_for(self._consumer.start(), ANSWER_SECONDS)
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._stop()
-            raise CommandError(f"Kafka at {self._bootstrap} does not answer: is everything up?") from error
-        return self
+    @property
+    def _once(self) -> str:
+        return f"id IS NOT NULL AND rowid NOT IN (SELECT row FROM repeated_{self._view})"
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stop()
+    def _entries(self, condition: str, *values: object) -> Iterator[Entry]:
+        where, order, by = condition.partition(" ORDER BY ")
+        rows = self._query(f"SELECT {COLUMNS} FROM entry WHERE {where} {self._seen} {order} {by}", *values)
+        return map(_entry, rows)
 
-    async def _stop(self) -> None:
-        try:
-            await asyncio.wait_for(self._consumer.stop(), ANSWER_SECONDS)
-        except TimeoutError:
-            return
+    def _query(self, statement: str, *values: object) -> sqlite3.Cursor:
+        self._index()
+        return self._sql.execute(statement, values)
 
-    async def ends(self) -> dict[TopicPartition, int]:
-        """Return the end offset of each partition. Raise CommandError if a topic does not exist."""
-        if missing := [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]:
-            raise CommandError(f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}: is everything up?")
-        partitions = [TopicPartition(t, p) for t in self._topics for p in self._consumer.partitions_for_topic(t) or ()]
-        ends: Mapping[TopicPartition, int] = await asyncio.wait_for(
-            self._consumer.end_offsets(partitions), ANSWER_SECONDS
-        )
-        return dict(ends)
+    def _index(self) -> None:
+        if not self._sql.execute("SELECT count(*) FROM sqlite_master WHERE name = 'by_place'").fetchone()[0]:
+            self._sql.executescript(INDEXES)
+            self._find_repeated()
 
-    async def read(self, ends: Mapping[TopicPartition, int]) -> Log:
-        """Read all records below these end offsets. Raise CommandError if that takes longer than READ_SECONDS."""
-        found: dict[TopicPartition, list[Entry]] = {tp: [] for tp in ends}
-        missing = {tp for tp, end in ends.items() if end > 0}
-        await self._consumer.seek_to_beginning(*ends)
-        deadline = time.monotonic() + READ_SECONDS
-        while missing:
-            batches = await self._consumer.getmany(*missing, timeout_ms=200)
-            for tp, records in batches.items():
-                found[tp] += [_entry(record) for record in records if record.offset < ends[tp]]
-            for tp in list(missing):
-                if await self._consumer.position(tp) >= ends[tp]:
-                    missing.discard(tp)
-            if missing and time.monotonic() > deadline:
-                raise CommandError(f"{len(missing)} partitions were not read within {READ_SECONDS:.0f} s: try again.")
-        topics: dict[str, list[Entry]] = {topic: [] for topic in self._topics}
-        for tp in sorted(found):
-            topics[tp.topic] += found[tp]
-        return Log(topics)
+    def _find_repeated(self) -> None:
+        self._sql.execute(REPEATED.format(view=self._view, seen=self._seen))
 
 
-def _entry(record: "ConsumerRecord[bytes, bytes]") -> Entry:
-    headers = {name: value for name, value in record.headers if value is not None}
-    ce_type, event_id, sequence, source = "", None, 0, ""
-    try:
-        ce_type = headers["ce_type"].decode()
-        event_id = headers["ce_id"].decode()
-        sequence = int(headers["ce_sequence"])
-        source = headers["ce_source"].decode()
-    except (KeyError, ValueError):
-        ce_type, event_id, sequence, source = _read(Message(record.topic, record.key, record.value or b"", headers))
-    return Entry(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value or b"",
-        tuple(headers.items()),
-        ce_type,
-        event_id,
-        sequence,
-        source,
-    )
+class Keys(Mapping[str, Sequence[Entry]]):
+    """The events of a topic by key, read from disk when they are asked for. Iteration goes by the order of the keys."""
+
+    def __init__(self, log: Log, topic: str) -> None:
+        self._log, self._topic = log, topic
+
+    def __getitem__(self, key: str) -> Sequence[Entry]:
+        condition = f"topic = ? AND name = ? AND {self._log._once} ORDER BY partition, offset"
+        found = list(self._log._entries(condition, self._topic, key))
+        if not found:
+            raise KeyError(key)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key, _ in self._grouped())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def items(self) -> "Items":
+        """Return each key with its events, read in one pass."""
+        return Items(self)
+
+    def _grouped(self) -> Iterator[tuple[str, Sequence[Entry]]]:
+        condition = f"topic = ? AND name IS NOT NULL AND {self._log._once} ORDER BY name, partition, offset"
+        found = self._log._entries(condition, self._topic)
+        return ((key, list(entries)) for key, entries in groupby(found, lambda entry: text(entry.key)))
 
 
-def _read(message: Message) -> tuple[str, str | None, int, str]:
-    """Decode a record that is not in binary mode, or that is no event."""
-    decoded = CATALOGUE.decode(message)
-    if isinstance(decoded, Envelope):
-        return decoded.event.ce_type, str(decoded.id), decoded.sequence, decoded.source
-    return (decoded.type, None, 0, "") if isinstance(decoded, Unknown) else ("", None, 0, "")
+class Items(ItemsView[str, Sequence[Entry]]):
+    def __init__(self, keys: Keys) -> None:
+        super().__init__(keys)
+        self._keys = keys
+
+    def __iter__(self) -> Iterator[tuple[str, Sequence[Entry]]]:
+        return self._keys._grouped()
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    headers = json.dumps([(name, value.decode("latin-1")) for name, value in entry.headers])
+    name = None if entry.key is None else text(entry.key)
+    return (*entry[:6], headers, *entry[7:], name)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    headers = tuple((name, value.encode("latin-1")) for name, value in json.loads(row[6]))
+    return Entry._make((*row[:6], headers, *row[7:]))

@@ -1,7 +1,7 @@
 """Report the differences that the checks found, by check and kind."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from crossdock_chassis import Kind, Violation
@@ -11,13 +11,26 @@ SHOWN = 10
 
 
 @dataclass(slots=True)
+class Found:
+    """The differences that one check found: how many, and the first SHOWN."""
+
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, what: str) -> None:
+        self.count += 1
+        if len(self.shown) < SHOWN:
+            self.shown.append(what)
+
+
+@dataclass(slots=True)
 class Findings:
     """The differences so far, by check."""
 
-    by_check: dict[Violation, list[str]] = field(default_factory=dict)
+    by_check: dict[Violation, Found] = field(default_factory=dict)
 
     def add(self, check: Violation, what: str) -> None:
-        self.by_check.setdefault(check, []).append(what)
+        self.by_check.setdefault(check, Found()).add(what)
 
     def extend(self, check: Violation, found: Iterable[str]) -> None:
         for what in found:
@@ -32,7 +45,7 @@ class Report:
     ran. `str(report)` is one line without differences, or else that line and at most SHOWN differences of each check.
     """
 
-    by_check: dict[Violation, list[str]]
+    by_check: Mapping[Violation, Found]
     unsettled: tuple[str, ...] = ()
 
     @property
@@ -43,7 +56,7 @@ class Report:
     def counts(self) -> Counter[Kind]:
         counts: Counter[Kind] = Counter()
         for check, found in self.by_check.items():
-            counts[check.kind] += len(found)
+            counts[check.kind] += found.count
         return counts
 
     @property
@@ -67,8 +80,8 @@ class Report:
         if self.unsettled:
             yield "  so only the checks within one database ran: wait and verify again"
         for check, found in sorted(self.by_check.items(), key=lambda each: (each[0].invariant, each[0].title)):
-            yield f"  invariant {check.invariant}: {check.title}: {len(found)}"
-            for what in found[:SHOWN]:
+            yield f"  invariant {check.invariant}: {check.title}: {found.count}"
+            for what in found.shown:
                 yield f"    {what}"
-            if len(found) > SHOWN:
-                yield f"    and {len(found) - SHOWN} more"
+            if found.count > SHOWN:
+                yield f"    and {found.count - SHOWN} more"

@@ -10,13 +10,21 @@ A check reads the tables of its own service only. It may read any topic: topics 
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from itertools import islice
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import asyncpg
 
 from crossdock_events import Event
 
 Kind: TypeAlias = Literal["lost", "oversold", "duplicated", "ledger", "other"]
+
+
+GIVEN_IDS: Final = "(SELECT CASE WHEN pg_input_is_valid(key, 'uuid') THEN key::uuid END FROM unnest($1::text[]) AS key)"
+"""SQL: the keys in `$1` that can be ids. Any client of Kafka can write other keys to a topic."""
+
+CHUNK: Final = 1_000
+"""How many keys are compared at once."""
 
 
 class LogEvent(Protocol):
@@ -37,7 +45,9 @@ class LogEvent(Protocol):
 
 class EventLog(Protocol):
     def events(self, of: type[Event]) -> Mapping[str, Sequence[LogEvent]]:
-        """Return the events on the topic of this class by key, in log order, each id once. No list is empty."""
+        """Return the events on the topic of this class by key, in log order, each id once. No list is empty.
+
+        The log may be larger than memory, so hold no more of the result than a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,15 @@ class AtRest(Snapshot):
 
     log: EventLog
     stuck: Collection[str]
+
+    async def without_row(self, of: type[Event], rows: str) -> AsyncIterator[str]:
+        """Yield the keys on the topic of this class that the query does not return. `$1` is a part of them, as text."""
+        keys = iter(self.log.events(of))
+        while part := list(islice(keys, CHUNK)):
+            there = {row[0] for row in await self.sql.fetch(rows, part)}
+            for key in part:
+                if key not in there:
+                    yield key
 
 
 @dataclass(frozen=True, slots=True)

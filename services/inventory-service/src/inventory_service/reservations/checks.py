@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from crossdock_chassis import AtRest, Check, CheckAtRest
+from crossdock_chassis import GIVEN_IDS, AtRest, Check, CheckAtRest
 from crossdock_events.orders import OrderCancelled, OrderEvent, OrderPlaced, OrderRejected
 from crossdock_events.reservations import (
     ReservationEvent,
@@ -200,11 +200,12 @@ async def _reserved_twice(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{order_id}: {', '.join(each.removeprefix('crossdock.') for each in types)}"
 
 
+RESERVATIONS = f"SELECT order_id::text FROM reservations WHERE order_id IN {GIVEN_IDS}"
+
+
 async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
     topic = at_rest.log.events(ReservationEvent)
-    rows: set[str] = set()
     async for row in _rows(at_rest):
-        rows.add(row.order_id)
         if row.order_id not in topic:
             yield f"{row.order_id} has a reservation and no event"
             continue
@@ -216,7 +217,7 @@ async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{row.order_id} is {there}, the topic has {status} after {last.sequence}"
         elif last.type == StockReserved.ce_type and _allocations(lines) != row.held:
             yield f"{row.order_id} holds {row.described}, the topic has other allocations"
-    for order_id in sorted(topic.keys() - rows):
+    async for order_id in at_rest.without_row(ReservationEvent, RESERVATIONS):
         yield f"{order_id} has events and no reservation"
 
 

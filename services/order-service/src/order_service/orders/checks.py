@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from crossdock_chassis import AtRest, Check, CheckAtRest, EventLog, LogEvent, Snapshot
+from crossdock_chassis import GIVEN_IDS, AtRest, Check, CheckAtRest, EventLog, LogEvent, Snapshot
 from crossdock_events.orders import (
     OrderBackordered,
     OrderCancelled,
@@ -125,18 +125,19 @@ async def _unheard(at_rest: AtRest) -> AsyncIterator[str]:
             yield f"{order_id} has applied {applied} of {given} answers"
 
 
+ORDERS = f"SELECT id::text FROM orders WHERE id IN {GIVEN_IDS}"
+
+
 async def _not_its_events(at_rest: AtRest) -> AsyncIterator[str]:
     orders, answers = at_rest.log.events(OrderEvent), at_rest.log.events(ReservationEvent)
-    rows: set[str] = set()
     async for row in at_rest.sql.cursor(ROWS, prefetch=500):
         order_id = row["id"]
-        rows.add(order_id)
         if difference := _difference(row, orders.get(order_id, ())):
             yield f"{order_id}{difference}"
         given = _last_sequence(answers.get(order_id, ()))
         if row["reservation_sequence"] > given:
             yield f"{order_id} has applied {row['reservation_sequence']} answers, inventory sent {given}"
-    for order_id in sorted(orders.keys() - rows):
+    async for order_id in at_rest.without_row(OrderEvent, ORDERS):
         yield f"{order_id} has events but no row in orders"
 
 
