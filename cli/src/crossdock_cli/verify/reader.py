@@ -16,7 +16,9 @@ PAUSE_SECONDS = 60.0
 """How long the log may give nothing before reading it fails."""
 
 ANSWER_SECONDS = 20.0
-PARTITION_BYTES = 8 << 20
+PARTITION_BYTES = 2 << 20
+RECORDS = 5_000
+"""How many records are parsed at once: a parsed record takes several times its bytes."""
 
 
 class Reader:
@@ -68,7 +70,7 @@ class Reader:
         await self._consumer.seek_to_beginning(*ends)
         deadline = time.monotonic() + PAUSE_SECONDS
         while missing:
-            batches = await self._consumer.getmany(*missing, timeout_ms=200)
+            batches = await self._consumer.getmany(*missing, timeout_ms=200, max_records=RECORDS)
             for tp, records in batches.items():
                 log.extend(_entry(record) for record in records if record.offset < ends[tp])
                 deadline = time.monotonic() + PAUSE_SECONDS
