@@ -27,4 +27,4 @@ def receive(
         body = {"reference": f"receive-{uuid4().hex[:12]}", "location_id": location, "lines": [line]}
         asked(opened.post(f"{base}/v1/receipts", json=body, headers={"Idempotency-Key": uuid4().hex}))
     said = f"{quantity} of {item} received at {location}. Orders that waited for it are being released."
-    Console(highlight=False).print(said)
+    Console(highlight=False).print(said, markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """Summarize a replay and print the summary."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -129,5 +130,6 @@ def _needs_a_person(summary: Summary, console: Console, command: str) -> None:
             effect = "releases them"
         case some:
             effect = f"releases {some} of them"
-    console.print(f"  Scarcest: item {scarce.item_id}{name}, {scarce.waiting} orders wait for it.")
-    console.print(f"  [bold]{command} receive {scarce.item_id} {scarce.quantity}[/bold] {effect}.")
+    console.print(f"  Scarcest: item {escape(scarce.item_id)}{name}, {scarce.waiting} orders wait for it.")
+    item = escape(shlex.quote(scarce.item_id))
+    console.print(f"  [bold]{command} receive {item} {scarce.quantity}[/bold] {effect}.")

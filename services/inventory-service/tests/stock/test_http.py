@@ -16,7 +16,7 @@ INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("receipts", receipt(*[line("a", 1)] * 501), "/lines"),
     ("receipts", receipt(line("a", 1), line("what", 1)), "/lines/1/item_id"),
     ("receipts", receipt(line("a", 1), location_id="nowhere"), "/location_id"),
-    ("receipts", receipt(line("a", 1), reference="no spaces"), "/reference"),
+    ("receipts", receipt(line("a", 1), reference=" blank first"), "/reference"),
     ("receipts", {"lines": []}, "/reference"),
     ("adjustments", receipt(line("a", 1)), "/reason"),
     ("adjustments", receipt(line("a", 0), reason="count"), "/lines/0/quantity"),

@@ -78,6 +78,12 @@ class Routes:
         return None
 
 
+def segment(identifier: str) -> str:
+    """Return an identifier as one segment of a path."""
+    encoded = quote(identifier, safe="")
+    return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded  # a client removes `..` from a path
+
+
 _PLACEHOLDER: Final = re.compile(r"{[^}]*}")
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]")

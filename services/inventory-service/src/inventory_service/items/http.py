@@ -17,6 +17,7 @@ from crossdock_chassis import (
     Problem,
     errors,
     provided,
+    segment,
 )
 from inventory_service.conventions import (
     REGISTERED_BEFORE,
@@ -51,7 +52,7 @@ DUPLICATE_ITEM: Final = Problem(
     409,
     "duplicate-item",
     "An item with this id exists and has other content",
-    headers={"Location": lambda error: f"/v1/items/{error.item_id}"},
+    headers={"Location": lambda error: f"/v1/items/{segment(error.item_id)}"},
 )
 
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchItem: NO_SUCH_ITEM, DuplicateItem: DUPLICATE_ITEM}

@@ -5,15 +5,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
+from crossdock_events import IDENTIFIER
 from crossdock_events.items import ItemChanged, ItemRegistered
 
 Status: TypeAlias = Literal["active", "discontinued"]
 
-IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._~+-]{0,63}$"
-"""Safe in a path, a CSV and a URL without quoting."""
-IDENTIFIER_RULE = "1 to 64 letters, digits or ._~+-, the first a letter or digit"
-
-ItemId: TypeAlias = Annotated[str, Field(pattern=IDENTIFIER, description=IDENTIFIER_RULE, examples=["SKU-1"])]
+ItemId: TypeAlias = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule, examples=["SKU-1"])]
 UnitOfMeasure: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="a code such as each, kg or case", examples=["each"])
 ]

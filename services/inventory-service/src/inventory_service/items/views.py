@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crossdock_chassis import Cursor, Page, etag
+from crossdock_chassis import Cursor, Page, etag, segment
 from inventory_service.conventions import Resource
 from inventory_service.items.model import Item, NoSuchItem, Status
 from inventory_service.tables import ItemRow
@@ -23,7 +23,7 @@ class ItemView(Resource):
 
     @property
     def path(self) -> str:
-        return f"/v1/items/{self.item_id}"
+        return f"/v1/items/{segment(self.item_id)}"
 
     @property
     def etag(self) -> str:

@@ -17,6 +17,7 @@ from crossdock_chassis import (
     Problem,
     errors,
     provided,
+    segment,
 )
 from inventory_service.conventions import (
     REGISTERED_BEFORE,
@@ -49,7 +50,7 @@ DUPLICATE_LOCATION: Final = Problem(
     409,
     "duplicate-location",
     "A location with this id exists and has other content",
-    headers={"Location": lambda error: f"/v1/locations/{error.location_id}"},
+    headers={"Location": lambda error: f"/v1/locations/{segment(error.location_id)}"},
 )
 
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {

@@ -5,9 +5,9 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
-from inventory_service.items.model import IDENTIFIER, IDENTIFIER_RULE
+from crossdock_events import IDENTIFIER
 
-LocationId: TypeAlias = Annotated[str, Field(pattern=IDENTIFIER, description=IDENTIFIER_RULE, examples=["dc-north"])]
+LocationId: TypeAlias = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule, examples=["dc-north"])]
 Rank: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
 """Stock is sourced from the location with the lowest rank first. Locations of equal rank follow by id."""
 Name: TypeAlias = Annotated[

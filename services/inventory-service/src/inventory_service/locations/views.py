@@ -3,7 +3,7 @@
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crossdock_chassis import Cursor, Page, etag
+from crossdock_chassis import Cursor, Page, etag, segment
 from inventory_service.conventions import Resource
 from inventory_service.locations.model import Location, NoSuchLocation, Rank
 from inventory_service.tables import LocationRow
@@ -20,7 +20,7 @@ class LocationView(Resource):
 
     @property
     def path(self) -> str:
-        return f"/v1/locations/{self.location_id}"
+        return f"/v1/locations/{segment(self.location_id)}"
 
     @property
     def etag(self) -> str:

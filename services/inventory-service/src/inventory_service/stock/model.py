@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crossdock_events import Cause
+from crossdock_events import IDENTIFIER, Cause
 from crossdock_events.stock import StockLevelChanged
 
 Kind: TypeAlias = Literal["receipt", "adjustment", "transfer", "opening", "reservation", "release", "withdrawal"]
@@ -18,10 +18,7 @@ MAX_WITHDRAWN = 1_000
 
 Place: TypeAlias = tuple[str, str]
 """An item and a location."""
-Reference: TypeAlias = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="1 to 64 letters, digits or ._:/-", examples=["GRN-1"]),
-]
+Reference: TypeAlias = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule, examples=["GRN-1"])]
 Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 """The id of an item or a location for a lookup. It may have any form."""
 OpeningQuantity: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]

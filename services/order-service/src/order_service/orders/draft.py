@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic_core import CoreSchema, core_schema, to_json
 
 from crossdock_chassis import Whole
+from crossdock_events import IDENTIFIER, Printable
 from order_service.orders.codes import COUNTRIES, EXPONENTS
 from order_service.orders.model import InvalidOrder
 from order_service.orders.money import QUANTA, amount_of, exact, tidy, total_of
@@ -48,8 +49,8 @@ LINES: Final = f"Beyond {FEW_LINES} lines, the ids of all lines together have at
 
 UnitPrice = Annotated[Decimal, _DecimalText(9, "9.99")]
 Amount = Annotated[Decimal, _DecimalText(15, "29.97")]
-PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
-Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
+Identifier = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule)]
+CustomerId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class _Part(BaseModel):
@@ -59,7 +60,7 @@ class _Part(BaseModel):
 
 
 class DraftLine(_Part):
-    line_id: Annotated[str, Field(min_length=1, max_length=36, pattern=PRINTABLE)]
+    line_id: Annotated[str, Printable(36)]
     item_id: Identifier
     quantity: Annotated[int, Whole(1, 1_000_000)]
     unit_price: Annotated[
@@ -134,15 +135,12 @@ class Draft(_Part):
         },
     )
 
-    reference: Annotated[
-        str,
-        Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", description="The partner's own reference, unique among its orders"),
-    ]
+    reference: Annotated[Identifier, Field(description="The partner's own reference, unique among its orders")]
     replaces: Annotated[
         UUID | None,
         Field(description="Your cancelled order with this reference, to order it anew. It has one successor"),
     ] = None
-    customer_id: Annotated[Identifier | None, Field(description="An opaque id, without name or address")] = None
+    customer_id: Annotated[CustomerId | None, Field(description="An opaque id, without name or address")] = None
     priority: Annotated[int, Field(ge=0, le=9, description="9 is most urgent")] = 5
     requested_date: date | None = None
     partial: Annotated[bool, Field(description="Whether the order may be served in parts while the rest waits")] = False
