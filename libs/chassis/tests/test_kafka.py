@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -24,7 +23,7 @@ from crossdock_chassis.database.unit import is_transient
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
 from crossdock_chassis.messaging.consumer import Consumer, PositionUnknown
-from crossdock_chassis.messaging.relay import Relay
+from crossdock_chassis.messaging.relay import Relay, _Leader
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.testing import Fresh, envelope_of
 from crossdock_chassis.worker import Part
@@ -148,14 +147,14 @@ async def test_a_loss_that_is_told_late_does_not_end_the_relay(
 ) -> None:
     """A statement may fail before the connection-lost callback, which then comes while the client is stopped."""
     order = placed()
-    as_always = Relay._publish
+    as_always = _Leader.publish
 
-    async def cut_off(self: Relay, connection: asyncpg.Connection, *others: Any) -> None:
-        monkeypatch.setattr(Relay, "_publish", as_always)
-        connection.terminate()
+    async def cut_off(self: _Leader, stopping: asyncio.Event) -> None:
+        monkeypatch.setattr(_Leader, "publish", as_always)
+        self._connection.terminate()
         raise ConnectionResetError
 
-    monkeypatch.setattr(Relay, "_publish", cut_off)
+    monkeypatch.setattr(_Leader, "publish", cut_off)
     async with running(relay(service)):
         await publish(service, (order, 1))
         await eventually(lambda: all_published(service))

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
-PROGRESS_SECONDS: Final = 60.0
+PROGRESS_SECONDS: Final = 120.0
 """If a part of a worker makes no progress for this long, the worker exits so that a supervisor starts a new worker."""
 
 T = TypeVar("T")

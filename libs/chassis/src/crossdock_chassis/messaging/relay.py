@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, NamedTuple
@@ -16,8 +16,9 @@ from pydantic_core import from_json
 
 from crossdock_chassis.database import outbox
 from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
-from crossdock_chassis.deadlines import Interrupted, foreign_cancellation_is_an_error, within
+from crossdock_chassis.deadlines import Interrupted, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging.lanes import Lane, Lanes
 from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.observability import metrics
 
@@ -28,19 +29,12 @@ POLL_SECONDS = 1.0
 RESCAN_SECONDS = 5.0
 LEASE_SECONDS = 2.0
 SEND_SECONDS = 10.0
+METADATA_SECONDS = 2.0
 RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 LEASE = "SELECT pg_try_advisory_lock(hashtextextended('crossdock.relay', 0))"
 
-# Take the oldest rows of `outbox_pending` until they name about $2 messages. If two units lock the row of a key, the
-# second one appends after the first one. So the order of ids is the order of each key.
-PENDING = """
-    WITH taken AS (
-        SELECT id, created_at, ids FROM (
-            SELECT id, created_at, ids, sum(cardinality(ids)) OVER (ORDER BY id) - cardinality(ids) AS before
-            FROM (SELECT * FROM outbox_pending WHERE id > $1 ORDER BY id LIMIT $2) AS oldest
-        ) AS counted WHERE before < $2
-    )
+MESSAGES = """
     SELECT taken.id AS pending, message.id, topic, key, value, headers,
            pg_snapshot_xmin(snapshot)::text::bigint AS xmin, pg_snapshot_xmax(snapshot)::text::bigint AS xmax
     FROM taken JOIN outbox AS message ON message.created_at = taken.created_at AND message.id = ANY (taken.ids),
@@ -48,29 +42,54 @@ PENDING = """
     ORDER BY taken.id, message.id
 """
 
-PUBLISHED = "DELETE FROM outbox_pending WHERE id = ANY($1::bigint[])"
+# Take the oldest rows of `outbox_pending`, except $3, until they name about $2 messages. If two units lock the row of a
+# key, the second one appends after the first one. So the order of ids is the order of each key.
+PENDING = f"""
+    WITH taken AS (
+        SELECT id, created_at, ids FROM (
+            SELECT id, created_at, ids, sum(cardinality(ids)) OVER (ORDER BY id) - cardinality(ids) AS before
+            FROM (
+                SELECT * FROM outbox_pending WHERE id > $1 AND id <> ALL ($3::bigint[]) ORDER BY id LIMIT $2
+            ) AS oldest
+        ) AS counted WHERE before < $2
+    )
+    {MESSAGES}
+"""
 
-STILL_PENDING = "UPDATE outbox_pending SET ids = $2 WHERE id = $1"
+HELD = f"WITH taken AS (SELECT id, created_at, ids FROM outbox_pending WHERE id = ANY ($1::bigint[])) {MESSAGES}"
+
+PUBLISHED = "DELETE FROM outbox_pending WHERE id = ANY ($1::bigint[])"
+
+PARTLY_PUBLISHED = """
+    UPDATE outbox_pending SET ids = ARRAY(SELECT id FROM unnest(ids) AS id WHERE id <> ALL ($2::bigint[]) ORDER BY id)
+    WHERE id = ANY ($1::bigint[])
+"""
+
+EMPTY = "DELETE FROM outbox_pending WHERE id = ANY ($1::bigint[]) AND ids = '{}'"
 
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 """PostgreSQL keeps a plan. If it is made while the outbox is empty, it is still used with millions of rows."""
 
 
-class SendFailed(Exception):
-    """A send failed. The producer may no longer keep the order, so it is replaced."""
-
-
 class _Batch(NamedTuple):
-    """A batch that was read and sent: its last fully published pending row (0 for none), and its snapshot.
+    """A batch that was read: its last pending row, and its snapshot. Each message was sent or is held back.
 
     At the read, all transactions below `xmin` had ended, and none from `xmax` on had begun. `seen` is the last pending
     row of the read, infinity if it read all rows.
     """
 
-    published: int
+    last: int
     xmin: int
     xmax: int
     seen: float
+
+
+class _Sent(NamedTuple):
+    """The outcome of a send: the acknowledged ids, and by lane the rows that were not sent or not acknowledged."""
+
+    acknowledged: list[int]
+    left: dict[Lane, list[asyncpg.Record]]
+    failures: dict[Lane, BaseException]
 
 
 class _LowWater:
@@ -95,8 +114,8 @@ class _LowWater:
         return self.id
 
     def advance(self, batch: _Batch) -> None:
-        while self._waiting and self._waiting[0].xmax <= batch.xmin and self._waiting[0].published <= batch.seen:
-            self.id = max(self.id, self._waiting.popleft().published)
+        while self._waiting and self._waiting[0].xmax <= batch.xmin and self._waiting[0].last <= batch.seen:
+            self.id = max(self.id, self._waiting.popleft().last)
         self._waiting.append(batch)
 
 
@@ -114,12 +133,11 @@ class Relay:
                 with foreign_cancellation_is_an_error():
                     await self._lead(stopping)
                 failures = 0
-            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, Interrupted, SendFailed) as error:
+            except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, Interrupted) as error:
                 log.warning("relay interrupted: %s: %s", type(error).__name__, error)
                 metrics.RELAY_RESTARTS.inc()
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                self.progressed = time.monotonic()  # the retry is progress; readiness and the depth show the failure
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), pause)
 
@@ -130,7 +148,7 @@ class Relay:
             command_timeout=10,
             server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"} | BY_INDEX,
         )
-        producer: AIOKafkaProducer | None = None
+        leader: _Leader | None = None
         try:
             while not await connection.fetchval(LEASE):
                 self.progressed = time.monotonic()
@@ -140,78 +158,236 @@ class Relay:
                     return
             wake = asyncio.Event()
             await connection.add_listener(outbox.CHANNEL, lambda *_: wake.set())
-            producer = await clients.start_producer(self._kafka, f"{self._name}-relay")
+            leader = _Leader(self, connection, wake)
             # A separate task, so that a late connection-lost callback, during the cleanup, does not end the relay.
-            publishing = asyncio.create_task(self._publish(connection, producer, wake, stopping))
+            publishing = asyncio.create_task(leader.publish(stopping))
             connection.add_termination_listener(lambda _: publishing.cancel())
             await publishing
         finally:
-            if producer is not None:
-                await clients.discard(producer)
+            if leader is not None:
+                await leader.close()
             with suppress(Exception):
                 await connection.close(timeout=2)
 
-    async def _publish(
-        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, wake: asyncio.Event, stopping: asyncio.Event
-    ) -> None:
+    async def producer(self) -> AIOKafkaProducer:
+        return await clients.start_producer(self._kafka, f"{self._name}-relay")
+
+
+class _Leader:
+    """The relay while it holds the lease.
+
+    A lane whose send failed is held back, and the producer is replaced, because it may no longer keep the lane's order.
+    An attempt of its own, with a producer of its own, sends the lane's messages, while all other lanes go on.
+    """
+
+    def __init__(self, relay: Relay, connection: asyncpg.Connection, wake: asyncio.Event) -> None:
+        self._relay, self._connection, self._wake = relay, connection, wake
+        self._lanes = Lanes()
+        self._producer: AIOKafkaProducer | None = None
+        self._attempts: dict[asyncio.Task[_Sent], dict[Lane, list[int]]] = {}
+        self._discards: set[asyncio.Task[None]] = set()
+        self._verified = 0.0
+
+    async def publish(self, stopping: asyncio.Event) -> None:
         low = _LowWater()
+        self._producer = await self._relay.producer()
         while True:
-            wake.clear()
-            verified = time.monotonic()
-            start = low.start(verified)
-            rows = await connection.fetch(PENDING, start, READ_LIMIT)
-            self.progressed = time.monotonic()
+            self._wake.clear()
+            await self._collect()
+            self._verified = time.monotonic()
+            start = low.start(self._verified)
+            rows = await self._connection.fetch(PENDING, start, READ_LIMIT, self._lanes.rows_after(start))
+            await self._attempt_due()
             if not rows:
+                self._relay.progressed = time.monotonic()
                 if stopping.is_set():
                     return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+                    await asyncio.wait_for(self._wake.wait(), min(POLL_SECONDS, self._lanes.next_due(time.monotonic())))
                 continue
-            if time.monotonic() - verified > LEASE_SECONDS:
+            if self._stale():
                 continue  # stalled since the read, so the lease may be lost: read again before sending
-            sent, failure = await _send(producer, rows)
-            if sent:
-                published = await _mark(connection, rows, sent)
-                seen = inf if len(rows) < READ_LIMIT else rows[-1]["pending"]
-                low.advance(_Batch(published, rows[0]["xmin"], rows[0]["xmax"], seen))
-                metrics.RELAY_SENT.inc(len(sent))
-            if failure is not None:
-                raise SendFailed(f"{type(failure).__name__}: {failure}") from failure
+            sent = await self._send(rows)
+            seen = inf if len(rows) < READ_LIMIT else rows[-1]["pending"]
+            low.advance(_Batch(rows[-1]["pending"], rows[0]["xmin"], rows[0]["xmax"], seen))
+            if sent.acknowledged or not sent.failures:
+                self._relay.progressed = time.monotonic()
             if len(rows) < READ_LIMIT and not stopping.is_set():
-                await linger(verified, len(rows))
+                await linger(self._verified, len(rows))
+
+    async def close(self) -> None:
+        metrics.RELAY_HELD.clear()
+        for task in self._attempts:
+            abandon(task)
+        if self._producer is not None:
+            await clients.discard(self._producer)
+
+    def _stale(self) -> bool:
+        return time.monotonic() - self._verified > LEASE_SECONDS
+
+    async def _send(self, rows: Sequence[asyncpg.Record]) -> _Sent:
+        """Send rows, mark the acknowledged messages, and hold back the lanes that failed or are held already."""
+        assert self._producer is not None
+        sent = await _send(self._producer, rows, self._lanes)
+        await _mark(self._connection, rows, sent.acknowledged)
+        metrics.RELAY_SENT.inc(len(sent.acknowledged))
+        now = time.monotonic()
+        for lane, left in sent.left.items():
+            self._lanes.hold(lane, (row["pending"] for row in left), now)
+        if sent.failures:
+            for lane, failure in sent.failures.items():
+                _warn(lane, failure)
+            metrics.RELAY_RESTARTS.inc()
+            self._in_background(clients.discard(self._producer))
+            self._producer = None
+            self._producer = await self._relay.producer()
+            self._show()
+        return sent
+
+    async def _attempt_due(self) -> None:
+        """Start an attempt for each topic with lanes that are due."""
+        for topic, due in self._lanes.due(time.monotonic()).items():
+            rows = await self._connection.fetch(HELD, sorted({row for rows in due.values() for row in rows}))
+            self._lanes.trying.add(topic)
+            task = asyncio.create_task(self._attempt(topic, due, rows))
+            task.add_done_callback(lambda _: self._wake.set())
+            self._attempts[task] = due
+
+    async def _attempt(self, topic: str, due: Collection[Lane], rows: Sequence[asyncpg.Record]) -> _Sent:
+        producer: AIOKafkaProducer | None = None
+        mine = [row for row in rows if row["topic"] == topic]
+        try:
+            producer = await self._relay.producer()
+            if self._stale():
+                raise TimeoutError("the lease was not verified")
+            return await _send_due(producer, topic, mine, due)
+        except (*clients.KAFKA_TROUBLE, Interrupted) as error:
+            return _Sent([], {lane: mine for lane in due}, dict.fromkeys(due, error))
+        finally:
+            if producer is not None:
+                await clients.discard(producer)
+
+    async def _collect(self) -> None:
+        """Mark the messages of ended attempts. Release the lanes of which nothing is left."""
+        for task in [task for task in self._attempts if task.done()]:
+            due, sent = self._attempts.pop(task), task.result()
+            for topic in {topic for topic, _ in due}:
+                self._lanes.trying.discard(topic)
+            tried = sorted({row for rows in due.values() for row in rows})
+            await _mark_partly(self._connection, tried, sent.acknowledged)
+            metrics.RELAY_SENT.inc(len(sent.acknowledged))
+            now = time.monotonic()
+            if sent.acknowledged:
+                self._relay.progressed = now
+            for lane, rows in due.items():
+                left = {row["pending"] for row in sent.left.get(lane, ())}
+                self._lanes.sent(lane, [row for row in rows if row not in left])
+                if (failure := sent.failures.get(lane)) is not None:
+                    _warn(lane, failure)
+                    self._lanes.failed(lane, now)
+            self._show()
+
+    def _show(self) -> None:
+        metrics.RELAY_HELD.clear()
+        for topic, count in self._lanes.held.items():
+            metrics.RELAY_HELD.labels(topic).set(count)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._discards.add(task)
+        task.add_done_callback(self._discards.discard)
 
 
-async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> int:
-    """Delete acknowledged messages from the pending rows. Return the last fully published row, 0 for none."""
-    left: dict[int, list[int]] = {row["pending"]: [] for row in rows}
-    if len(sent) < len(rows):
-        acknowledged = set(sent)
-        for row in rows:
-            if row["id"] not in acknowledged:
-                left[row["pending"]].append(row["id"])
-        for pending, ids in left.items():
-            if ids:
-                await connection.execute(STILL_PENDING, pending, ids)
-    published = [pending for pending, ids in left.items() if not ids]
-    await connection.execute(PUBLISHED, published)
-    return max(published, default=0)
+def _warn(lane: Lane, failure: BaseException) -> None:
+    topic, partition = lane
+    name = topic if partition is None else f"{topic}/{partition}"
+    log.warning("relay holds %s back: %s: %s", name, type(failure).__name__, failure)
 
 
-async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> tuple[list[int], BaseException | None]:
-    """Send rows. Return the acknowledged ids, a prefix for each partition and so for each key, and the first error."""
-    partitions = {
-        topic: len(await within(SEND_SECONDS, producer.partitions_for(topic)))
-        for topic in {row["topic"] for row in rows}
-    }
-    lanes: dict[tuple[str, int], list[asyncpg.Record]] = defaultdict(list)
+async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> None:
+    """Remove acknowledged messages from the pending rows. `rows` are all messages of these rows."""
+    pending = list(dict.fromkeys(row["pending"] for row in rows))
+    if len(sent) == len(rows):
+        await connection.execute(PUBLISHED, pending)
+    elif sent:
+        await _mark_partly(connection, pending, sent)
+
+
+async def _mark_partly(connection: asyncpg.Connection, pending: Sequence[int], sent: Sequence[int]) -> None:
+    await connection.execute(PARTLY_PUBLISHED, pending, sent)
+    await connection.execute(EMPTY, pending)
+
+
+async def _send(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record], lanes: Lanes) -> _Sent:
+    """Send the rows of lanes that are not held.
+
+    The acknowledged messages are a prefix of each lane, and so of each key.
+    """
+    topics = {row["topic"] for row in rows}
+    partitions, unknown = await _partitions(producer, [topic for topic in topics if (topic, None) not in lanes])
+    by_lane: dict[Lane, list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
-        topic, key = row["topic"], row["key"]
-        lanes[topic, 0 if key is None else clients.partition_of(key, partitions[topic])].append(row)
+        by_lane[lanes.of(row["topic"], _partition(row, partitions))].append(row)
+    sending = {lane: mine for lane, mine in by_lane.items() if lane not in lanes and lane[0] not in unknown}
+    sent = await _send_lanes(producer, sending)
+    for lane, mine in by_lane.items():
+        if lane not in sending:
+            sent.left[lane] = mine
+            if lane not in lanes:
+                sent.failures[lane] = unknown[lane[0]]
+    return sent
+
+
+async def _send_due(
+    producer: AIOKafkaProducer, topic: str, rows: Sequence[asyncpg.Record], due: Collection[Lane]
+) -> _Sent:
+    """Send the rows of a topic that are in the lanes `due`."""
+    partitions = {topic: len(await within(METADATA_SECONDS, producer.partitions_for(topic)))}
+    whole: Lane = topic, None
+    sending: dict[Lane, list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        lane = topic, _partition(row, partitions)
+        if lane in due or whole in due:
+            sending[lane].append(row)
+    sent = await _send_lanes(producer, sending)
+    if whole in due and sent.failures:
+        left = [row for rows in sent.left.values() for row in rows]
+        return _Sent(sent.acknowledged, {whole: left}, {whole: next(iter(sent.failures.values()))})
+    return sent
+
+
+async def _partitions(
+    producer: AIOKafkaProducer, topics: Collection[str]
+) -> tuple[dict[str, int], dict[str, BaseException]]:
+    """Return the number of partitions of each topic, and the error of each topic without an answer."""
+
+    async def count(topic: str) -> int | BaseException:
+        try:
+            return len(await within(METADATA_SECONDS, producer.partitions_for(topic)))
+        except (KafkaError, TimeoutError) as error:
+            return error
+
+    counts = dict(zip(topics, await asyncio.gather(*map(count, topics)), strict=True))
+    known = {topic: found for topic, found in counts.items() if isinstance(found, int)}
+    return known, {topic: found for topic, found in counts.items() if isinstance(found, BaseException)}
+
+
+def _partition(row: asyncpg.Record, partitions: Mapping[str, int]) -> int | None:
+    if (count := partitions.get(row["topic"])) is None:
+        return None
+    return 0 if row["key"] is None else clients.partition_of(row["key"], count)
+
+
+async def _send_lanes(producer: AIOKafkaProducer, lanes: Mapping[Lane, Sequence[asyncpg.Record]]) -> _Sent:
     outcomes = await asyncio.gather(
-        *(_send_lane(producer, topic, partition, lane) for (topic, partition), lane in lanes.items())
+        *(_send_lane(producer, topic, partition or 0, rows) for (topic, partition), rows in lanes.items())
     )
-    acknowledged = [id for ids, _ in outcomes for id in ids]
-    return acknowledged, next((failure for _, failure in outcomes if failure is not None), None)
+    sent = _Sent([], {}, {})
+    for (lane, rows), (ids, failure) in zip(lanes.items(), outcomes, strict=True):
+        sent.acknowledged.extend(ids)
+        if failure is not None:
+            sent.left[lane], sent.failures[lane] = [*rows[len(ids) :]], failure
+    return sent
 
 
 async def _send_lane(

@@ -58,6 +58,7 @@ OUTBOX_DEPTH = Gauge("crossdock_outbox_depth", "Committed events that Kafka has 
 OUTBOX_AGE = Gauge("crossdock_outbox_oldest_seconds", "Age of the oldest event in the outbox; 0 if it is empty")
 RELAY_SENT = Counter("crossdock_relay_sent", "Events that Kafka has acknowledged")
 RELAY_RESTARTS = Counter("crossdock_relay_restarts", "Producers discarded after a send error or a lost lease")
+RELAY_HELD = Gauge("crossdock_relay_held_lanes", "Partitions that Kafka refuses; 1 for a missing topic", ["topic"])
 
 # events in
 LAG_MESSAGES = Gauge(
