@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -13,12 +14,27 @@ import pytest
 from crossdock_cli.errors import CommandError
 from crossdock_cli.waiting import wait_until
 from crossdock_local.layout import Home
+from crossdock_local.logfiles import trim
 from crossdock_local.ports import FREE_RANGE, HOST, Ports, is_free, require_free
 from crossdock_local.processes import Process, Program
 
 IDLE = "import signal, pathlib; pathlib.Path('up').touch(); signal.pause()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {IDLE}"
 CRASH = "import sys; print('opening the books', flush=True); sys.exit('no ink left')"
+
+CHATTER = """
+import pathlib, time
+pathlib.Path('up').touch()
+while True:
+    time.sleep(0.01)
+    try:
+        text = pathlib.Path('say').read_text()
+    except FileNotFoundError:
+        continue
+    if text:
+        pathlib.Path('say').unlink()
+        print(text, flush=True)
+"""
 
 Make = Callable[..., Process]
 
@@ -51,6 +67,29 @@ def test_process_starts_in_its_own_session_and_stops(make: Make, home: Path) -> 
     assert not process.alive
     assert process.pid is None
     assert not list((home / "run").glob("worker*"))
+
+
+def test_large_log_is_cut_under_its_writer_and_kept_once(make: Make, home: Path) -> None:
+    """A log of months would fill the disk."""
+    process = make(CHATTER)
+    process.start()
+    process.wait_ready(20)
+
+    def shows(text: str) -> bool:
+        return text in process.log.read_text()
+
+    for round in ("first", "second"):
+        (home / "say").write_text(f"{round} {'x' * 5000}")
+        assert wait_until(partial(shows, f"{round} x"), 20)
+        trim(home / "logs", limit_bytes=4096)
+        assert process.log.stat().st_size < 4096
+        older = process.log.with_suffix(".log.1").read_text()
+        assert f"{round} x" in older
+    assert "first" not in older
+    (home / "say").write_text("after")
+    assert wait_until(lambda: process.log_since_start() == "after\n", 20), "the writer goes on at the new end"
+    trim(home / "logs", limit_bytes=4096)
+    assert process.log.read_text() == "after\n", "a small log stays"
 
 
 def test_second_start_in_the_same_folder_finds_the_process(make: Make) -> None:

@@ -14,7 +14,8 @@ from prometheus_client import REGISTRY
 
 from crossdock_chassis import Effect, Permanent, Schedule, Service
 from crossdock_chassis import perform as performer
-from crossdock_chassis.housekeeping import forget_effects, look_at_effects
+from crossdock_chassis.housekeeping.gauges import look_at_effects
+from crossdock_chassis.housekeeping.retention import purge
 from crossdock_chassis.service import _worker
 from crossdock_chassis.testing import Clients, Fresh, Perform, requested
 from crossdock_local.servers import Servers
@@ -248,9 +249,8 @@ async def test_finished_effects_go_after_days_and_given_up_ones_stay(service: Se
                 state,
                 days,
             )
-        await forget_effects(unit)
+    await purge(service.database.unit)
     assert [str(row["id"]) for row in await requested(service)] == [ids[1], ids[2], ids[4], ids[5]]
     assert (await ops.post(f"/v1/effects/{ids[2]}:discard", json={"reason": "r"})).status_code == 200
-    async with service.database.unit() as unit:
-        await forget_effects(unit)
+    await purge(service.database.unit)
     assert ids[2] in {str(row["id"]) for row in await requested(service)}, "kept as long after it was resolved"

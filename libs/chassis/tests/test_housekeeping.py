@@ -1,28 +1,65 @@
+"""Outbox partitions, retention of rows, and gauges."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from math import inf
 
+import asyncpg
+import pytest
 from examples import placed
 
-from crossdock_chassis import Service
-from crossdock_chassis.housekeeping import look_at_dead_letters, look_at_outbox, run_housekeeping
+from crossdock_chassis import Service, Unit, every_in_units
+from crossdock_chassis.housekeeping import partitions, retention
+from crossdock_chassis.housekeeping.gauges import look_at_dead_letters, look_at_outbox
+from crossdock_chassis.housekeeping.generations import OldGenerations
+from crossdock_chassis.housekeeping.partitions import NoPartition, Units, keep_partitions
+from crossdock_chassis.housekeeping.retention import CHUNK, purge
+from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging.relay import _Batch, _LowWater
 from crossdock_chassis.observability.metrics import exposition
 from crossdock_chassis.testing import published
 
 
-async def partitions(service: Service) -> set[str]:
+async def attached(service: Service) -> dict[str, str]:
+    """Return the bounds of each partition, in UTC."""
     async with service.database.unit() as unit:
         rows = await unit.sql.fetch(
-            "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'outbox'::regclass"
+            "SELECT relname, pg_get_expr(relpartbound, oid) AS bounds FROM pg_inherits JOIN pg_class ON oid = inhrelid "
+            "WHERE inhparent = 'outbox'::regclass"
         )
-    return {row["name"] for row in rows}
+    return {row["relname"]: row["bounds"] for row in rows}
+
+
+def units(service: Service, *, days: float = 0, zone: str = "UTC") -> Units:
+    """Open units some days from now, in sessions of some time zone."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Unit]:
+        async with service.database.unit() as unit:
+            unit.now += timedelta(days=days)
+            await unit.sql.execute(f"SET LOCAL TIME ZONE '{zone}'")
+            yield unit
+
+    return opened
+
+
+def name(days: int) -> str:
+    return f"outbox_{datetime.now(UTC) + timedelta(days=days):%Y%m%d}"
+
+
+async def publish(service: Service) -> None:
+    async with service.database.unit(lock_timeout=0.25) as unit:
+        unit.publish(placed(), sequence=1, cause=None)
 
 
 async def test_old_outbox_partition_is_dropped_only_when_published(service: Service) -> None:
     async with service.database.unit() as unit:
         for day in ("2020-01-01", "2020-01-02"):
-            name = f"outbox_{day.replace('-', '')}"
             await unit.sql.execute(
-                f"CREATE TABLE {name} PARTITION OF outbox FOR VALUES FROM ('{day}') TO (date '{day}' + 1)"
+                f"CREATE TABLE outbox_{day.replace('-', '')} PARTITION OF outbox "
+                f"FOR VALUES FROM ('{day}') TO (date '{day}' + 1)"
             )
             await unit.sql.execute(
                 "INSERT INTO outbox (created_at, event_id, topic, value, headers) "
@@ -32,42 +69,217 @@ async def test_old_outbox_partition_is_dropped_only_when_published(service: Serv
             "INSERT INTO outbox_pending (created_at, ids) "
             "SELECT created_at, ARRAY[id] FROM outbox WHERE created_at >= '2020-01-02'"
         )
-    async with service.database.unit() as unit:
-        await run_housekeeping(unit)
-    left = await partitions(service)
-    assert "outbox_20200101" not in left and "outbox_20200102" in left
-    assert len([name for name in left if name.startswith("outbox_20") and name > "outbox_2025"]) == 4
+    assert await keep_partitions(service.database.unit) == {"made": [], "dropped": ["outbox_20200101"]}
+    assert (await attached(service)).keys() == {"outbox_rest", "outbox_20200102", *map(name, range(4))}
 
 
-async def test_an_event_finds_a_place_also_when_no_partition_was_made(service: Service) -> None:
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+async def test_partitions_begin_at_midnight_utc_in_any_time_zone(service: Service, zone: str) -> None:
+    for days in (1, 2):
+        made = await keep_partitions(units(service, days=days, zone=zone))
+        assert made == {"made": [name(days + 3)], "dropped": []}
+    found = await attached(service)
+    for days in range(6):
+        first, end = (f"{datetime.now(UTC) + timedelta(days=days + each):%Y-%m-%d} 00:00:00+00" for each in (0, 1))
+        assert found[name(days)] == f"FOR VALUES FROM ('{first}') TO ('{end}')"
+    assert (await keep_partitions(units(service, days=7, zone=zone)))["dropped"] == [name(0), name(1), name(2), name(3)]
+
+
+async def test_sessions_of_the_service_are_in_utc(service: Service) -> None:
+    admin = await asyncpg.connect(service.database.dsn)
+    try:
+        database = await admin.fetchval("SELECT current_database()")
+        await admin.execute(f"ALTER DATABASE \"{database}\" SET timezone = 'Pacific/Auckland'")
+    finally:
+        await admin.close()
+    await service.database.close()
     async with service.database.unit() as unit:
-        for name in await partitions(service):
-            if name != "outbox_rest":
-                await unit.sql.execute(f"DROP TABLE {name}")
+        assert await unit.sql.fetchval("SHOW timezone") == "UTC"
+
+
+async def test_message_goes_to_the_rest_if_no_partition_was_made(service: Service) -> None:
     async with service.database.unit() as unit:
-        unit.publish(placed(), sequence=1, cause=None)
-    async with service.database.unit() as unit:
-        await run_housekeeping(unit)  # today's rows lie in the rest: no partition may be made over them
+        for partition in map(name, range(4)):
+            await unit.sql.execute(f"DROP TABLE {partition}")
+    await publish(service)
+    made = await keep_partitions(service.database.unit)  # none may be made over the rows of today
+    assert made["made"] == [name(1), name(2), name(3)]
     assert len(await published(service)) == 1
-    assert "outbox_rest" in await partitions(service)
+    assert name(0) not in await attached(service)
 
 
-async def test_keys_and_inbox_are_kept_for_days_and_then_forgotten(service: Service) -> None:
+async def test_publishing_goes_on_beside_a_dump_and_a_late_partition(service: Service) -> None:
+    """`pg_dump` locks each table until it ends. The partitions are due all that time."""
     async with service.database.unit() as unit:
-        for age in (1, 200):
-            await unit.sql.execute(
-                "INSERT INTO inbox VALUES (gen_random_uuid(), now() - make_interval(hours => $1))", age
+        await unit.sql.execute(f"DROP TABLE {name(2)}")
+        await unit.sql.execute(
+            "CREATE TABLE outbox_20200101 PARTITION OF outbox FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')"
+        )
+    dump = await asyncpg.connect(service.database.dsn)
+    try:
+        await dump.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await dump.execute(f"LOCK TABLE {', '.join(['outbox', *await attached(service)])} IN ACCESS SHARE MODE")
+        for _ in range(2):
+            assert await keep_partitions(service.database.unit) == {"made": [], "dropped": []}
+            await publish(service)
+        with pytest.raises(NoPartition, match=f"{name(4)} could not be made"):
+            await keep_partitions(units(service, days=3))
+        await dump.execute("COMMIT")
+    finally:
+        await dump.close()
+    assert await keep_partitions(service.database.unit) == {"made": [name(2)], "dropped": ["outbox_20200101"]}
+    await publish(service)
+    assert len(await published(service)) == 3
+
+
+async def test_publishers_do_not_wait_for_a_partition_that_waits(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of a partition is requested and not granted. Only a drop queues publishers, and only for a moment."""
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_MS", 20_000)
+    async with service.database.unit() as unit:
+        await unit.sql.execute(f"DROP TABLE {name(2)}")
+    dump, waiting = await asyncpg.connect(service.database.dsn), await asyncpg.connect(service.database.dsn)
+    try:
+        await dump.execute("BEGIN; LOCK TABLE outbox, outbox_rest IN ACCESS SHARE MODE")
+        making = asyncio.create_task(keep_partitions(service.database.unit))
+        async with asyncio.timeout(20):
+            while not await waiting.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+        await publish(service)
+        assert not making.done()
+        await dump.execute("COMMIT")
+        assert (await making)["made"] == [name(2)]
+    finally:
+        await dump.close()
+        await waiting.close()
+
+
+async def test_purge_deletes_all_old_rows_in_small_units(service: Service) -> None:
+    """50,000 rows an hour was the limit once: with more than 14 events per second the inbox grew for ever."""
+    async with service.database.unit() as unit:
+        await unit.sql.execute(
+            "INSERT INTO inbox SELECT gen_random_uuid(), now() - make_interval(hours => 97, secs => n) "
+            "FROM generate_series(1, 60000) AS n"
+        )
+        await unit.sql.execute(
+            "INSERT INTO idempotency_key (partner, route, key, fingerprint, created_at) "
+            "SELECT 'a', 'r', n::text, '', now() - interval '73 hours' FROM generate_series(1, 30000) AS n"
+        )
+        await unit.sql.execute("INSERT INTO inbox SELECT gen_random_uuid() FROM generate_series(1, 10)")
+    opened = 0
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[Unit]:
+        nonlocal opened
+        opened += 1
+        async with service.database.unit() as unit:
+            yield unit
+
+    assert await purge(counted) == {"inbox": 60_000, "idempotency_key": 30_000}
+    assert opened == 90_000 / CHUNK + len(retention.RETENTIONS)
+    async with service.database.unit() as unit:
+        assert await unit.sql.fetchval("SELECT count(*) FROM inbox") == 10
+    assert await purge(service.database.unit) == {}
+
+
+async def test_purge_reads_by_index_however_large_the_table(service: Service) -> None:
+    async with service.database.unit() as unit:
+        for each in retention.RETENTIONS:
+            await unit.sql.execute(retention.BY_INDEX)
+            statement = (
+                retention.DELETE.format(table=each.table, at=each.at, condition=each.condition, chunk=CHUNK)
+                .replace("$1", "now()")
+                .replace("$2", "now()")
             )
+            plan = "\n".join(row[0] for row in await unit.sql.fetch(f"EXPLAIN {statement}"))
+            assert f"Index Scan using {each.table}" in plan and "Tid Scan" in plan, plan
+
+
+OLD_ROWS = {
+    "inbox": "INSERT INTO inbox VALUES (gen_random_uuid(), $1)",
+    "idempotency_key": "INSERT INTO idempotency_key (partner, route, key, fingerprint, created_at) "
+    "VALUES ('a', 'r', $1::timestamptz::text, '', $1)",
+    "outbox_rest": "INSERT INTO outbox (created_at, event_id, topic, value, headers) "
+    "VALUES ($1, gen_random_uuid(), 't', '', '{}')",
+    "effect": "INSERT INTO effect (id, kind, target, payload, state, finished_at) "
+    "VALUES (gen_random_uuid(), 'k', 't', '{}', 'done', $1)",
+    "dead_letter": "INSERT INTO dead_letter "
+    '(consumer_group, topic, partition, "offset", value, headers, state, reason, fingerprint, resolved_at) '
+    "SELECT 'g', 't', 0, count(*), '', '{}', 'redriven', 'r', 'f', $1 FROM dead_letter",
+    "job": "INSERT INTO job (id, kind, requested_by, status, finished_at) "
+    "VALUES (gen_random_uuid(), 'load', 'ada', 'failed', $1)",
+}
+
+
+@pytest.mark.parametrize("each", retention.RETENTIONS, ids=lambda each: each.table)
+async def test_rows_are_kept_for_their_time_and_then_deleted(service: Service, each: retention.Retention) -> None:
+    now = datetime.now(UTC)
+    async with service.database.unit() as unit:
+        for age in (each.kept + timedelta(minutes=1), each.kept - timedelta(minutes=1)):
+            await unit.sql.execute(OLD_ROWS[each.table], now - age)
+    assert await purge(service.database.unit) == {each.table: 1}
+    async with service.database.unit() as unit:
+        (left,) = await unit.sql.fetch(f"SELECT {each.at} FROM {each.table}")
+    assert now - left[each.at] < each.kept
+
+
+async def test_unfinished_rows_are_kept_however_old(service: Service) -> None:
+    async with service.database.unit() as unit:
+        await unit.sql.execute(OLD_ROWS["outbox_rest"], datetime(2020, 1, 2, tzinfo=UTC))
+        await unit.sql.execute("INSERT INTO outbox_pending (created_at, ids) VALUES ('2020-01-01', '{1}')")
+        await unit.sql.execute(OLD_ROWS["dead_letter"], None)
+        await unit.sql.execute(
+            "UPDATE dead_letter SET state = 'poison', created_at = '2020-01-01', resolved_at = '2020-01-01'"
+        )
+        await unit.sql.execute(
+            "INSERT INTO job (id, kind, requested_by, due_at) VALUES (gen_random_uuid(), 'l', 'a', $1)",
+            datetime(2020, 1, 1, tzinfo=UTC),
+        )
+    assert await purge(service.database.unit) == {}
+
+
+async def test_a_table_that_cannot_be_purged_does_not_stop_the_others(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with service.database.unit() as unit:
+        await unit.sql.execute("DROP TABLE inbox")
+        await unit.sql.execute(OLD_ROWS["idempotency_key"], datetime(2020, 1, 1, tzinfo=UTC))
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await purge(service.database.unit)
+    assert "cannot purge inbox" in caplog.text
+    async with service.database.unit() as unit:
+        assert await unit.sql.fetchval("SELECT count(*) FROM idempotency_key") == 0
+
+
+async def test_old_generations_are_forgotten_after_a_week(service: Service) -> None:
+    prefix = "toy-service.projections."
+    groups = ["toy-service", f"{prefix}1", f"{prefix}2", f"{prefix}3", f"{prefix}3.copy", "other.projections.1"]
+    async with service.database.unit() as unit:
+        for group in groups:
+            await unit.sql.execute("INSERT INTO consumer_position VALUES ($1, 't', 0, 7)", group)
             await unit.sql.execute(
-                "INSERT INTO idempotency_key (partner, route, key, fingerprint, created_at) "
-                "VALUES ('a', 'r', $1::int::text, '', now() - make_interval(hours => $1))",
-                age,
+                "INSERT INTO projection_head SELECT $1, 's', 't', n::text, 1 FROM generate_series(1, 6000) AS n", group
             )
-    async with service.database.unit() as unit:
-        await run_housekeeping(unit)
-    async with service.database.unit() as unit:
-        assert await unit.sql.fetchval("SELECT count(*) FROM inbox") == 1
-        assert await unit.sql.fetchval("SELECT array_agg(key) FROM idempotency_key") == ["1"]
+    job = every_in_units(3600, OldGenerations([f"{prefix}1", f"{prefix}2"]).forget)
+
+    async def left(days: int) -> set[str]:
+        """Return the groups that are left after a run so many days later."""
+        async with service.database.unit() as unit:
+            await unit.sql.execute(
+                r"UPDATE job SET due_at = now(), state = regexp_replace(state::text, '\d+-\d+-\d+', $1, 'g')::json",
+                str(datetime.now(UTC).date() - timedelta(days=days)),
+            )
+        await Jobs(service.database, [job]).run_due()
+        async with service.database.unit() as unit:
+            rows = await unit.sql.fetch(
+                "SELECT consumer_group FROM consumer_position UNION SELECT consumer_group FROM projection_head"
+            )
+        return {row["consumer_group"] for row in rows}
+
+    assert await left(0) == {*groups}
+    assert await left(6) == {*groups}
+    assert await left(8) == {*groups} - {f"{prefix}1", f"{prefix}2"}
 
 
 async def test_the_gauges_say_what_the_tables_hold(service: Service) -> None:

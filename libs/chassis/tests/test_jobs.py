@@ -287,6 +287,32 @@ async def test_a_stopping_worker_hands_its_job_back_at_once(service: Service) ->
     assert (await show(service, id)).status == "done"
 
 
+async def test_jobs_wait_between_attempts_while_the_database_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(unit: Unit) -> None:
+        await unit.sql.execute(toy.MARK, ["worked"])
+
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0.2)
+    async with working(service, every(0.01, work)) as part:
+        async with asyncio.timeout(20):
+            while (await toy.marks(service)).get("worked", 0) < 2:
+                await asyncio.sleep(0.02)
+        attempts = 0
+
+        async def refuse(names: object) -> None:
+            nonlocal attempts
+            attempts += 1
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(part, "_claim", refuse)
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        assert 1 <= attempts <= 7, "a loop without a pause takes a whole CPU"
+        assert time.monotonic() - part.progressed > 0.5, "a failed attempt is no progress"
+
+
 async def test_failures_back_off_and_are_kept_after_a_success(service: Service) -> None:
     answers = iter([ValueError("no \0 disk"), ValueError("again"), None])
 

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from crossdock_chassis import Feature, JobRun, Service, Unit, every, queued
 from crossdock_chassis import service as chassis
 from crossdock_chassis import worker as parts
-from crossdock_chassis.housekeeping import look_at_jobs
+from crossdock_chassis.housekeeping.gauges import look_at_jobs
 from crossdock_chassis.jobs import worker as jobs
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.testing import Clients, Fresh, RunJobs

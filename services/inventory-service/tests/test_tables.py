@@ -1,5 +1,6 @@
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from retention_page import TABLES, rules
 from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -22,3 +23,9 @@ async def test_migrations_create_the_declared_tables(service: Service) -> None:
         found = await connection.run_sync(differences)
     await engine.dispose()
     assert found == []
+
+
+async def test_every_table_has_a_stated_retention(service: Service) -> None:
+    async with service.database.unit() as unit:
+        found = {row["relname"] for row in await unit.sql.fetch(TABLES)}
+    assert found - rules().keys() == set(), "add it to docs/retention.md"

@@ -3,6 +3,7 @@
 from importlib.metadata import entry_points
 
 import pytest
+from retention_page import TABLES, rules
 from shop import Shop
 
 from crossdock_chassis import find_jobs
@@ -61,3 +62,9 @@ async def test_openapi_lists_every_route(shop: Shop) -> None:
     assert {"200", "201", "409", "422"} <= set(post["responses"])
     assert "for" in document["components"]["schemas"]["WaitingView"]["properties"]
     assert document["components"]["schemas"]["Draft"]["required"] == ["reference", "currency", "lines", "total"]
+
+
+async def test_every_table_has_a_stated_retention(shop: Shop) -> None:
+    async with shop.service.database.unit() as unit:
+        found = {row["relname"] for row in await unit.sql.fetch(TABLES)}
+    assert found - rules().keys() == set(), "add it to docs/retention.md"

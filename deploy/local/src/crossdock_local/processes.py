@@ -174,7 +174,7 @@ class Process:
         try:
             offset = int(json.loads(self._pidfile.read_text())["log_offset"])
             with self.log.open("rb") as stream:
-                stream.seek(offset)
+                stream.seek(offset if offset <= self.log.stat().st_size else 0)  # the log may have been trimmed
                 return stream.read().decode(errors="replace")
         except (FileNotFoundError, ValueError, KeyError):
             return ""

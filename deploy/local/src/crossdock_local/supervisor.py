@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crossdock_local.layout import write
+from crossdock_local.logfiles import trim
 from crossdock_local.servers import Handle
 
 POLL_SECONDS = 1.0
@@ -71,10 +72,14 @@ class Watched:
         return f"{self.handle.name} restarted"
 
 
-def supervise(watched: Sequence[Watched], file: Path, stop: threading.Event) -> None:
-    """Look at each process until `stop`. `file` holds the number of restarts by process, for `crossdock status`."""
+def supervise(watched: Sequence[Watched], file: Path, logs: Path, stop: threading.Event) -> None:
+    """Look at each process until `stop`, and trim the `logs`.
+
+    `file` holds the number of restarts by process, for `crossdock status`.
+    """
     note(watched, file)
     while not stop.wait(POLL_SECONDS):
+        trim(logs)
         for each in watched:
             if stop.is_set():
                 return
@@ -107,7 +112,9 @@ def main() -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     stack = Stack.current()
-    supervise([Watched(handle, stack.well(handle)) for handle in stack.handles()], stack.restarts_file, stop)
+    supervise(
+        [Watched(handle, stack.well(handle)) for handle in stack.handles()], stack.restarts_file, stack.home.logs, stop
+    )
 
 
 if __name__ == "__main__":

@@ -18,13 +18,15 @@ from typing import TypeVar
 import uvloop
 from sqlalchemy import MetaData
 
-from crossdock_chassis import housekeeping, server
+from crossdock_chassis import server
 from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, merged
+from crossdock_chassis.housekeeping import gauges, partitions, retention
+from crossdock_chassis.housekeeping.generations import OldGenerations
 from crossdock_chassis.http import dead_letters, limit_routes
 from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http import jobs as jobs_http
@@ -32,7 +34,7 @@ from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.limits import Limits, groups_of
 from crossdock_chassis.http.request import Verifier
 from crossdock_chassis.http.tokens import verifier_for
-from crossdock_chassis.jobs.declare import Job, every, measured
+from crossdock_chassis.jobs.declare import Job, every_in_units, measured
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import dead_letter_spec
@@ -176,7 +178,7 @@ async def _watching(service: Service, *others: Callable[[], Awaitable[None]]) ->
         while True:
             try:
                 with foreign_cancellation_is_an_error():
-                    await housekeeping.look_at_outbox(service.database)
+                    await gauges.look_at_outbox(service.database)
                     for look in others:
                         await look()
             except Exception as error:  # without the next measurement the API would never shed
@@ -213,16 +215,20 @@ async def _worker(service: Service) -> None:
     relay = Relay(service.database.dsn, settings.kafka, service.name)
     consumers = service.consumers()
     own: list[Job] = [
-        every(3600, housekeeping.run_housekeeping),
-        measured(5, housekeeping.look_at_dead_letters),
-        measured(5, housekeeping.look_at_jobs),
+        every_in_units(60, partitions.run_partitions),
+        every_in_units(60, retention.run_purge),
+        measured(5, gauges.look_at_dead_letters),
+        measured(5, gauges.look_at_jobs),
     ]
     parts: dict[str, Part] = {each.subscription.group: each for each in consumers} | {"relay": relay}
     if consumers:
         parts["retries"] = Retries(service.database, service.inboxes().values())
+    if service.projections:
+        old = [projection_group(service.name, n) for n in range(1, service.projection_generation)]
+        own.append(every_in_units(3600, OldGenerations(old).forget))
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
-        own += [measured(5, housekeeping.look_at_effects), every(60, housekeeping.forget_effects)]
+        own.append(measured(5, gauges.look_at_effects))
     jobs = Jobs(service.database, [*service.jobs, *own], drain_seconds=settings.drain_seconds)
     parts["jobs"] = jobs
     database_ready = _ready(service)
@@ -249,8 +255,7 @@ async def _migrate(service: Service) -> None:
     from crossdock_chassis.database import migrate  # noqa: PLC0415  (alembic takes a quarter of a second to import)
 
     await migrate.migrate_async(service.settings.postgres, service.migrations)
-    async with service.database.unit() as unit:
-        await housekeeping.make_outbox_partitions(unit.sql)
+    await partitions.keep_partitions(service.database.unit)
     await service.database.close()
 
 

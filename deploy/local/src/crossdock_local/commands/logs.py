@@ -38,7 +38,7 @@ def _follow(files: Sequence[Path], wide: bool) -> None:
     while True:
         for file, place in places.items():
             with file.open(errors="replace") as stream:
-                stream.seek(place)
+                stream.seek(place if place <= file.stat().st_size else 0)  # the log may have been trimmed
                 for line in stream:
                     print(f"{file.stem}: {line}" if wide else line, end="", flush=True)
                 places[file] = stream.tell()

@@ -88,13 +88,6 @@ FORGET: Final = """
     WHERE (idempotency_key.partner, idempotency_key.route, idempotency_key.key) = (gone.partner, gone.route, gone.key)
 """
 
-PURGE: Final = f"""
-    DELETE FROM idempotency_key WHERE (partner, route, key) IN (
-        SELECT partner, route, key FROM idempotency_key
-        WHERE created_at < now() - interval '{KEPT_HOURS} hours' LIMIT 20000
-    )
-"""
-
 
 async def claim(
     sql: asyncpg.Connection, requests: Sequence[IdempotentRequest | None], result: type[R]

@@ -212,6 +212,7 @@ class Database:
                 "command_timeout": TRANSACTION_LIMIT_SECONDS + 5,
                 "server_settings": {
                     "application_name": source,
+                    "timezone": "UTC",
                     "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
                     "jit": "off",  # compilation takes longer than any statement here
                 },
@@ -298,7 +299,9 @@ class Database:
 @asynccontextmanager
 async def schema_change(url: str) -> AsyncIterator[AsyncConnection]:
     """Open a transaction for migrations, without the time limits of a unit."""
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"), connect_args={"server_settings": {"timezone": "UTC"}}
+    )
     try:
         async with engine.begin() as connection:
             yield connection

@@ -39,8 +39,8 @@ class JobRun:
                 run.state = {"row": rows[-1].number}
 
     The unit's transaction also stores `done`, `total` and `state`, and extends the lease. After a crash another run
-    continues with the values that were committed last. A job that neither commits a unit nor calls `beat` for a
-    minute hangs: it loses its lease, and its worker ends.
+    continues with the values that were committed last. A job that neither commits a unit nor calls `beat` for
+    two minutes hangs: it loses its lease, and its worker ends.
     """
 
     def __init__(self, database: Database, claimed: Claimed) -> None:

@@ -57,12 +57,13 @@ class Jobs:
                 try:
                     with foreign_cancellation_is_an_error():
                         await self._turn()
+                    self._looked = time.monotonic()
                 except Exception as error:
                     if not is_transient(error):
                         raise
                     log.warning("jobs: %s: %s", type(error).__name__, error)
-                    self._poll_next = time.monotonic() + POLL_SECONDS
-                self._looked = time.monotonic()  # a retry is progress too; readiness reports the database
+                    await asyncio.wait([stop], timeout=POLL_SECONDS)
+                    continue
                 pause = max(0.0, min(self._poll_next, self._next_due()) - time.monotonic())
                 waited: list[asyncio.Task[Any]] = [stop, *self._running]
                 await asyncio.wait(waited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)

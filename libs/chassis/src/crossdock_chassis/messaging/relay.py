@@ -146,7 +146,8 @@ class Relay:
             self._dsn,
             timeout=5,
             command_timeout=10,
-            server_settings={"application_name": f"{self._name}-relay", "tcp_keepalives_idle": "5"} | BY_INDEX,
+            server_settings={"application_name": f"{self._name}-relay", "timezone": "UTC", "tcp_keepalives_idle": "5"}
+            | BY_INDEX,
         )
         leader: _Leader | None = None
         try:

@@ -17,13 +17,13 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from crossdock_chassis import housekeeping
 from crossdock_chassis.checks import AtRest, LogEvent
 from crossdock_chassis.database import migrate
 from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.effects import resolve
 from crossdock_chassis.effects.resolve import StoredEffect
 from crossdock_chassis.effects.worker import Effects
+from crossdock_chassis.housekeeping.partitions import keep_partitions
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.openapi import listed
 from crossdock_chassis.http.request import Caller
@@ -84,8 +84,7 @@ async def _template(admin_dsn: str, build: Callable[[S], Service], settings: typ
             await admin.execute(f'CREATE DATABASE "{name}"')
         service = build(settings(postgres=_database_in(admin_dsn, name), **given))
         await migrate.migrate_async(service.settings.postgres, service.migrations)
-        async with service.database.unit() as unit:
-            await housekeeping.make_outbox_partitions(unit.sql)
+        await keep_partitions(service.database.unit)
         await service.database.close()
         _templates[known] = name
     return _templates[known]

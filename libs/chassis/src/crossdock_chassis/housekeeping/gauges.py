@@ -1,64 +1,11 @@
-"""Maintenance of every database: create partitions ahead of time, delete old rows, measure the gauges."""
+"""Gauges of the tables that every database has. Each process measures its own."""
 
 from collections import defaultdict
 
-import asyncpg
-
-from crossdock_chassis.commands import idempotency
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.observability import metrics
 
-OUTBOX_DAYS_AHEAD = 3
-OUTBOX_KEPT_HOURS = 72
-INBOX_KEPT_HOURS = 96
-"""Longer than `OUTBOX_KEPT_HOURS`, because events can be published again for as long as the outbox keeps them."""
-EFFECTS_KEPT_DAYS = 30
-"""For effects that are done or discarded. An effect that was given up stays until a person resolves it."""
 COUNT_LIMIT = 100_000
-
-MAKE_PARTITIONS = """
-    DO $$
-    DECLARE day date;
-    BEGIN
-        FOR day IN SELECT generate_series(current_date, current_date + %d, interval '1 day') LOOP
-            IF to_regclass('outbox_' || to_char(day, 'YYYYMMDD')) IS NULL
-               AND NOT EXISTS (SELECT FROM outbox_rest WHERE created_at >= day AND created_at < day + 1) THEN
-                EXECUTE format('CREATE TABLE %%I PARTITION OF outbox FOR VALUES FROM (%%L) TO (%%L)',
-                               'outbox_' || to_char(day, 'YYYYMMDD'), day, day + 1);
-            END IF;
-        END LOOP;
-    END $$
-"""
-
-OLD_PARTITIONS = """
-    SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid,
-    LATERAL (SELECT to_date(right(child.relname, 8), 'YYYYMMDD') + 1) AS day (ended)
-    WHERE inhparent = 'outbox'::regclass AND child.relname ~ '^outbox_[0-9]{8}$'
-    AND ended < now() - make_interval(hours => $1)
-    AND NOT EXISTS (SELECT FROM outbox_pending WHERE created_at < ended)
-"""
-
-
-async def make_outbox_partitions(sql: asyncpg.Connection) -> None:
-    await sql.execute(MAKE_PARTITIONS % OUTBOX_DAYS_AHEAD)
-
-
-async def run_housekeeping(unit: Unit) -> None:
-    """Create and drop outbox partitions and delete old rows, but never drop an unpublished event."""
-    await make_outbox_partitions(unit.sql)
-    for row in await unit.sql.fetch(OLD_PARTITIONS, OUTBOX_KEPT_HOURS):
-        await unit.sql.execute(f'DROP TABLE "{row["relname"]}"')
-    await unit.sql.execute(
-        "DELETE FROM outbox_rest WHERE created_at < least(now() - make_interval(hours => $1), "
-        "(SELECT min(created_at) FROM outbox_pending))",
-        OUTBOX_KEPT_HOURS,
-    )
-    await unit.sql.execute(
-        "DELETE FROM inbox WHERE event_id IN (SELECT event_id FROM inbox "
-        "WHERE received_at < now() - make_interval(hours => $1) LIMIT 50000)",
-        INBOX_KEPT_HOURS,
-    )
-    await unit.sql.execute(idempotency.PURGE)
 
 
 async def look_at_outbox(database: Database) -> None:
@@ -88,15 +35,6 @@ async def look_at_dead_letters(unit: Unit) -> None:
         parked[row["consumer_group"]] = row["count"]
     for group, count in parked.items():
         metrics.PARKED_KEYS.labels(group).set(count)
-
-
-async def forget_effects(unit: Unit) -> None:
-    """Delete old finished effects: 20,000 a run and one run a minute, so 28 million a day."""
-    await unit.sql.execute(
-        "DELETE FROM effect WHERE id = ANY (ARRAY(SELECT id FROM effect WHERE state IN ('done', 'discarded') "
-        "AND finished_at < now() - make_interval(days => $1) ORDER BY finished_at LIMIT 20000))",
-        EFFECTS_KEPT_DAYS,
-    )
 
 
 JOBS_WAITING = """
