@@ -53,6 +53,15 @@ async def test_all_well() -> None:
         assert (await client.get("/v1/orders")).status_code == 404
 
 
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_ops_port_answers_get_only(path: str, method: str) -> None:
+    async with asking(Ops(live=refuse, ready=refuse)) as client:
+        answered = await client.request(method, path)
+        assert (answered.status_code, answered.headers["allow"]) == (405, "GET")
+        assert (await client.request(method, "/elsewhere")).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("check", "reason"), [(refuse, "no database"), (fail, "ConnectionRefusedError"), (hang, "Time")]
 )
@@ -147,6 +156,31 @@ async def test_a_worker_has_only_the_ops_port(unused_tcp_port: int) -> None:
         ops_port(Ops(), settings(ops_port=unused_tcp_port)) as port,
         httpx.AsyncClient(trust_env=False) as client,
     ):
+        assert (await client.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
+
+
+async def test_ops_port_has_its_own_host(unused_tcp_port_factory: Callable[[], int]) -> None:
+    http, ops = unused_tcp_port_factory(), unused_tcp_port_factory()
+    told = settings(host="127.0.0.2", http_port=http, ops_host="127.0.0.3", ops_port=ops)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group, httpx.AsyncClient(trust_env=False) as client:
+        serving = group.create_task(serve(Slow().api(), Ops(), told, stop))
+
+        async def is_ready() -> bool:
+            return (await client.get(f"http://127.0.0.3:{ops}/readyz")).status_code == 200
+
+        await until_true(is_ready)
+        assert (await client.get(f"http://127.0.0.2:{http}/nothing")).status_code == 404
+        for host, port in (("127.0.0.2", ops), ("127.0.0.3", http), ("127.0.0.1", ops), ("127.0.0.1", http)):
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"http://{host}:{port}/livez")
+        stop.set()
+        await serving
+
+
+async def test_ops_port_stays_on_this_machine_by_default() -> None:
+    told = settings(host="127.0.0.2", ops_port=0)
+    async with ops_port(Ops(), told) as port, httpx.AsyncClient(trust_env=False) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
 
 

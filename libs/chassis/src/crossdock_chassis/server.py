@@ -25,6 +25,8 @@ from crossdock_chassis.settings import Settings
 Check = Callable[[], Awaitable[str | None]]
 """Return None if the check passes, else a short reason."""
 
+_PAGES: Final = ("/livez", "/readyz", "/metrics")
+
 PATIENCE: Final = 2.0  # seconds; a check that takes longer has failed
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class Ops:
         if scope["type"] != "http":
             return
         match scope["path"]:
+            case path if path in _PAGES and scope["method"] != "GET":
+                await _answer(send, 405, b'{"status":"only GET"}', allow=b"GET")
             case "/livez":
                 await _answer(send, *await _checked(self._live))
             case "/readyz" if self.unready:
@@ -76,8 +80,12 @@ def _no(reason: str) -> tuple[int, bytes]:
     return 503, json.dumps({"status": "no", "reason": reason}).encode()
 
 
-async def _answer(send: Send, status: int, body: bytes, media_type: str = "application/json") -> None:
+async def _answer(
+    send: Send, status: int, body: bytes, media_type: str = "application/json", allow: bytes = b""
+) -> None:
     headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    if allow:
+        headers.append((b"allow", allow))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -109,12 +117,16 @@ def signals() -> Iterator[asyncio.Event]:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, settings: Settings, port: int, variable: str) -> AsyncIterator[int]:
-    """Listen and yield the port. At the end of the block, drain requests in flight for at most `drain_seconds`.
+async def listening(
+    app: ASGIApp, settings: Settings, port: int, variable: str, *, host: str | None = None
+) -> AsyncIterator[int]:
+    """Listen on `host`, or the API's host, and yield the port.
+
+    At the end of the block, drain requests in flight for at most `drain_seconds`.
 
     Raise SystemExit with a sentence if the process cannot listen on the port.
     """
-    bound = _bind(settings.host, port, variable)
+    bound = _bind(host or settings.host, port, variable)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -157,7 +169,7 @@ def _bind(host: str, port: int, variable: str) -> socket.socket:
 @asynccontextmanager
 async def ops_port(ops: Ops, settings: Settings) -> AsyncIterator[int]:
     """Serve health and metrics until the block ends. The block contains the API, so this port closes last."""
-    async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT") as port:
+    async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT", host=settings.ops_host) as port:
         yield port
 
 
@@ -175,7 +187,8 @@ async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event)
         ops_port(ops, settings) as ops_at,
         listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT") as http_port,
     ):
-        log.info("listening", extra={"host": settings.host, "http_port": http_port, "ops_port": ops_at})
+        where = {"host": settings.host, "http_port": http_port, "ops_host": settings.ops_host, "ops_port": ops_at}
+        log.info("listening", extra=where)
         ops.unready = None
         await stop.wait()
         ops.drain()
