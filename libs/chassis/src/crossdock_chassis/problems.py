@@ -170,19 +170,28 @@ def pointer(location: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
+class Invalid(RequestValidationError):
+    """A body with `count` errors. It keeps the first ones only, because a batch holds many invalid lines."""
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]], count: int) -> None:
+        super().__init__(errors)
+        self.count = count
+
+
 def invalid(error: ValidationError) -> RequestValidationError:
     """Return the 422 of a body that breaks its model. Any other ValidationError is a defect of the service: 500."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found])
+    return Invalid([{**each, "loc": ("body", *each["loc"])} for each in found[:MAX_ERRORS]], len(found))
 
 
 def _is_syntax(error: RequestValidationError) -> bool:
-    return any(each.get("type") == "json_invalid" for each in error.errors())
+    return any(each.get("type") == "json_invalid" for each in error.errors()[:MAX_ERRORS])
 
 
 def _field_errors(error: Exception) -> list[dict[str, str]]:
     if isinstance(error, RequestValidationError):
-        return [_field_error(each["loc"], each["msg"], each["type"]) for each in _own_faults(error.errors())]
+        found = _own_faults(error.errors()[:MAX_ERRORS])
+        return [_field_error(each["loc"], each["msg"], each["type"]) for each in found]
     own = getattr(error, "errors", None)
     return [dict(each) for each in own] if isinstance(own, (list, tuple)) else []
 
@@ -219,9 +228,18 @@ def _detail(error: Exception, errors: Sequence[Mapping[str, str]]) -> str:
         return text
     if text:
         return f"{place}: {text}"
-    more = f", and {len(errors) - 1} more errors" if len(errors) > 1 else ""
-    shown = f"; `errors` has the first {MAX_ERRORS}" if len(errors) > MAX_ERRORS else ""
+    count = _count(error, errors)
+    more = f", and {count - 1} more errors" if count > 1 else ""
+    shown = f"; `errors` has the first {MAX_ERRORS}" if count > MAX_ERRORS else ""
     return f"{place}: {errors[0]['detail']}{more}{shown}"
+
+
+def _count(error: Exception, shown: Sequence[Mapping[str, str]]) -> int:
+    """Return the number of errors, of which at most `MAX_ERRORS` are shown."""
+    if not isinstance(error, RequestValidationError):
+        return len(shown)
+    count = error.count if isinstance(error, Invalid) else len(error.errors())
+    return count if count > MAX_ERRORS else len(shown)
 
 
 def _place(error: Mapping[str, str]) -> str:

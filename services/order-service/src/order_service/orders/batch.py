@@ -44,7 +44,8 @@ AT_ONCE: Final = 4
 """Batches of one partner that a process handles at once. Each uses a database connection while it places a group."""
 MAX_WAITING: Final = 2 * GROUP
 LINES_AT_ONCE: Final = 50
-"""Lines that are parsed before other requests get a turn."""
+"""Lines that are parsed before other requests get a turn. A long line is parsed alone."""
+LONG_LINE: Final = 1 << 14
 WAITING_BYTES: Final = 1 << 20
 
 
@@ -265,7 +266,7 @@ class BatchAnswer(Response):
                 break
             if raw is None or raw.strip():
                 lines.append(self._line((number, raw)))
-            if not number % LINES_AT_ONCE:
+            if not number % LINES_AT_ONCE or (raw is not None and len(raw) > LONG_LINE):
                 yield lines
                 lines = []
                 await asyncio.sleep(0)
