@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import goods, insert, results
+from bench import garbage, goods, insert, results
 from bench.results import Results, Row
-from bench.stack import BenchStack, Load, bench_stack
+from bench.stack import PARTNER, SCOPES, SERVICES, BenchStack, Load, bench_stack
 from bench.statistics import middle, percentile
 from bench.twin import common as twin
 from bench.twin.prepare import prepare
@@ -39,12 +39,13 @@ class Scale:
     steady_seconds: int = 15
     twin: int = 600
     connections: int = 128
+    garbage_share: float = 1.0
 
 
 FULL = Scale()
 TINY = Scale(
     items=50, repeats=1, warm=50, accept=100, accept_batched=100, single=100, batched=200, batch=50,
-    steady_rate=50, steady_seconds=1, twin=30, connections=8,
+    steady_rate=50, steady_seconds=1, twin=30, connections=8, garbage_share=0.01,
 )  # fmt: skip
 """Enough to check that every row can be measured. Its numbers mean nothing."""
 
@@ -79,6 +80,7 @@ def measure(
     if alone:
         opened.stop(*WORKERS)
     _accept(opened, scale, found, stage)
+    _garbage(opened, scale, found, stage)
     if alone:
         opened.stop(*APIS)
     _twin(opened, scale, found, stage)
@@ -166,6 +168,24 @@ def _accept(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[s
         ),
         Row("NDJSON ÷ insert", [middle([each.rate for each in loads]) / middle(inserted)], "times"),
     ]
+
+
+def _garbage(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:
+    """Measure the longest gap of the event loop for each route that reads a body, and show the worst of each type."""
+    stage("feeding garbage to every route that reads a body")
+    token = opened.stack.token(PARTNER, (*SCOPES, "ops"))
+    gaps = [
+        gap
+        for service in SERVICES
+        for gap in garbage.feed(
+            opened.stack.url(service), opened.stack.ops_url(f"{service}.api"), token, scale.garbage_share
+        )
+    ]
+    for kind in garbage.KINDS:
+        fed = [gap for gap in gaps if gap.route.media_type == kind]
+        worst = max(fed, key=lambda gap: gap.milliseconds)
+        note = f"{worst.kind} to {worst.route.method} {worst.route.path}; {len(fed)} routes fed"
+        found.rows.append(Row(f"Longest gap, {kind}", [worst.milliseconds], "ms", 100.0, "less", note))
 
 
 def _twin(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[str], None]) -> None:

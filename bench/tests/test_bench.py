@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from bench import client, goods, loader
+from bench import client, garbage, goods, loader
 from bench.cpu import Reading, backend_of, used
 from bench.helper import ROOT
 from bench.profile import folded
@@ -154,6 +155,39 @@ def test_an_order_that_was_not_taken_fails_the_run() -> None:
     body = b"\n".join(json.dumps(line).encode() for line in lines)
     with pytest.raises(client.LoadFailed, match="invalid"):
         loader.batched([client.Answer(0, 1.0, 200, 2.0, body)])
+
+
+def test_garbage_reaches_every_route_with_a_body() -> None:
+    parameter = {"name": "id", "in": "path", "schema": {"type": "string", "format": "uuid"}}
+    body: dict[str, Any] = {"content": {"application/json": {}}}
+    paths = {"/a/{id}": {"get": {}, "post": {"requestBody": body, "parameters": [parameter]}}, "/b": {"put": {}}}
+    ((route, path),) = garbage.routes({"paths": paths})
+    assert (route.method, route.path) == ("POST", "/a/{id}") and "{" not in path
+    for media_type, kinds in garbage.KINDS.items():
+        for made in kinds.values():
+            assert 0 < len(made(100_000)) <= 1.3 * 100_000, media_type
+
+
+async def test_gap_is_as_long_as_the_loop_stands_still() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    def measure(url: str) -> float:
+        with garbage.pinging(url) as slowest:
+            asyncio.run_coroutine_threadsafe(block(), loop).result()
+        return slowest()
+
+    async def block() -> None:
+        time.sleep(0.3)
+
+    loop = asyncio.get_running_loop()
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        assert await asyncio.to_thread(measure, url) > 0.25
 
 
 def test_a_tiny_run_has_something_of_everything() -> None:

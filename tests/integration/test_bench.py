@@ -16,13 +16,16 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
         opened = BenchStack(stack, helpers, TINY.items)
         opened.stock()
         measure(opened, TINY, found, stages.append, alone=False)
-    assert len({row.name for row in found.rows}) == len(found.rows) == 13
+    assert len({row.name for row in found.rows}) == len(found.rows) == 16
     assert all(row.value > 0 for row in found.rows if row.unit != "ms")
     assert [row.name for row in found.rows if row.target is not None] == [
         "Accepted to confirmed, p99",
         "End to end, single",
         "End to end, batched",
         "Accept ÷ validate only",
+        "Longest gap, application/json",
+        "Longest gap, application/x-ndjson",
+        "Longest gap, text/csv",
         "End to end, single ÷ twin",
         "End to end, batched ÷ twin",
     ]
