@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from harness import Harness
 
+from crossdock_chassis.messaging import catch_up
 from crossdock_local.ports import Ports
 from crossdock_local.servers import engine_for_tests
 from crossdock_local.stack import Stack
@@ -19,6 +20,12 @@ QUIET = {"CROSSDOCK_LOG_LEVEL": "warning"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the chaos tests last, because they lengthen the log that other tests verify repeatedly."""
     items.sort(key=lambda item: "chaos" in item.path.parts)
+
+
+@pytest.fixture
+def without_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a service that has no Kafka find so at once, in place of a second after each order with an unknown item."""
+    monkeypatch.setattr(catch_up, "PUBLISHED_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from crossdock_chassis import Service
+from crossdock_chassis.testing import Clients, Fresh
 
 Node = dict[str, Any]
 METHODS = frozenset({"get", "put", "post", "patch", "delete"})
@@ -109,3 +110,12 @@ class Served:
         required = "&".join(f"{name}={quote(value)}" for name, value in operation.required_query().items())
         url = operation.url(path) + "?" + "&".join(filter(None, (required, query)))
         return await self.client.request(operation.method, url, **operation.body())
+
+
+async def serve(service: EntryPoint, fresh: Fresh, clients: Clients) -> Served:
+    """Build the service on an empty database. Return it with the client of a partner with every scope."""
+    module = service.load()
+    built = await fresh(module.build, module.Settings)
+    operations = list(operations_of(built.api().openapi()))
+    scopes = {scope for each in operations for scope in each.scopes}
+    return Served(built, clients(built, scopes=scopes), operations)

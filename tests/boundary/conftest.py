@@ -1,7 +1,7 @@
 """Build each installed service on an empty database of its own."""
 
 import pytest
-from served import Served, installed, operations_of
+from served import Served, installed, serve
 
 from crossdock_chassis.testing import Clients, Fresh
 
@@ -9,8 +9,4 @@ from crossdock_chassis.testing import Clients, Fresh
 @pytest.fixture(params=installed(), ids=lambda each: each.name)
 async def served(request: pytest.FixtureRequest, fresh: Fresh, clients: Clients) -> Served:
     """Return a service and the client of a partner with every scope. Each test runs once for each service."""
-    module = request.param.load()
-    service = await fresh(module.build, module.Settings)
-    operations = list(operations_of(service.api().openapi()))
-    scopes = {scope for each in operations for scope in each.scopes}
-    return Served(service, clients(service, scopes=scopes), operations)
+    return await serve(request.param, fresh, clients)

@@ -78,6 +78,7 @@ class _IdempotencyKey(Dependency):
         "Idempotency-Key",
         f"1 to 255 printable ASCII characters, kept for {KEPT_HOURS} hours. The same request under the same key gets "
         "the first answer again, marked `Idempotent-Replayed: true`",
+        {"minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},
     )
 
     async def __call__(self, request: Request) -> Key:

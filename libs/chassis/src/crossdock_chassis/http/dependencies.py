@@ -3,8 +3,8 @@
 They are async functions of the request alone, so a `HotRoute` can use them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -18,10 +18,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A request header that is optional and a string."""
+    """A request header that is optional and a string. `rules` are keywords of its JSON schema."""
 
     name: str
     description: str
+    rules: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

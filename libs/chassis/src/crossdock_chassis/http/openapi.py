@@ -112,7 +112,7 @@ def _parameter(header: Header) -> dict[str, Any]:
         "in": "header",
         "name": header.name,
         "required": False,
-        "schema": {"type": "string"},
+        "schema": {"type": "string", **header.rules},
         "description": header.description,
     }
 

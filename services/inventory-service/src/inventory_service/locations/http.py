@@ -15,6 +15,7 @@ from crossdock_chassis import (
     PageCursor,
     PageLimit,
     Problem,
+    Whole,
     errors,
     provided,
     segment,
@@ -40,7 +41,6 @@ from inventory_service.locations.model import (
     LocationId,
     Name,
     NoSuchLocation,
-    Rank,
 )
 from inventory_service.locations.register import RegisterLocation
 from inventory_service.locations.views import LocationView
@@ -69,6 +69,7 @@ class Locations:
 
 
 LocationsDep = Annotated[Locations, provided(Locations)]
+WholeRank = Annotated[int, Whole(0, 1_000_000)]
 router = APIRouter(prefix="/v1/locations", tags=["locations"])
 
 
@@ -76,7 +77,7 @@ class LocationIn(Body):
     """Stock is sourced from the location with the lowest `rank` first."""
 
     location_id: LocationId
-    rank: Rank = DEFAULT_RANK
+    rank: WholeRank = DEFAULT_RANK
     name: Name
     country: Country | None = None
 
@@ -84,7 +85,7 @@ class LocationIn(Body):
 class LocationPatch(Patch):
     """A member that is left out changes nothing."""
 
-    rank: Rank = DEFAULT_RANK
+    rank: WholeRank = DEFAULT_RANK
     name: Name = ""
     country: Country | None = None
 
