@@ -45,6 +45,7 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "log_lock_waits": "on",
+    "log_error_verbosity": "terse",  # the detail of an error quotes whole rows, which have personal data
 }
 
 

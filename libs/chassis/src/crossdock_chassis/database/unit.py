@@ -206,6 +206,7 @@ class Database:
             isolation_level="AUTOCOMMIT",
             pool_size=pool_size,
             max_overflow=0,
+            hide_parameters=True,  # a message with parameters would carry personal data into the log
             pool_timeout=TRANSACTION_LIMIT_SECONDS,
             connect_args={
                 "timeout": 5,

@@ -31,6 +31,7 @@ from crossdock_chassis.http.routing import Routes
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_chassis.observability.context import REQUEST_ID
+from crossdock_chassis.observability.logging import message_of
 from crossdock_chassis.problems import (
     INTERNAL,
     MALFORMED_REQUEST,
@@ -117,8 +118,7 @@ class Front:
                 await route.handle(scope, self._bounded(scope, receive, state), numbered)
             elif route is None:
                 private = ()
-                undecoded = {**scope, "path": _instance(scope)}  # so that no route matches what `find` did not find
-                await self._app(undecoded, self._bounded(scope, receive, state), numbered)
+                await self._app(scope, self._bounded(scope, receive, state), numbered)
             else:
                 asked = {**scope, "method": "GET"} if without_body else scope
                 await self._app(asked, self._bounded(scope, receive, state), numbered)
@@ -135,7 +135,7 @@ class Front:
             if problem is INTERNAL:
                 log.error("unhandled", extra=where, exc_info=error)
             elif problem is UNAVAILABLE:
-                log.warning("unavailable", extra={**where, "reason": repr(error)})
+                log.warning("unavailable", extra={**where, "reason": f"{type(error).__name__}: {message_of(error)}"})
             if status:
                 raise  # part of the response is sent: break the connection so that the client sees an error
             rendered = self._problems.render(error, request_id=request_id, instance=_instance(scope))
