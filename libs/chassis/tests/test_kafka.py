@@ -426,7 +426,7 @@ async def _ready(consumer: Consumer) -> bool:
 
 
 async def _at_end(service: Service, consumer: Consumer) -> bool:
-    return bool(consumer._next) and await lag(service.settings.kafka, service.name, ORDERS) == 0
+    return bool(consumer._next) and not any((await lag(service.settings.kafka, service.name, ORDERS)).values())
 
 
 def _partition(order_id: UUID) -> int:

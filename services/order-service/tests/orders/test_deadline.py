@@ -1,16 +1,32 @@
 """Time passing: answers that never come, backorders that wait too long, and outages that are nobody's silence."""
 
-from datetime import timedelta
-from uuid import UUID
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shop import Shop
 
+from crossdock_chassis import partition_of
 from crossdock_chassis.observability.metrics import WAITING_OLDEST, WAITING_ORDERS
-from order_service.orders.deadline import AnswerDeadline, cancel_unanswered, expire_after
+from order_service.orders import deadline
+from order_service.orders.deadline import (
+    COMMITTED_AFTER,
+    FIRST,
+    LAST,
+    AnswerDeadline,
+    cancel_unanswered,
+    expire_after,
+    passed_over,
+)
 from order_service.orders.measure import measure_waiting
+from order_service.orders.store import first_id_of, time_of
 
 WITHIN = timedelta(minutes=1)
+PARTITIONS = 4
+NONE: Mapping[int, int] = dict.fromkeys(range(PARTITIONS), 0)
 
 
 class Clock:
@@ -18,11 +34,11 @@ class Clock:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self.lag: int | Exception = 0
+        self.lag: Mapping[int, int] | Exception = NONE
         self.minutes = 0.0
         self.job = AnswerDeadline(WITHIN, self._lag, lag_limit=10, outbox_age=timedelta(seconds=5))
 
-    async def _lag(self) -> int:
+    async def _lag(self) -> Mapping[int, int]:
         if isinstance(self.lag, Exception):
             raise self.lag
         return self.lag
@@ -91,15 +107,17 @@ async def test_order_is_not_cancelled_if_no_job_looked_for_a_while(shop: Shop) -
     assert await status(shop, order_id) == "cancelled"
 
 
-@pytest.mark.parametrize("trouble", [11, ConnectionError("no broker"), TimeoutError()])
-async def test_order_is_not_cancelled_during_or_soon_after_an_outage(shop: Shop, trouble: int | Exception) -> None:
+@pytest.mark.parametrize("trouble", [{0: 6, 1: 5}, ConnectionError("no broker"), TimeoutError()])
+async def test_order_is_not_cancelled_during_or_soon_after_an_outage(
+    shop: Shop, trouble: Mapping[int, int] | Exception
+) -> None:
     clock = Clock(shop)
     order_id = await shop.placed()
     await clock.publishes()
     await clock.at(0)
     clock.lag = trouble
     await clock.at(5)
-    clock.lag = 0
+    clock.lag = NONE
     await clock.at(6)
     await clock.until(6.9)
     assert await status(shop, order_id) == "placed"
@@ -107,19 +125,65 @@ async def test_order_is_not_cancelled_during_or_soon_after_an_outage(shop: Shop,
     assert await status(shop, order_id) == "cancelled"
 
 
-async def test_small_lag_cancels_only_orders_that_were_passed_over(shop: Shop) -> None:
+async def test_small_lag_cancels_only_orders_passed_over(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inventory died in a quiet hour: three messages behind is below every limit."""
+    monkeypatch.setattr(deadline, "COMMITTED_AFTER", timedelta(0))
     clock = Clock(shop)
-    passed_over = await shop.placed()
-    answered = await shop.placed()
-    unread = await shop.placed()
-    await shop.hears(shop.reserved(answered))
+    before = await each_partition(shop)
+    answered = await each_partition(shop)
+    unread = await each_partition(shop)
+    await shop.hears(shop.reserved(answered[1]), shop.reserved(answered[2]))
     await clock.publishes()
-    clock.lag = 3
+    clock.lag = {0: 2, 1: 1, 2: 0, 3: 0}
     await clock.at(0)
     await clock.until(10)
-    assert await status(shop, passed_over) == "cancelled"
-    assert await status(shop, unread) == "placed"
+    assert await status(shop, before[0]) == "placed", "its partition has no answer; those of others prove nothing"
+    assert await status(shop, before[1]) == "cancelled", "inventory answered a later order of its partition"
+    assert await status(shop, unread[1]) == "placed"
+    for partition in (2, 3):
+        assert await status(shop, unread[partition]) == "cancelled", "inventory has read all of its partition"
+
+
+async def each_partition(shop: Shop) -> dict[int, UUID]:
+    """Place an order in each of the four partitions."""
+    found: dict[int, UUID] = {}
+    while len(found) < PARTITIONS:
+        order_id = await shop.placed()
+        found.setdefault(partition_of(str(order_id).encode(), PARTITIONS), order_id)
+    return found
+
+
+async def test_stuck_partition_does_not_hide_orders_of_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "AT_ONCE", 1)
+    first = await each_partition(shop)
+    for _ in range(await shop.count("orders")):
+        async with shop.service.database.unit() as unit:
+            unit.now += timedelta(minutes=5)
+            await cancel_unanswered(unit, unit.now - timedelta(minutes=1), {0: 9, 1: 0, 2: 0, 3: 0})
+    assert [await status(shop, first[p]) for p in range(PARTITIONS)] == ["placed", *["cancelled"] * 3]
+
+
+@given(
+    ages=st.lists(st.integers(0, 120), min_size=1, max_size=30),
+    behind=st.lists(st.integers(0, 2), min_size=1, max_size=6),
+)
+def test_order_is_passed_over_only_within_its_partition(ages: list[int], behind: list[int]) -> None:
+    now = datetime.now(UTC)
+    answered = sorted((id_of(now - timedelta(seconds=age)) for age in ages), reverse=True)
+    passed = passed_over(answered, dict(enumerate(behind)))
+    for partition, messages in enumerate(behind):
+        own = [id for id in answered if partition_of(str(id).encode(), len(behind)) == partition]
+        if not messages:
+            assert passed[partition] == LAST
+        elif not own:
+            assert passed[partition] == FIRST
+        else:
+            assert passed[partition] < first_id_of(time_of(own[0]) - COMMITTED_AFTER + timedelta(milliseconds=1))
+            assert passed[partition] > first_id_of(time_of(own[0]) - COMMITTED_AFTER - timedelta(milliseconds=1))
+
+
+def id_of(time: datetime) -> UUID:
+    return UUID(int=first_id_of(time).int + uuid4().int % 2**60)
 
 
 async def test_first_look_after_a_start_cancels_no_order(shop: Shop) -> None:
@@ -134,7 +198,7 @@ async def swept(shop: Shop, minutes: float) -> UUID:
     """A sweep over all orders of half a minute's age, as if at some minute from now; answers its low mark."""
     async with shop.service.database.unit() as unit:
         unit.now += timedelta(minutes=minutes)
-        await cancel_unanswered(unit, unit.now - timedelta(seconds=1))
+        await cancel_unanswered(unit, unit.now - timedelta(seconds=1), NONE)
         low: UUID = await unit.sql.fetchval("SELECT low FROM sweeps")
     return low
 
@@ -155,7 +219,7 @@ async def test_sweep_mark_stops_at_the_first_unanswered_order(shop: Shop) -> Non
         await unit.sql.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", waits)
         async with shop.service.database.unit() as other:  # somebody decides it just now: left for the next sweep
             other.now += timedelta(minutes=5)
-            await cancel_unanswered(other, other.now - timedelta(minutes=1))
+            await cancel_unanswered(other, other.now - timedelta(minutes=1), NONE)
             assert await other.sql.fetchval("SELECT low FROM sweeps") == waits
     assert await status(shop, waits) == "placed"
 

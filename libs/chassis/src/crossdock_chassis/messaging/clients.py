@@ -125,8 +125,8 @@ async def check_topics(bootstrap: str, topics: Collection[str]) -> None:
         raise TopicsMissing(f"Kafka at {bootstrap} has no topic {', '.join(missing)}: create them, then start again")
 
 
-async def lag(bootstrap: str, group: str, topic: str) -> int:
-    """Return the number of messages that the group has not yet reported as done. Raise one of KAFKA_TROUBLE."""
+async def lag(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """Return by partition how many messages the group has not yet reported as done. Raise one of KAFKA_TROUBLE."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     await _started_admin(admin)
     consumer: AIOKafkaConsumer | None = None
@@ -136,9 +136,10 @@ async def lag(bootstrap: str, group: str, topic: str) -> int:
         partitions = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
         ends = await within(5, consumer.end_offsets(partitions))
         starts = await within(5, consumer.beginning_offsets(partitions))
-        return sum(
-            max(0, ends[each] - max(starts[each], done[each].offset if each in done else 0)) for each in partitions
-        )
+        return {
+            each.partition: max(0, ends[each] - max(starts[each], done[each].offset if each in done else 0))
+            for each in partitions
+        }
     finally:
         if consumer is not None:
             await discard(consumer)
