@@ -331,6 +331,21 @@ def clock() -> Clock:
     return Clock(1000.0)
 
 
+async def test_refresh_that_fails_unexpectedly_is_tried_again(clock: Clock) -> None:
+    """The refresh is a task of its own: an error that it does not expect must not reach requests as a 500."""
+    failures: list[BaseException] = [RuntimeError("a library fails"), asyncio.CancelledError()]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise failures[0]
+
+    keys = IssuerKeys(URL, transport=httpx.MockTransport(answer), clock=clock)
+    for _ in failures:
+        with pytest.raises(KeysUnavailable):
+            await keys.find(None, "RS256")
+        failures.reverse()
+        clock.now += 3600
+
+
 @pytest.fixture
 def keys(issuer: Issuer, clock: Clock) -> IssuerKeys:
     return IssuerKeys(URL, transport=httpx.MockTransport(issuer.answer), clock=clock)

@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import APIRouter
+from starlette.types import ASGIApp
 
 from crossdock_chassis.http.application import Api
-from crossdock_chassis.server import Ops, listening, ops_port, serve, signals
+from crossdock_chassis.server import ListenerClosed, Ops, listening, ops_port, serving, signals, until
 from crossdock_chassis.settings import Settings
 from crossdock_chassis.testing.signing import Signer
 
@@ -182,6 +184,22 @@ async def test_ops_port_stays_on_this_machine_by_default() -> None:
     told = settings(host="127.0.0.2", ops_port=0)
     async with ops_port(Ops(), told) as port, httpx.AsyncClient(trust_env=False) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/livez")).status_code == 200
+
+
+async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event) -> None:
+    closed = asyncio.Event()
+    async with serving(api, ops, settings, closed):
+        await until(stop, closed)
+
+
+async def test_listener_that_ends_by_itself_ends_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ends(server: uvicorn.Server) -> None:
+        return None
+
+    monkeypatch.setattr(uvicorn.Server, "main_loop", ends)
+    with pytest.raises(ListenerClosed):
+        async with asyncio.timeout(10):
+            await serve(Slow().api(), Ops(), settings(http_port=0, ops_port=0), asyncio.Event())
 
 
 @pytest.mark.parametrize("variable", ["CROSSDOCK_HTTP_PORT", "CROSSDOCK_OPS_PORT"])

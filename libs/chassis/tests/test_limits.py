@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
+from test_kafka import running
 
 from crossdock_chassis import Caller, Database, Feature, HotRoute, Service, Unit, limited, requires
 from crossdock_chassis import service as service_module
 from crossdock_chassis.http.limits import LEASE_SECONDS, TAKE, Bucket, Limit, Limits, group_of
 from crossdock_chassis.problems import Refusal
-from crossdock_chassis.service import _watching
+from crossdock_chassis.service import Watch
 from crossdock_chassis.testing.signing import Signer
 
 ISSUER = Signer.generate()
@@ -305,7 +306,7 @@ async def test_change_takes_effect_in_running_processes(one: Process, other: Pro
             while not condition((await other.post()).status_code):
                 await asyncio.sleep(0.05)
 
-    async with _watching(limited_service, other.limits.refresh):
+    async with running(Watch(limited_service, other.limits.refresh)):
         assert (await other.post()).status_code == 201
         await one.limit(0.001, 1)
         await until(lambda status: status == 429)
@@ -327,7 +328,7 @@ async def test_look_that_fails_is_tried_again(service: Service, monkeypatch: pyt
         looks += 1
         raise ZeroDivisionError if looks % 2 else asyncio.CancelledError
 
-    async with _watching(service, broken), asyncio.timeout(10):
+    async with running(Watch(service, broken)), asyncio.timeout(10):
         while looks < 4:
             await asyncio.sleep(0.01)
 

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from crossdock_chassis import worker
+from crossdock_chassis import Service, worker
+from crossdock_chassis import service as service_module
+from crossdock_chassis.service import Watch
 from crossdock_chassis.worker import NoProgress, PartEnded, run_parts
 
 
@@ -72,6 +74,29 @@ async def test_a_part_that_ignores_the_stop_is_abandoned() -> None:
     async with asyncio.timeout(5):
         await run_parts({"stubborn": Part(stubborn), "patient": patient()}, stop, lambda: None, drain_seconds=0.05)
     ended.set()
+
+
+async def test_hanging_look_at_the_outbox_is_abandoned(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
+    """The look after it measures again: a watch that waits for ever would let the API take orders without a limit."""
+    monkeypatch.setattr(service_module, "LOOK_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+    looks, enough = 0, asyncio.Event()
+
+    async def hangs() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            enough.set()
+        await asyncio.Event().wait()
+
+    watch, stop = Watch(service, hangs), asyncio.Event()
+    began = watch.progressed
+    watching = asyncio.create_task(watch.run(stop))
+    async with asyncio.timeout(10):
+        await enough.wait()
+        stop.set()
+        await watching
+    assert watch.progressed > began
 
 
 async def test_readiness_is_refused_while_the_parts_drain() -> None:

@@ -118,11 +118,19 @@ def signals() -> Iterator[asyncio.Event]:
 
 @asynccontextmanager
 async def listening(
-    app: ASGIApp, settings: Settings, port: int, variable: str, *, host: str | None = None
+    app: ASGIApp,
+    settings: Settings,
+    port: int,
+    variable: str,
+    closed: asyncio.Event | None = None,
+    *,
+    host: str | None = None,
 ) -> AsyncIterator[int]:
     """Listen on `host`, or the API's host, and yield the port.
 
     At the end of the block, drain requests in flight for at most `drain_seconds`.
+
+    `closed` is set when the server has ended, also by itself.
 
     Raise SystemExit with a sentence if the process cannot listen on the port.
     """
@@ -141,12 +149,14 @@ async def listening(
         limit_concurrency=settings.connection_limit,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
-    server = _Server(config)
+    server, listens_at = _Server(config), int(bound.getsockname()[1])
     running = asyncio.create_task(server.serve(sockets=[bound]))
+    if closed is not None:
+        running.add_done_callback(lambda _: closed.set())
     try:
         while not server.started and not running.done():
             await asyncio.sleep(0.005)
-        yield bound.getsockname()[1]
+        yield listens_at
     finally:
         server.should_exit = True
         await running
@@ -167,30 +177,46 @@ def _bind(host: str, port: int, variable: str) -> socket.socket:
 
 
 @asynccontextmanager
-async def ops_port(ops: Ops, settings: Settings) -> AsyncIterator[int]:
+async def ops_port(ops: Ops, settings: Settings, closed: asyncio.Event | None = None) -> AsyncIterator[int]:
     """Serve health and metrics until the block ends. The block contains the API, so this port closes last."""
-    async with listening(ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT", host=settings.ops_host) as port:
+    async with listening(
+        ops, settings, settings.ops_port, "CROSSDOCK_OPS_PORT", closed, host=settings.ops_host
+    ) as port:
         yield port
 
 
-async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event) -> None:
-    """Serve both ports until `stop`. Readiness is refused until the API listens.
+class ListenerClosed(Exception):
+    """A listener ended before the process was stopped."""
 
-    After `stop`, readiness is refused first, and load balancers get `unready_seconds` to notice. The API finishes the
-    requests in flight, and the ops port closes last.
 
-    with signals() as stop:
-        await serve(service.api(), ops, settings, stop)
+async def until(stop: asyncio.Event, closed: asyncio.Event) -> None:
+    """Wait for `stop`. Raise ListenerClosed if a listener closes before."""
+    waits = [asyncio.ensure_future(each.wait()) for each in (stop, closed)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
+    if not stop.is_set():
+        raise ListenerClosed
+
+
+@asynccontextmanager
+async def serving(api: ASGIApp, ops: Ops, settings: Settings, closed: asyncio.Event) -> AsyncIterator[None]:
+    """Serve both ports until the block ends. Readiness is refused until the API listens.
+
+    At the end of the block, readiness is refused first, and load balancers get `unready_seconds` to notice. The API
+    finishes the requests in flight, and the ops port closes last. `closed` is set if a listener ends by itself.
     """
     ops.unready = "starting"
     async with (
-        ops_port(ops, settings) as ops_at,
-        listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT") as http_port,
+        ops_port(ops, settings, closed) as ops_at,
+        listening(api, settings, settings.http_port, "CROSSDOCK_HTTP_PORT", closed) as http_port,
     ):
         where = {"host": settings.host, "http_port": http_port, "ops_host": settings.ops_host, "ops_port": ops_at}
         log.info("listening", extra=where)
         ops.unready = None
-        await stop.wait()
+        yield
         ops.drain()
         log.info("draining", extra={"seconds": settings.drain_seconds})
         await asyncio.sleep(settings.unready_seconds)

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
@@ -21,7 +21,7 @@ from sqlalchemy import MetaData
 from crossdock_chassis import server
 from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.database.unit import Database, is_transient
-from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error, within
+from crossdock_chassis.deadlines import PROGRESS_SECONDS, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, merged
@@ -47,13 +47,14 @@ from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
 from crossdock_chassis.problems import Problems
 from crossdock_chassis.settings import Settings, load
-from crossdock_chassis.worker import Part, run_parts
+from crossdock_chassis.worker import Endless, Part, run_parts
 from crossdock_events import CATALOGUE, TopicSpec
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Settings)
 
 LOOK_SECONDS = 1.0
+LOOK_LIMIT_SECONDS = 60.0
 CLOSE_SECONDS = 5.0
 EXIT_SECONDS = 10.0
 
@@ -170,39 +171,69 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
     return ready
 
 
-@asynccontextmanager
-async def _watching(service: Service, *others: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Measure the outbox every second, so that the API sheds before the disk fills, then call `others`."""
+class Watch:
+    """The part that measures the outbox every second, so that the API sheds before the disk fills, then calls `others`.
 
-    async def watch() -> None:
-        while True:
+    A failed look is a sign of life, because the watch itself does not depend on the database: readiness reports it.
+    """
+
+    def __init__(self, service: Service, *others: Callable[[], Awaitable[None]]) -> None:
+        self._database, self._others = service.database, others
+        self._database.pressure.outbox_limit = service.settings.outbox_depth_limit
+        self.progressed = time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
             try:
                 with foreign_cancellation_is_an_error():
-                    await gauges.look_at_outbox(service.database)
-                    for look in others:
-                        await look()
+                    await within(LOOK_LIMIT_SECONDS, self._look())
             except Exception as error:  # without the next measurement the API would never shed
                 if is_transient(error):
                     log.warning("cannot look at the database: %s", error)
                 else:
                     log.exception("cannot look at the database")
-            await asyncio.sleep(LOOK_SECONDS)
+            self.progressed = time.monotonic()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
 
-    service.database.pressure.outbox_limit = service.settings.outbox_depth_limit
-    task = asyncio.create_task(watch())
+    async def _look(self) -> None:
+        await gauges.look_at_outbox(self._database)
+        for look in self._others:
+            await look()
+
+
+@asynccontextmanager
+async def _closing(database: Database) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        abandon(task)
         with suppress(TimeoutError):
-            await within(CLOSE_SECONDS, service.database.close())
+            await within(CLOSE_SECONDS, database.close())
+
+
+def _stuck(parts: Mapping[str, Part]) -> list[str]:
+    return [name for name, part in parts.items() if time.monotonic() - part.progressed > PROGRESS_SECONDS]
 
 
 async def _api(service: Service) -> None:
-    limits = Limits(service.database)
-    async with _watching(service, limits.refresh):
+    """Serve HTTP until SIGTERM. If a part ends by itself or hangs, the process exits, as a worker does."""
+    settings, limits = service.settings, Limits(service.database)
+
+    def stuck() -> str | None:
+        return f"no progress: {', '.join(names)}" if (names := _stuck(parts)) else None
+
+    async def live() -> str | None:
+        return stuck()
+
+    ops, closed = server.Ops(live=live, ready=_ready(service)), asyncio.Event()
+    parts: dict[str, Part] = {
+        "listeners": Endless(lambda stopping: server.until(stopping, closed)),
+        "outbox watch": Watch(service, limits.refresh),
+    }
+    async with _closing(service.database):
         with server.signals() as stop:
-            await server.serve(service.api(limits=limits), server.Ops(ready=_ready(service)), service.settings, stop)
+            async with server.serving(service.api(limits=limits), ops, settings, closed):
+                await run_parts(parts, stop, stuck, drain_seconds=CLOSE_SECONDS, draining=ops.drain)
 
 
 async def _worker(service: Service) -> None:
@@ -231,10 +262,11 @@ async def _worker(service: Service) -> None:
         own.append(measured(5, gauges.look_at_effects))
     jobs = Jobs(service.database, [*service.jobs, *own], drain_seconds=settings.drain_seconds)
     parts["jobs"] = jobs
+    parts["outbox watch"] = Watch(service)
     database_ready = _ready(service)
 
     def stuck() -> str | None:
-        names = [name for name, part in parts.items() if time.monotonic() - part.progressed > PROGRESS_SECONDS]
+        names = _stuck(parts)
         return f"no progress: {', '.join([*names, *jobs.hanging])}" if names else None
 
     async def live() -> str | None:
@@ -245,7 +277,9 @@ async def _worker(service: Service) -> None:
         return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
 
     ops = server.Ops(live=live, ready=ready)
-    async with _watching(service), server.ops_port(ops, settings) as port:
+    closed = asyncio.Event()
+    parts["ops port"] = Endless(lambda stopping: server.until(stopping, closed))
+    async with _closing(service.database), server.ops_port(ops, settings, closed) as port:
         log.info("listening", extra={"ops_port": port})
         with server.signals() as stop:
             await run_parts(parts, stop, stuck, drain_seconds=settings.drain_seconds, draining=ops.drain)

@@ -1,8 +1,10 @@
-"""Run the parts of a worker process concurrently and end the process if a part ends or hangs."""
+"""Run the parts of a process concurrently and end the process if a part ends or hangs."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from crossdock_chassis.deadlines import abandon
@@ -20,6 +22,20 @@ class Part(Protocol):
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set and what is in flight is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """A part that needs no sign of life, such as a listener: probes reach it. It must not end before the process."""
+
+    work: Callable[[asyncio.Event], Awaitable[None]]
+
+    @property
+    def progressed(self) -> float:
+        return time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        await self.work(stopping)
 
 
 class PartEnded(Exception):

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
@@ -20,6 +21,8 @@ from crossdock_chassis.database.unit import (
 )
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_chassis.problems import Problem
+
+log = logging.getLogger(__name__)
 
 C = TypeVar("C")
 R = TypeVar("R", bound=BaseModel)
@@ -148,7 +151,14 @@ class Coalescer(Generic[C, R]):
         # An empty context, because the task serves many callers: its logs and spans must not name the first caller.
         task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            log.error("a writer of %s was cancelled", self._label)
+        elif (error := task.exception()) is not None:
+            log.error("a writer of %s failed", self._label, exc_info=error)
 
     async def _write(self) -> None:
         try:
@@ -156,6 +166,10 @@ class Coalescer(Generic[C, R]):
                 await self._write_once()
         finally:
             self._writers -= 1
+            task = asyncio.current_task()
+            if self._queue and not self._writers and task is not None and not task.cancelling():
+                self._writers += 1  # the writer failed, and no new command may come to start another one
+                self._start(self._write())
 
     async def _write_once(self) -> None:
         batch: list[_Waiting[C, R]] = []
@@ -183,6 +197,15 @@ class Coalescer(Generic[C, R]):
 
     async def _answer(self, batch: Sequence[_Waiting[C, R]], *, patient: bool = False) -> list[_Waiting[C, R]]:
         """Resolve every caller; return the commands to retry with a longer lock timeout."""
+        try:
+            return await self._resolve(batch, patient=patient)
+        except BaseException as error:  # nobody else would ever resolve these callers
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(_chained(Unavailable(), error))
+            raise
+
+    async def _resolve(self, batch: Sequence[_Waiting[C, R]], *, patient: bool) -> list[_Waiting[C, R]]:
         parents = [waiting.traceparent for waiting in batch]
         with tracing.span(self._label, parents=parents, attributes={"batch": len(batch)}):
             answers = await self._attempt([(waiting.command, waiting.request) for waiting in batch], patient=patient)

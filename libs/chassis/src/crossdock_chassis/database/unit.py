@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
@@ -13,10 +13,11 @@ from pydantic import BaseModel
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from crossdock_chassis.database import effects, outbox
-from crossdock_chassis.deadlines import Interrupted
+from crossdock_chassis.deadlines import Interrupted, within
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.problems import Problems
@@ -28,6 +29,10 @@ E = TypeVar("E", bound=Event)
 
 TRANSACTION_LIMIT_SECONDS = 15
 """PostgreSQL enforces it (`transaction_timeout`). Code that waits for a unit to end waits at least twice as long."""
+
+POOL_SECONDS = 15.0
+STATEMENT_SECONDS = TRANSACTION_LIMIT_SECONDS + 5.0
+ROLLBACK_SECONDS = 5.0
 
 CONNECTION_LOST = (
     OSError,
@@ -207,10 +212,10 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             hide_parameters=True,  # a message with parameters would carry personal data into the log
-            pool_timeout=TRANSACTION_LIMIT_SECONDS,
+            pool_timeout=POOL_SECONDS,
             connect_args={
                 "timeout": 5,
-                "command_timeout": TRANSACTION_LIMIT_SECONDS + 5,
+                "command_timeout": STATEMENT_SECONDS,
                 "server_settings": {
                     "application_name": source,
                     "timezone": "UTC",
@@ -227,61 +232,67 @@ class Database:
         return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
-        try:
-            connection = await self._engine.connect()
-        except DBAPIError as error:  # both views raise the same error if the server is away
-            raise ConnectionError(f"{self._url.database} cannot be reached") from error
+    async def _transaction(self, begin: str) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
+        """Run the block in a transaction, which is rolled back unless the block commits.
+
+        A connection goes back to the pool only if its transaction has certainly ended. Otherwise it is dropped: a BEGIN
+        that timed out here may still run on the server.
+        """
+        connection = await self._connect()
         try:
             sql: Any = (await connection.get_raw_connection()).driver_connection
-            yield connection, sql
+            try:
+                await sql.execute(begin)
+                yield connection, sql
+            except BaseException:
+                await _roll_back(connection, sql)
+                raise
+            if sql.is_closed() or sql.is_in_transaction():
+                await _roll_back(connection, sql)
         finally:
             await asyncio.shield(connection.close())
+
+    async def _connect(self) -> AsyncConnection:
+        """Take a connection from the pool. Raise ConnectionError or TimeoutError, which are transient."""
+        try:
+            return await self._engine.connect()
+        except DBAPIError as error:  # both views raise the same error if the server is away
+            raise ConnectionError(f"{self._url.database} cannot be reached") from error
+        except PoolTimeout as error:
+            raise TimeoutError(f"no connection to {self._url.database} was free for {POOL_SECONDS:g} s") from error
 
     @asynccontextmanager
     async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
         """Run the block in a transaction. A statement waits at most `lock_timeout` seconds for a lock."""
-        async with self._connected() as (connection, sql):
+        begin = f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}"
+        async with self._transaction(begin) as (connection, sql):
             unit = Unit(self.source, sql, connection, self.effect_kinds)
-            try:
-                await sql.execute(f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}")
-                yield unit
-                await unit.flush()
-            except BaseException:
-                await _roll_back(connection, sql)
-                raise
+            yield unit
+            await unit.flush()
             try:
                 outcome = await sql.execute("COMMIT")
             except BaseException as error:
-                await connection.invalidate()
+                await _drop(connection, sql)
                 if isinstance(error, Exception) and not isinstance(error, asyncpg.IntegrityConstraintViolationError):
                     raise OutcomeUnknown from error
                 raise
             if outcome != "COMMIT":
                 raise NotCommitted(outcome)
-            for counted in unit.outcomes:
-                self.count(*counted)
+        for counted in unit.outcomes:
+            self.count(*counted)
 
     @asynccontextmanager
     async def trial(self) -> AsyncIterator[Unit]:
         """Run the block in a unit that never commits, for a dry run."""
-        async with self._connected() as (connection, sql):
-            try:
-                await sql.execute("BEGIN; SET LOCAL lock_timeout = 5000")
-                unit = Unit(self.source, sql, connection, self.effect_kinds)
-                yield unit
-                await unit.flush()
-            finally:
-                await _roll_back(connection, sql)
+        async with self._transaction("BEGIN; SET LOCAL lock_timeout = 5000") as (connection, sql):
+            unit = Unit(self.source, sql, connection, self.effect_kinds)
+            yield unit
+            await unit.flush()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Open a read-only session. The server refuses every change."""
-        async with (
-            self._connected() as (connection, sql),
-            sql.transaction(readonly=True),
-            AsyncSession(connection) as session,
-        ):
+        async with self._transaction("BEGIN READ ONLY") as (connection, _), AsyncSession(connection) as session:
             yield session
 
     async def run(self, handler: Callable[[Unit, T], Awaitable[R]], item: T) -> R:
@@ -311,14 +322,25 @@ async def schema_change(url: str) -> AsyncIterator[AsyncConnection]:
 
 
 async def _roll_back(connection: AsyncConnection, sql: asyncpg.Connection) -> None:
-    """Roll back without raising, so that the first error is kept. Remove the connection from the pool if this fails."""
+    """Roll back without raising, so that the first error is kept. Remove the connection from the pool if this fails.
+
+    A rollback after a statement that timed out waits until the server has seen its cancellation, which asyncpg does not
+    limit. So the deadline is outside, and it also holds if this task is cancelled again.
+    """
+    rolled_back = False
     try:
-        if not sql.is_closed():
-            await sql.execute("ROLLBACK", timeout=5)
-            return
-    except Exception:
-        pass
-    await connection.invalidate()
+        with suppress(Exception):
+            await within(ROLLBACK_SECONDS, sql.execute("ROLLBACK"))
+            rolled_back = True
+    finally:
+        if not rolled_back:
+            await _drop(connection, sql)
+
+
+async def _drop(connection: AsyncConnection, sql: asyncpg.Connection) -> None:
+    """Close the connection at once and remove it from the pool."""
+    sql.terminate()
+    await asyncio.shield(connection.invalidate())
 
 
 def _refuse_closed(adapted: Any, record: object, proxy: object) -> None:

@@ -24,6 +24,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
 from joserfc.util import urlsafe_b64decode
 
+from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.http.request import REALM, Caller
 from crossdock_chassis.problems import UNAUTHENTICATED, Problem, Refusal
 from crossdock_chassis.settings import Settings
@@ -118,9 +119,10 @@ class IssuerKeys:
 
     async def _fetch(self, started: float) -> bool:
         try:
-            async with asyncio.timeout(self._timeout):
-                self._keys = usable(await self._jwks())
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, RecursionError, TimeoutError) as error:
+            with foreign_cancellation_is_an_error():
+                async with asyncio.timeout(self._timeout):
+                    self._keys = usable(await self._jwks())
+        except Exception as error:  # the next request fetches again
             self._failure = f"{type(error).__name__}: {error}"
             log.warning("issuer keys unavailable: %s", self._failure, extra={"issuer": self._issuer})
             return False
