@@ -11,7 +11,7 @@ import pytest
 from examples import placed
 
 from crossdock_chassis import Service, Unit, every_in_units
-from crossdock_chassis.housekeeping import partitions, retention
+from crossdock_chassis.housekeeping import gauges, partitions, retention
 from crossdock_chassis.housekeeping.gauges import look_at_dead_letters, look_at_outbox
 from crossdock_chassis.housekeeping.generations import OldGenerations
 from crossdock_chassis.housekeeping.partitions import NoPartition, Units, keep_partitions
@@ -297,6 +297,40 @@ async def test_the_gauges_say_what_the_tables_hold(service: Service) -> None:
     text = exposition().decode()
     assert "crossdock_outbox_depth 3.0" in text
     assert 'crossdock_dead_letters{group="toy-gauge",state="poison"} 1.0' in text
+
+
+async def test_dead_letters_are_counted_up_to_a_limit(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gauges, "COUNT_LIMIT", 3)
+    letters = """
+        INSERT INTO dead_letter (consumer_group, topic, partition, "offset", key, value, headers, state, reason,
+                                 fingerprint)
+        SELECT $1, 't', 0, n + $3, n::text::bytea, '', '{}', $2, 'r', 'f' FROM generate_series(1, $4::int) AS n
+    """
+
+    async def counted() -> dict[str, str]:
+        await look_at_dead_letters(unit)
+        lines = [line.rpartition(" ") for line in exposition().decode().splitlines()]
+        return {name: value for name, _, value in lines if 'group="toy-' in name}
+
+    async with service.database.unit() as unit:
+        await unit.sql.execute(letters, "toy-a", "poison", 0, 5)
+        await unit.sql.execute(letters, "toy-a", "parked", 10, 2)
+        await unit.sql.execute(letters, "toy-b", "discarded", 0, 1)
+        await unit.sql.execute(
+            "INSERT INTO parked_key SELECT 'toy-a', 't', n::text::bytea FROM generate_series(1, 9) n"
+        )
+        assert await counted() == {
+            'crossdock_dead_letters{group="toy-a",state="poison"}': "3.0",
+            'crossdock_dead_letters{group="toy-a",state="parked"}': "2.0",
+            'crossdock_dead_letters{group="toy-b",state="discarded"}': "1.0",
+            'crossdock_parked_keys{group="toy-a"}': "3.0",
+            'crossdock_parked_keys{group="toy-b"}': "0.0",
+        }
+        await unit.sql.execute("DELETE FROM dead_letter WHERE consumer_group = 'toy-a'")
+        assert (await counted()).keys() == {
+            'crossdock_dead_letters{group="toy-b",state="discarded"}',
+            'crossdock_parked_keys{group="toy-b"}',
+        }
 
 
 def test_the_low_water_mark_stays_behind_what_still_runs() -> None:

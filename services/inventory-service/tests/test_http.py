@@ -39,6 +39,7 @@ async def test_reading_without_the_scope_is_refused(service: Service, clients: C
         "availability?item_id=a",
         "ledger",
         "reconciliation",
+        "reconciliation/orders",
         "backorders",
         "backorders/orders",
         "backorders/overdue",

@@ -21,7 +21,10 @@ class StockEvent(Event, topic=Topic("crossdock.stock.v1", key="item_id", owner="
 
 
 class StockLevelChanged(StockEvent, type="crossdock.StockLevelChanged.v1", carries="state"):
-    """The item's levels at all locations after a change, and what changed them. The latest sequence overwrites."""
+    """The item's levels at all locations that hold it, after a change, and what changed them.
+
+    The latest sequence overwrites earlier ones. At most 1,000 locations hold one item.
+    """
 
     levels: tuple[Level, ...]
     available: Quantity

@@ -166,5 +166,5 @@ async def test_write_off_concurrent_with_a_cancel_of_its_order_ends(warehouse: W
         with pytest.raises(NotOnHand):
             await warehouse.adjusts(("a", -2))
         await warehouse.adjusts(("a", -1), ("b", -2))
-        assert set((await warehouse.levels()).values()) == {(0, 0)}
+        assert await warehouse.levels() == {}
     await warehouse.check()

@@ -1,7 +1,5 @@
 """Gauges of the tables that every database has. Each process measures its own."""
 
-from collections import defaultdict
-
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.observability import metrics
 
@@ -24,17 +22,44 @@ async def look_at_outbox(database: Database) -> None:
     metrics.OUTBOX_AGE.set(row["age"])
 
 
+DEAD_LETTERS = """
+    WITH RECURSIVE each AS (
+        (SELECT consumer_group, state FROM dead_letter ORDER BY consumer_group, state LIMIT 1)
+        UNION ALL
+        SELECT following.consumer_group, following.state FROM each CROSS JOIN LATERAL (
+            SELECT consumer_group, state FROM dead_letter
+            WHERE (consumer_group, state) > (each.consumer_group, each.state)
+            ORDER BY consumer_group, state LIMIT 1
+        ) AS following
+    )
+    SELECT consumer_group, state, (
+        SELECT count(*) FROM (
+            SELECT FROM dead_letter WHERE (consumer_group, state) = (each.consumer_group, each.state) LIMIT $1
+        ) AS counted
+    ) AS count
+    FROM each
+"""
+
+PARKED_KEYS = """
+    SELECT consumer_group, (
+        SELECT count(*) FROM (
+            SELECT FROM parked_key WHERE parked_key.consumer_group = letters.consumer_group LIMIT $2
+        ) AS counted
+    ) AS count
+    FROM unnest($1::text[]) AS letters (consumer_group)
+"""
+
+
 async def look_at_dead_letters(unit: Unit) -> None:
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for row in await unit.sql.fetch("SELECT consumer_group, state, count(*) FROM dead_letter GROUP BY 1, 2"):
-        counts[row["consumer_group"], row["state"]] = row["count"]
-    for (group, state), count in counts.items():
-        metrics.DEAD_LETTERS.labels(group, state).set(count)
-    parked = {group: 0 for group, _ in counts}
-    for row in await unit.sql.fetch("SELECT consumer_group, count(*) FROM parked_key GROUP BY 1"):
-        parked[row["consumer_group"]] = row["count"]
-    for group, count in parked.items():
-        metrics.PARKED_KEYS.labels(group).set(count)
+    """Count dead letters by group and state, and parked keys by group, each up to `COUNT_LIMIT`."""
+    letters = await unit.sql.fetch(DEAD_LETTERS, COUNT_LIMIT)
+    parked = await unit.sql.fetch(PARKED_KEYS, sorted({row["consumer_group"] for row in letters}), COUNT_LIMIT)
+    for gauge in (metrics.DEAD_LETTERS, metrics.PARKED_KEYS):
+        gauge.clear()
+    for row in letters:
+        metrics.DEAD_LETTERS.labels(row["consumer_group"], row["state"]).set(row["count"])
+    for row in parked:
+        metrics.PARKED_KEYS.labels(row["consumer_group"]).set(row["count"])
 
 
 JOBS_WAITING = """

@@ -72,8 +72,10 @@ UNKNOWN_TYPES = Counter("crossdock_consumer_unknown_types", "Events skipped: a t
 STOPPED = Gauge(
     "crossdock_consumer_stopped_partitions", "Partitions that wait for a person or a deployment", ["group", "topic"]
 )
-DEAD_LETTERS = Gauge("crossdock_dead_letters", "Dead letters by state", ["group", "state"])
-PARKED_KEYS = Gauge("crossdock_parked_keys", "Keys whose events wait behind a dead letter or a retry", ["group"])
+DEAD_LETTERS = Gauge("crossdock_dead_letters", "Dead letters by state; counted up to 100,000", ["group", "state"])
+PARKED_KEYS = Gauge(
+    "crossdock_parked_keys", "Keys whose events wait behind a dead letter or a retry; counted up to 100,000", ["group"]
+)
 
 # effects
 EFFECTS_DEPTH = Gauge("crossdock_effects_pending", "Effects that are not yet done; counted up to 100,000", ["kind"])

@@ -9,7 +9,7 @@ from crossdock_events import Cause
 from inventory_service.imports.model import ImportRefused, Row, RowError
 from inventory_service.imports.views import ImportResult
 from inventory_service.stock import store as stocks
-from inventory_service.stock.model import Movement
+from inventory_service.stock.model import MAX_LOCATIONS, Movement
 
 Place: TypeAlias = tuple[str, str, str]
 """Reference, item, location."""
@@ -40,7 +40,8 @@ class TakeOpeningStock:
 async def take_opening_stock(unit: Unit, command: TakeOpeningStock) -> ImportResult:
     """Count each row that was not counted before.
 
-    Raise ImportRefused for an unknown item or location, and for a row that was counted with another quantity.
+    Raise ImportRefused for an unknown item or location, for a row that was counted with another quantity, and if too
+    many locations would hold an item.
     """
     rows: dict[Place, Row] = {
         (row.cells["reference"], row.cells["item_id"], row.cells["location_id"]): row for row in command.rows
@@ -67,6 +68,10 @@ async def take_opening_stock(unit: Unit, command: TakeOpeningStock) -> ImportRes
     for (reference, item, location), row in counted:
         if quantity := row.cells["quantity"]:
             stock.move(Movement(item, location, quantity, 0, "opening", reference, None, None, why), command.cause)
+    if crowded := set(stock.crowded()):
+        detail = f"more than {MAX_LOCATIONS:,} locations would hold the item"
+        errors = [RowError(row.number, "location_id", detail) for (_, item, _), row in counted if item in crowded]
+        raise ImportRefused(errors, len(rows))
     stock.check()
     await stocks.write(unit, stock)
     return ImportResult(

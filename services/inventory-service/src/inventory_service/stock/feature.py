@@ -1,9 +1,10 @@
 """Stock: received, adjusted, moved and shown over HTTP."""
 
-from crossdock_chassis import Coalescer, Database, Feature, each
+from crossdock_chassis import Coalescer, Database, Feature, each, every
 from inventory_service.settings import Settings
 from inventory_service.stock import http
 from inventory_service.stock.receive import receive_stock
+from inventory_service.stock.reconciliation import fold_ledger
 from inventory_service.stock.transfer import transfer_stock
 from inventory_service.stock.views import Recorded
 
@@ -14,4 +15,4 @@ def feature(database: Database, settings: Settings) -> Feature:
         receive=Coalescer(database, each(receive_stock), Recorded, limit=1, name="receive_stock"),
         transfer=Coalescer(database, each(transfer_stock), Recorded, limit=1, name="transfer_stock"),
     )
-    return Feature(routers=[http.router], provides=[stock], problems=http.PROBLEMS)
+    return Feature(routers=[http.router], provides=[stock], jobs=[every(5, fold_ledger)], problems=http.PROBLEMS)

@@ -15,6 +15,8 @@ MAX_UNITS = 1_000_000_000_000
 """A larger quantity of one item at one location is a mistake of the sender. The limit is far below a bigint's."""
 
 MAX_WITHDRAWN = 1_000
+MAX_LOCATIONS = 1_000
+"""The locations that hold one item, because its event names all of them. With 13,800 it would outgrow a message."""
 
 Place: TypeAlias = tuple[str, str]
 """An item and a location."""
@@ -40,6 +42,7 @@ class StockError(Exception):
     - NotEnoughFree
     - NotOnHand
     - TooManyWithdrawn
+    - TooManyLocations
     - TooMuch
     - DuplicateReference
     """
@@ -68,6 +71,10 @@ class NotOnHand(StockError):
 
 class TooManyWithdrawn(StockError):
     """An adjustment would withdraw the reservations of more than `MAX_WITHDRAWN` orders in one transaction."""
+
+
+class TooManyLocations(StockError):
+    """One more location would hold an item than the event of its stock can name."""
 
 
 class TooMuch(StockError):
@@ -175,6 +182,15 @@ class Stock:
                 short=short,
             )
 
+    def crowded(self) -> list[str]:
+        """Return the items that the movements have brought to further locations, beyond `MAX_LOCATIONS`."""
+        entered = {
+            item for (item, location), change in self._touched().items() if self.levels[item][location][0] == change > 0
+        }
+        return sorted(
+            item for item in entered if sum(level[0] > 0 for level in self.levels[item].values()) > MAX_LOCATIONS
+        )
+
     def _touched(self) -> dict[Place, int]:
         """Return the change of the quantity on hand at each place with a movement."""
         touched: dict[Place, int] = {}
@@ -184,7 +200,7 @@ class Stock:
         return touched
 
     def check(self) -> None:
-        """Raise NotEnoughFree, with every place that is short, or TooMuch if the movements are impossible."""
+        """Raise NotEnoughFree, with every place that is short, TooMuch or TooManyLocations for impossible movements."""
         touched = self._touched()
         short = [
             {
@@ -207,6 +223,18 @@ class Stock:
         for item, location in touched:
             if self.levels[item][location][0] > MAX_UNITS:
                 raise TooMuch(f"{location} would hold more than {MAX_UNITS} of {item}")
+
+        for item in self.crowded():
+            raise TooManyLocations(
+                f"More than {MAX_LOCATIONS:,} locations would hold {item}: empty one of its locations first"
+            )
+
+    def emptied(self) -> list[Place]:
+        """Forget the levels that the movements have left empty, and return their places."""
+        places = [place for place in self._touched() if not self.levels[place[0]][place[1]][0]]
+        for item, location in places:
+            del self.levels[item][location]
+        return places
 
     def raised(self) -> list[str]:
         """Return the items with more free stock or with stock at another location, because orders may wait for them."""

@@ -30,6 +30,13 @@ MOVE_LEVELS = """
     WHERE levels.item_id = moved.item_id AND levels.location_id = moved.location_id AND levels.item_id = ANY($1::text[])
 """
 
+# Without this, an item that moves through many locations would have a level at each of them in its event for ever.
+DELETE_EMPTY = """
+    DELETE FROM levels USING unnest($1::text[], $2::text[]) AS emptied (item_id, location_id)
+    WHERE levels.item_id = emptied.item_id AND levels.location_id = emptied.location_id AND levels.on_hand = 0
+      AND levels.item_id = ANY($1::text[])
+"""
+
 LEDGER = (*Movement._fields, "at")
 
 COUNT_HEADS = "UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($1::text[])"
@@ -93,6 +100,8 @@ async def write(unit: Unit, stock: Stock) -> None:
         [moved[place][0] for place in places],
         [moved[place][1] for place in places],
     )
+    if emptied := stock.emptied():
+        await unit.sql.execute(DELETE_EMPTY, *(list(column) for column in zip(*emptied, strict=True)))
     # COPY, because rows that are only inserted cost a third less than through arrays
     await unit.sql.copy_records_to_table(
         "movements", columns=LEDGER, records=[(*movement, unit.now) for movement in stock.movements]
