@@ -21,7 +21,7 @@ def marked(reference: str, item: str, **more: object) -> Body:
 
 async def test_marks_of_a_partner_are_in_no_log(harness: Harness) -> None:
     [item] = await harness.items(on_hand=5)
-    reference, logs = f"{MARK}-1", harness.stack.home.logs
+    reference, logs, nobody = f"{MARK}-1", harness.stack.home.logs, {"Authorization": ""}
     async with harness.client() as orders, harness.client(INVENTORY) as stock, harness.client("order-service") as ops:
         found = [
             *[await wrong_token(orders, token) for token in (MARK, f"eyJ{MARK}aaaa.{MARK}.{MARK}", f"{MARK} {MARK}")],
@@ -41,6 +41,8 @@ async def test_marks_of_a_partner_are_in_no_log(harness: Harness) -> None:
             await orders.get(f"/v1/orders/by-reference/{MARK}"),
             await stock.post("/v1/items", json={"item_id": MARK, "description": f"{MARK}\n", "unit_of_measure": MARK}),
             await stock.post("/v1/locations", json={"location_id": MARK, "name": f"{MARK} \x01"}),
+            await stock.post("/v1/imports/locations", content=f"location_id,name\nx,{MARK}\x01\n", headers=CSV),
+            await orders.post(f"{harness.stack.issuer_url}/oauth/token", data=secret(), headers=nobody),
             await ops.post("/v1/dead-letters/999999:resend", json={"reason": MARK, "value": MARK}),
         ]
         assert {each.status_code for each in found} >= {200, 201, 400, 401, 404, 409, 413, 415, 422}
@@ -64,6 +66,11 @@ async def test_marks_of_a_partner_are_in_no_log(harness: Harness) -> None:
 
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+CSV = {"Content-Type": "text/csv"}
+
+
+def secret() -> dict[str, str]:
+    return {"grant_type": "client_credentials", "client_id": MARK, "client_secret": MARK}
 
 
 async def wrong_token(client: httpx.AsyncClient, token: str) -> httpx.Response:

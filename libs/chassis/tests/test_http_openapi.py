@@ -46,7 +46,13 @@ LOCKED = Problem(409, "locked", "The thing is locked")
 MANY = Problem(422, "many", "Many places are wrong", model=ManyProblem)
 
 Guarded = Annotated[Caller, requires("write")]
-EVERY = {400: {"malformed-request"}, 422: {"invalid"}, 500: {"internal"}, 503: {"unavailable"}}
+EVERY = {
+    400: {"malformed-request"},
+    422: {"invalid"},
+    431: {"head-too-large"},
+    500: {"internal"},
+    503: {"unavailable"},
+}
 TOKEN = {401: {"unauthenticated"}, 403: {"forbidden"}, 429: {"too-many-at-once"}, 503: {"issuer-unavailable"}}
 RAW = {408: {"too-slow"}, 413: {"too-large"}, 415: {"unsupported-media-type"}}
 JSON = {400: {"malformed-json"}, **RAW}

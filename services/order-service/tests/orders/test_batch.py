@@ -31,6 +31,12 @@ def told(answers: Sequence[dict[str, Any]]) -> list[tuple[int, str | None, str]]
     return [(each["line"], each.get("reference"), each["outcome"]) for each in answers]
 
 
+async def test_byte_order_mark_before_a_line_is_skipped(shop: Shop) -> None:
+    mark = b"\xef\xbb\xbf"
+    files = [mark + ndjson(shop.body(reference)) for reference in ("PO-1", "PO-2")]
+    assert told(await send(shop.client, b"".join(files))) == [(1, "PO-1", "created"), (2, "PO-2", "created")]
+
+
 async def test_batch_answers_each_line_in_order(shop: Shop) -> None:
     await shop.placed("PO-old")
     await shop.placed("PO-taken")

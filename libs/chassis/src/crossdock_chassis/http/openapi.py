@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from crossdock_chassis.http.dependencies import Body, Dependency, Header, dependencies_of
+from crossdock_chassis.http.protocol import HEAD_TOO_LARGE
 from crossdock_chassis.problems import (
     BAD_CURSOR,
     INTERNAL,
@@ -29,7 +30,7 @@ from crossdock_chassis.problems import (
 
 Responses = dict[int | str, dict[str, Any]]
 
-OF_EVERY_ROUTE: Final = (MALFORMED_REQUEST, INVALID, INTERNAL, UNAVAILABLE)
+OF_EVERY_ROUTE: Final = (MALFORMED_REQUEST, INVALID, HEAD_TOO_LARGE, INTERNAL, UNAVAILABLE)
 OF_A_BODY: Final = (TOO_SLOW, TOO_LARGE, UNSUPPORTED_TYPE)
 OF_EVERY_LINE: Final = (MALFORMED_JSON, INVALID, TOO_SLOW, TOO_LARGE, INTERNAL, UNAVAILABLE)
 OF_A_JSON_BODY: Final = (MALFORMED_JSON, *OF_A_BODY)
