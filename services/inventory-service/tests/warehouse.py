@@ -107,6 +107,7 @@ class Warehouse:
 
     def __init__(self, service: Service) -> None:
         self.service, self.database = service, service.database
+        self._sweep: backorders.Sweep | None = None
 
     async def open(self, *items: str, locations: Sequence[str] = LOCATIONS) -> None:
         """Register locations in sourcing order, and items without stock."""
@@ -139,8 +140,15 @@ class Warehouse:
         return await self.published_by(lambda unit: release(unit, [sent(cancelled(order)) for order in orders]))
 
     async def serve(self, *, earmark_after: timedelta = timedelta(days=1), max_orders: int = 500) -> list[Event]:
-        """Serve one batch of the release queue."""
-        return await self.published_by(lambda unit: backorders.serve(unit, unit.now - earmark_after, max_orders))
+        """Serve one chunk of the release queue."""
+
+        async def serve(unit: Unit) -> None:
+            sweep = self._sweep or await backorders.begin(unit)
+            if sweep is not None:
+                sweep = await backorders.serve(unit, sweep, unit.now - earmark_after, max_orders)
+            self._sweep = sweep
+
+        return await self.published_by(serve)
 
     async def published_by(self, do: Callable[[Unit], Awaitable[object]]) -> list[Event]:
         async def done(unit: Unit) -> list[Event]:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from warehouse import Warehouse, placed, sent
 
 from crossdock_events.reservations import StockReserved
+from inventory_service.reservations import backorders
 from inventory_service.reservations.model import Demand, Status, sort_key
 
 
@@ -100,6 +102,71 @@ async def test_backorder_of_a_discontinued_item_waits_until_active(warehouse: Wa
     await warehouse.receive("b", 1)
     events = await warehouse.drain()
     assert [event.order_id for event in events if isinstance(event, StockReserved)] == [waiting.order_id]
+    await warehouse.check()
+
+
+async def test_looking_at_few_orders_serves_like_looking_at_all(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many backorders of few items, some partial and some that earmark, are served over many short looks."""
+    monkeypatch.setattr(backorders, "LOOK_AT", 2)
+    chance = random.Random(13)
+    items, day = ["a", "b", "c", "d"], timedelta(days=1)
+    await warehouse.open(*items)
+    for _ in range(6):
+        orders = [
+            replace(
+                sent(
+                    placed(
+                        *((item, chance.randint(1, 6)) for item in chance.sample(items, chance.randint(1, 3))),
+                        priority=chance.randint(3, 6),
+                        partial=chance.random() < 0.3,
+                    )
+                ),
+                time=datetime.now(UTC) - chance.randint(0, 3) * day / 2,
+            )
+            for _ in range(12)
+        ]
+        await warehouse.reserve(*orders)
+        await warehouse.receive_all([(item, chance.randint(1, 12)) for item in chance.sample(items, 2)])
+        await warehouse.cancel(chance.choice(orders).event.order_id)
+        await warehouse.drain()
+        await warehouse.check()
+    found = {row["status"] for row in await warehouse.fetch("SELECT DISTINCT status FROM reservations")}
+    assert found == {Status.OPEN, Status.WAITING, Status.RELEASED}
+
+
+async def test_sweep_begins_again_if_earlier_orders_can_be_served(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backorders, "LOOK_AT", 1)
+    await warehouse.open("a", "b")
+    first, second = placed(("a", 5), ("b", 1), priority=9), placed(("a", 5), priority=1)
+    await warehouse.reserve(first, second)
+    await warehouse.receive("a", 5)
+    assert await warehouse.serve() == []  # the first order lacks b; the sweep has passed it
+    await warehouse.receive_all([("a", 5), ("b", 1)])
+    events = await warehouse.drain()
+    served = [event.order_id for event in events if isinstance(event, StockReserved)]
+    assert served == [first.order_id, second.order_id]
+    await warehouse.check()
+
+
+async def test_earmark_of_another_item_is_respected(warehouse: Warehouse) -> None:
+    """The order that a receipt may serve also wants an item that an older order earmarks."""
+    await warehouse.open("a", "b", "gone")
+    await warehouse.receive("b", 1)
+    old = replace(sent(placed(("b", 1), ("gone", 1))), time=datetime.now(UTC) - timedelta(days=2))
+    await warehouse.reserve(old)
+    young = placed(("a", 1), ("b", 1))
+    await warehouse.reserve(young)
+    await warehouse.drain()
+    await warehouse.receive("a", 1)
+    assert await warehouse.drain() == []
+    await warehouse.check()
+    await warehouse.cancel(old.event.order_id)
+    await warehouse.drain()
+    assert (await warehouse.held(young.order_id)).status is Status.OPEN
     await warehouse.check()
 
 

@@ -1,7 +1,10 @@
 """Backorders and reservations over HTTP."""
 
 import httpx
+import pytest
 from warehouse import Warehouse, placed
+
+from inventory_service.reservations import views
 
 
 async def test_backorders_are_listed_by_item_and_by_order(warehouse: Warehouse, client: httpx.AsyncClient) -> None:
@@ -34,8 +37,27 @@ async def test_backorders_are_listed_by_item_and_by_order(warehouse: Warehouse, 
         (str(first.order_id), "b", 2),
         (str(partial.order_id), "b", 3),
     ]
-    assert (await client.get("/v1/backorders/overdue")).json() == {"queued_items": 0, "orders": []}
+    assert (await client.get("/v1/backorders/overdue")).json() == {
+        "queued_items": 0,
+        "orders": [],
+        "complete": True,
+    }
     held = (await client.get(f"/v1/reservations/{partial.order_id}")).json()
     assert held["status"] == "waiting" and held["lines"][0]["allocations"] == [{"location_id": "north", "quantity": 1}]
     missing = await client.get("/v1/reservations/00000000-0000-0000-0000-000000000000")
     assert (missing.status_code, missing.json()["type"]) == (404, "urn:crossdock:problem:no-such-reservation")
+
+
+async def test_overdue_compares_only_the_first_backorders(
+    warehouse: Warehouse, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "OVERDUE_LINES", 3)
+    await warehouse.open("a", "b")
+    first, second, third = (placed(("a", n), ("b", n), priority=9 - n) for n in range(1, 4))
+    await warehouse.reserve(first, second, third)
+    await warehouse.receive_all([("a", 1), ("b", 1)])
+    overdue = (await client.get("/v1/backorders/overdue")).json()
+    assert (overdue["orders"], overdue["complete"]) == ([str(first.order_id)], False)
+    await warehouse.cancel(first.order_id, third.order_id)
+    overdue = (await client.get("/v1/backorders/overdue")).json()
+    assert (overdue["orders"], overdue["complete"]) == ([], True)

@@ -89,7 +89,7 @@ EFFECT_ATTEMPTS = Counter(
 EFFECT_CIRCUITS_OPEN = Gauge("crossdock_effect_circuits_open", "Failing targets that get no effects for now", ["kind"])
 
 # the business, as far as every service has it
-WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Waiting orders by reason", ["reason"])
+WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Waiting orders by reason; counted up to 100,000", ["reason"])
 WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "How long the oldest waiting order has waited", ["reason"])
 
 

@@ -113,16 +113,17 @@ ROWS = """
 """
 
 WAITING = """
-    SELECT order_id, reservation.priority, placed_at, partial,
-           NOT partial AND placed_at < now() - $1::interval AS keeps,
+    SELECT order_id, reservation.priority, reservation.placed_at, reservation.partial,
+           NOT reservation.partial AND reservation.placed_at < now() - $1::interval AS keeps,
            array_agg(line_id) FILTER (WHERE item.status = 'active') AS line_ids,
            array_agg(item_id) FILTER (WHERE item.status = 'active') AS item_ids,
            array_agg(waiting) FILTER (WHERE item.status = 'active') AS quantities
     FROM reservations AS reservation JOIN reservation_lines AS line USING (order_id)
     LEFT JOIN items AS item USING (item_id)
     WHERE reservation.status = 'waiting' AND line.waiting > 0
-    GROUP BY order_id, reservation.priority, placed_at, partial
-    HAVING bool_or(item.status = 'active') AND (partial OR bool_and(coalesce(item.status, '') = 'active'))
+    GROUP BY order_id, reservation.priority, reservation.placed_at, reservation.partial
+    HAVING bool_or(item.status = 'active')
+       AND (reservation.partial OR bool_and(coalesce(item.status, '') = 'active'))
 """
 
 FREE = "SELECT item_id, sum(on_hand - reserved)::bigint AS units FROM levels GROUP BY item_id"

@@ -1,6 +1,6 @@
 """Reservations and backorders: shown over HTTP, withdrawn by adjustments, and served by a job."""
 
-from crossdock_chassis import Coalescer, Database, Feature, each, every
+from crossdock_chassis import Coalescer, Database, Feature, each, every_in_units
 from inventory_service.reservations import backorders, http
 from inventory_service.reservations.adjust import adjust_stock
 from inventory_service.settings import Settings
@@ -14,6 +14,6 @@ def feature(database: Database, settings: Settings) -> Feature:
     return Feature(
         routers=[http.router],
         provides=[http.Reservations(database, settings.backorder_earmark_after), Adjusting(adjust)],
-        jobs=[every(settings.release_seconds, serve_backorders)],
+        jobs=[every_in_units(settings.release_seconds, serve_backorders)],
         problems=http.PROBLEMS,
     )

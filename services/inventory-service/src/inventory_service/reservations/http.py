@@ -61,7 +61,7 @@ async def get_backorders_by_order(
 @router.get(
     "/backorders/overdue",
     summary="List orders that wait although unreserved stock could serve them",
-    description="Empty when the release queue is empty: a moment after every receipt. Reads all backorders.",
+    description="Empty when the release queue is empty: a moment after every receipt.",
 )
 async def get_overdue(caller: Reader, reservations: ReservationsDep) -> Overdue:
     async with reservations.database.reading() as session:

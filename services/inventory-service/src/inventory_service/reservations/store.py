@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -23,6 +23,8 @@ from inventory_service.reservations.model import (
     sort_key,
 )
 from inventory_service.stock.model import Place, Stock
+
+TURN = "priority DESC, placed_at, order_id"
 
 # This unit decides the returned orders. The other orders were decided or cancelled before.
 CLAIM = """
@@ -113,7 +115,8 @@ UPDATE_LINES = """
 
 # One statement for all five tables, because each round trip costs as much as several orders.
 #
-# - $1-$4 have an entry per order: its id, the cause of the movement, its priority, whether it waits.
+# - $1-$4 have an entry per order: its id, the cause of the movement, its priority, whether it waits. So do $15 and $16
+#   if lines are written: when the order was placed, and whether it is partial.
 # - $5-$12 have an entry per part of a line. $5 is the number of its order in $1-$4; line and item follow.
 # - Position, requested and reserved are null if the line is already written.
 # - Location and quantity are null if the part gets no stock.
@@ -122,14 +125,16 @@ UPDATE_LINES = """
 HOLD = """
     WITH part AS (
         SELECT ($1::uuid[])[number] AS order_id, ($2::uuid[])[number] AS cause, ($3::smallint[])[number] AS priority,
+               ($15::timestamptz[])[number] AS placed_at, ($16::boolean[])[number] AS partial,
                CASE WHEN ($4::boolean[])[number] THEN requested - reserved ELSE 0 END AS waiting,
                line_id, item_id, position, requested, reserved, location_id, quantity
         FROM unnest($5::int[], $6::text[], $7::text[], $8::int[], $9::bigint[], $10::bigint[], $11::text[],
                     $12::bigint[])
              AS part (number, line_id, item_id, position, requested, reserved, location_id, quantity)
     ), line AS (
-        INSERT INTO reservation_lines (order_id, line_id, position, item_id, requested, reserved, waiting, priority)
-        SELECT order_id, line_id, position, item_id, requested, reserved, waiting, priority
+        INSERT INTO reservation_lines
+            (order_id, line_id, position, item_id, requested, reserved, waiting, priority, placed_at, partial)
+        SELECT order_id, line_id, position, item_id, requested, reserved, waiting, priority, placed_at, partial
         FROM part WHERE position IS NOT NULL
     ), held AS (
         INSERT INTO allocations (order_id, line_id, item_id, location_id, quantity)
@@ -195,42 +200,83 @@ LOOK = """
     WHERE item.item_id = ANY($1::text[])
 """
 
-AHEAD = """
-    SELECT item_id, priority, sum(waiting)::bigint AS units FROM reservation_lines
-    WHERE item_id = ANY($1::text[]) AND waiting > 0 GROUP BY item_id, priority
+# As many lines of an item as it has free units are enough: they want all of these units already.
+AHEAD = f"""
+    SELECT free.item_id, priority, sum(waiting)::bigint AS units
+    FROM unnest($1::text[], $2::bigint[]) AS free (item_id, units)
+    CROSS JOIN LATERAL (
+        SELECT priority, waiting FROM reservation_lines AS line
+        WHERE line.item_id = free.item_id AND waiting > 0 ORDER BY {TURN} LIMIT free.units
+    ) AS line
+    GROUP BY free.item_id, priority
 """
 
 QUEUED = "SELECT id, item_id FROM release_queue ORDER BY id"
 
+QUEUED_AGAIN = """
+    SELECT EXISTS (SELECT FROM release_queue WHERE item_id = ANY($2::text[]) AND id <> ALL($1::bigint[]))
+"""
+
 DEQUEUE = "DELETE FROM release_queue WHERE id = ANY($1::bigint[])"
 
-# The orders that the items $1 may serve, and the orders placed before $2, which may earmark stock. A younger whole
-# order is left out if total stock cannot serve one of its lines, however long the queue is. `allocate` would not serve
-# it either.
+# The orders that the free stock of the items $1 may serve, and the older orders (placed before $2) that earmark stock
+# of their other items. For each item, only the first $3 orders are read, in their turn, from an index. Of the orders
+# that may be served, they are the first ones after the turn $4-$6. If an item has more of them, the result ends at the
+# `horizon`, the last turn up to which all items are complete.
+#
+# A younger whole order is left out if total stock cannot serve one of its lines, because `allocate` would not serve it.
 CANDIDATES = f"""
-    WITH free AS (
+    WITH queued AS MATERIALIZED (
+        SELECT item_id, sum(on_hand - reserved)::bigint AS units FROM levels
+        WHERE item_id = ANY($1::text[]) AND on_hand > reserved GROUP BY item_id
+    ), served AS MATERIALIZED (
+        SELECT queued.item_id, line.* FROM queued CROSS JOIN LATERAL (
+            SELECT order_id, priority, placed_at FROM reservation_lines AS line
+            WHERE line.item_id = queued.item_id AND waiting > 0 AND (partial OR placed_at < $2 OR waiting <= units)
+              AND priority <= $4 AND (priority < $4 OR (placed_at, order_id) > ($5, $6))
+            ORDER BY {TURN} LIMIT $3
+        ) AS line
+    ), others AS MATERIALIZED (
+        SELECT DISTINCT item_id FROM reservation_lines
+        WHERE order_id = ANY(ARRAY(SELECT order_id FROM served)) AND waiting > 0 AND item_id <> ALL($1::text[])
+    ), earmarked AS MATERIALIZED (
+        SELECT others.item_id, line.* FROM others CROSS JOIN LATERAL (
+            SELECT order_id, priority, placed_at FROM reservation_lines AS line
+            WHERE line.item_id = others.item_id AND waiting > 0 AND NOT partial AND placed_at < $2
+            ORDER BY {TURN} LIMIT $3
+        ) AS line
+    ), found AS MATERIALIZED (
+        SELECT * FROM served UNION ALL SELECT * FROM earmarked
+    ), horizon AS MATERIALIZED (
+        SELECT -priority AS urgency, placed_at, order_id FROM (
+            SELECT DISTINCT ON (item_id) *, count(*) OVER (PARTITION BY item_id) AS orders FROM served
+            ORDER BY item_id, priority, placed_at DESC, order_id DESC
+        ) AS last
+        WHERE orders >= $3 ORDER BY {TURN} LIMIT 1
+    ), wanted AS MATERIALIZED (
+        SELECT * FROM reservation_lines
+        WHERE order_id = ANY(ARRAY(SELECT order_id FROM found)) AND waiting > 0
+          AND (NOT EXISTS (SELECT FROM horizon) OR (-priority, placed_at, order_id) <= (SELECT * FROM horizon))
+    ), free AS MATERIALIZED (
         SELECT item_id, sum(on_hand - reserved) AS units FROM levels
-        WHERE on_hand > reserved AND item_id IN (SELECT item_id FROM reservation_lines WHERE waiting > 0)
-        GROUP BY item_id
-    ), concerned AS (
-        SELECT order_id FROM reservation_lines WHERE waiting > 0 AND item_id = ANY($1::text[])
-        UNION
-        SELECT order_id FROM reservations WHERE status = 'waiting' AND NOT partial AND placed_at < $2
+        WHERE item_id = ANY(ARRAY(SELECT DISTINCT item_id FROM wanted)) GROUP BY item_id
+    ), demand AS (
+        SELECT order_id, line.priority, line.placed_at, line.partial,
+               array_agg(line_id ORDER BY position) FILTER (WHERE item.status = 'active') AS line_ids,
+               array_agg(item_id ORDER BY position) FILTER (WHERE item.status = 'active') AS item_ids,
+               array_agg(waiting ORDER BY position) FILTER (WHERE item.status = 'active') AS quantities,
+               (SELECT count(*) FROM reservation_lines AS had WHERE had.order_id = line.order_id AND waiting = 0)
+               - (SELECT count(*) FROM allocations AS held WHERE held.order_id = line.order_id) AS more_lines,
+               order_id IN (SELECT order_id FROM served) AS may_be_served
+        FROM wanted AS line JOIN items AS item USING (item_id) LEFT JOIN free USING (item_id)
+        GROUP BY order_id, line.priority, line.placed_at, line.partial
+        HAVING bool_or(item.status = 'active' AND units > 0)
+           AND (line.partial OR bool_and(
+               item.status = 'active' AND (line.placed_at < $2 OR coalesce(units, 0) >= waiting)
+           ))
     )
-    SELECT reservation.order_id, reservation.priority, placed_at, partial,
-           array_agg(line_id ORDER BY position) FILTER (WHERE item.status = 'active') AS line_ids,
-           array_agg(item_id ORDER BY position) FILTER (WHERE item.status = 'active') AS item_ids,
-           array_agg(waiting ORDER BY position) FILTER (WHERE item.status = 'active') AS quantities,
-           (SELECT count(*) FROM reservation_lines AS had WHERE had.order_id = reservation.order_id AND waiting = 0)
-           - (SELECT count(*) FROM allocations AS held WHERE held.order_id = reservation.order_id) AS more_lines
-    FROM concerned JOIN reservations AS reservation USING (order_id)
-    JOIN reservation_lines AS line USING (order_id) JOIN items AS item USING (item_id) LEFT JOIN free USING (item_id)
-    WHERE reservation.status = 'waiting' AND line.waiting > 0
-    GROUP BY reservation.order_id
-    HAVING bool_or(item.status = 'active' AND units > 0)
-       AND (partial OR bool_and(item.status = 'active' AND (placed_at < $2 OR coalesce(units, 0) >= waiting)))
-    ORDER BY {sort_key("reservation")}
-    LIMIT $3
+    SELECT demand.*, horizon.* FROM (SELECT) AS always LEFT JOIN demand ON true LEFT JOIN horizon ON true
+    ORDER BY {sort_key("demand")}
 """
 
 FREE = """
@@ -293,11 +339,15 @@ async def look(unit: Unit, sequences: dict[str, int]) -> Found:
     return Found(Stock(sequences, levels), locations, discontinued, bool(rows) and rows[0]["waited_for"])
 
 
-async def ahead(unit: Unit, items: Iterable[str]) -> dict[str, list[int]]:
-    """Return the demand of backorders by item and priority. The unit must hold the heads of the items."""
+async def ahead(unit: Unit, free: Mapping[str, Mapping[str, int]]) -> dict[str, list[int]]:
+    """Return the demand of backorders for free stock, by item and priority, up to the free units.
+
+    The unit must hold the heads of the items.
+    """
+    units = {item: sum(places.values()) for item, places in free.items() if places}
     waiting: dict[str, list[int]] = {}
-    for item, priority, units in await unit.sql.fetch(AHEAD, list(items)):
-        waiting.setdefault(item, [0] * len(PRIORITIES))[priority] = units
+    for item, priority, wanted in await unit.sql.fetch(AHEAD, list(units), list(units.values())):
+        waiting.setdefault(item, [0] * len(PRIORITIES))[priority] = wanted
     return waiting
 
 
@@ -354,6 +404,8 @@ async def _hold(
         *zip(*parts, strict=True),
         list(stock.changes),
         unit.now,
+        [each.placed_at for each in reservations],
+        [each.partial for each in reservations],
     )
 
 
@@ -452,25 +504,48 @@ async def queued(unit: Unit) -> tuple[list[int], list[str]]:
     return [row["id"] for row in rows], sorted({row["item_id"] for row in rows})
 
 
+async def queued_again(unit: Unit, entries: Collection[int], items: Iterable[str]) -> bool:
+    """Return whether the queue has other entries of these items. The unit must hold their heads."""
+    again: bool = await unit.sql.fetchval(QUEUED_AGAIN, entries, list(items))
+    return again
+
+
 async def dequeue(unit: Unit, entries: Collection[int]) -> None:
     await unit.sql.execute(DEQUEUE, entries)
 
 
-async def candidates(unit: Unit, items: Collection[str], earmark_before: datetime, limit: int) -> list[Demand]:
-    """Return the backorders that these items may serve, and the backorders that may earmark stock, in their turn."""
-    rows = await unit.sql.fetch(CANDIDATES, items, earmark_before, limit)
-    return [
-        Demand(
-            order_id,
-            priority,
-            placed_at,
-            partial,
-            [Want(*want) for want in zip(line_ids, item_ids, quantities, strict=True)],
-            earmarks=not partial and placed_at < earmark_before,
-            more_lines=more_lines,
-        )
-        for order_id, priority, placed_at, partial, line_ids, item_ids, quantities, more_lines in rows
-    ]
+class Candidates(NamedTuple):
+    """`demands` are in their turn. The items may serve those in `may_be_served`; the others only earmark stock.
+
+    `last` is the last turn in the result, or None if no backorder follows.
+    """
+
+    demands: list[Demand]
+    may_be_served: set[UUID]
+    last: Turn | None
+
+
+FIRST = Turn(-len(PRIORITIES), datetime.min.replace(tzinfo=UTC), UUID(int=0))
+
+
+async def candidates(
+    unit: Unit, items: Collection[str], earmark_before: datetime, limit: int, after: Turn | None
+) -> Candidates:
+    """Return the next `limit` backorders of each item that it may serve, and the backorders that earmark."""
+    urgency, placed_after, order_after = after or FIRST
+    rows = await unit.sql.fetch(CANDIDATES, items, earmark_before, limit, -urgency, placed_after, order_after)
+    demands: list[Demand] = []
+    may_be_served: set[UUID] = set()
+    for order_id, priority, placed_at, partial, line_ids, item_ids, quantities, more_lines, served, *_ in rows:
+        if order_id is None:
+            break  # the only row
+        wants = [Want(*want) for want in zip(line_ids, item_ids, quantities, strict=True)]
+        earmarks = not partial and placed_at < earmark_before
+        demands.append(Demand(order_id, priority, placed_at, partial, wants, earmarks, more_lines))
+        if served:
+            may_be_served.add(order_id)
+    *_, urgency, last_placed_at, last_order = rows[0]
+    return Candidates(demands, may_be_served, None if last_order is None else Turn(urgency, last_placed_at, last_order))
 
 
 async def free(unit: Unit, items: Iterable[str]) -> dict[str, dict[str, int]]:

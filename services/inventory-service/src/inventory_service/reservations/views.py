@@ -17,18 +17,19 @@ BY_ITEM: Cursor[tuple[int, str]] = Cursor("backorders-by-item", tuple[int, str])
 Position: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 BY_ORDER: Cursor[tuple[Turn, int]] = Cursor("backorders-by-order", tuple[Turn, Position], version=2)
 
+OVERDUE_LINES = 10_000
+
 ITEMS_WAITED_FOR = """
-    SELECT item_id, orders, units_missing, oldest_since, coalesce(available, 0)::bigint AS available
+    SELECT item_id, orders, units_missing, oldest_since, coalesce((
+        SELECT sum(on_hand - reserved) FROM levels WHERE levels.item_id = waited.item_id
+    ), 0)::bigint AS available
     FROM (
         SELECT item_id, count(DISTINCT order_id) AS orders, sum(waiting)::bigint AS units_missing,
                min(placed_at) AS oldest_since
-        FROM reservation_lines JOIN reservations USING (order_id)
+        FROM reservation_lines
         WHERE waiting > 0 AND (CAST(:item AS text) IS NULL OR item_id = :item)
         GROUP BY item_id
     ) AS waited
-    LEFT JOIN (
-        SELECT item_id, sum(on_hand - reserved) AS available FROM levels GROUP BY item_id
-    ) AS free USING (item_id)
     WHERE CAST(:orders AS bigint) IS NULL OR orders < :orders OR (orders = :orders AND item_id > :after)
     ORDER BY orders DESC, item_id LIMIT :limit
 """
@@ -87,10 +88,13 @@ class Backorder(BaseModel):
 
 
 class Overdue(BaseModel):
-    """Orders that wait although unreserved stock could serve them. There are none once the release queue is empty."""
+    """Orders that wait although unreserved stock could serve them. There are none once the release queue is empty.
+
+    If more than 10,000 backordered lines exist, only the first ones in their turn are compared: `complete` is false."""
 
     queued_items: int
     orders: list[UUID]
+    complete: bool
 
 
 async def get(session: AsyncSession, order_id: UUID) -> ReservationView:
@@ -180,28 +184,38 @@ async def by_order(
 
 
 async def overdue(session: AsyncSession, earmark_before: datetime) -> Overdue:
-    """Return all violations of invariant 7: see `model.servable`."""
+    """Return the violations of invariant 7 among the first backorders in their turn: see `model.servable`."""
     queued = await session.scalar(text("SELECT count(DISTINCT item_id) FROM release_queue"))
-    active = set(await session.scalars(select(ItemRow.item_id).where(ItemRow.status == "active")))
     order, line = ReservationRow, ReservationLineRow
-    rows = await session.execute(
-        select(order, line)
-        .join(line, line.order_id == order.order_id)
-        .where(order.status == Status.WAITING, line.waiting > 0)
-        .order_by(order.order_id, line.position)
-    )
+    rows = (
+        await session.execute(
+            select(order, line)
+            .join(line, line.order_id == order.order_id)
+            .where(order.status == Status.WAITING, line.waiting > 0)
+            .order_by(*(literal_column(part.format("reservations")) for part in SORT_KEY), line.position)
+            .limit(OVERDUE_LINES + 1)
+        )
+    ).all()
     lines: dict[UUID, tuple[ReservationRow, list[Want]]] = {}
     for waiting, wanted in rows:
         want = Want(wanted.line_id, wanted.item_id, wanted.waiting)
         lines.setdefault(waiting.order_id, (waiting, []))[1].append(want)
-    levels = await session.scalars(select(LevelRow).where(LevelRow.on_hand > LevelRow.reserved))
+    if cut := len(rows) > OVERDUE_LINES:
+        del lines[rows[-1][0].order_id]  # its other lines are missing
+    items = {want.item_id for _, wants in lines.values() for want in wants}
+    active = set(
+        await session.scalars(select(ItemRow.item_id).where(ItemRow.item_id.in_(items), ItemRow.status == "active"))
+    )
+    levels = await session.scalars(
+        select(LevelRow).where(LevelRow.item_id.in_(items), LevelRow.on_hand > LevelRow.reserved)
+    )
     free: dict[str, dict[str, int]] = {}
     for level in levels:
         free.setdefault(level.item_id, {})[level.location_id] = level.on_hand - level.reserved
     places = await session.scalars(select(LocationRow.location_id).order_by(LocationRow.rank, LocationRow.location_id))
     demands = [_demand(waiting, wants, active, earmark_before) for waiting, wants in lines.values()]
     orders = servable(free, [demand for demand in demands if demand.lines], list(places))
-    return Overdue(queued_items=queued or 0, orders=orders)
+    return Overdue(queued_items=queued or 0, orders=orders, complete=not cut)
 
 
 def _demand(order: ReservationRow, wants: Sequence[Want], active: set[str], earmark_before: datetime) -> Demand:
