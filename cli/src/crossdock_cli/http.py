@@ -10,6 +10,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 
 OPERATOR = "operator"
+MOST_ERRORS = 20
 
 
 @contextmanager
@@ -26,13 +27,22 @@ def client(installation: Installation, partner: str, scopes: Sequence[str]) -> I
 
 
 def asked(answer: httpx.Response) -> dict[str, Any]:
+    """Return the JSON of the answer. Raise CommandError with the problem if the request was refused."""
     if answer.is_success:
         found: dict[str, Any] = answer.json()
         return found
+    details = ""
     try:
         problem = answer.json()
-        where = ", ".join(str(error["pointer"]) for error in problem.get("errors", ()))
-        said = f"{problem['title']}: {problem.get('detail', '')}" + (f" ({where})" if where else "")
+        reason = f"{problem['title']}. {problem.get('detail', '')}"
+        details = "\n".join(_place(error) for error in problem.get("errors", ())[:MOST_ERRORS])
     except (ValueError, KeyError, TypeError):
-        said = answer.text
-    raise CommandError(f"{answer.request.url.path} answered {answer.status_code}. {said}")
+        reason = answer.text
+    raise CommandError(f"{answer.request.url.path} answered {answer.status_code}. {reason}".rstrip(), details)
+
+
+def _place(error: dict[str, Any]) -> str:
+    """Return the place and the text of one error: a field of the body, a parameter, or a row of a file."""
+    row = f"row {error['row']}" + (f", {error['column']}" if error.get("column") else "") if "row" in error else ""
+    place = row or error.get("pointer") or error.get("parameter")
+    return f"{place}: {error['detail']}" if place else str(error["detail"])

@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from crossdock_cli import installation
+from crossdock_cli import installation, output
 from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 from crossdock_cli.progress import runnable
@@ -13,7 +13,7 @@ Fast = Annotated[bool, typer.Option("--fast", help="Post the orders as fast as p
 
 def replay(fast: Fast = False) -> None:
     """Replay the trading day into the running installation, then verify. A second replay places no new orders."""
-    replay_and_verify(installation.current(), Console(highlight=False), fast=fast)
+    replay_and_verify(installation.current(), output.console(), fast=fast)
 
 
 def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> None:

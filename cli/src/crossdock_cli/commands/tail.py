@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from crossdock_cli import installation
+from crossdock_cli import installation, output
 from crossdock_cli.errors import CommandError
 from crossdock_events import CATALOGUE, Envelope, Malformed, Message
 
@@ -28,7 +28,7 @@ def tail(
             raise CommandError(f"There is no topic {topic!r}; there is: {', '.join(topics)}.")
         topics = wanted
     with suppress(KeyboardInterrupt):
-        asyncio.run(_tail(installation.current().kafka, Console(highlight=False), topics, beginning))
+        asyncio.run(_tail(installation.current().kafka, output.console(), topics, beginning))
 
 
 async def _tail(bootstrap: str, console: Console, topics: list[str], beginning: bool) -> None:

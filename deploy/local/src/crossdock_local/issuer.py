@@ -76,11 +76,38 @@ def add_partner(home: Path, name: str, scopes: Iterable[str] = SCOPES) -> tuple[
         raise ValueError(f"{name!r} cannot name a partner: use 1 to 64 of a-z, 0-9, dot, hyphen and underscore")
     if unknown := set(wanted) - set(SCOPES):
         raise ValueError(f"no such scope: {', '.join(sorted(unknown))} (there are {', '.join(SCOPES)})")
-    secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
-    client = Client(f"{name}-{secrets.token_hex(4)}", name, wanted, salt, _hash(secret, salt))
+    client, secret = _with_secret(f"{name}-{secrets.token_hex(4)}", name, wanted)
     with _locked(home):
-        write(_clients_file(home), json.dumps([asdict(each) for each in [*_read_clients(home), client]], indent=1))
+        _keep(home, [*_read_clients(home), client])
     return client.id, secret
+
+
+def remove_client(home: Path, client_id: str) -> None:
+    """Remove the client. A running issuer refuses it at once; tokens that it issued expire by themselves."""
+    with _locked(home):
+        _keep(home, [each for each in _read_clients(home) if each.id != client_id])
+
+
+def rotate_secret(home: Path, client_id: str) -> tuple[Client, str]:
+    """Give the client a new secret and return both. A running issuer refuses the old secret at once.
+
+    Raise KeyError if there is no such client.
+    """
+    with _locked(home):
+        clients = {each.id: each for each in _read_clients(home)}
+        old = clients[client_id]
+        clients[client_id], secret = _with_secret(old.id, old.partner, old.scopes)
+        _keep(home, clients.values())
+    return clients[client_id], secret
+
+
+def _with_secret(client_id: str, partner: str, scopes: tuple[str, ...]) -> tuple[Client, str]:
+    secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
+    return Client(client_id, partner, scopes, salt, _hash(secret, salt)), secret
+
+
+def _keep(home: Path, clients: Iterable[Client]) -> None:
+    write(_clients_file(home), json.dumps([asdict(each) for each in clients], indent=1))
 
 
 def partners(home: Path) -> list[Client]:

@@ -1,16 +1,15 @@
 import time
 
-from rich.console import Console
-
+from crossdock_cli.output import console
 from crossdock_local.stack import Stack
 
 
 def down() -> None:
     """Stop everything; the data stays."""
-    stack, console = Stack.current(), Console(highlight=False)
+    stack, out = Stack.current(), console()
     if not any(handle.alive for handle in [*stack.handles(), stack.supervisor]):
-        console.print("Nothing was running.")
+        out.print("Nothing was running.")
         return
     begun = time.monotonic()
     stack.down()
-    console.print(f"Stopped after {time.monotonic() - begun:.1f} s. The data stays: `make up` starts it again.")
+    out.print(f"Stopped after {time.monotonic() - begun:.1f} s. The data stays: `make up` starts it again.")

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from crossdock_cli.errors import CommandError
+from crossdock_cli.output import console
 from crossdock_local.stack import Stack
 
 
@@ -16,7 +16,7 @@ def logs(
 ) -> None:
     """Show the ends of all logs, or of one log."""
     # `name` is a process or a service: order-service shows the logs of all its processes.
-    stack, console = Stack.current(), Console(highlight=False)
+    stack, out = Stack.current(), console()
     found = sorted(stack.home.logs.glob("*.log"))
     files = [file for file in found if name is None or file.stem == name or file.stem.startswith(f"{name}.")]
     if not found:
@@ -26,7 +26,7 @@ def logs(
     wide = len(files) > 1
     for file in files:
         if wide:
-            console.rule(file.stem, align="left")
+            out.rule(file.stem, align="left")
         for line in file.read_text(errors="replace").splitlines()[-10 if wide else -100 :]:
             print(line)
     if follow:

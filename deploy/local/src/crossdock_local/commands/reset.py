@@ -3,9 +3,9 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from crossdock_cli.errors import CommandError
+from crossdock_cli.output import console
 from crossdock_cli.progress import runnable
 from crossdock_local.layout import size_of
 from crossdock_local.stack import Stack
@@ -31,4 +31,4 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    Console(highlight=False).print(f"Deleted; {freed / 1e6:.0f} MB freed. `make up` starts again with empty databases.")
+    console().print(f"Deleted; {freed / 1e6:.0f} MB freed. `make up` starts again with empty databases.")

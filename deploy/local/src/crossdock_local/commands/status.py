@@ -1,7 +1,7 @@
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from crossdock_cli.output import console, print_table
 from crossdock_local import supervisor
 from crossdock_local.layout import size_of
 from crossdock_local.stack import Stack
@@ -9,7 +9,7 @@ from crossdock_local.stack import Stack
 
 def status() -> None:
     """Show the processes, their restarts, addresses and memory. Exit with 1 if one is not ready."""
-    stack, console = Stack.current(), Console(highlight=False)
+    stack, out = Stack.current(), console()
     table = Table("process", "state", "restarts", "pid", "RAM", "address", box=None)
     restarts = supervisor.restarts(stack.restarts_file)
     states = stack.status()
@@ -18,9 +18,8 @@ def status() -> None:
         ram = f"{each.memory / 1e6:.0f} MB" if each.memory else ""
         count = str(restarts.get(each.name) or "")
         table.add_row(each.name, f"[{colour}]{each.state}[/{colour}]", count, str(each.pid or ""), ram, each.url)
-    console.width = max(console.width, console.measure(table).maximum)  # never cut a name or an address
-    console.print(table)
-    console.print(weight(stack))
+    print_table(out, table)
+    out.print(weight(stack))
     if any(each.state != "ready" for each in states):
         raise typer.Exit(1)
 

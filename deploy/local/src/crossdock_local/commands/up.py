@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from crossdock_cli.commands.replay import Fast, replay_and_verify
+from crossdock_cli.output import console, print_table
 from crossdock_cli.progress import runnable
 from crossdock_local.commands.status import weight
 from crossdock_local.stack import Stack
@@ -17,26 +19,26 @@ def up(
     no_replay: Annotated[bool, typer.Option("--no-replay", help="Start only; do not replay the trading day.")] = False,
 ) -> None:
     """Start everything in the background and replay a real trading day into it, once."""
-    stack, console = Stack.current(), Console(highlight=False)
+    stack, out = Stack.current(), console()
     begun = time.monotonic()
     if stack.running:
-        console.print(f"Crossdock is running already, since {_since(stack)}.")
+        out.print(f"Crossdock is running already, since {_since(stack)}.")
         if outdated := stack.outdated:
-            console.print(
+            out.print(
                 f"The code of {', '.join(outdated)} has changed since: `make down up` restarts with the new code."
             )
         started = False
     else:
-        console.print("Starting Crossdock")
-        stack.up(report=Steps(console))
-        console.print(f"Everything runs after {time.monotonic() - begun:.1f} s.")
+        out.print("Starting Crossdock")
+        stack.up(report=Steps(out))
+        out.print(f"Everything runs after {time.monotonic() - begun:.1f} s.")
         started = True
     stack.supervisor.start()
     if not no_replay and not stack.home.replayed.exists():
-        replay_and_verify(stack, console, fast=fast)
+        replay_and_verify(stack, out, fast=fast)
     elif started and stack.home.replayed.exists():
-        console.print("The trading day was replayed before: its orders and stock are still there.")
-    _where(stack, console)
+        out.print("The trading day was replayed before: its orders and stock are still there.")
+    _where(stack, out)
 
 
 class Steps:
@@ -52,7 +54,7 @@ class Steps:
         self._console.print(f"  [green]✓[/green] {what}  [dim]{seconds:.1f} s[/dim]")
 
 
-def _where(stack: Stack, console: Console) -> None:
+def _where(stack: Stack, out: Console) -> None:
     orders = stack.url("order-service")
     table = Table.grid(padding=(0, 2))
     for name, address in (
@@ -62,17 +64,21 @@ def _where(stack: Stack, console: Console) -> None:
         ("Kafka", stack.kafka),
     ):
         table.add_row(f"  {name}", address)
-    console.print(table)
-    console.print(weight(stack))
-    console.print("Next:")
+    print_table(out, table)
+    out.print(weight(stack))
+    out.print("Next:")
+    following = Table.grid(padding=(0, 2))
     for command, why in (
         ("crossdock order", "post an order and see the decision"),
+        ("crossdock orders", "list the orders of a partner"),
+        ("crossdock stock ITEM", "show the stock of an item"),
         ("crossdock tail orders", "watch events as they happen"),
         ("crossdock status", "show the processes and their memory"),
         ("crossdock verify", "check the invariants"),
-        ("make down", "stop; the data stays"),
+        ("crossdock down", "stop; the data stays"),
     ):
-        console.print(f"  [bold]{runnable(command):<32}[/bold] [dim]{why}[/dim]")
+        following.add_row(f"  [bold]{escape(runnable(command))}[/bold]", f"[dim]{why}[/dim]")
+    print_table(out, following)
 
 
 def _since(stack: Stack) -> str:
