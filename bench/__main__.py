@@ -1,4 +1,7 @@
-"""`python -m bench` prints one table. `python -m bench profile order-service.worker` profiles one process."""
+"""`python -m bench` prints one table. `python -m bench profile order-service.worker` profiles one process.
+
+`python -m bench feeds` measures the statements that the feeds of changes make dearer.
+"""
 
 import argparse
 import sys
@@ -7,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import results
+from bench import feeds, results
 from bench.helper import HelperFailed
 from bench.profile import NoProfiler, Profile, watching
 from bench.run import BATCH_CONNECTIONS, FULL, TINY, run
@@ -25,11 +28,15 @@ def main() -> None:
     profile = commands.add_parser("profile", help="sample one process under load")
     profile.add_argument("process", help="order-service.api, order-service.worker, inventory-service.worker …")
     profile.add_argument("--load", choices=("single", "batched"), default="single")
+    commands.add_parser("feeds", help="measure the cost of commit order")
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
         if arguments.command == "profile":
             _profile(console, arguments.process, arguments.load)
+            return
+        if arguments.command == "feeds":
+            feeds.measure(console, count=20_000, runs=5)
             return
         found = run(TINY if arguments.tiny else FULL, console)
     except (BenchFailed, HelperFailed, NoProfiler, CommandError) as error:

@@ -50,6 +50,7 @@ async def test_openapi_lists_every_route(shop: Shop) -> None:
         ("/v1/orders:batch", "post"),
         ("/v1/orders:validate", "post"),
         ("/v1/orders/by-reference/{reference}", "get"),
+        ("/v1/orders/changes", "get"),
         ("/v1/orders/{order_id}", "get"),
         ("/v1/orders/{order_id}/timeline", "get"),
         ("/v1/orders/{order_id}:cancel", "post"),

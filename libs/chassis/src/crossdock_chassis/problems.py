@@ -65,6 +65,11 @@ class Refusal(HTTPException):
 
 MALFORMED_JSON: Final = Problem(400, "malformed-json", "The body is not valid JSON")
 BAD_CURSOR: Final = Problem(400, "bad-cursor", "The cursor is not `next` of a page of this list")
+CURSOR_EXPIRED: Final = Problem(
+    410,
+    "cursor-expired",
+    "The database was restored or moved after this cursor was made; read the feed from its beginning, without a cursor",
+)
 MALFORMED_REQUEST: Final = Problem(400, "malformed-request", "The request is malformed")
 UNAUTHENTICATED: Final = Problem(401, "unauthenticated", "The request needs a valid access token")
 FORBIDDEN: Final = Problem(403, "forbidden", "The access token does not permit this request")

@@ -20,6 +20,7 @@ from sqlalchemy import MetaData
 
 from crossdock_chassis import server
 from crossdock_chassis.checks import Check, CheckAtRest
+from crossdock_chassis.database import commit_order
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
@@ -172,7 +173,9 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
 
 
 class Watch:
-    """The part that measures the outbox every second, so that the API sheds before the disk fills, then calls `others`.
+    """The part that measures the outbox every second, so that the API sheds before the disk fills.
+
+    Then it looks whether the database was restored, and calls `others`.
 
     A failed look is a sign of life, because the watch itself does not depend on the database: readiness reports it.
     """
@@ -198,6 +201,7 @@ class Watch:
 
     async def _look(self) -> None:
         await gauges.look_at_outbox(self._database)
+        await commit_order.renew(self._database)
         for look in self._others:
             await look()
 

@@ -2,7 +2,9 @@
 
 import json
 from decimal import Decimal
+from functools import partial
 from typing import Any
+from unicodedata import normalize
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from order_service.orders.draft import Draft, settle
 from order_service.orders.model import InvalidOrder
 
 parse = JsonBody(Draft).parse
-texts = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
+texts = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8).map(partial(normalize, "NFC"))
 prices = st.decimals(min_value=0, max_value=1000, places=6).map(lambda price: f"{price.normalize():f}")
 optional: dict[str, st.SearchStrategy[Any]] = {
     "customer_id": texts,

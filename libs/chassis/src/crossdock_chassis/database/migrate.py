@@ -9,6 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 from crossdock_chassis import migrations as own
+from crossdock_chassis.database import commit_order
 from crossdock_chassis.database.unit import schema_change
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('crossdock.migrate', 0))"
@@ -23,6 +24,10 @@ async def migrate_async(url: str, service: ModuleType) -> None:
     async with schema_change(url) as connection:
         await connection.execute(text(LOCK))
         await connection.run_sync(_upgrade, own, "crossdock_chassis_version")
+        sql = (await connection.get_raw_connection()).driver_connection
+        assert sql is not None
+        await commit_order.begin(sql)
+        await commit_order.settle(sql)
         await connection.run_sync(_upgrade, service, "crossdock_version")
 
 

@@ -18,7 +18,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from crossdock_chassis.checks import AtRest, LogEvent
-from crossdock_chassis.database import migrate
+from crossdock_chassis.database import commit_order, migrate
 from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.effects import resolve
 from crossdock_chassis.effects.resolve import StoredEffect
@@ -88,6 +88,13 @@ async def _template(admin_dsn: str, build: Callable[[S], Service], settings: typ
         await service.database.close()
         _templates[known] = name
     return _templates[known]
+
+
+async def restored(service: Service) -> None:
+    """Make the database look as if it had been restored into this cluster from another one."""
+    async with service.database.unit() as unit:
+        await unit.sql.execute("UPDATE commit_generation SET cluster = 'another/1'")
+    await commit_order.renew(service.database)
 
 
 class Clients(Protocol):

@@ -9,12 +9,13 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crossdock_chassis import Cursor, Page
+from crossdock_chassis import Changes, Cursor, Feed, Page
 from inventory_service.stock.model import NoSuchDocument
 from inventory_service.tables import DocumentRow, ItemRow, LevelRow, MovementRow
 
 DocumentKind: TypeAlias = Literal["receipt", "adjustment", "transfer"]
 LEDGER: Cursor[int] = Cursor("ledger", int)
+FEED: Feed[int] = Feed("ledger", tuple[int, int, int], 0)
 
 
 class DocumentLine(BaseModel):
@@ -147,3 +148,12 @@ async def ledger(
     more = LEDGER.encode(rows[limit - 1].id) if len(rows) > limit else None
     items = [MovementView.model_validate(row, from_attributes=True) for row in rows[:limit]]
     return Page(items=items, next=more)
+
+
+async def ledger_changes(session: AsyncSession, cursor: str | None, limit: int) -> Changes[MovementView]:
+    """Return the movements after the cursor, in commit order."""
+    span, row = await FEED.span(session, cursor), MovementRow
+    query = select(row).where(span.holds(row.changed_in, row.id)).order_by(row.changed_in, row.id).limit(limit)
+    rows = (await session.scalars(query)).all()
+    items = [MovementView.model_validate(each, from_attributes=True) for each in rows]
+    return Changes(items=items, next=span.next([(each.changed_in, each.id) for each in rows]))
