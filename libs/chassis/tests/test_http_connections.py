@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
@@ -353,3 +354,35 @@ async def test_unusual_but_clear_head_is_accepted(case: str) -> None:
         assert (await answer(reader))[2] == expected
         if b"HTTP/1.0" not in sent:
             assert (await answer(reader))[2] == b"fast"
+
+
+# --- any division into parts
+
+
+async def test_pipelined_bodies_are_read_the_same_however_they_are_cut() -> None:
+    """Bodies hold the end of a head, so a search for it finds more than heads."""
+    chance = Random(7)
+    sent, expected = b"", []
+    for _ in range(300):
+        body = bytes(chance.randrange(90)) + b"\r\n\r\n" * chance.randrange(4)
+        head = b"POST /read HTTP/1.1\r\nhost: x\r\n"
+        if chance.random() < 0.5:
+            sent += head + b"content-length: %d\r\n\r\n" % len(body) + body
+        else:
+            sent += head + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % (len(body) + 1) + body + b"x\r\n0\r\n\r\n"
+            body += b"x"
+        expected.append(b"%d" % len(body))
+    async with connected(Site().api()) as (reader, writer):
+
+        async def write() -> None:
+            start = 0
+            while start < len(sent):
+                end = start + chance.choice((1, 2, 3, 50, 1_000, 10_000))
+                writer.write(sent[start:end])
+                await writer.drain()
+                await asyncio.sleep(0)
+                start = end
+
+        writing = asyncio.create_task(write())
+        assert [(await answer(reader))[2] for _ in expected] == expected
+        await writing
