@@ -1,5 +1,7 @@
 import shutil
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -47,4 +49,6 @@ def test_commands_are_shown_as_they_can_be_typed(monkeypatch: pytest.MonkeyPatch
     assert report.runnable("crossdock verify") == ".venv/bin/crossdock verify"
     assert report.runnable("make down") == "make down"
     monkeypatch.setattr(shutil, "which", lambda name: "/somewhere/crossdock")
+    assert report.runnable("crossdock verify") == ".venv/bin/crossdock verify", "another installation is on the path"
+    monkeypatch.setattr(shutil, "which", lambda name: str(Path(sys.executable).with_name("crossdock")))
     assert report.runnable("crossdock verify") == "crossdock verify"
