@@ -93,6 +93,17 @@ async def test_resent_with_mended_data(poisoned: tuple[Service, OrderPlaced], cl
     assert broken.status_code == 409 and "still-poison" in broken.text
 
 
+async def test_resent_with_a_mistyped_type_is_still_poison(
+    poisoned: tuple[Service, OrderPlaced], clients: Clients
+) -> None:
+    service, poison = poisoned
+    for ce_type in ("crossdock.OrderPlacd.v1", "crossdock.StockReleased.v1"):
+        body = {"reason": "typo", "value": poison.model_dump_json(), "headers": {"ce_type": ce_type}}
+        refused = await ops(clients, service).post("/v1/dead-letters/1:resend", json=body)
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:crossdock:problem:still-poison")
+    assert (1, "redriven") not in await letters(service)
+
+
 @pytest.mark.parametrize("path", ["/v1/dead-letters/99", "/v1/dead-letters/99:redrive"])
 async def test_no_such_dead_letter(service: Service, clients: Clients, path: str) -> None:
     client = ops(clients, service)

@@ -1,6 +1,5 @@
 """Records that a group has set aside: dead letters, blocked records, and the records that wait behind them."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import asyncpg
 from crossdock_chassis.database.outbox import MESSAGE_LIMIT_BYTES, message_size
 from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Unit
+from crossdock_chassis.messaging import breaker
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_events import Message, TopicSpec
 
@@ -76,6 +76,7 @@ class Aside(NamedTuple):
     record: Record
     state: AsideState
     reason: str
+    fingerprint: str = ""
 
 
 async def keep(unit: Unit, subscription: Subscription, aside: Sequence[Aside]) -> None:
@@ -93,7 +94,7 @@ async def keep(unit: Unit, subscription: Subscription, aside: Sequence[Aside]) -
         [headers_json(each.record.message) for each in aside],
         [each.state for each in aside],
         [each.reason for each in aside],
-        [fingerprint(each.reason) for each in aside],
+        [each.fingerprint or fingerprint(each.reason) for each in aside],
     )
     mirror(unit, subscription, aside)
 
@@ -101,9 +102,9 @@ async def keep(unit: Unit, subscription: Subscription, aside: Sequence[Aside]) -
 def mirror(unit: Unit, subscription: Subscription, aside: Sequence[Aside]) -> None:
     """Copy dead letters to their topic. A blocked record is none: it is retried without a person."""
     if subscription.kind == "reaction":
-        for record, state, reason in aside:
-            if state != "blocked":
-                unit.mirror(_mirror(subscription.group, record, state, reason))
+        for each in aside:
+            if each.state != "blocked":
+                unit.mirror(_mirror(subscription.group, each.record, each.state, each.reason))
 
 
 def dead_letter_topic(topic: str, group: str) -> str:
@@ -117,9 +118,8 @@ def dead_letter_spec(topic: str, group: str) -> TopicSpec:
 
 
 def fingerprint(reason: str) -> str:
-    """Return an id of the kind of failure, so that a thousand dead letters with one cause can be grouped."""
-    kind = "".join("#" if c.isdigit() else c for c in reason.split(":", 1)[0])
-    return hashlib.sha256(kind.encode()).hexdigest()[:12]
+    """Return an id of the kind of a reason without an exception. `breaker` has the one of an exception."""
+    return breaker.fingerprint("".join("#" if c.isdigit() else c for c in reason.split(":", 1)[0]))
 
 
 def headers_json(message: Message) -> str:

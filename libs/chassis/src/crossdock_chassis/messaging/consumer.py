@@ -14,6 +14,7 @@ from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import Record
+from crossdock_chassis.messaging.breaker import SystemFault
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Inbox
 from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.messaging.reactions import Subscription
@@ -30,6 +31,8 @@ FETCH_SECONDS = 20.0
 LOCK_SECONDS = 1.0
 """The lock timeout of a batch. A locked row delays the other keys for this long, then its key is set aside."""
 ALONE_FAILURES = 2
+FAULT_SECONDS = 15.0
+"""The longest pause between two attempts while key after key fails for one reason."""
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 POSITIONS = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
@@ -177,8 +180,11 @@ class Consumer:
                         taken = await self._handle(batch, failures)
                         handled = True
                     except Exception as error:
-                        if not isinstance(error, (PositionMoved, Blocked)) and not is_transient(error):
+                        if not isinstance(error, (PositionMoved, Blocked, SystemFault)) and not is_transient(error):
                             raise
+                        if isinstance(error, SystemFault):
+                            self.progressed = time.monotonic()  # it waits on purpose: a restart mends nothing
+                            self._note_breaker()
                         log.warning("%s retries: %s: %s", self.subscription.group, type(error).__name__, error)
                         handled = False
                 if handled:
@@ -190,12 +196,17 @@ class Consumer:
                     continue
                 failures += 1
                 self._limit = max(1, self._limit // 32)  # so that a batch fits into the transaction limit
-                await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
+                await _pause(stopping, self._back_off(failures))
                 await self._reposition(client)
         finally:
             reporting.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await reporting
+
+    def _back_off(self, failures: int) -> float:
+        if self._inbox.breaker.open is not None:
+            return min(FAULT_SECONDS, 2.0**failures / 2)
+        return BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)]
 
     def _caught_up(self, client: AIOKafkaConsumer) -> bool:
         """Return whether no record is to be handled. An empty fetch between two failed attempts is no progress."""
@@ -253,7 +264,11 @@ class Consumer:
             self._next[tp] = records[-1].offset + 1
             self._last_time[tp] = records[-1].time
             metrics.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
+        self._note_breaker()
         return taken
+
+    def _note_breaker(self) -> None:
+        metrics.BREAKER_OPEN.labels(self.subscription.group).set(self._inbox.breaker.open is not None)
 
     async def _in_one_unit(
         self,
@@ -361,7 +376,7 @@ class Consumer:
                     behind_since.pop(tp, None)
                 elif behind_since.setdefault(tp, (position, now))[0] != position:
                     behind_since[tp] = position, now
-                elif now - behind_since[tp][1] > STUCK_SECONDS:
+                elif now - behind_since[tp][1] > STUCK_SECONDS and self._inbox.breaker.open is None:
                     raise Stuck(f"{tp.topic}/{tp.partition} has not moved from {position} for {STUCK_SECONDS} s")
             changed = {tp: at for tp, at in positions.items() if reported.get(tp) != at and tp in client.assignment()}
             if changed:

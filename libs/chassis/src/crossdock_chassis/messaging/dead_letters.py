@@ -4,16 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import asyncpg
 from pydantic import BaseModel
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Record, fingerprint, record_of
+from crossdock_chassis.messaging.breaker import Failure
 from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.problems import Problem
-from crossdock_events import Malformed
+from crossdock_events import Malformed, Unknown
 
 State = Literal["poison", "parked", "blocked", "redriven", "discarded"]
 
@@ -105,8 +106,8 @@ async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *,
     applied = 0
     if command.action != "discard":
         record = _record(row, command.value, command.headers)
-        if failure := await _try(unit, inbox, record):
-            raise StillPoison(failure)
+        if failed := await _try(unit, inbox, record):
+            raise StillPoison(failed.reason)
         applied += 1
     state: State = "discarded" if command.action == "discard" else "redriven"
     await _close(unit.sql, row["id"], state, command)
@@ -140,26 +141,36 @@ async def _redrive(
             await unit.sql.execute(
                 "UPDATE dead_letter SET state = 'poison', reason = $2, fingerprint = $3 WHERE id = $1",
                 row["id"],
-                failure,
-                fingerprint(failure),
+                failure.reason,
+                failure.fingerprint,
             )
-            return applied, failure, len(waiting) - applied
+            return applied, failure.reason, len(waiting) - applied
         await _close(unit.sql, row["id"], "redriven", command)
     return len(waiting), None, 0
 
 
-async def _try(unit: Unit, inbox: Inbox, record: Record) -> str | None:
-    """Handle one record. Return the reason if it is malformed or its reaction fails, else None."""
+class _Failed(NamedTuple):
+    reason: str
+    fingerprint: str
+
+
+async def _try(unit: Unit, inbox: Inbox, record: Record) -> _Failed | None:
+    """Handle one record. Return why it is still poison: it is no event of this group, or its reaction fails."""
     decoded = inbox.subscription.catalogue.decode(record.message)
     if isinstance(decoded, Malformed):
-        return decoded.reason
+        return _Failed(decoded.reason, fingerprint(decoded.reason))
+    ce_type = decoded.type if isinstance(decoded, Unknown) else decoded.event.ce_type
+    if ce_type not in inbox.subscription.types:
+        reason = f"{inbox.subscription.group} handles no event of the type {ce_type}"
+        return _Failed(reason, fingerprint(reason))
     try:
         async with unit.savepoint():
             await inbox.apply(unit, record)
     except Exception as error:
         if is_transient(error):
             raise
-        return f"{type(error).__name__}: {error}"[:2000]
+        failure = Failure(ce_type, error, inbox.subscription.packages)
+        return _Failed(failure.reason, failure.fingerprint)
     return None
 
 

@@ -20,6 +20,7 @@ from crossdock_chassis.messaging.aside import (
     keep,
     reason_of,
 )
+from crossdock_chassis.messaging.breaker import Breaker, Failure, SystemFault
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
@@ -83,6 +84,7 @@ class _Item:
 class Inbox:
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
+        self.breaker = Breaker()
 
     def refuses(self, record: Record) -> VersionUnknown | None:
         """Return an error if the partition must stop before this record. A known type costs a look at one header."""
@@ -109,6 +111,7 @@ class Inbox:
 
         If `careful`, a batch that raises is halved by key, under savepoints, until the failing event is alone. Poison
         becomes a dead letter; an event that failed for a passing reason is blocked, and `retries` handles it again.
+        If key after key fails for one reason, SystemFault is raised, and the caller tries the batch again later.
         If not, the error is raised and the caller rolls the unit back: Blocked if a reaction failed for a passing
         reason. `untried` is a reason to block the only record without a reaction.
         """
@@ -136,6 +139,8 @@ class Inbox:
             await self._check_room(unit)
         if aside:
             await keep(unit, self.subscription, aside)
+        if fresh and untried is None:
+            self.breaker.close()
         return len(items) + len(malformed)
 
     async def again(self, unit: Unit, records: Sequence[Record]) -> list[Aside]:
@@ -152,6 +157,7 @@ class Inbox:
                 fresh.append(item)
         if fresh := await self._claim(unit, fresh):
             await self._halve(unit, fresh, aside, monotonic() + ISOLATE_SECONDS)
+            self.breaker.close()
         return aside
 
     async def apply(self, unit: Unit, record: Record) -> None:
@@ -262,6 +268,7 @@ class Inbox:
         try:
             await self._lock(unit, items, careful=False)
             await self._react(unit, items)
+            self.breaker.handled(item.envelope.event.ce_type for item in items)
         except Exception as error:
             if is_transient(error) and not unit.sql.is_closed():
                 raise Blocked(f"{type(error).__name__}: {error}") from error
@@ -284,6 +291,7 @@ class Inbox:
             async with unit.savepoint():
                 await self._lock(unit, items, careful=True)
                 await self._react(unit, items)
+            self.breaker.handled(item.envelope.event.ce_type for item in items)
             return
         except Exception as error:
             if unit.sql.is_closed() or (is_transient(error) and monotonic() > until):
@@ -330,8 +338,11 @@ class Inbox:
             raise Blocked(f"{group} has {BLOCKED_KEYS_LIMIT} blocked keys already")
 
     async def _poison(self, unit: Unit, item: _Item, error: Exception, aside: list[Aside]) -> None:
+        failure = Failure(item.envelope.event.ce_type, error, self.subscription.packages)
+        if self.breaker.refuses(failure):
+            raise SystemFault(self.subscription.group, failure) from error
         await self._unclaim(unit, item)
-        aside.append(Aside(item.record, "poison", reason_of(error)))
+        aside.append(Aside(item.record, "poison", failure.reason, failure.fingerprint))
         for reaction in self.subscription.reactions:
             if isinstance(item.envelope.event, reaction.event):
                 unit.count(reaction.verb, 1, error)

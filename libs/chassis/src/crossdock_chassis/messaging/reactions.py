@@ -61,6 +61,12 @@ class Subscription:
         object.__setattr__(self, "types", frozenset(event.ce_type for event in versions))
         object.__setattr__(self, "names", names)
 
+    @property
+    def packages(self) -> frozenset[str]:
+        """Return the packages whose lines count as ours in a failure: the service's own and the shared ones."""
+        own = {reaction.do.__module__.partition(".")[0] for reaction in self.reactions}
+        return frozenset(own | {"crossdock_chassis", "crossdock_events"})
+
     topics: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()

@@ -15,6 +15,7 @@ from crossdock_chassis.database.unit import Database, Unit, is_transient
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.messaging import aside
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Aside, record_of
+from crossdock_chassis.messaging.breaker import SystemFault
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Inbox
 
 Key: TypeAlias = tuple[str, bytes]
@@ -105,7 +106,7 @@ class Retries:
             async with self._database.unit(lock_timeout=ISOLATE_LOCK_SECONDS) as unit:
                 worked = await retry_due(unit, inbox, self._at_once)
         except Exception as error:
-            if not is_transient(error):
+            if not is_transient(error) and not isinstance(error, SystemFault):
                 raise
             log.warning("%s cannot retry blocked keys: %s: %s", inbox.subscription.group, type(error).__name__, error)
             if self._at_once == 1:
@@ -148,8 +149,12 @@ async def _leave_to_a_person(unit: Unit, inbox: Inbox, key: Key, failed: Aside |
     reason = "" if failed is None else storable(failed.reason)
     place = (None, None) if failed is None else failed.record.at
     await unit.sql.execute(FOR_A_PERSON, group, *key)
-    rows = await unit.sql.fetch(PARK_ALL, group, *key, *place, reason, aside.fingerprint(reason))
+    rows = await unit.sql.fetch(PARK_ALL, group, *key, *place, reason, _fingerprint(failed, reason))
     aside.mirror(unit, inbox.subscription, [Aside(record_of(row), row["state"], row["reason"]) for row in rows])
+
+
+def _fingerprint(failed: Aside | None, reason: str) -> str:
+    return failed.fingerprint if failed is not None and failed.fingerprint else aside.fingerprint(reason)
 
 
 async def _due(unit: Unit, inbox: Inbox, limit: int) -> list[Key]:

@@ -76,6 +76,9 @@ DEAD_LETTERS = Gauge("crossdock_dead_letters", "Dead letters by state; counted u
 PARKED_KEYS = Gauge(
     "crossdock_parked_keys", "Keys whose events wait behind a dead letter or a retry; counted up to 100,000", ["group"]
 )
+BREAKER_OPEN = Gauge(
+    "crossdock_consumer_breaker_open", "1 while a group stops, because key after key fails for one reason", ["group"]
+)
 
 # effects
 EFFECTS_DEPTH = Gauge("crossdock_effects_pending", "Effects that are not yet done; counted up to 100,000", ["kind"])

@@ -1,0 +1,147 @@
+"""A fault of our own stops the group after a few keys. Poison does not, however much of it arrives."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+import toy
+from examples import placed
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from test_inbox import letters, records
+from test_kafka import eventually, publish, relay, running
+
+from crossdock_chassis import Service, Unit, on
+from crossdock_chassis.messaging.aside import Record
+from crossdock_chassis.messaging.breaker import KEYS, WINDOW, Breaker, Failure, SystemFault, own_line
+from crossdock_chassis.messaging.consumer import Consumer
+from crossdock_chassis.messaging.inbox import Inbox
+from crossdock_chassis.testing import envelope_of
+from crossdock_events import Envelope, TopicSpec
+from crossdock_events.orders import OrderPlaced
+from crossdock_local.servers import Servers
+
+PLACED = OrderPlaced.ce_type
+OURS = {__name__.partition(".")[0]}
+
+
+def failed(error: type[Exception] = ValueError, ce_type: str = PLACED) -> Failure:
+    try:
+        raise error("no")
+    except Exception as raised:
+        return Failure(ce_type, raised, OURS)
+
+
+def test_fingerprint_tells_type_exception_and_line_apart() -> None:
+    with pytest.raises(ValueError) as raised:
+        int("x")
+    elsewhere = Failure(PLACED, raised.value, OURS)
+    assert failed().fingerprint == failed().fingerprint
+    different = [failed(), failed(KeyError), failed(ce_type="other.v1"), elsewhere]
+    assert len({each.fingerprint for each in different}) == len(different)
+
+
+def test_line_is_the_innermost_one_of_our_packages() -> None:
+    try:
+        json.loads("{")
+    except ValueError as error:
+        assert own_line(error.__traceback__, OURS).startswith(f"{__name__}:")
+        assert own_line(error.__traceback__, {"json"}).startswith("json.")
+        assert own_line(error.__traceback__, {"no_such_package"}) == ""
+
+
+@given(st.lists(st.integers(1, WINDOW), max_size=40))
+def test_poison_among_many_events_never_opens_the_breaker(between: list[int]) -> None:
+    """One failure in every five events at most."""
+    breaker, failure = Breaker(), failed()
+    for good in between:
+        breaker.handled([PLACED] * max(4, good))
+        assert not breaker.refuses(failure)
+
+
+def test_breaker_opens_for_one_reason_only_and_closes() -> None:
+    breaker, failure, another = Breaker(), failed(), failed(KeyError)
+    for _ in range(KEYS - 1):
+        assert not breaker.refuses(failure)
+        assert not breaker.refuses(another)
+    assert breaker.refuses(failure) and breaker.open is failure
+    breaker.close()
+    assert not breaker.refuses(failure)
+
+
+class Faulty:
+    """A reaction that reads a column, which a deployment has forgotten."""
+
+    def __init__(self, service: Service) -> None:
+        self.broken = True
+        self.service = replace(service, reactions=[on(OrderPlaced, self.react)])
+        self.inbox = Inbox(self.service.subscriptions()[0])
+
+    async def react(self, unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
+        if self.broken:
+            await unit.sql.execute("SELECT forgotten FROM mark")
+        await unit.sql.execute(toy.MARK, [each.event.reference for each in batch])
+
+
+async def attempt(faulty: Faulty, batch: Sequence[Record]) -> None:
+    async with faulty.service.database.unit() as unit:
+        await faulty.inbox.take(unit, batch, careful=True)
+
+
+async def test_missing_column_sets_few_keys_aside_and_loses_none(service: Service) -> None:
+    faulty = Faulty(service)
+    log = records(*(envelope_of(placed(f"PO-{n}")) for n in range(60)))
+    batches = [log[start : start + 3] for start in range(0, 60, 3)]
+    refused = 0
+    for batch in batches:
+        try:
+            await attempt(faulty, batch)
+        except SystemFault as fault:
+            refused += 1
+            assert "forgotten" in str(fault) and f"{__name__}:" in fault.failure.line
+    assert refused == len(batches) - (KEYS - 1) // 3
+    assert len(await letters(service)) == KEYS - 1 - (KEYS - 1) % 3
+    faulty.broken = False
+    for batch in batches[(KEYS - 1) // 3 :]:
+        await attempt(faulty, batch)
+    assert len(await toy.marks(service)) + len(await letters(service)) == 60
+    assert faulty.inbox.breaker.open is None
+
+
+async def test_person_may_decide_that_the_failures_are_poison(service: Service) -> None:
+    faulty = Faulty(service)
+    batch = records(*(envelope_of(placed(f"PO-{n}")) for n in range(KEYS + 5)))
+    with pytest.raises(SystemFault) as stopped:
+        await attempt(faulty, batch)
+    assert await letters(service) == []
+    faulty.inbox.breaker.tolerated = frozenset({stopped.value.failure.fingerprint})
+    await attempt(faulty, batch)
+    assert len(await letters(service)) == KEYS + 5
+
+
+async def test_group_waits_for_the_mend_and_goes_on_by_itself(service: Service, servers: Servers) -> None:
+    assert servers.bootstrap is not None
+    settings = service.settings.model_copy(update={"kafka": servers.bootstrap})
+    faulty = Faulty(replace(service, name=f"toy-{uuid4().hex[:8]}", settings=settings, projections=()))
+    servers.topics.ensure([TopicSpec(topic, 4) for topic in faulty.service.topics()])
+    group = faulty.service.subscriptions()[0].group
+    events = [(placed(f"PO-{n}"), 1) for n in range(3 * KEYS)]
+    await publish(faulty.service, *events)
+    consumer = Consumer(service.database, servers.bootstrap, faulty.service.subscriptions()[0])
+
+    async def stopped() -> bool:
+        return bool(REGISTRY.get_sample_value("crossdock_consumer_breaker_open", {"group": group}))
+
+    async def handled() -> bool:
+        return len(await toy.marks(service)) + len(await letters(service)) == len(events)
+
+    async with running(relay(faulty.service), consumer):
+        await eventually(stopped)
+        assert len(await letters(service)) < KEYS
+        faulty.broken = False
+        await eventually(handled)
+        assert not await stopped()
+    assert len(await letters(service)) < KEYS
