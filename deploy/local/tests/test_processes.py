@@ -196,6 +196,16 @@ def test_home_remembers_the_kind_of_its_ports(home: Path) -> None:
     assert Ports.of_home(file).kind == "fixed"
 
 
+def test_folders_that_an_older_version_left_open_are_closed(home: Path) -> None:
+    opened = [home / name for name in ("run", "logs", "broker", "issuer")]
+    for folder in opened:
+        folder.mkdir()
+        folder.chmod(0o755)
+    Home(home).make()
+    assert {folder.stat().st_mode & 0o777 for folder in opened} == {0o700}
+    assert home.stat().st_mode & 0o777 == 0o755, "a folder that existed before may hold other files"
+
+
 def test_ports_of_a_missing_home_are_not_stored(home: Path) -> None:
     Ports.free().kept_in(home / "none" / "ports.json").of("kafka")
     assert not (home / "none").exists()
