@@ -14,7 +14,7 @@ from uuid import UUID
 
 from crossdock_chassis import JobRun, Unit
 from crossdock_events import Cause
-from inventory_service.reservations import store
+from inventory_service.reservations import queue, store
 from inventory_service.reservations.model import Allocation, Demand, Reservation, Turn, allocate
 from inventory_service.reservations.reserve import take
 from inventory_service.stock import store as stocks
@@ -68,7 +68,7 @@ def serving(earmark_after: timedelta, max_orders: int) -> Callable[[JobRun], Awa
 
 
 async def begin(unit: Unit) -> Sweep | None:
-    entries, items = await store.queued(unit)
+    entries, items = await queue.queued(unit)
     return Sweep(entries, items, LOOK_AT) if entries else None
 
 
@@ -87,7 +87,7 @@ async def serve(unit: Unit, sweep: Sweep, earmark_before: datetime, max_orders: 
                 if each.reservation.reserved(line_id) < requested
             },
         )
-        if sweep.after is not None and await store.queued_again(unit, sweep.entries, heads):
+        if sweep.after is not None and await queue.queued_again(unit, sweep.entries, heads):
             return await begin(unit)
         plan = await _plan(unit, sweep, earmark_before)
         granted = {order_id: allocations for order_id, allocations in plan.granted.items() if order_id in locked}
@@ -111,18 +111,18 @@ async def serve(unit: Unit, sweep: Sweep, earmark_before: datetime, max_orders: 
         if len(granted) < len(plan.granted):
             return replace(sweep, look_at=LOOK_AT)  # the rest of the chunk
     if plan.ended:
-        await store.dequeue(unit, sweep.entries)
+        await queue.dequeue(unit, sweep.entries)
         return None
     look_at = LOOK_AT if chosen else min(2 * sweep.look_at, LOOK_AT_MOST)
     return replace(sweep, look_at=look_at, after=plan.last, earmarking=plan.earmarking)
 
 
 async def _plan(unit: Unit, sweep: Sweep, earmark_before: datetime) -> _Plan:
-    demands, may_be_served, last = await store.candidates(unit, sweep.items, earmark_before, sweep.look_at, sweep.after)
+    demands, may_be_served, last = await queue.candidates(unit, sweep.items, earmark_before, sweep.look_at, sweep.after)
     known = {demand.order_id for demand in demands}
     demands += [demand for demand in sweep.earmarking if demand.order_id not in known]
     items = {want.item_id for demand in demands for want in demand.lines}.union(sweep.items)
-    free = await store.free(unit, items)
+    free = await queue.free(unit, items)
     outcome = allocate(free, demands, await stocks.locations(unit))
     granted = {order_id: outcome.granted[order_id] for order_id in outcome.granted if order_id in may_be_served}
     usable = any(outcome.left.get(item, 0) > 0 for item in sweep.items)
