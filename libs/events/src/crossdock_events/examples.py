@@ -12,12 +12,13 @@ from uuid import UUID
 
 from crossdock_events._envelope import Cause, Envelope
 from crossdock_events._event import Event
-from crossdock_events.items import ItemChanged, ItemRegistered
+from crossdock_events.items import ItemChanged, ItemRegistered, ItemUnit
 from crossdock_events.orders import (
     Destination,
     OrderBackordered,
     OrderCancelled,
     OrderConfirmed,
+    OrderedQuantity,
     OrderLine,
     OrderPlaced,
     OrderRejected,
@@ -299,11 +300,47 @@ _successor = _fact(
     ),
 )
 
+_measured_item = _fact(
+    50,
+    1,
+    ItemRegistered(
+        item_id="SKU-55010",
+        unit_of_measure="g",
+        units=(ItemUnit(unit="kg", factor=1000), ItemUnit(unit="sack", factor=25_000)),
+        category="flour",
+        status="active",
+    ),
+)
+_measured = _fact(
+    51,
+    1,
+    OrderPlaced(
+        order_id=_orders(8),
+        partner="acme-retail",
+        reference="PO #4713",
+        channel="api",
+        priority=5,
+        partial=False,
+        currency="EUR",
+        lines=(
+            OrderLine(
+                line_id="1",
+                item_id="SKU-55010",
+                quantity=2500,
+                ordered=OrderedQuantity(quantity=Decimal("2.5"), unit="kg", unit_price=Decimal("1.20")),
+                amount=Decimal("3.00"),
+            ),
+        ),
+        total=Decimal("3.00"),
+    ),
+)
+
 EXAMPLES = (
     Example("complete", _placed),
     Example("least", _least),
     Example("discounted", _discounted),
     Example("successor", _successor),
+    Example("measured", _measured),
     Example("first", _confirmed),
     Example("nothing-there", _waiting),
     Example("partly-served", _waiting_less),
@@ -321,5 +358,6 @@ EXAMPLES = (
     Example("written-off", _less),
     Example("complete", _registered),
     Example("least", _uncategorised),
+    Example("measured", _measured_item),
     Example("discontinued", _discontinued),
 )

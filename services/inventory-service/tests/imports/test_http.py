@@ -7,7 +7,7 @@ from crossdock_chassis.testing import Clients, Fresh, published
 from inventory_service.imports.read import LONGEST_RECORD
 from inventory_service.service import Settings, build
 
-ITEMS = 'item_id,description,unit_of_measure,category\nA,First,each,X\nB,"Second, with a comma",kg,\n'
+ITEMS = 'item_id,description,unit_of_measure,category\nA,First,each,X\nB,"Second, with a comma",g,\n'
 
 
 WRONG: list[tuple[str, str | bytes, tuple[int, str | None]]] = [

@@ -8,7 +8,7 @@ from warehouse import Warehouse, counts, upload
 from crossdock_chassis import Service
 from crossdock_chassis.testing import published
 
-ITEMS = 'item_id,description,unit_of_measure,category\nA,First,each,X\nB,"Second, with a comma",kg,\n'
+ITEMS = 'item_id,description,unit_of_measure,category\nA,First,each,X\nB,"Second, with a comma",g,\n'
 LOCATIONS = "location_id,name,rank\nnorth,North,1\nsouth,South,2\n"
 STOCK = "reference,location_id,item_id,quantity\nopen-1,north,A,5\nopen-1,south,A,3\nopen-1,north,B,0\n"
 
@@ -34,7 +34,7 @@ async def test_import_changes_only_the_columns_it_has(client: httpx.AsyncClient)
     await upload(client, "items", ITEMS)
     assert await counts(client, "items", "item_id,status\nB,discontinued\nC,\n") == (1, 1, 0)
     b = (await client.get("/v1/items/B")).json()
-    assert (b["status"], b["unit_of_measure"], b["description"]) == ("discontinued", "kg", "Second, with a comma")
+    assert (b["status"], b["unit_of_measure"], b["description"]) == ("discontinued", "g", "Second, with a comma")
     await upload(client, "locations", LOCATIONS)
     assert await counts(client, "locations", "location_id,name,country\nnorth,North,US\nsouth,South,\n") == (0, 1, 1)
     assert (await client.get("/v1/locations/north")).json()["rank"] == 1

@@ -11,7 +11,13 @@ from crossdock_events.items import ItemChanged, ItemRegistered
 
 
 async def test_item_is_registered_changed_and_discontinued(service: Service, client: httpx.AsyncClient) -> None:
-    body = {"item_id": "SKU-1", "unit_of_measure": "kg", "category": "FISH", "description": "Cod, whole"}
+    body = {
+        "item_id": "SKU-1",
+        "unit_of_measure": "g",
+        "units": {"kg": 1000},
+        "category": "FISH",
+        "description": "Cod, whole",
+    }
     made = await client.post("/v1/items", json=body)
     assert (made.status_code, made.headers["location"], made.headers["etag"]) == (201, "/v1/items/SKU-1", '"1"')
     assert made.json() == {**body, "status": "active", "version": 1}
@@ -55,6 +61,11 @@ INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("items", {"item_id": 7}, "/item_id"),
     ("items", {"item_id": "x", "colour": "red"}, "/colour"),
     ("items", {"item_id": "x", "unit_of_measure": "Each!"}, "/unit_of_measure"),
+    ("items", {"item_id": "x", "unit_of_measure": "kg"}, "/unit_of_measure"),
+    ("items", {"item_id": "x", "units": {"case": 0}}, "/units/case"),
+    ("items", {"item_id": "x", "units": {"case": 2.5}}, "/units/case"),
+    ("items", {"item_id": "x", "units": {"each": 1}}, "/units/each"),
+    ("items", {"item_id": "x", "units": {f"u{n}": 2 for n in range(21)}}, "/units"),
     ("items", {"item_id": "x", "description": "two\nlines"}, "/description"),
     ("items", {"item_id": "x", "description": "nul\0"}, "/description"),
 ]

@@ -111,6 +111,18 @@ def test_discount_and_net_amount_of_one_value_are_the_same_order() -> None:
     assert len(contents) == 1
 
 
+@given(
+    st.sampled_from(["USD", "JPY", "KWD"]),
+    st.decimals(min_value="0.000001", max_value="999999.999999", places=6),
+    prices,
+)
+def test_price_of_a_measured_line_is_rounded_once(currency: str, quantity: Decimal, price: Decimal) -> None:
+    quantum = QUANTA[EXPONENTS[currency]]
+    amount = (quantity * price).quantize(quantum, ROUND_HALF_UP)
+    line = {"quantity": float(quantity), "unit": "kg", "unit_price": f"{price:f}"}
+    assert settle(sent(currency=currency, lines=one(**line), total=f"{amount:f}")).total == amount
+
+
 def test_unit_prices_round_to_the_line_amount() -> None:
     lines = [{"line_id": "1", "item_id": "A", "quantity": 3, "unit_price": "0.335"}]  # 1.005
     assert settle(sent(lines=lines, total="1.01")).lines[0].amount == Decimal("1.01")

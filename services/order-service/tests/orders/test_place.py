@@ -212,7 +212,7 @@ async def test_units_with_reversed_references_do_not_deadlock(shop: Shop) -> Non
     both = asyncio.Barrier(2)
 
     async def insert(references: list[str]) -> int:
-        orders = [store.NewOrder(uuid7(), "acme", each, None, b"", None, "{}", "[]") for each in references]
+        orders = [store.NewOrder(uuid7(), "acme", each, None, b"", None, "{}", None, "[]") for each in references]
         async with shop.service.database.unit() as unit:
             await both.wait()
             return await store.insert(unit, orders)
@@ -266,7 +266,7 @@ async def test_validate_computes_the_total_and_stores_nothing(shop: Shop) -> Non
         "reference": "PO-1",
         "exists": False,
         "currency": "USD",
-        "lines": [{"line_id": "1", "amount": "29.97"}, {"line_id": "2", "amount": "29.97"}],
+        "lines": [{"line_id": each, "base_quantity": None, "amount": "29.97"} for each in ("1", "2")],
         "total": "59.94",
     }
     assert await shop.count("orders") == await shop.count("outbox") == await shop.count("idempotency_key") == 0

@@ -15,11 +15,11 @@ from crossdock_chassis.http.auth import requires
 from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.limits import ANY_PARTNER, LATEST, Limits
-from crossdock_chassis.http.numbers import Whole
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.http.request import Caller
 from crossdock_chassis.http.tokens import is_partner_name
 from crossdock_chassis.problems import Problem, Refusal
+from crossdock_chassis.quantities import Number
 
 NO_SUCH_GROUP = Problem(404, "no-such-route-group", "No route of this service is in that group; see `route_groups`")
 NO_SUCH_LIMIT = Problem(404, "no-such-limit", "No limit is set for this partner and route group")
@@ -60,7 +60,7 @@ class LimitIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     rate: Annotated[float, Field(ge=0.001, le=100_000, allow_inf_nan=False, description="Requests a second")]
-    burst: Annotated[int, Whole(1, 1_000_000), Field(description="Requests at once, after a pause")]
+    burst: Annotated[int, Number(1, 1_000_000), Field(description="Requests at once, after a pause")]
 
 
 class RateLimit(BaseModel):

@@ -4,15 +4,39 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, get_args
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
-from inventory_service.items.model import Category, Description, ItemId, Status, UnitOfMeasure
+from inventory_service.items.model import (
+    MAX_FACTOR,
+    MAX_UNITS,
+    Category,
+    Description,
+    ItemId,
+    Status,
+    UnitOfMeasure,
+)
 from inventory_service.locations.model import Country, LocationId, Name, Rank
-from inventory_service.stock.model import Id, OpeningQuantity, Reference
+from inventory_service.stock.model import UNIT, Id, OpeningQuantity, Reference, UnitName
 
+
+def _units(cell: str) -> dict[str, int]:
+    found = re.findall(rf"({UNIT})=([0-9]{{1,7}})(?: |$)", cell)
+    units = {unit: int(factor) for unit, factor in found}
+    if " ".join(f"{unit}={factor}" for unit, factor in found) != cell or len(units) < len(found):
+        raise PydanticCustomError("units", "must name each unit once with its factor, such as kg=1000 sack=25000")
+    if len(units) > MAX_UNITS or not all(1 <= factor <= MAX_FACTOR for factor in units.values()):
+        raise PydanticCustomError(
+            "units", f"must have at most {MAX_UNITS} units, each with a factor from 1 to {MAX_FACTOR}"
+        )
+    return units
+
+
+Units: TypeAlias = Annotated[dict[str, int], PlainValidator(_units)]
 ImportKind: TypeAlias = Literal["items", "locations", "opening-stock"]
 MAX_ERRORS: Final = 100
 DEFAULT_REFERENCE: Final = "opening"
@@ -56,7 +80,7 @@ class Column:
 
     def __init__(self, name: str, kind: Any, *, required: bool = False, example: str = "") -> None:
         self.name, self.required, self.example = name, required, example
-        self._whole_number = int in get_args(kind)
+        self._whole_number, self._number = int in get_args(kind), Decimal in get_args(kind)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
         self._rule = next((each.description for each in get_args(kind) if isinstance(each, FieldInfo)), None)
 
@@ -64,6 +88,8 @@ class Column:
         """Return the value of a cell. Raise ValueError with the rule if the cell breaks it."""
         if self._whole_number and re.fullmatch(r"-?[0-9]+", cell) is None:
             raise ValueError("must be a whole number")
+        if self._number and re.fullmatch(r"-?[0-9]+([.][0-9]{1,6})?", cell) is None:
+            raise ValueError("must be a number with at most 6 decimal places, such as 2.5")
         try:
             return self._adapter.validate_strings(cell, strict=True)
         except ValidationError as error:
@@ -86,6 +112,7 @@ COLUMNS: Final[Mapping[ImportKind, tuple[Column, ...]]] = {
         Column("item_id", ItemId, required=True, example="SKU-1"),
         Column("description", Description, example="A short description"),
         Column("unit_of_measure", UnitOfMeasure, example="each"),
+        Column("units", Units, example="case=12"),
         Column("category", Category, example="GROCERY"),
         Column("status", Status, example="active"),
     ),
@@ -100,6 +127,7 @@ COLUMNS: Final[Mapping[ImportKind, tuple[Column, ...]]] = {
         Column("location_id", Id, required=True, example="dc-north"),
         Column("item_id", Id, required=True, example="SKU-1"),
         Column("quantity", OpeningQuantity, required=True, example="100"),
+        Column("unit", UnitName, example="each"),
     ),
 }
 
@@ -194,6 +222,8 @@ class Sheet:
                 self._wrong(column.name, str(error))
         if self.kind == "opening-stock" and values.get("reference") is None:
             values["reference"] = self.reference
+        if isinstance(quantity := values.get("quantity"), Decimal) and values.get("unit") is None and quantity % 1:
+            self._wrong("quantity", "must be a whole number, or the row must name a unit")
         if len(self.errors) == before and all(name in values for name in _KEYS[self.kind]):
             key = tuple(values[name] for name in _KEYS[self.kind])
             first = self._seen.setdefault(key, self._number)

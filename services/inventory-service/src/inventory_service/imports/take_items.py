@@ -40,7 +40,7 @@ async def take_items(unit: Unit, command: TakeItems) -> ImportResult:
 
 def _traits(row: Row) -> dict[str, Any]:
     given = {name: value for name, value in row.cells.items() if name != "item_id"}
-    for name, default in (("unit_of_measure", DEFAULT_UNIT), ("status", "active")):
+    for name, default in (("unit_of_measure", DEFAULT_UNIT), ("units", {}), ("status", "active")):
         if name in given and given[name] is None:
             given[name] = default
     return given

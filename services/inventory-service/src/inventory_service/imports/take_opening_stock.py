@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from crossdock_chassis import Unit
+from crossdock_chassis import Unit, WrongQuantity, in_base_units
 from crossdock_events import Cause
 from inventory_service.imports.model import ImportRefused, Row, RowError
 from inventory_service.imports.views import ImportResult
@@ -43,6 +43,7 @@ async def take_opening_stock(unit: Unit, command: TakeOpeningStock) -> ImportRes
     Raise ImportRefused for an unknown item or location, for a row that was counted with another quantity, and if too
     many locations would hold an item.
     """
+    await _use_base_units(unit, command.rows)
     rows: dict[Place, Row] = {
         (row.cells["reference"], row.cells["item_id"], row.cells["location_id"]): row for row in command.rows
     }
@@ -82,6 +83,24 @@ async def take_opening_stock(unit: Unit, command: TakeOpeningStock) -> ImportRes
         changed=0,
         unchanged=len(rows) - len(new),
     )
+
+
+async def _use_base_units(unit: Unit, rows: Sequence[Row]) -> None:
+    """Replace the quantity of each row by its quantity in base units. Raise ImportRefused."""
+    measured = {row.cells["item_id"] for row in rows if row.cells.get("unit") is not None}
+    units = await stocks.units(unit, measured) if measured else {}
+    errors = []
+    for row in rows:
+        name, item = row.cells.get("unit"), row.cells["item_id"]
+        if name is not None and item not in units:
+            errors.append(RowError(row.number, "item_id", "no item has this id"))
+            continue
+        try:
+            row.cells["quantity"] = in_base_units(row.cells["quantity"], name, *units.get(item, (None, {})))
+        except WrongQuantity as error:
+            errors.append(RowError(row.number, error.field, error.detail))
+    if errors:
+        raise ImportRefused(errors, len(rows))
 
 
 def _unknown(counted: Sequence[tuple[Place, Row]], items: Mapping[str, int], locations: set[str]) -> list[RowError]:

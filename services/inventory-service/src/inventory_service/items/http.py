@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from crossdock_chassis import (
+    INVALID,
     Coalescer,
     Database,
     IdempotencyKey,
     IfMatch,
+    Number,
     Page,
     PageCursor,
     PageLimit,
@@ -35,6 +38,9 @@ from inventory_service.items import views
 from inventory_service.items.change import ChangeItem
 from inventory_service.items.model import (
     DEFAULT_UNIT,
+    MAX_FACTOR,
+    MAX_UNITS,
+    BaseUnitNamed,
     Category,
     Description,
     DuplicateItem,
@@ -46,6 +52,7 @@ from inventory_service.items.model import (
 )
 from inventory_service.items.register import RegisterItem
 from inventory_service.items.views import ItemView
+from inventory_service.stock.model import UnitName
 
 NO_SUCH_ITEM: Final = Problem(404, "no-such-item", "No item has this id")
 DUPLICATE_ITEM: Final = Problem(
@@ -55,7 +62,11 @@ DUPLICATE_ITEM: Final = Problem(
     headers={"Location": lambda error: f"/v1/items/{segment(error.item_id)}"},
 )
 
-PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchItem: NO_SUCH_ITEM, DuplicateItem: DUPLICATE_ITEM}
+PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
+    NoSuchItem: NO_SUCH_ITEM,
+    DuplicateItem: DUPLICATE_ITEM,
+    BaseUnitNamed: INVALID,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,23 @@ ItemsDep = Annotated[Items, provided(Items)]
 router = APIRouter(prefix="/v1/items", tags=["items"])
 
 
+Units = Annotated[
+    dict[UnitName, Annotated[int, Number(1, MAX_FACTOR)]],
+    Field(
+        max_length=MAX_UNITS,
+        description="Other units and their number of base units",
+        examples=[{"kg": 1000}],
+        json_schema_extra={"additionalProperties": False},
+    ),
+]
+
+
 class ItemIn(Body):
     """`description` is for people. It is shown here and never sent in an event."""
 
     item_id: ItemId
     unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
+    units: Annotated[Units, Field(default_factory=dict)]
     category: Category | None = None
     description: Description | None = None
 
@@ -84,6 +107,7 @@ class ItemPatch(Patch):
     """A member that is left out changes nothing. Null removes the category or the description."""
 
     unit_of_measure: UnitOfMeasure = DEFAULT_UNIT
+    units: Annotated[Units, Field(default_factory=dict)]
     category: Category | None = None
     status: Status = "active"
     description: Description | None = None
@@ -95,10 +119,10 @@ class ItemPatch(Patch):
     status_code=201,
     response_model=ItemView,
     summary="Register an item",
-    responses={200: {"model": ItemView, "description": REGISTERED_BEFORE}, **errors(DUPLICATE_ITEM)},
+    responses={200: {"model": ItemView, "description": REGISTERED_BEFORE}, **errors(INVALID, DUPLICATE_ITEM)},
 )
 async def post_item(body: ItemIn, caller: Writer, why: Why, key: IdempotencyKey, items: ItemsDep) -> Response:
-    traits = Traits(body.unit_of_measure, body.category, "active", body.description)
+    traits = Traits(body.unit_of_measure, body.category, "active", body.description, body.units)
     return registered(await items.register(RegisterItem(body.item_id, traits, why), key.of(body)))
 
 
@@ -128,7 +152,7 @@ async def get_item(item_id: str, caller: Reader, items: ItemsDep) -> Response:
     response_model=ItemView,
     summary="Change an item",
     description='`"status": "active"` makes a discontinued item available again.',
-    responses=errors(NO_SUCH_ITEM),
+    responses=errors(INVALID, NO_SUCH_ITEM),
 )
 async def patch_item(
     item_id: str, body: ItemPatch, caller: Writer, why: Why, match: IfMatch, items: ItemsDep

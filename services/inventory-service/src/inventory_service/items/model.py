@@ -1,19 +1,21 @@
 """An item and its changes. Pure."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 from crossdock_events import IDENTIFIER
-from crossdock_events.items import ItemChanged, ItemRegistered
+from crossdock_events.items import ItemChanged, ItemRegistered, ItemUnit
 
 Status: TypeAlias = Literal["active", "discontinued"]
 
 ItemId: TypeAlias = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule, examples=["SKU-1"])]
-UnitOfMeasure: TypeAlias = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="a code such as each, kg or case", examples=["each"])
-]
+UnitOfMeasure: TypeAlias = Literal["each", "g", "ml", "mm"]
+"""The base unit of an item. All its quantities are whole numbers of it."""
+MAX_FACTOR: Final = 1_000_000
+MAX_UNITS: Final = 20
 Category: TypeAlias = Annotated[
     str,
     Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$", description="at most 64 characters on one line", examples=["GROCERY"]),
@@ -22,7 +24,7 @@ Description: TypeAlias = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,500}$", description="at most 500 characters on one line")
 ]
 
-DEFAULT_UNIT: Final = "each"
+DEFAULT_UNIT: Final[UnitOfMeasure] = "each"
 
 
 class ItemError(Exception):
@@ -48,14 +50,33 @@ class DuplicateItem(ItemError):
         self.errors = ({"pointer": f"/{member}", "detail": "the item has another value here", "code": "differs"},)
 
 
+class BaseUnitNamed(Exception):
+    def __init__(self, unit: str) -> None:
+        detail = f"{unit} is the base unit, whose factor is 1; leave it out"
+        super().__init__(detail)
+        self.errors = [{"pointer": f"/units/{unit}", "detail": detail, "code": "base_unit"}]
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """The properties of an item that can change. The description is for people and stays in this service."""
+    """The properties of an item that can change. The description is for people and stays in this service.
+
+    `units` has the factor of each unit other than the base unit: for an item in g, `{"kg": 1000}`.
+    """
 
     unit_of_measure: str = DEFAULT_UNIT
     category: str | None = None
     status: Status = "active"
     description: str | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.unit_of_measure in self.units:
+            raise BaseUnitNamed(self.unit_of_measure)
+
+    def declared(self) -> tuple[ItemUnit, ...] | None:
+        """Return the units for an event."""
+        return tuple(ItemUnit(unit=unit, factor=factor) for unit, factor in sorted(self.units.items())) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +91,7 @@ class Item:
         return ItemRegistered(
             item_id=self.item_id,
             unit_of_measure=self.traits.unit_of_measure,
+            units=self.traits.declared(),
             category=self.traits.category,
             status=self.traits.status,
         )
@@ -82,6 +104,7 @@ class Item:
         event = ItemChanged(
             item_id=self.item_id,
             unit_of_measure=traits.unit_of_measure,
+            units=traits.declared(),
             category=traits.category,
             status=traits.status,
         )

@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+from pydantic_core import from_json, to_json
+
 from crossdock_chassis import Unit
 from inventory_service.items.model import Item, Traits
 from inventory_service.stock import store as stock
 
 INSERT = """
     INSERT INTO items
-        (item_id, unit_of_measure, category, status, description, sequence, registered_at, changed_at)
-    SELECT item_id, unit_of_measure, category, status, description, 1, $6, $6
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-         AS new (item_id, unit_of_measure, category, status, description)
+        (item_id, unit_of_measure, category, status, description, units, sequence, registered_at, changed_at)
+    SELECT item_id, unit_of_measure, category, status, description, units, 1, $7, $7
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[])
+         AS new (item_id, unit_of_measure, category, status, description, units)
     ORDER BY item_id
     ON CONFLICT DO NOTHING
     RETURNING item_id
@@ -20,14 +22,15 @@ INSERT = """
 INSERT_HEADS = "INSERT INTO stock_heads (item_id) SELECT unnest($1::text[])"
 
 READ = """
-    SELECT item_id, unit_of_measure, category, status, description, sequence FROM items WHERE item_id = ANY($1::text[])
+    SELECT item_id, unit_of_measure, category, status, description, units::text AS units, sequence
+    FROM items WHERE item_id = ANY($1::text[])
 """
 
 UPDATE = """
     UPDATE items SET unit_of_measure = new.unit_of_measure, category = new.category, status = new.status,
-                     description = new.description, sequence = new.sequence, changed_at = $7
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[])
-         AS new (item_id, unit_of_measure, category, status, description, sequence)
+                     description = new.description, units = new.units, sequence = new.sequence, changed_at = $8
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[])
+         AS new (item_id, unit_of_measure, category, status, description, units, sequence)
     WHERE items.item_id = new.item_id
 """
 
@@ -42,7 +45,7 @@ QUEUE_WHAT_THEIR_ORDERS_WANT = """
 
 async def insert(unit: Unit, items: Sequence[Item]) -> set[str]:
     """Insert new items and return their ids. Items that exist stay unchanged."""
-    rows = await unit.sql.fetch(INSERT, *_columns(items)[:5], unit.now)
+    rows = await unit.sql.fetch(INSERT, *_columns(items)[:6], unit.now)
     new = {row["item_id"] for row in rows}
     await unit.sql.execute(INSERT_HEADS, sorted(new))
     return new
@@ -58,7 +61,7 @@ async def read(unit: Unit, ids: Iterable[str]) -> dict[str, Item]:
     return {
         row["item_id"]: Item(
             row["item_id"],
-            Traits(row["unit_of_measure"], row["category"], row["status"], row["description"]),
+            Traits(row["unit_of_measure"], row["category"], row["status"], row["description"], from_json(row["units"])),
             row["sequence"],
         )
         for row in rows
@@ -75,12 +78,13 @@ async def queue_what_their_orders_want(unit: Unit, ids: Sequence[str]) -> None:
 
 def _columns(
     items: Sequence[Item],
-) -> tuple[list[str], list[str], list[str | None], list[str], list[str | None], list[int]]:
+) -> tuple[list[str], list[str], list[str | None], list[str], list[str | None], list[str], list[int]]:
     return (
         [item.item_id for item in items],
         [item.traits.unit_of_measure for item in items],
         [item.traits.category for item in items],
         [item.traits.status for item in items],
         [item.traits.description for item in items],
+        [to_json(item.traits.units).decode() for item in items],
         [item.sequence for item in items],
     )

@@ -1,5 +1,8 @@
 """Views of items."""
 
+from typing import Annotated
+
+from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +19,7 @@ class ItemView(Resource):
 
     item_id: str
     unit_of_measure: str
+    units: Annotated[dict[str, int], Field(description="The other units, each with its number of base units")]
     category: str | None
     status: Status
     description: str | None
@@ -35,6 +39,7 @@ class ItemView(Resource):
         return cls(
             item_id=item.item_id,
             unit_of_measure=traits.unit_of_measure,
+            units=dict(traits.units),
             category=traits.category,
             status=traits.status,
             description=traits.description,
@@ -70,6 +75,7 @@ def _view(row: ItemRow) -> ItemView:
         {
             "item_id": row.item_id,
             "unit_of_measure": row.unit_of_measure,
+            "units": row.units,
             "category": row.category,
             "status": row.status,
             "description": row.description,

@@ -11,11 +11,11 @@ from crossdock_chassis import (
     Database,
     IdempotencyKey,
     IfMatch,
+    Number,
     Page,
     PageCursor,
     PageLimit,
     Problem,
-    Whole,
     errors,
     provided,
     segment,
@@ -69,7 +69,7 @@ class Locations:
 
 
 LocationsDep = Annotated[Locations, provided(Locations)]
-WholeRank = Annotated[int, Whole(0, 1_000_000)]
+WholeRank = Annotated[int, Number(0, 1_000_000)]
 router = APIRouter(prefix="/v1/locations", tags=["locations"])
 
 

@@ -69,9 +69,9 @@ CANDIDATES = f"""
                order_id IN (SELECT order_id FROM served) AS may_be_served
         FROM wanted AS line JOIN items AS item USING (item_id) LEFT JOIN free USING (item_id)
         GROUP BY order_id, line.priority, line.placed_at, line.partial
-        HAVING bool_or(item.status = 'active' AND units > 0)
+        HAVING bool_or(item.status = 'active' AND free.units > 0)
            AND (line.partial OR bool_and(
-               item.status = 'active' AND (line.placed_at < $2 OR coalesce(units, 0) >= waiting)
+               item.status = 'active' AND (line.placed_at < $2 OR coalesce(free.units, 0) >= waiting)
            ))
     )
     SELECT demand.*, horizon.* FROM (SELECT) AS always LEFT JOIN demand ON true LEFT JOIN horizon ON true

@@ -50,8 +50,9 @@ DOCUMENT = Check(
     "movements that differ from their document",
     """
     WITH line AS (
-        SELECT kind, reference, body, part ->> 'item_id' AS item_id, (part ->> 'quantity')::bigint AS quantity
-        FROM documents CROSS JOIN jsonb_array_elements(body -> 'lines') AS part
+        SELECT kind, reference, body, part ->> 'item_id' AS item_id,
+               coalesce(base_quantities[position], (part ->> 'quantity')::bigint) AS quantity
+        FROM documents CROSS JOIN jsonb_array_elements(body -> 'lines') WITH ORDINALITY AS each (part, position)
     ), said AS (
         SELECT kind, reference, item_id, body ->> 'location_id' AS location_id, quantity FROM line
         WHERE kind <> 'transfer'

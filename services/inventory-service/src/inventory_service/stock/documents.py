@@ -2,13 +2,20 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from crossdock_chassis import Content, Unit, new_id
+from crossdock_chassis import Content, Unit, WrongQuantity, in_base_units, new_id
 from crossdock_events import Cause
 from inventory_service.stock import store
-from inventory_service.stock.model import DuplicateReference, Movement, Stock, UnknownItem, UnknownLocation
+from inventory_service.stock.model import (
+    DuplicateReference,
+    Movement,
+    Stock,
+    UnknownItem,
+    UnknownLocation,
+    WrongQuantities,
+)
 from inventory_service.stock.views import DocumentKind, DocumentView, Recorded
 
 CLAIM = """
@@ -16,14 +23,22 @@ CLAIM = """
     ON CONFLICT DO NOTHING RETURNING id
 """
 
-FIND = "SELECT id, body::text, recorded_at FROM documents WHERE kind = $1 AND partner = $2 AND reference = $3"
+FIND = """
+    SELECT id, body::text, base_quantities, recorded_at FROM documents
+    WHERE kind = $1 AND partner = $2 AND reference = $3
+"""
+
+MEASURE = "UPDATE documents SET base_quantities = $2::bigint[] WHERE id = $1"
 
 KNOWN_LOCATIONS = "SELECT location_id FROM locations WHERE location_id = ANY($1::text[])"
 
 
 class Part(NamedTuple):
+    """A line of a document. Without a unit, the quantity is in base units."""
+
     item_id: str
-    quantity: int
+    quantity: float
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +63,18 @@ async def record(
 
     A move is a sign (+1 or -1) and a location. `locations` has the locations by their field in the request.
 
-    Raise DuplicateReference, UnknownLocation, UnknownItem or TooMuch. Raise NotEnoughFree if the document would take
-    stock that is reserved for orders.
+    Raise DuplicateReference, UnknownLocation, UnknownItem, WrongQuantities or TooMuch. Raise NotEnoughFree if the
+    document would take stock that is reserved for orders.
     """
     recorded = await claim(unit, document)
     if recorded.created:
         stock = await lock(unit, document.lines, locations)
+        if any(part.unit is not None or isinstance(part.quantity, float) for part in document.lines):
+            quantities = await _in_base_units(unit, document.lines)
+            await unit.sql.execute(MEASURE, recorded.document.id, quantities)
+            recorded.document.measure(quantities)
+            parts = zip(document.lines, quantities, strict=True)
+            document = replace(document, lines=tuple(Part(part.item_id, quantity) for part, quantity in parts))
         move(stock, document, moves)
         stock.check()
         await store.write(unit, stock)
@@ -61,12 +82,28 @@ async def record(
 
 
 def move(stock: Stock, document: Document, moves: Sequence[tuple[int, str]], reason: str | None = None) -> None:
-    """Apply each of `moves` to every line of the document."""
+    """Apply each of `moves` to every line of the document. Its quantities are in base units."""
     why = document.cause.correlation_id
-    for item, quantity in document.lines:
+    for item, quantity, _ in document.lines:
         for sign, location in moves:
-            moved = Movement(item, location, sign * quantity, 0, document.kind, document.reference, None, reason, why)
+            moved = Movement(
+                item, location, sign * int(quantity), 0, document.kind, document.reference, None, reason, why
+            )
             stock.move(moved, document.cause)
+
+
+async def _in_base_units(unit: Unit, parts: Sequence[Part]) -> list[int]:
+    """Return the quantities in base units, or raise WrongQuantities. The locked items keep their units."""
+    units = await store.units(unit, {part.item_id for part in parts})
+    found, errors = [], []
+    for i, part in enumerate(parts):
+        try:
+            found.append(in_base_units(part.quantity, part.unit, *units[part.item_id]))
+        except WrongQuantity as error:
+            errors.append({"pointer": f"/lines/{i}/{error.field}", "detail": error.detail, "code": error.code})
+    if errors:
+        raise WrongQuantities(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors)
+    return found
 
 
 async def claim(unit: Unit, document: Document) -> Recorded:
@@ -80,8 +117,9 @@ async def claim(unit: Unit, document: Document) -> Recorded:
         raise DuplicateReference(
             f"The reference {reference} names a {kind} with another value at {place}", f"/v1/{kind}s/{row['id']}", place
         )
-    before = json.loads(row["body"])
-    return Recorded(document=DocumentView.of(row["id"], kind, before, row["recorded_at"]), created=False)
+    view = DocumentView.of(row["id"], kind, json.loads(row["body"]), row["recorded_at"])
+    view.measure(row["base_quantities"])
+    return Recorded(document=view, created=False)
 
 
 async def lock(unit: Unit, parts: Sequence[Part], locations: Mapping[str, str], others: Collection[str] = ()) -> Stock:

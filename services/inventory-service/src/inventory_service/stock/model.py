@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -23,7 +24,11 @@ Place: TypeAlias = tuple[str, str]
 Reference: TypeAlias = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule, examples=["GRN-1"])]
 Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 """The id of an item or a location for a lookup. It may have any form."""
-OpeningQuantity: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]
+UNIT = r"[a-z][a-z0-9_]{0,31}"
+UnitName: TypeAlias = Annotated[
+    str, Field(pattern=f"^{UNIT}$", description="a code such as kg or case", examples=["kg"])
+]
+OpeningQuantity: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000_000)]
 Reason: TypeAlias = Annotated[
     str,
     Field(
@@ -38,6 +43,7 @@ class StockError(Exception):
     """A rule of the stock was broken.
 
     - UnknownItem
+    - WrongQuantities
     - UnknownLocation
     - NotEnoughFree
     - NotOnHand
@@ -55,6 +61,10 @@ class StockError(Exception):
 
 class UnknownItem(StockError):
     pass
+
+
+class WrongQuantities(StockError):
+    """Lines name a unit that their item does not have, or no whole number of base units."""
 
 
 class UnknownLocation(StockError):

@@ -6,6 +6,8 @@ a lock.
 
 from collections.abc import Collection, Sequence
 
+from pydantic_core import from_json
+
 from crossdock_chassis import Unit
 from inventory_service.stock.model import Movement, Stock
 
@@ -13,6 +15,8 @@ from inventory_service.stock.model import Movement, Stock
 LOCK = "SELECT item_id, sequence FROM stock_heads WHERE item_id = ANY($1::text[]) ORDER BY item_id FOR UPDATE"
 
 READ = "SELECT item_id, location_id, on_hand, reserved FROM levels WHERE item_id = ANY($1::text[])"
+
+UNITS = "SELECT item_id, unit_of_measure, units::text AS units FROM items WHERE item_id = ANY($1::text[])"
 
 LOCATIONS = "SELECT location_id FROM locations ORDER BY rank, location_id"
 
@@ -70,6 +74,12 @@ async def add(unit: Unit, stock: Stock, items: Collection[str]) -> None:
         more = await read(unit, {row["item_id"]: row["sequence"] for row in rows})
         stock.sequences.update(more.sequences)
         stock.levels.update(more.levels)
+
+
+async def units(unit: Unit, items: Collection[str]) -> dict[str, tuple[str, dict[str, int]]]:
+    """Return the base unit and the other units with their factors, by item."""
+    rows = await unit.sql.fetch(UNITS, list(items))
+    return {row["item_id"]: (row["unit_of_measure"], from_json(row["units"])) for row in rows}
 
 
 async def locations(unit: Unit) -> list[str]:

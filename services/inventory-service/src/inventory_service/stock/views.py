@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,7 +20,9 @@ FEED: Feed[int] = Feed("ledger", tuple[int, int, int], 0)
 
 class DocumentLine(BaseModel):
     item_id: str
-    quantity: int
+    quantity: int | float
+    unit: str | None = None
+    base_quantity: Annotated[int | None, Field(description="In base units, if the line names a unit")] = None
 
 
 class DocumentView(BaseModel):
@@ -40,6 +42,12 @@ class DocumentView(BaseModel):
     @classmethod
     def of(cls, id: UUID, kind: DocumentKind, body: dict[str, Any], recorded_at: datetime) -> "DocumentView":
         return cls(id=id, kind=kind, recorded_at=recorded_at, **body)
+
+    def measure(self, base_quantities: Sequence[int] | None) -> None:
+        """Add the quantities in base units to the lines that name a unit."""
+        for line, quantity in zip(self.lines, base_quantities or (), strict=False):
+            if line.unit is not None:
+                line.base_quantity = quantity
 
 
 class Recorded(BaseModel):
@@ -95,7 +103,9 @@ async def document(session: AsyncSession, kind: DocumentKind, partner: str, id: 
     row = await session.get(DocumentRow, id)
     if row is None or (row.kind, row.partner) != (kind, partner):
         raise NoSuchDocument(f"No {kind} has this id")
-    return DocumentView.of(row.id, kind, row.body, row.recorded_at)
+    found = DocumentView.of(row.id, kind, row.body, row.recorded_at)
+    found.measure(row.base_quantities)
+    return found
 
 
 async def availability(session: AsyncSession, items: Sequence[str]) -> list[Availability]:

@@ -57,7 +57,8 @@ NOT_WAITING_AS_IT_SHOULD = """
 
 ROWS = """
     SELECT id::text AS id, partner, reference, replaces::text AS replaces, status, version, reservation_sequence,
-           (document -> 'lines')::text AS lines, (waiting -> 'lines')::text AS waiting,
+           (document -> 'lines')::text AS lines, coalesce(base_quantities, '{}')::text AS base_quantities,
+           (waiting -> 'lines')::text AS waiting,
            jsonb_path_query_array(history, '$[*].id')::text AS events
     FROM orders
 """
@@ -159,11 +160,12 @@ def _difference(row: asyncpg.Record, events: Sequence[LogEvent]) -> str | None:
 
 def _is_as_placed(row: asyncpg.Record, placed: Mapping[str, Any]) -> bool:
     same_name = all(row[name] == placed.get(name) for name in ("partner", "reference", "replaces"))
-    return same_name and _lines(json.loads(row["lines"])) == _lines(placed["lines"])
+    return same_name and _lines(json.loads(row["lines"]), json.loads(row["base_quantities"])) == _lines(placed["lines"])
 
 
-def _lines(lines: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    return [(line["line_id"], line["item_id"], line["quantity"]) for line in lines]
+def _lines(lines: Sequence[Mapping[str, Any]], base: Mapping[str, int] | None = None) -> list[tuple[Any, ...]]:
+    base = base or {}
+    return [(line["line_id"], line["item_id"], base.get(line["line_id"], line["quantity"])) for line in lines]
 
 
 def _waiting(lines: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema, to_json
 
-from crossdock_chassis import Whole
+from crossdock_chassis import Number
 from crossdock_events import IDENTIFIER, Printable
 from order_service.orders.codes import COUNTRIES, EXPONENTS
 from order_service.orders.model import InvalidOrder
@@ -62,7 +62,16 @@ class _Part(BaseModel):
 class DraftLine(_Part):
     line_id: Annotated[str, Printable(36)]
     item_id: Identifier
-    quantity: Annotated[int, Whole(1, 1_000_000)]
+    quantity: Annotated[
+        float, Number(0.000001, 1_000_000, places=6), Field(description="Whole, unless the line names a `unit`")
+    ]
+    unit: Annotated[
+        str | None,
+        Field(
+            pattern="^[a-z][a-z0-9_]{0,31}$",
+            description="A unit of the item, such as kg. The quantity in base units must be whole. Prices are per unit",
+        ),
+    ] = None
     unit_price: Annotated[
         UnitPrice | None,
         Field(description="At most 6 decimal places. Send it, `amount` or `net_amount`, or it and one of them"),
@@ -131,6 +140,14 @@ class Draft(_Part):
                     ],
                     "total": "29.27",
                 },
+                {
+                    "reference": "PO-2",
+                    "currency": "EUR",
+                    "lines": [
+                        {"line_id": "1", "item_id": "FLOUR", "quantity": 2.5, "unit": "kg", "unit_price": "1.20"}
+                    ],
+                    "total": "3.00",
+                },
             ]
         },
     )
@@ -198,6 +215,9 @@ def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
         if line.line_id in seen:
             yield _error(f"/lines/{i}/line_id", "repeated_line_id", "another line has this line_id")
         seen.add(line.line_id)
+        if line.unit is None and type(line.quantity) is not int:
+            yield _error(f"/lines/{i}/quantity", "not_whole", "a quantity without a unit is whole; name its unit")
+            continue
         if line.unit_price is not None:
             line.unit_price = tidy(line.unit_price, quantum)
         if line.discount is not None or line.net_amount is not None:

@@ -4,19 +4,21 @@
 - line discount of a line with a net amount = what makes this true; it is negative if the net amount is larger
 - total = Σ line amounts - Σ discounts + shipping + tax, exactly
 
-All amounts are `Decimal`. The limits of an order keep every result below 24 digits, within the default context's 28.
+All amounts are `Decimal`. The limits of an order keep every result within the 28 digits of the default context.
 """
 
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from crossdock_chassis import exactly
+
 QUANTA: Final = tuple(Decimal(1).scaleb(-exponent) for exponent in range(5))
 """The smallest amount of a currency, by its exponent."""
 
 
-def amount_of(quantity: int, unit_price: Decimal, quantum: Decimal) -> Decimal:
-    return (quantity * unit_price).quantize(quantum, ROUND_HALF_UP)
+def amount_of(quantity: float, unit_price: Decimal, quantum: Decimal) -> Decimal:
+    return ((quantity if type(quantity) is int else exactly(quantity)) * unit_price).quantize(quantum, ROUND_HALF_UP)
 
 
 def total_of(amounts: Iterable[Decimal], discounts: Iterable[Decimal], shipping: Decimal, tax: Decimal) -> Decimal:

@@ -1,16 +1,18 @@
 """Validate orders without placing them."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from crossdock_chassis import Unit
 from order_service.orders.model import DuplicateReference
-from order_service.orders.place import SentOrder, existing, refusals
+from order_service.orders.place import NONE, SentOrder, existing, look
 
 
 class LineAmount(BaseModel):
     line_id: str
+    base_quantity: Annotated[int | None, Field(description="In base units, if the line names a unit")] = None
     amount: str
 
 
@@ -27,7 +29,7 @@ class Valid(BaseModel):
 
 
 async def validate_orders(unit: Unit, batch: Sequence[SentOrder]) -> list[Valid | Exception]:
-    refused = await refusals(unit, batch)
+    refused, base = await look(unit, batch)
     answers: list[Valid | Exception] = []
     for i, (order, found) in enumerate(zip(batch, await existing(unit, batch), strict=True)):
         draft = order.draft
@@ -41,7 +43,14 @@ async def validate_orders(unit: Unit, batch: Sequence[SentOrder]) -> list[Valid 
                     reference=draft.reference,
                     exists=found is not None,
                     currency=draft.currency,
-                    lines=[LineAmount(line_id=line.line_id, amount=str(line.amount)) for line in draft.lines],
+                    lines=[
+                        LineAmount(
+                            line_id=line.line_id,
+                            base_quantity=base.get(i, NONE).get(line.line_id),
+                            amount=str(line.amount),
+                        )
+                        for line in draft.lines
+                    ],
                     total=str(draft.total),
                 )
             )
