@@ -162,6 +162,14 @@ EDITS: dict[str, tuple[Edits, set[str]]] = {
         lambda o: ["UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = 'B'"],
         {NOT_SAID.title},
     ),
+    "an item with another base unit": (
+        lambda o: ["UPDATE items SET unit_of_measure = 'g' WHERE item_id = 'A'"],
+        {NOT_THE_ITEM.title},
+    ),
+    "an item with other units": (
+        lambda o: ["""UPDATE items SET units = '{"case": 12}' WHERE item_id = 'A'"""],
+        {NOT_THE_ITEM.title},
+    ),
     "an item that changed without an event": (
         lambda o: ["UPDATE items SET status = 'discontinued' WHERE item_id = 'A'"],
         {NOT_THE_ITEM.title},

@@ -135,6 +135,10 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
         lambda o: "DELETE FROM known_items WHERE item_id = 'SKU-1'",
         {NOT_THE_ITEMS.title},
     ),
+    "an item with other units": (
+        lambda o: """UPDATE known_items SET units = '{"case": 12}' WHERE item_id = 'SKU-1'""",
+        {NOT_THE_ITEMS.title},
+    ),
     "an item with another status": (
         lambda o: "UPDATE known_items SET status = 'discontinued' WHERE item_id = 'SKU-1'",
         {NOT_THE_ITEMS.title},

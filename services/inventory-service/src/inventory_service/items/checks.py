@@ -1,16 +1,29 @@
 """Invariants of items: each row equals the latest event of its item."""
 
+import json
 from collections.abc import AsyncIterator
 
 from crossdock_chassis import AtRest, CheckAtRest
 from crossdock_events.items import ItemEvent
 
+ROWS = """
+    SELECT item_id, status, sequence, unit_of_measure,
+           (SELECT jsonb_agg(jsonb_build_object('unit', key, 'factor', value) ORDER BY key COLLATE "C")::text
+            FROM jsonb_each(units)) AS units
+    FROM items
+"""
+
 
 async def _not_the_item(at_rest: AtRest) -> AsyncIterator[str]:
     latest = {item: events[-1] for item, events in at_rest.log.events(ItemEvent).items()}
-    expected = {item: (event.data["status"], event.sequence) for item, event in latest.items()}
-    rows = await at_rest.sql.fetch("SELECT item_id, status, sequence FROM items")
-    items = {row["item_id"]: (row["status"], row["sequence"]) for row in rows}
+    expected = {
+        item: (event.data["status"], event.sequence, event.data["unit_of_measure"], event.data.get("units"))
+        for item, event in latest.items()
+    }
+    rows = await at_rest.sql.fetch(ROWS)
+    items = {
+        item: (status, sequence, base, units and json.loads(units)) for item, status, sequence, base, units in rows
+    }
     for item in sorted(items.keys() | expected.keys()):
         if items.get(item) != expected.get(item):
             yield f"{item}: {items.get(item)}, the topic has {expected.get(item)}"
