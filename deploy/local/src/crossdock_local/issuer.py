@@ -45,7 +45,15 @@ from starlette.routing import Route
 from crossdock_local.layout import write
 
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
-SCOPES: Final = ("orders:read", "orders:write", "stock:read", "stock:write", "ops")
+SCOPES: Final = (
+    "orders:read",
+    "orders:write",
+    "catalogue:read",
+    "catalogue:quantities",
+    "stock:read",
+    "stock:write",
+    "ops",
+)
 ALGORITHM: Final = "RS256"
 LIFETIME: Final = 3600  # seconds
 MAX_FORM_BYTES: Final = 16 * 1024

@@ -16,7 +16,7 @@ from crossdock_local.stack import Stack
 if TYPE_CHECKING:
     from crossdock_local.issuer import Client
 
-PARTNER_SCOPES = ["orders:read", "orders:write"]
+PARTNER_SCOPES = ["orders:read", "orders:write", "catalogue:read"]
 
 partner = typer.Typer(no_args_is_help=True, help="Manage the partners that may send orders.")
 Named = Annotated[str, typer.Argument(help="The id of the client, or the partner's name if it has one client.")]
@@ -29,7 +29,9 @@ File = Annotated[
 @partner.command("add")
 def add(
     name: str,
-    scope: Annotated[list[str] | None, typer.Option(help="Repeatable; without it, orders only.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Repeatable; without it, orders and the catalogue without quantities.")
+    ] = None,
     file: File = None,
 ) -> None:
     """Create a client of a partner and show its id and secret, once.
