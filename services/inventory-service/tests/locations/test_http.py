@@ -25,6 +25,8 @@ async def test_location_list_continues_at_the_cursor(client: httpx.AsyncClient) 
 
 INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("locations", {"location_id": "x"}, "/name"),
+    ("locations", {"location_id": "東" * 22, "name": "n"}, "/location_id"),
+    ("locations", {"location_id": '"' * 33, "name": "n"}, "/location_id"),
     ("locations", {"location_id": "x", "name": "n", "rank": -1}, "/rank"),
     ("locations", {"location_id": "x", "name": "n", "country": "usa"}, "/country"),
 ]

@@ -3,11 +3,27 @@
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError, to_json
 
 from crossdock_events import IDENTIFIER
 
-LocationId: TypeAlias = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule, examples=["dc-north"])]
+MAX_ID_BYTES: Final = 64
+"""In JSON. The events of an order repeat the location of each allocation: see ADR 0033."""
+
+
+def _short(location_id: str) -> str:
+    if len(to_json(location_id)) - 2 > MAX_ID_BYTES:
+        raise PydanticCustomError("too_long", f"must have at most {MAX_ID_BYTES} bytes of UTF-8 in JSON")
+    return location_id
+
+
+LocationId: TypeAlias = Annotated[
+    str,
+    IDENTIFIER,
+    AfterValidator(_short),
+    Field(description=f"{IDENTIFIER.rule}; at most {MAX_ID_BYTES} bytes of UTF-8 in JSON", examples=["dc-north"]),
+]
 Rank: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
 """Stock is sourced from the location with the lowest rank first. Locations of equal rank follow by id."""
 Name: TypeAlias = Annotated[
