@@ -98,7 +98,8 @@ def problem_names_its_place(ctx: CheckContext, response: Response, case: Case[An
     problem = _problem(response)
     assert problem.get("detail"), f"{problem['type']} has no detail"
     for error in problem.get("errors", ())[:1]:
-        place = error.get("pointer") or error.get("parameter") or error.get("row") or "The body"
+        parameter = f"{error['in']} {error['parameter']}" if "in" in error else None
+        place = error.get("pointer") or parameter or error.get("row") or "The body"
         assert str(place) in problem["detail"], f"the detail of {problem['type']} does not name {place}"
     return None
 

@@ -99,7 +99,7 @@ def test_a_type_is_not_inherited() -> None:
 
 def test_the_package_offers_what_it_says() -> None:
     assert all(hasattr(crossdock_events, name) for name in crossdock_events.__all__)
-    assert crossdock_events.__all__ == sorted(crossdock_events.__all__)
+    assert len(crossdock_events.__all__) == len(set(crossdock_events.__all__))
 
 
 def test_a_proper_contract_passes() -> None:

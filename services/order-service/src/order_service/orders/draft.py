@@ -158,7 +158,7 @@ class Draft(_Part):
         Field(description="Your cancelled order with this reference, to order it anew. It has one successor"),
     ] = None
     customer_id: Annotated[CustomerId | None, Field(description="An opaque id, without name or address")] = None
-    priority: Annotated[int, Field(ge=0, le=9, description="9 is most urgent")] = 5
+    priority: Annotated[int, Number(0, 9), Field(description="9 is most urgent")] = 5
     requested_date: date | None = None
     partial: Annotated[bool, Field(description="Whether the order may be served in parts while the rest waits")] = False
     ship_to: Address | None = None
