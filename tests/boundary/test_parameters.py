@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from served import Operation, Served
 
-from crossdock_chassis import Cursor
+from crossdock_chassis import Cursor, Feed
 
 BIG = 2**63
 EARLY, LATE = "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"
@@ -83,7 +83,9 @@ async def test_integer_out_of_range_is_422_at_every_route(served: Served) -> Non
 def cursors() -> set[Cursor[Any]]:
     """Return all cursors of the chassis and the services: values of their modules."""
     modules = [module for name, module in sys.modules.items() if "_service" in name or "crossdock_chassis" in name]
-    return {each for module in modules for each in vars(module).values() if isinstance(each, Cursor)}
+    found = [each for module in modules for each in vars(module).values()]
+    feeds = {each._cursor for each in found if isinstance(each, Feed)}
+    return feeds.union(each for each in found if isinstance(each, Cursor))
 
 
 ODD: tuple[Any, ...] = (
@@ -99,7 +101,10 @@ def text_of(cursor: Cursor[Any], position: Any) -> str:
 
 
 def good_position(cursor: Cursor[Any]) -> Any:
-    return valid(cursor._adapter.json_schema())
+    good = valid(cursor._adapter.json_schema())
+    if str(cursor._head[0]).endswith("-changes") and isinstance(good, list):
+        good[0] = 1  # the generation of a database that was never restored
+    return good
 
 
 def forged(cursor: Cursor[Any]) -> Iterator[str]:
@@ -148,4 +153,4 @@ async def test_forged_cursor_is_refused_or_answers_a_page(served: Served) -> Non
         assert sorted(found.values()) == [200] + [400] * (len(found) - 1), (str(each), found)
         (own,) = [cursor for cursor, answered in found.items() if answered == 200]
         statuses = {text: await status(text) for text in forged(own)}
-        assert {400} <= set(statuses.values()) <= {200, 400, 422}, (str(each), statuses)
+        assert {400} <= set(statuses.values()) <= {200, 400, 410, 422}, (str(each), statuses)

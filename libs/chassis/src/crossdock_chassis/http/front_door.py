@@ -118,7 +118,8 @@ class Front:
                 await route.handle(scope, self._bounded(scope, receive, state), numbered)
             elif route is None:
                 private = ()
-                await self._app(scope, self._bounded(scope, receive, state), numbered)
+                undecoded = {**scope, "path": _instance(scope)}  # so that no route matches what `find` did not find
+                await self._app(undecoded, self._bounded(scope, receive, state), numbered)
             else:
                 asked = {**scope, "method": "GET"} if without_body else scope
                 await self._app(asked, self._bounded(scope, receive, state), numbered)
