@@ -32,7 +32,7 @@ def claims(harness: Harness, **other: Any) -> Claims:
 def signed(harness: Harness, made: Claims, key: RSAKey | None = None, kid: str | None = None) -> str:
     own = issuer.signing_key(harness.stack.home.issuer)
     header = {"alg": "RS256", "kid": kid or own.kid}
-    return jwt.encode(header, made, key or own)
+    return jwt.encode(header, made, key or own, default_type="at+jwt")
 
 
 def foreign_key(_: Harness) -> RSAKey:
