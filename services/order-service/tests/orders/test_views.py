@@ -125,7 +125,8 @@ async def test_order_shows_every_field_it_was_sent_with(shop: Shop) -> None:
     assert {name: shown[name] for name in sent if name not in ("lines", "ship_to")} == {
         name: value for name, value in sent.items() if name not in ("lines", "ship_to")
     }
-    assert shown["lines"] == [line | {"discount": None, "amount": "29.97"} for line in sent["lines"]]
+    unsent = {"unit": None, "base_quantity": None, "discount": None, "amount": "29.97"}
+    assert shown["lines"] == [line | unsent for line in sent["lines"]]
     assert shown["ship_to"] == {**sent["ship_to"], "region": None}
 
 
