@@ -113,17 +113,6 @@ async def test_missing_column_sets_few_keys_aside_and_loses_none(service: Servic
     assert faulty.inbox.breaker.open is None
 
 
-async def test_person_may_decide_that_the_failures_are_poison(service: Service) -> None:
-    faulty = Faulty(service)
-    batch = records(*(envelope_of(placed(f"PO-{n}")) for n in range(KEYS + 5)))
-    with pytest.raises(SystemFault) as stopped:
-        await attempt(faulty, batch)
-    assert await letters(service) == []
-    faulty.inbox.breaker.tolerated = frozenset({stopped.value.failure.fingerprint})
-    await attempt(faulty, batch)
-    assert len(await letters(service)) == KEYS + 5
-
-
 async def _begin_at_the_end(service: Service, group: str) -> None:
     client = await start_consumer(service.settings.kafka, None, client_id=group)
     try:

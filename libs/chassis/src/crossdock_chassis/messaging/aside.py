@@ -147,10 +147,6 @@ def behind(record: Record, state: AsideState) -> Aside:
     return Aside(record, state, BLOCKED_BEHIND if state == "blocked" else PARKED_BEHIND)
 
 
-def reason_of(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:2000]
-
-
 def _mirror(group: str, record: Record, state: str, reason: str) -> Message:
     """Return the copy for people. Of a record that is too large for the outbox it has no content: the table does."""
     message = record.message

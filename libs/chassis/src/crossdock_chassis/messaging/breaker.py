@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Final
 
 KEYS: Final = 10
-"""So many failures for one reason open the breaker. So a fault of our own sets at most so many keys aside."""
+"""Failures for one reason that open the breaker. A fault of our own sets fewer keys than this aside."""
 
 WINDOW: Final = 40
-"""Failures are counted among so many events of one type that were handled last."""
+"""Failures are counted among the last events of one type, this many of them."""
 
 
 class SystemFault(Exception):
@@ -30,8 +30,12 @@ class Failure:
 
     def __init__(self, ce_type: str, error: Exception, packages: Collection[str]) -> None:
         self.ce_type, self.line = ce_type, own_line(error.__traceback__, packages)
-        self.reason = f"{type(error).__name__}: {error}"[:2000]
+        self.reason = reason_of(error)
         self.fingerprint = fingerprint(ce_type, type(error).__qualname__, self.line)
+
+
+def reason_of(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:2000]
 
 
 def fingerprint(*parts: str) -> str:
@@ -51,20 +55,14 @@ def own_line(traceback: TracebackType | None, packages: Collection[str]) -> str:
 
 
 class Breaker:
-    """The outcomes of the last events of each type. Once open, the first failure for the same reason is refused too.
-
-    A person may decide that failures with a fingerprint are poison after all: they are `tolerated`.
-    """
+    """The outcomes of the last events of each type. Once open, the first failure for the same reason is refused too."""
 
     def __init__(self) -> None:
         self._recent: dict[str, deque[str | None]] = {}
         self.open: Failure | None = None
-        self.tolerated: frozenset[str] = frozenset()
 
     def refuses(self, failure: Failure) -> bool:
         """Count a failure. Return whether it must stop the group and not be set aside."""
-        if failure.fingerprint in self.tolerated:
-            return False
         if self.open is not None and self.open.fingerprint == failure.fingerprint:
             return True
         recent = self._recent.setdefault(failure.ce_type, deque(maxlen=WINDOW))

@@ -18,9 +18,8 @@ from crossdock_chassis.messaging.aside import (
     aggregate_of,
     behind,
     keep,
-    reason_of,
 )
-from crossdock_chassis.messaging.breaker import Breaker, Failure, SystemFault
+from crossdock_chassis.messaging.breaker import Breaker, Failure, SystemFault, reason_of
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
