@@ -18,7 +18,7 @@ from examples import cancelled, placed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossdock_chassis import Service
+from crossdock_chassis import Service, Unit, on
 from crossdock_chassis.database.unit import is_transient
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
@@ -29,6 +29,7 @@ from crossdock_chassis.testing import Fresh, envelope_of
 from crossdock_chassis.worker import Part
 from crossdock_events import CATALOGUE, Envelope, Event, Message, TopicSpec
 from crossdock_events.orders import OrderEvent
+from crossdock_events.reservations import StockReleased
 from crossdock_local.servers import Servers
 
 PATIENCE = 40.0
@@ -392,18 +393,51 @@ async def test_failed_attempts_of_a_consumer_are_no_progress(
 
 async def from_now_on(service: Service) -> Consumer:
     """The service's consumer, behind whatever other tests have left on the topic."""
-    (consumer,) = service.consumers()
+    (consumer,) = replace(service, reactions_start="now").consumers()
     await consumer._ensure_positions()
-    client = AIOKafkaConsumer(bootstrap_servers=service.settings.kafka)
-    await client.start()
-    try:
-        ends = await client.end_offsets([TopicPartition(ORDERS, p) for p in range(4)])
-    finally:
-        await client.stop()
-    async with service.database.unit() as unit:
-        for tp, end in ends.items():
-            await unit.sql.execute("UPDATE consumer_position SET next = $1 WHERE partition = $2", end, tp.partition)
     return consumer
+
+
+async def test_a_group_that_starts_now_handles_no_history(service: Service, servers: Servers) -> None:
+    """The database was away when the process began, and the process stops for a while. Then the group gets a topic."""
+    tag = uuid4().hex[:8]
+    service = replace(service, reactions_start="now")
+
+    async def sent(*references: str) -> None:
+        await publish(service, *((placed(f"{tag}-{each}"), 1) for each in references))
+        await eventually(lambda: all_published(service))
+
+    async def mark_released(unit: Unit, batch: Sequence[Envelope[StockReleased]]) -> None:
+        await unit.sql.execute(toy.MARK, [names.get(each.event.order_id, "of another test") for each in batch])
+
+    history, new = (StockReleased(order_id=uuid4(), reason="cancelled", lines=()) for _ in range(2))
+    names = {history.order_id: f"{tag}-history", new.order_id: f"{tag}-new-topic"}
+    servers.topics.ensure([TopicSpec(StockReleased.topic.name, 4)])
+    async with running(relay(service)):
+        await sent("history")
+        (began, other) = service.consumers() + service.consumers()
+        await sent("early")
+        async with running(began):
+            await eventually(lambda: _has(service, tag, 1))
+        await sent("stopped")
+        async with running(other, *service.consumers()):
+            await sent("late")
+            await eventually(lambda: _has(service, tag, 3))
+        await publish(service, (history, 1))
+        await eventually(lambda: all_published(service))
+        wider = replace(service, reactions=[*service.reactions, on(StockReleased, mark_released)])
+        (consumer,) = wider.consumers()
+        await publish(service, (new, 1), (placed(f"{tag}-old-topic"), 1))
+        async with running(consumer):
+            await eventually(lambda: _has(service, tag, 5))
+    assert await mine(service, tag) == dict.fromkeys(
+        (f"{tag}-{name}" for name in ("early", "stopped", "late", "new-topic", "old-topic")), 1
+    )
+
+
+async def test_reactions_without_a_stated_start_are_refused(service: Service) -> None:
+    with pytest.raises(TypeError, match="state reactions_start"):
+        replace(service, reactions_start=None)
 
 
 async def test_a_group_with_half_its_positions_stops_and_says_so(service: Service) -> None:

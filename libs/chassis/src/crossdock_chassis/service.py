@@ -41,7 +41,7 @@ from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import dead_letter_spec
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import Inbox
-from crossdock_chassis.messaging.reactions import Locks, Reaction, Subscription, projection_group
+from crossdock_chassis.messaging.reactions import Locks, Reaction, Start, Subscription, projection_group
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.messaging.retries import Retries
 from crossdock_chassis.observability import logging as logs
@@ -65,6 +65,8 @@ class Service:
     """Everything a service adds to the chassis. Tests take the same value that production runs.
 
     Raise TypeError if two features name a problem of the same exception or provide the same class.
+    `reactions_start` must be stated: the place where reactions start on a topic that is new to them, `beginning` or
+    `now`. Reactions that act on the world start at `now`, so that they do not repeat history.
     `reaction_locks` takes all locks for a batch with events of several types before the first reaction runs.
     `projections` are rebuilt from the beginning of their topics when `projection_generation` goes up.
     `checks` are the invariants of its own tables, which `crossdock verify` tests.
@@ -78,6 +80,7 @@ class Service:
     migrations: ModuleType
     features: Sequence[Feature] = ()
     reactions: Sequence[Reaction] = ()
+    reactions_start: Start | None = None
     reaction_locks: Locks | None = None
     projections: Sequence[Reaction] = ()
     projection_generation: int = 1
@@ -88,14 +91,16 @@ class Service:
     def __post_init__(self) -> None:
         """Pass the problems, which outcomes are counted by, and the kinds of effects to the database.
 
-        Raise TypeError if two features claim the same exception or class, ValueError if two performers have the same
-        kind.
+        Raise TypeError if two features claim the same exception or class, or if reactions do not state their start.
+        Raise ValueError if two performers have the same kind.
         """
         self.database.problems = Problems(merged(self.features).problems, passing=is_transient)
         kinds = frozenset(performer.kind for performer in self.effects)
         if len(kinds) < len(self.effects):
             raise ValueError(f"{self.name} has two performers of the same kind")
         self.database.effect_kinds = kinds
+        if self.reactions and self.reactions_start is None:
+            raise TypeError(f"{self.name} has reactions: state reactions_start, 'beginning' or 'now'")
 
     @property
     def jobs(self) -> Sequence[Job]:
@@ -104,7 +109,8 @@ class Service:
     def subscriptions(self) -> list[Subscription]:
         found = []
         if self.reactions:
-            found.append(Subscription(self.name, "reaction", self.reactions, CATALOGUE, self.reaction_locks))
+            start = self.reactions_start or "beginning"
+            found.append(Subscription(self.name, "reaction", self.reactions, CATALOGUE, self.reaction_locks, start))
         if self.projections:
             group = projection_group(self.name, self.projection_generation)
             found.append(Subscription(group, "projection", self.projections, CATALOGUE))

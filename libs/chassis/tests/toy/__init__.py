@@ -64,6 +64,7 @@ def build(settings: Settings) -> Service:
         metadata=Base.metadata,
         migrations=migrations,
         reactions=[on(OrderPlaced, mark_placed), on(OrderCancelled, mark_cancelled)],
+        reactions_start="beginning",
         projections=[on(ItemEvent, project_item)],
     )
 

@@ -86,6 +86,7 @@ class Consumer:
         self._busy = asyncio.Lock()
         self._listener = _Listener(self)
         self._limit = BATCH_LIMIT
+        self._began = time.time()
         self.progressed = time.monotonic()
         self.ready = False
 
@@ -124,7 +125,7 @@ class Consumer:
         )
 
     async def _ensure_positions(self) -> None:
-        """Store the beginning of each topic that is new to the group as its position.
+        """Store the start of each topic that is new to the group as its position. Later starts do not move it.
 
         Raise PositionUnknown if a topic has positions for only some of its partitions: guessing the others could skip
         or repeat events.
@@ -136,7 +137,7 @@ class Consumer:
                 topic: sorted(await clients.partitions_of(client, topic)) for topic in sorted(self.subscription.topics)
             }
             everything = [TopicPartition(topic, p) for topic, ps in partitions.items() for p in ps]
-            beginnings = await within(10, client.beginning_offsets(everything))
+            starts = await self._starts(client, everything)
         finally:
             await clients.discard(client)
         async with self._database.unit() as unit:
@@ -150,13 +151,29 @@ class Consumer:
                     group,
                     [t.topic for t in fresh],
                     [t.partition for t in fresh],
-                    [beginnings[t] for t in fresh],
+                    [starts[t] for t in fresh],
                 )
         if missing := [tp for tp in everything if tp not in known and tp not in fresh]:
             raise PositionUnknown(
                 f"{group} has positions on {missing[0].topic}, but none for partition {missing[0].partition}: "
                 "were partitions added? Drain and set them before starting again"
             )
+
+    async def _starts(
+        self, client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Return the offset at which the group starts on each partition, if it has never read the topic.
+
+        A group that starts at `now` reads all records published since this process began, however long Kafka or the
+        database was away. The ends are taken before the search by time, so that a record that arrives between them
+        is not missed.
+        """
+        if self.subscription.start == "beginning":
+            beginnings: Mapping[TopicPartition, int] = await within(10, client.beginning_offsets(partitions))
+            return beginnings
+        ends = await within(10, client.end_offsets(partitions))
+        since = await within(10, client.offsets_for_times(dict.fromkeys(partitions, int(self._began * 1000))))
+        return {tp: min(ends[tp], found.offset) if (found := since[tp]) else ends[tp] for tp in partitions}
 
     async def _consume(self, client: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
         reporting = asyncio.create_task(self._report(client))

@@ -30,6 +30,9 @@ def projection_group(service: str, generation: int) -> str:
     return f"{service}.projections.{generation}"
 
 
+Start: TypeAlias = Literal["beginning", "now"]
+"""Where a group starts on a topic that is new to it: at the first record, or at the records published from now on."""
+
 Locks: TypeAlias = Callable[[Unit, Sequence[Envelope[Any]]], Awaitable[object]]
 """Take the locks that the reactions to these events need, in the service's lock order."""
 
@@ -42,6 +45,9 @@ class Subscription:
     publish. It skips events up to the last sequence of each (source, topic, key), and a new group name rebuilds it from
     offset 0.
 
+    `start` is the place on a topic that the group has never read. A group that mails starts at `now`, because
+    it must not mail history.
+
     `locks` runs before the reactions if a batch has events of several types. Reactions run type by type. If one batch
     locked a row for its first type and another batch for its second type, they could deadlock.
     """
@@ -51,6 +57,7 @@ class Subscription:
     reactions: Sequence[Reaction]
     catalogue: Catalogue
     locks: Locks | None = None
+    start: Start = "beginning"
 
     def __post_init__(self) -> None:
         events = [event for event in self.catalogue if any(issubclass(event, r.event) for r in self.reactions)]
