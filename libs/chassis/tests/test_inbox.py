@@ -1,21 +1,24 @@
 """What a consumer does with a batch, on the real database, without Kafka."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 import toy
 from examples import cancelled, placed
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis import Service, Unit
+from crossdock_chassis import Service, Unit, on
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.inbox import Inbox, VersionUnknown
 from crossdock_chassis.testing import Deliver, envelope_of, published
 from crossdock_events import Envelope, Event, Message
 from crossdock_events.items import ItemChanged, ItemRegistered
+from crossdock_events.orders import OrderPlaced
 
 
 def records(*envelopes: Envelope[Event]) -> list[Record]:
@@ -183,3 +186,78 @@ async def test_odd_record_is_a_dead_letter_and_stops_nothing(name: str, service:
 async def test_error_with_text_that_cannot_be_stored_is_still_poison(service: Service) -> None:
     await take(service, records(envelope_of(placed("poison-unprintable"))), careful=True)
     assert await letters(service) == [(0, "poison")]
+
+
+async def too_large(unit: Unit, order: OrderPlaced) -> None:
+    unit.publish(order.model_copy(update={"lines": order.lines * 12_000}), sequence=1, cause=None)
+
+
+async def lone_surrogate(unit: Unit, order: OrderPlaced) -> None:
+    unit.publish(order.model_copy(update={"reference": "\ud800"}), sequence=1, cause=None)
+
+
+async def no_sequence(unit: Unit, order: OrderPlaced) -> None:
+    unit.publish(order, sequence=0, cause=None)
+
+
+async def lone_surrogate_in_an_effect(unit: Unit, order: OrderPlaced) -> None:
+    unit.effect("mail", target="smtp", payload={"text": "\ud800"})
+
+
+async def orm_row_that_breaks_a_rule(unit: Unit, order: OrderPlaced) -> None:
+    unit.session.add(toy.MarkRow(name=order.reference, times=None))
+
+
+async def deferred_constraint(unit: Unit, order: OrderPlaced) -> None:
+    await unit.sql.execute("INSERT INTO pair VALUES (1), (1)")
+
+
+async def deferred_trigger(unit: Unit, order: OrderPlaced) -> None:
+    await unit.sql.execute("INSERT INTO refused VALUES (1)")
+
+
+async def swallowed_error(unit: Unit, order: OrderPlaced) -> None:
+    with suppress(asyncpg.UndefinedTableError):
+        await unit.sql.execute("SELECT FROM nowhere")
+
+
+LATE: Sequence[Callable[[Unit, OrderPlaced], Awaitable[None]]] = [
+    too_large,
+    lone_surrogate,
+    no_sequence,
+    lone_surrogate_in_an_effect,
+    orm_row_that_breaks_a_rule,
+    deferred_constraint,
+    deferred_trigger,
+    swallowed_error,
+]
+
+
+@pytest.mark.parametrize("fail", LATE)
+async def test_fault_seen_only_at_the_end_of_a_unit_is_set_aside(
+    service: Service, fail: Callable[[Unit, OrderPlaced], Awaitable[None]]
+) -> None:
+    """What the flush or the commit of a unit refuses would end the consumer again and again."""
+    async with service.database.unit() as unit:
+        await unit.sql.execute(
+            """
+            CREATE TABLE pair (id int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+            CREATE TABLE refused (id int);
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+            CREATE CONSTRAINT TRIGGER refuses AFTER INSERT ON refused DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION refuse();
+            """
+        )
+    service.database.effect_kinds = ["mail"]
+
+    async def react(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
+        await unit.sql.execute(toy.MARK, [each.event.reference for each in batch])
+        for each in batch:
+            if each.event.reference == "PO-bad":
+                await fail(unit, each.event)
+
+    failing = replace(service, reactions=[on(OrderPlaced, react)], effects=())
+    batch = records(*(envelope_of(placed(name)) for name in ("PO-1", "PO-bad", "PO-2")))
+    await take(failing, batch, careful=True)
+    assert await toy.marks(service) == {"PO-1": 1, "PO-2": 1}
+    assert await letters(service) == [(1, "poison")]

@@ -1,6 +1,8 @@
 """Append events to the outbox. A row is a whole Kafka message, so the relay sends it without knowing the event type."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
 
 import asyncpg
 from pydantic_core import to_json
@@ -46,17 +48,32 @@ class MessageTooLarge(Exception):
     """The message is too large. A record that the broker refuses would block an idempotent producer's partition."""
 
 
-async def append(sql: asyncpg.Connection, envelopes: Sequence[Envelope[Event]], mirrored: Sequence[Message]) -> None:
-    ids = [envelope.id for envelope in envelopes] + [new_id() for _ in mirrored]
-    topics = [envelope.event.topic.name for envelope in envelopes] + [message.topic for message in mirrored]
-    headers = [envelope.headers() for envelope in envelopes] + [_texts(message.headers) for message in mirrored]
-    keys = [each["ce_subject"].encode() for each in headers[: len(envelopes)]] + [message.key for message in mirrored]
-    values = [envelope.event.to_json() for envelope in envelopes] + [message.value for message in mirrored]
-    for topic, value in zip(topics, values, strict=True):
-        if len(value) > MESSAGE_LIMIT_BYTES:
-            raise MessageTooLarge(f"{len(value)} bytes for {topic}")
-    await sql.execute(APPEND, ids, topics, keys, values, [to_json(each).decode() for each in headers])
+class Row(NamedTuple):
+    """A message as the outbox stores it."""
+
+    event_id: UUID
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: str
 
 
-def _texts(headers: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: value.decode("utf-8", "backslashreplace") for name, value in headers.items()}
+def row_of(envelope: Envelope[Event]) -> Row:
+    """Return the row of an event. Raise MessageTooLarge, ValueError if the event cannot be sent."""
+    headers = envelope.headers()
+    key, value, topic = headers["ce_subject"].encode(), envelope.event.to_json(), envelope.event.topic.name
+    if (size := len(value) + 2 * len(key)) > MESSAGE_LIMIT_BYTES:  # the key is in a header too
+        raise MessageTooLarge(f"{size} bytes for {topic}")
+    return Row(envelope.id, topic, key, value, to_json(headers).decode())
+
+
+def row_of_message(message: Message) -> Row:
+    """Return the row of a raw message with an id of its own. Raise MessageTooLarge."""
+    if (size := message_size(message.key, message.value, message.headers)) > MESSAGE_LIMIT_BYTES:
+        raise MessageTooLarge(f"{size} bytes for {message.topic}")
+    headers = {name: value.decode("utf-8", "backslashreplace") for name, value in message.headers.items()}
+    return Row(new_id(), message.topic, message.key, message.value, to_json(headers).decode())
+
+
+async def append(sql: asyncpg.Connection, rows: Sequence[Row]) -> None:
+    await sql.execute(APPEND, *map(list, zip(*rows, strict=True)))

@@ -81,9 +81,10 @@ class Unit:
         self.sql = sql
         self.now = datetime.now(UTC)
         self.published: list[Envelope[Event]] = []
-        self.mirrored: list[Message] = []
+        self.mirrored: list[outbox.Row] = []
         self.requested: list[effects.Requested] = []
         self.outcomes: list[tuple[str, int, Exception | None]] = []
+        self._rows: dict[UUID, outbox.Row] = {}
         self._source = source
         self._effect_kinds = effect_kinds
         self._connection = connection
@@ -100,10 +101,12 @@ class Unit:
         """Append to the outbox. One statement writes all events when the unit ends.
 
         `sequence` is the aggregate's version after the event. `cause` is the event or request that caused it, None for
-        a job.
+        a job. The event is encoded here, so that an event which cannot be sent fails alone and names this line. Raise
+        MessageTooLarge, ValueError.
         """
         id = new_id()
         envelope = Envelope(event, id, self._source, self.now, sequence, cause or Cause(id))
+        self._rows[id] = outbox.row_of(envelope)
         self.published.append(envelope)
         return envelope
 
@@ -128,7 +131,7 @@ class Unit:
 
     def mirror(self, message: Message) -> None:
         """Append a raw message to the outbox, for a dead-letter topic."""
-        self.mirrored.append(message)
+        self.mirrored.append(outbox.row_of_message(message))
 
     def count(self, verb: str, items: int, error: Exception | None = None) -> None:
         """Count the outcome of `items` in the metrics of `verb` once this unit has committed."""
@@ -140,11 +143,15 @@ class Unit:
         if self.requested:
             await effects.append(self.sql, self.requested)
         if self.published or self.mirrored:
-            await outbox.append(self.sql, self.published, self.mirrored)
+            await outbox.append(self.sql, [self._rows[each.id] for each in self.published] + self.mirrored)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Run the block so that it can fail alone. A failure also removes the events and effects of the block."""
+        """Run the block so that it can fail alone. A failure also removes the events and effects of the block.
+
+        The block fails here for all reasons that would otherwise fail the commit: deferred constraints and triggers,
+        and a statement whose error the block has swallowed. The inner savepoint restores the mode of the constraints.
+        """
         self._savepoints += 1
         name = f"s{self._savepoints}"
         published, mirrored = len(self.published), len(self.mirrored)
@@ -154,6 +161,9 @@ class Unit:
             yield
             if self._session is not None:
                 await self._session.flush()
+            await self.sql.execute(
+                f"SAVEPOINT checked; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO checked; RELEASE SAVEPOINT {name}"
+            )
         except BaseException:
             if not self.sql.is_closed():
                 await self.sql.execute(f"ROLLBACK TO SAVEPOINT {name}")
@@ -162,7 +172,6 @@ class Unit:
             del self.published[published:], self.mirrored[mirrored:]
             del self.requested[requested:], self.outcomes[counted:]
             raise
-        await self.sql.execute(f"RELEASE SAVEPOINT {name}")
 
 
 Handler: TypeAlias = Callable[[Unit, Sequence[T]], Awaitable[Sequence[R | Exception]]]
