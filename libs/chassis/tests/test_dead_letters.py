@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from examples import cancelled, placed
 from test_inbox import letters, records, take
 
 from crossdock_chassis import Service
+from crossdock_chassis.messaging.dead_letters import find_statement
 from crossdock_chassis.testing import Clients, Fresh, envelope_of, published
 from crossdock_events.orders import OrderPlaced
 
@@ -47,6 +49,41 @@ async def test_a_dead_letter_shows_its_reason_and_its_bytes(
     assert letter["parked_behind"] == 2 and letter["reason"] == "Poisonous: poison-1"
     assert json.loads(letter["value"])["order_id"] == str(poison.order_id)
     assert (await clients(service, "acme", ["orders:read"]).get("/v1/dead-letters")).status_code == 403
+
+
+MANY = """
+    INSERT INTO dead_letter
+        (consumer_group, topic, partition, "offset", key, value, headers, reason, state, fingerprint)
+    SELECT 'toy-service', 't', 0, n, n::text::bytea, '', '{}', 'r',
+           CASE n % 1000 WHEN 0 THEN 'poison' WHEN 1 THEN 'discarded' ELSE 'parked' END,
+           CASE n % 1000 WHEN 0 THEN 'abcdefabcdef' ELSE '000000000000' END
+    FROM generate_series(1, 20000) AS n
+"""
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"state": "poison"}, "dead_letter_by_state"),
+        ({"state": "discarded"}, "dead_letter_by_state"),
+        ({"fingerprint": "abcdefabcdef"}, "dead_letter_by_fingerprint"),
+    ],
+)
+async def test_list_finds_few_among_many_by_an_index(
+    service: Service, clients: Clients, filters: dict[str, Any], index: str
+) -> None:
+    async with service.database.unit() as unit:
+        await unit.sql.execute(MANY)
+        await unit.sql.execute("ANALYZE dead_letter")
+        statement, arguments = find_statement(**{"state": None, "fingerprint": None, "after": 7, "limit": 9} | filters)
+        plan = "\n".join(row[0] for row in await unit.sql.fetch(f"EXPLAIN {statement}", *arguments))
+    assert f"using {index} on dead_letter" in plan and "Seq Scan" not in plan, plan
+    client = ops(clients, service)
+    first = (await client.get("/v1/dead-letters", params={**filters, "limit": 15})).json()
+    rest = (await client.get("/v1/dead-letters", params={**filters, "limit": 15, "cursor": first["next"]})).json()
+    found = first["items"] + rest["items"]
+    assert [each["id"] for each in found] == sorted(each["id"] for each in found) and rest["next"] is None
+    assert len(found) == 20 and {each[name] == value for each in found for name, value in filters.items()} == {True}
 
 
 async def test_redrive_after_a_fix_applies_the_parked_events_too(

@@ -84,10 +84,34 @@ async def test_only_work_that_has_not_ended_is_stopped(
     assert (await ops.get(f"/v1/jobs/{UNKNOWN}")).status_code == 404
 
 
+async def test_stopped_and_failed_work_goes_on_when_resumed(
+    service: Service, ops: httpx.AsyncClient, run_jobs: RunJobs
+) -> None:
+    id = await request(service)
+    async with service.database.unit() as unit:
+        await unit.sql.execute("UPDATE job SET done = 1, state = '{\"next\": 1}'")
+    for status in ("stopped", "failed"):
+        await ops.post(f"/v1/jobs/{id}:stop")
+        async with service.database.unit() as unit:
+            await unit.sql.execute("UPDATE job SET status = $1, failures = 9", status)
+        resumed = (await ops.post(f"/v1/jobs/{id}:resume")).json()
+        assert (resumed["status"], resumed["failures"], resumed["resumed_by"]) == ("queued", 0, "client-of-ops")
+        assert resumed["stop_requested_at"] is None and resumed["finished_at"] is None
+        again = await ops.post(f"/v1/jobs/{id}:resume")
+        assert (again.status_code, again.json()["detail"]) == (409, "it is queued")
+    (done,) = await run_jobs(service)
+    assert (done.status, done.done) == ("done", 3)
+    assert "row 0" not in await toy.marks(service), "it went on after its last committed unit"
+    assert (await ops.post(f"/v1/jobs/{id}:resume")).status_code == 409
+    assert (await ops.post(f"/v1/jobs/{UNKNOWN}:resume")).status_code == 404
+
+
 async def test_jobs_need_the_scope_ops(service: Service, clients: Clients) -> None:
     other = clients(service, "acme", ["orders:read"])
-    for method, path in (("GET", "/v1/jobs"), ("GET", f"/v1/jobs/{UNKNOWN}"), ("POST", f"/v1/jobs/{UNKNOWN}:stop")):
-        assert (await other.request(method, path)).status_code == 403
+    for path in ("", f"/{UNKNOWN}"):
+        assert (await other.get(f"/v1/jobs{path}")).status_code == 403
+    for verb in ("stop", "resume"):
+        assert (await other.post(f"/v1/jobs/{UNKNOWN}:{verb}")).status_code == 403
 
 
 async def test_gauges_show_waiting_overdue_and_failing_jobs(service: Service) -> None:

@@ -64,17 +64,22 @@ async def get_dead_letters(
     caller: Operator,
     letters: DeadLettersDep,
     state: dead_letters.State | None = None,
+    fingerprint: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{12}$", description="Event type, exception and line of a failure")
+    ] = None,
     limit: PageLimit = 50,
     cursor: PageCursor = None,
 ) -> Page[DeadLetter]:
-    found = await dead_letters.find(letters.database, state=state, after=LIST.decode(cursor), limit=limit + 1)
+    found = await dead_letters.find(
+        letters.database, state=state, fingerprint=fingerprint, after=LIST.decode(cursor), limit=limit + 1
+    )
     page = found[:limit]
     return Page(items=page, next=LIST.encode(page[-1].id) if len(found) > limit else None)
 
 
 @router.get("/{id}", summary="Show a dead letter with its raw record", responses=errors(_MISSING))
 async def get_dead_letter(id: LetterId, caller: Operator, letters: DeadLettersDep) -> DeadLetter:
-    found = await dead_letters.find(letters.database, state=None, after=None, limit=1, id=id)
+    found = await dead_letters.find(letters.database, id=id)
     if not found:
         raise NoSuchDeadLetter(str(id))
     return found[0]

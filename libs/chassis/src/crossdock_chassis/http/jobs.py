@@ -12,7 +12,15 @@ from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLim
 from crossdock_chassis.http.dead_letters import Operator
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
-from crossdock_chassis.jobs.resolve import NoSuchJob, NotStoppable, StoredJob, find_jobs, stop_job
+from crossdock_chassis.jobs.resolve import (
+    NoSuchJob,
+    NotResumable,
+    NotStoppable,
+    StoredJob,
+    find_jobs,
+    resume_job,
+    stop_job,
+)
 from crossdock_chassis.jobs.rows import Status
 
 LIST = Cursor("jobs", UUID)
@@ -61,3 +69,13 @@ async def get_job(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
 async def stop(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
     async with jobs.database.unit() as unit:
         return await stop_job(unit, id, by=caller.client_id)
+
+
+@router.post(
+    "/{id}:resume",
+    summary="Go on with stopped or failed work, after its last committed unit",
+    responses=errors(NoSuchJob.problem, NotResumable.problem),
+)
+async def resume(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
+    async with jobs.database.unit() as unit:
+        return await resume_job(unit, id, by=caller.client_id)

@@ -1,5 +1,6 @@
-"""Show jobs, and stop queued ones."""
+"""Show jobs; stop and resume work that somebody asked for."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -13,9 +14,12 @@ from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.jobs.rows import Status
 from crossdock_chassis.problems import Problem
 
+log = logging.getLogger(__name__)
+
 COLUMNS: Final = """
     id, kind, every_seconds, status, due_at, leased_by, arguments::text, requested_by, requested_at, stop_requested_by,
-    stop_requested_at, started_at, finished_at, seconds, done, total, result::text, failures, error, failed_at
+    stop_requested_at, started_at, finished_at, seconds, done, total, result::text, failures, error, failed_at,
+    resumed_by, resumed_at
 """
 
 STOP: Final = f"""
@@ -23,6 +27,14 @@ STOP: Final = f"""
     SET stop_requested_by = coalesce(stop_requested_by, $2), stop_requested_at = coalesce(stop_requested_at, now()),
         status = CASE WHEN status = 'queued' THEN 'stopped' ELSE status END,
         finished_at = CASE WHEN status = 'queued' THEN now() ELSE finished_at END
+    WHERE id = $1
+    RETURNING {COLUMNS}
+"""
+
+RESUME: Final = f"""
+    UPDATE job
+    SET status = 'queued', due_at = now(), finished_at = NULL, failures = 0, stop_requested_by = NULL,
+        stop_requested_at = NULL, resumed_by = $2, resumed_at = now()
     WHERE id = $1
     RETURNING {COLUMNS}
 """
@@ -36,6 +48,12 @@ class NotStoppable(Exception):
     """The job runs periodically, or has ended."""
 
     problem = Problem(409, "job-not-stoppable", "Only a queued or running job that somebody asked for can be stopped")
+
+
+class NotResumable(Exception):
+    """The job runs periodically, has not ended, or is done."""
+
+    problem = Problem(409, "job-not-resumable", "Only a stopped or failed job that somebody asked for can be resumed")
 
 
 class StoredJob(BaseModel):
@@ -62,6 +80,8 @@ class StoredJob(BaseModel):
     failed_at: datetime | None
     stop_requested_by: str | None
     stop_requested_at: datetime | None
+    resumed_by: str | None
+    resumed_at: datetime | None
 
 
 async def find_jobs(
@@ -91,14 +111,28 @@ async def stop_job(unit: Unit, id: UUID, *, by: str) -> StoredJob:
 
     The units that are committed stay. Stopping a stopped job again changes nothing.
     """
+    status = await _lock(unit, id)
+    if status in ("done", "failed", "periodic"):
+        raise NotStoppable(f"it is {status}")
+    return _stored(await unit.sql.fetchrow(STOP, id, by))
+
+
+async def resume_job(unit: Unit, id: UUID, *, by: str) -> StoredJob:
+    """Queue a stopped or failed job again: it goes on after its last committed unit. Raise NoSuchJob, NotResumable."""
+    status = await _lock(unit, id)
+    if status not in ("stopped", "failed"):
+        raise NotResumable(f"it is {status}")
+    job = _stored(await unit.sql.fetchrow(RESUME, id, by))
+    log.info("%s is resumed", job.kind, extra={"job": str(id), "by": by, "was": status})
+    return job
+
+
+async def _lock(unit: Unit, id: UUID) -> str:
+    """Lock a job. Return its status, or `periodic`. Raise NoSuchJob."""
     row = await unit.sql.fetchrow("SELECT status, every_seconds FROM job WHERE id = $1 FOR UPDATE", id)
     if row is None:
         raise NoSuchJob(str(id))
-    if row["every_seconds"] is not None:
-        raise NotStoppable("it runs periodically")
-    if row["status"] in ("done", "failed"):
-        raise NotStoppable(f"it is {row['status']}")
-    return _stored(await unit.sql.fetchrow(STOP, id, by))
+    return "periodic" if row["every_seconds"] is not None else str(row["status"])
 
 
 def _stored(row: asyncpg.Record) -> StoredJob:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import asyncpg
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from crossdock_chassis.database.unit import Database, Unit, is_transient
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Record, fingerprint, record_of
@@ -21,6 +21,8 @@ State = Literal["poison", "parked", "blocked", "redriven", "discarded"]
 LOCK_KEY = "SELECT FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3) FOR UPDATE"
 
 RELEASE_KEY = "DELETE FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3)"
+
+COUNT_LIMIT: Final = 10_000
 
 COLUMNS = """
     id, consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state, reason, fingerprint,
@@ -57,7 +59,7 @@ class DeadLetter(BaseModel):
     headers: dict[str, str]
     value: str
     created_at: datetime
-    parked_behind: int = 0
+    parked_behind: int = Field(0, description=f"Counted up to {COUNT_LIMIT}")
 
 
 class Resolution(BaseModel):
@@ -212,29 +214,43 @@ def _record(row: asyncpg.Record, value: bytes | None = None, headers: Mapping[st
     return replace(record, message=replace(message, value=message.value if value is None else value, headers=merged))
 
 
-async def find(
-    database: Database, *, state: State | None, after: int | None, limit: int, id: int | None = None
-) -> list[DeadLetter]:
-    """Return dead letters, newest last, and how many events are parked behind each poison event."""
-    async with database.unit() as unit:
-        rows = await unit.sql.fetch(
-            f"""
-            SELECT {COLUMNS}, CASE WHEN state = 'poison' THEN (
-                SELECT count(*) FROM dead_letter AS parked
+def find_statement(
+    *, state: State | None, fingerprint: str | None, after: int | None, limit: int, id: int | None = None
+) -> tuple[str, list[object]]:
+    """Return the statement that finds dead letters, and its arguments. An index serves each filter."""
+    conditions, arguments = ["true"], list[object]()
+    for condition, value in (("state =", state), ("fingerprint =", fingerprint), ("id >", after), ("id =", id)):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{condition} ${len(arguments)}")
+    statement = f"""
+        SELECT {COLUMNS}, CASE WHEN state = 'poison' THEN (
+            SELECT count(*) FROM (
+                SELECT FROM dead_letter AS parked
                 WHERE parked.state = 'parked' AND parked.consumer_group = dead_letter.consumer_group
                 AND parked.topic = dead_letter.topic AND parked.key = dead_letter.key
                 AND octet_length(parked.key) <= {MAX_KEY_BYTES}
-            ) ELSE 0 END AS parked_behind
-            FROM dead_letter
-            WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id > $2)
-              AND ($4::bigint IS NULL OR id = $4)
-            ORDER BY id LIMIT $3
-            """,
-            state,
-            after,
-            limit,
-            id,
-        )
+                LIMIT {COUNT_LIMIT}
+            ) AS counted
+        ) ELSE 0 END AS parked_behind
+        FROM dead_letter WHERE {" AND ".join(conditions)} ORDER BY id LIMIT {limit:d}
+    """
+    return statement, arguments
+
+
+async def find(
+    database: Database,
+    *,
+    state: State | None = None,
+    fingerprint: str | None = None,
+    after: int | None = None,
+    limit: int = 1,
+    id: int | None = None,
+) -> list[DeadLetter]:
+    """Return dead letters, newest last, and how many events are parked behind each poison event."""
+    statement, arguments = find_statement(state=state, fingerprint=fingerprint, after=after, limit=limit, id=id)
+    async with database.unit() as unit:
+        rows = await unit.sql.fetch(statement, *arguments)
     return [
         DeadLetter(
             id=row["id"],
