@@ -74,7 +74,7 @@ def _source(installed: discovery.Installed, there: Installation) -> Source:
         dsn,
         tuple(Group(each.group, each.kind, each.topics, each.types) for each in service.subscriptions()),
         tuple(service.dead_letter_topics()),
-        tuple(service.checks),
+        tuple(service.invariants),
         tuple(service.unsettled),
     )
 

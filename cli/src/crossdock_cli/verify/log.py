@@ -49,6 +49,21 @@ class Entry(NamedTuple):
         return f"{what} of {text(self.key)} ({self.topic}/{self.partition}/{self.offset})"
 
     @property
+    def time(self) -> str:
+        return self._header("ce_time") or ""
+
+    @property
+    def correlation_id(self) -> str | None:
+        return self._header("ce_correlationid")
+
+    @property
+    def causation_id(self) -> str | None:
+        return self._header("ce_causationid")
+
+    def _header(self, name: str) -> str | None:
+        return next((text(value) for each, value in self.headers if each == name), None)
+
+    @property
     def data(self) -> Mapping[str, Any]:
         data: Mapping[str, Any] = json.loads(self.value)
         return data

@@ -28,7 +28,7 @@ CHUNK: Final = 1_000
 
 
 class LogEvent(Protocol):
-    """One event as the log holds it."""
+    """One event as the log holds it. `time` is its text, "" if the record is not in binary mode."""
 
     @property
     def type(self) -> str: ...
@@ -38,6 +38,15 @@ class LogEvent(Protocol):
 
     @property
     def sequence(self) -> int: ...
+
+    @property
+    def time(self) -> str: ...
+
+    @property
+    def correlation_id(self) -> str | None: ...
+
+    @property
+    def causation_id(self) -> str | None: ...
 
     @property
     def data(self) -> Mapping[str, Any]: ...

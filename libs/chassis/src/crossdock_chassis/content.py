@@ -11,7 +11,7 @@ A PATCH, in which null removes a value and an absent member keeps it, must not b
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
@@ -35,8 +35,8 @@ class Content:
     @classmethod
     def of(cls, body: BaseModel) -> "Content":
         serializer = body.__pydantic_serializer__
-        form = to_json(_form(serializer.to_python(body, mode="json", exclude_none=True)))
-        return cls(serializer.to_json(body, exclude_none=True), blake2b(form, digest_size=16).digest())
+        fingerprint = fingerprint_of(serializer.to_python(body, mode="json", exclude_none=True))
+        return cls(serializer.to_json(body, exclude_none=True), fingerprint)
 
     def difference(self, before: bytes | str) -> str | None:
         """Return the JSON pointer of the first member that differs from an earlier document, None if none does.
@@ -48,8 +48,9 @@ class Content:
         return None if place is None else pointer(place)
 
 
-NOTHING: Final = Content(b"{}", blake2b(to_json(None), digest_size=16).digest())
-"""The content of a request without a body, and of an empty one."""
+def fingerprint_of(document: Mapping[str, Any]) -> bytes:
+    """Return the fingerprint of the content that has this document, as parsed JSON."""
+    return blake2b(to_json(_form(document)), digest_size=16).digest()
 
 
 def differs(place: str) -> dict[str, str]:
@@ -76,6 +77,9 @@ def _form(value: Any) -> Any:
         return forms or None
     return None if value == "" else value
 
+
+NOTHING: Final = Content(b"{}", fingerprint_of({}))
+"""The content of a request without a body, and of an empty one."""
 
 Place: TypeAlias = tuple[str | int, ...]
 

@@ -20,7 +20,9 @@ from sqlalchemy import MetaData
 
 from crossdock_chassis import server
 from crossdock_chassis.checks import Check, CheckAtRest
+from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
 from crossdock_chassis.database import commit_order
+from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
@@ -52,6 +54,9 @@ from crossdock_chassis.worker import Endless, Part, run_parts
 from crossdock_events import CATALOGUE, TopicSpec
 
 log = logging.getLogger(__name__)
+
+OWN_CHECKS = (UNANSWERED_KEY, PENDING_NOTHING)
+
 S = TypeVar("S", bound=Settings)
 
 LOOK_SECONDS = 1.0
@@ -101,6 +106,11 @@ class Service:
         self.database.effect_kinds = kinds
         if self.reactions and self.reactions_start is None:
             raise TypeError(f"{self.name} has reactions: state reactions_start, 'beginning' or 'now'")
+
+    @property
+    def invariants(self) -> Sequence[Check | CheckAtRest]:
+        """Return the checks of all its tables: of its own and of the chassis."""
+        return *OWN_CHECKS, *self.checks
 
     @property
     def jobs(self) -> Sequence[Job]:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import asyncpg
 from pydantic import BaseModel
 
+from crossdock_chassis.checks import Check
 from crossdock_chassis.content import Content, differs
 from crossdock_chassis.problems import Problem
 
@@ -87,6 +88,14 @@ FORGET: Final = """
     DELETE FROM idempotency_key USING unnest($1::text[], $2::text[], $3::text[]) AS gone (partner, route, key)
     WHERE (idempotency_key.partner, idempotency_key.route, idempotency_key.key) = (gone.partner, gone.route, gone.key)
 """
+
+
+UNANSWERED_KEY: Final = Check(
+    1,
+    "other",
+    "idempotency keys without an answer",
+    "SELECT format('%s of %s for %s', key, partner, route) FROM idempotency_key WHERE answer IS NULL ORDER BY 1",
+)
 
 
 async def claim(

@@ -31,6 +31,12 @@ CLUSTER: Final = """
         || (SELECT timeline_id FROM pg_control_checkpoint())
 """
 
+COMMIT_LIMIT: Final = f"""
+    (((SELECT generation FROM commit_generation)::bigint << {GENERATION_BITS})
+     + pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+"""
+"""SQL: the position that no row of this snapshot has reached. A row beyond it would be hidden from all readers."""
+
 CHANGED: Final = f"SELECT generation FROM commit_generation WHERE cluster <> ({CLUSTER}) OR settled < generation"
 
 BEGIN: Final = f"""

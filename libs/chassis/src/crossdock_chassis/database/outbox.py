@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import to_json
 
+from crossdock_chassis.checks import Check
 from crossdock_chassis.ids import new_id
 from crossdock_events import Envelope, Event, Message
 
@@ -37,6 +38,16 @@ APPEND = f"""
 
 Committing a NOTIFY takes a server-wide lock and waits until another unit's commit reaches the disk. With a timeout
 there, a slow disk would lead to commits with an unknown outcome."""
+
+PENDING_NOTHING = Check(
+    4,
+    "lost",
+    "messages to send that are not in the outbox, or are listed twice",
+    """
+    SELECT format('message %s', id) FROM (SELECT unnest(ids) AS id FROM outbox_pending) AS listed
+    GROUP BY id HAVING count(*) > 1 OR NOT EXISTS (SELECT FROM outbox WHERE outbox.id = listed.id)
+    """,
+)
 
 
 def message_size(key: bytes | None, value: bytes, headers: Mapping[str, bytes | str]) -> int:

@@ -311,7 +311,7 @@ def violations(delivered: list[Envelope[Event]]) -> Iterator[Violations]:
                 await sql.execute(edit)
             await sql.execute("SET TRANSACTION READ ONLY")
             found: dict[str, list[str]] = {}
-            for check in service.checks:
+            for check in service.invariants:
                 at_rest = AtRest(sql, accepted or {}, log, stuck)
                 if differences := [each async for each in check.differences(at_rest)]:
                     found[check.title] = differences
@@ -343,20 +343,35 @@ class _LogEvent(NamedTuple):
     key: str
     type: str
     id: str
-    sequence: int
+    headers: Mapping[str, str]
     data: Mapping[str, Any]
+
+    @property
+    def sequence(self) -> int:
+        return int(self.headers["ce_sequence"])
+
+    @property
+    def time(self) -> str:
+        return self.headers["ce_time"]
+
+    @property
+    def correlation_id(self) -> str | None:
+        return self.headers.get("ce_correlationid")
+
+    @property
+    def causation_id(self) -> str | None:
+        return self.headers.get("ce_causationid")
 
 
 def _from_envelope(envelope: Envelope[Event]) -> _LogEvent:
     event = envelope.event
     data = json.loads(envelope.encode().value)
-    return _LogEvent(event.topic.name, event.key, event.ce_type, str(envelope.id), envelope.sequence, data)
+    return _LogEvent(event.topic.name, event.key, event.ce_type, str(envelope.id), envelope.headers(), data)
 
 
 def _from_outbox(row: asyncpg.Record) -> _LogEvent:
-    headers = json.loads(row["headers"])
-    data, sequence = json.loads(row["value"]), int(headers["ce_sequence"])
-    return _LogEvent(row["topic"], row["key"].decode(), headers["ce_type"], str(row["event_id"]), sequence, data)
+    headers, data = json.loads(row["headers"]), json.loads(row["value"])
+    return _LogEvent(row["topic"], row["key"].decode(), headers["ce_type"], str(row["event_id"]), headers, data)
 
 
 class _Log:

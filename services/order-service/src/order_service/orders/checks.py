@@ -1,31 +1,16 @@
-"""Invariants of orders: no accepted order is lost, each is decided or waits, and each row is the fold of its events."""
+"""Invariants of orders: no accepted order is lost, each is decided or waits, and each row equals its events."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import asyncpg
 
-from crossdock_chassis import GIVEN_IDS, AtRest, Check, CheckAtRest, EventLog, LogEvent, Snapshot
-from crossdock_events.orders import (
-    OrderBackordered,
-    OrderCancelled,
-    OrderConfirmed,
-    OrderEvent,
-    OrderPlaced,
-    OrderRejected,
-)
+from crossdock_chassis import COMMIT_LIMIT, GIVEN_IDS, AtRest, Check, CheckAtRest, EventLog, LogEvent, Snapshot
+from crossdock_events.orders import OrderEvent
 from crossdock_events.reservations import ReservationEvent
 from order_service.orders.model import NEXT, Status
-
-STATUS_AFTER = {
-    OrderPlaced.ce_type: Status.PLACED,
-    OrderConfirmed.ce_type: Status.CONFIRMED,
-    OrderBackordered.ce_type: Status.BACKORDERED,
-    OrderRejected.ce_type: Status.REJECTED,
-    OrderCancelled.ce_type: Status.CANCELLED,
-}
+from order_service.orders.stored import STATUS_AFTER, StoredOrder, unlike_events, wrong_in
 
 ACCEPTED = """
     SELECT partner, reference, array_remove(array_agg(id::text ORDER BY placed_at), NULL) AS ids
@@ -42,10 +27,13 @@ NOT_WAITING_AS_IT_SHOULD = """
             WHEN waiting ->> 'since' IS NULL OR named IS NULL THEN 'its waiting lines or their time are missing'
             WHEN waiting @? '$.lines[*] ? (@.backordered <= 0)' THEN 'it waits for a line that lacks nothing'
             WHEN named IS DISTINCT FROM indexed THEN 'its waiting_items are not the items of its waiting lines'
+            WHEN NOT alike THEN 'its waiting_items have another partner or time'
         END AS trouble
         FROM orders
         CROSS JOIN LATERAL (
-            SELECT array_agg(item_id ORDER BY item_id) AS indexed FROM waiting_items WHERE order_id = orders.id
+            SELECT array_agg(item_id ORDER BY item_id) AS indexed,
+                   bool_and(partner = orders.partner AND since = (waiting ->> 'since')::timestamptz) AS alike
+            FROM waiting_items WHERE order_id = orders.id
         ) AS waiting_item
         CROSS JOIN LATERAL (
             SELECT array_agg(DISTINCT item #>> '{}' ORDER BY item #>> '{}') AS named
@@ -56,12 +44,59 @@ NOT_WAITING_AS_IT_SHOULD = """
 """
 
 ROWS = """
-    SELECT id::text AS id, partner, reference, replaces::text AS replaces, status, version, reservation_sequence,
-           (document -> 'lines')::text AS lines, coalesce(base_quantities, '{}')::text AS base_quantities,
-           (waiting -> 'lines')::text AS waiting,
-           jsonb_path_query_array(history, '$[*].id')::text AS events
+    SELECT id::text, partner, reference, replaces::text, customer_id, fingerprint, status, version,
+           reservation_sequence, placed_at, decided_at,
+           coalesce(waiting, '{}')::text, document::text, coalesce(base_quantities, '{}')::text,
+           history::text
     FROM orders
 """
+
+# A unit adds one row for each order that it changes, and all events of a unit have one time.
+CHANGES = f"""
+    SELECT format('%s of %s has %s rows in the feed and %s changes%s', id, partner, coalesce(rows, 0),
+                  coalesce(changes, 0), CASE WHEN last >= reached THEN '; no reader reaches its last row' END)
+    FROM (
+        SELECT id, partner,
+               (SELECT count(DISTINCT entry ->> 'time') FROM jsonb_array_elements(history) AS entry) AS changes
+        FROM orders
+    ) AS stored
+    FULL JOIN (
+        SELECT order_id AS id, partner, count(*) AS rows, max(changed_in) AS last FROM order_changes GROUP BY 1, 2
+    ) AS fed USING (id, partner)
+    CROSS JOIN (SELECT {COMMIT_LIMIT} AS reached) AS position
+    WHERE rows IS DISTINCT FROM changes OR last >= reached ORDER BY id
+"""
+
+# While no order is without a decision, a mark follows the clock.
+MARKS = """
+    SELECT format('the mark %s is at %s, which is in the future', name, low) FROM sweeps
+    WHERE ('x' || left(replace(low::text, '-', ''), 12))::bit(48)::bigint > extract(epoch FROM now()) * 1000
+    UNION ALL
+    SELECT format('%s is still placed, and the mark %s is at %s', id, name, low)
+    FROM sweeps JOIN orders ON id < low AND status = 'placed'
+"""
+
+KEYS = """
+    SELECT format('%s of %s for %s: %s', key, answered.partner, route, answer)
+    FROM (
+        SELECT *,
+               CASE WHEN pg_input_is_valid(answer ->> 'order_id', 'uuid') THEN (answer ->> 'order_id')::uuid END AS id
+        FROM idempotency_key
+    ) AS answered
+    LEFT JOIN orders USING (id, partner)
+    WHERE answer IS NOT NULL AND (
+        orders.id IS NULL
+        OR answer ->> 'reference' <> reference OR (answer ->> 'placed_at')::timestamptz <> placed_at
+        OR answer ->> 'currency' <> orders.document ->> 'currency'
+        OR answer ->> 'total' <> orders.document ->> 'total'
+    )
+    ORDER BY 1
+"""
+
+
+async def _orders(sql: asyncpg.Connection) -> AsyncIterator[StoredOrder]:
+    async for *columns, waiting, document, base, history in sql.cursor(ROWS, prefetch=500):
+        yield StoredOrder(*columns, *map(json.loads, (waiting, document, base, history)))
 
 
 async def _accepted(snapshot: Snapshot) -> Sequence[asyncpg.Record]:
@@ -129,47 +164,22 @@ async def _unheard(at_rest: AtRest) -> AsyncIterator[str]:
 ORDERS = f"SELECT id::text FROM orders WHERE id IN {GIVEN_IDS}"
 
 
+async def _not_its_history(snapshot: Snapshot) -> AsyncIterator[str]:
+    async for order in _orders(snapshot.sql):
+        if wrong := wrong_in(order):
+            yield f"{order.id}: {wrong}"
+
+
 async def _not_its_events(at_rest: AtRest) -> AsyncIterator[str]:
     orders, answers = at_rest.log.events(OrderEvent), at_rest.log.events(ReservationEvent)
-    async for row in at_rest.sql.cursor(ROWS, prefetch=500):
-        order_id = row["id"]
-        if difference := _difference(row, orders.get(order_id, ())):
-            yield f"{order_id}{difference}"
-        given = _last_sequence(answers.get(order_id, ()))
-        if row["reservation_sequence"] > given:
-            yield f"{order_id} has applied {row['reservation_sequence']} answers, inventory sent {given}"
+    async for order in _orders(at_rest.sql):
+        answered = answers.get(order.id, ())
+        if difference := unlike_events(order, orders.get(order.id, ()), answered):
+            yield f"{order.id}: {difference}"
+        if order.reservation_sequence > (given := _last_sequence(answered)):
+            yield f"{order.id} has applied {order.reservation_sequence} answers, inventory sent {given}"
     async for order_id in at_rest.without_row(OrderEvent, ORDERS):
         yield f"{order_id} has events but no row in orders"
-
-
-def _difference(row: asyncpg.Record, events: Sequence[LogEvent]) -> str | None:
-    last = STATUS_AFTER.get(events[-1].type) if events else None
-    if last != row["status"]:
-        return f" is {row['status']}, but its last event makes it {last}"
-    if json.loads(row["events"]) != [event.id for event in events] or row["version"] != events[-1].sequence:
-        return f": its history or version differs from its {len(events)} events"
-    first, now = events[0], events[-1]
-    if first.type == OrderPlaced.ce_type and not _is_as_placed(row, first.data):
-        return " differs from the order in its first event"
-    if now.type == OrderBackordered.ce_type and _waiting(json.loads(row["waiting"] or "[]")) != _waiting(
-        now.data["lines"]
-    ):
-        return ": its waiting lines differ from the lines of its last event"
-    return None
-
-
-def _is_as_placed(row: asyncpg.Record, placed: Mapping[str, Any]) -> bool:
-    same_name = all(row[name] == placed.get(name) for name in ("partner", "reference", "replaces"))
-    return same_name and _lines(json.loads(row["lines"]), json.loads(row["base_quantities"])) == _lines(placed["lines"])
-
-
-def _lines(lines: Sequence[Mapping[str, Any]], base: Mapping[str, int] | None = None) -> list[tuple[Any, ...]]:
-    base = base or {}
-    return [(line["line_id"], line["item_id"], base.get(line["line_id"], line["quantity"])) for line in lines]
-
-
-def _waiting(lines: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    return [tuple(line[name] for name in ("line_id", "item_id", "requested", "backordered")) for line in lines]
 
 
 def _last_sequence(events: Sequence[LogEvent]) -> int:
@@ -184,10 +194,29 @@ NAMELESS = Check(
     "orders whose status disagrees with decided_at, or with the items and time they wait for",
     NOT_WAITING_AS_IT_SHOULD,
 )
+OTHERS_KEY = Check(1, "other", "idempotency keys that name no order of their partner, or another order", KEYS)
+NEVER_SWEPT = Check(1, "lost", "sweep marks in the future, or beyond an order without a decision", MARKS)
+NOT_ITS_HISTORY = Check(
+    5, "other", "orders whose columns differ from their history, document or fingerprint", _not_its_history
+)
+NOT_FED = Check(5, "other", "orders whose changes differ from the feed", CHANGES)
 UNDECIDED = CheckAtRest(1, "lost", "orders without a decision, although no message is left to process", _undecided)
 DECIDED_TWICE = CheckAtRest(4, "duplicated", "orders decided twice", _decided_twice)
 IMPOSSIBLE = CheckAtRest(4, "other", "orders whose events do not follow from each other", _impossible)
 UNHEARD = CheckAtRest(4, "lost", "orders that did not apply an answer of inventory", _unheard)
 NOT_ITS_EVENTS = CheckAtRest(5, "other", "orders that differ from their events", _not_its_events)
 
-CHECKS = (MISSING, ANOTHER, NAMELESS, UNDECIDED, DECIDED_TWICE, IMPOSSIBLE, UNHEARD, NOT_ITS_EVENTS)
+CHECKS = (
+    MISSING,
+    ANOTHER,
+    NAMELESS,
+    OTHERS_KEY,
+    NEVER_SWEPT,
+    NOT_ITS_HISTORY,
+    NOT_FED,
+    UNDECIDED,
+    DECIDED_TWICE,
+    IMPOSSIBLE,
+    UNHEARD,
+    NOT_ITS_EVENTS,
+)
