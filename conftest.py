@@ -17,7 +17,7 @@ def postgres_admin() -> Iterator[str]:
     """Yield the administrator's DSN of a PostgreSQL server for this test run."""
     with (
         tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
-        Servers(Path(home), Ports.free(), kafka=False, engine=engine_for_tests()) as servers,
+        Servers(Path(home), Ports.free(), kafka=False, durable=False, engine=engine_for_tests()) as servers,
     ):
         yield servers.databases.admin_dsn
 
@@ -27,6 +27,6 @@ def servers() -> Iterator[Servers]:
     """Yield a PostgreSQL and a Kafka server for the tests that kill one of them."""
     with (
         tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
-        Servers(Path(home), Ports.free(), engine=engine_for_tests()) as servers,
+        Servers(Path(home), Ports.free(), durable=False, engine=engine_for_tests()) as servers,
     ):
         yield servers

@@ -70,6 +70,7 @@ class Servers:
 
     If `up` fails, it stops every server that it started. The servers outlive this interpreter until `down`.
     `own_postgres` (an administrator's DSN) and `own_kafka` (bootstrap servers) name servers to use instead of ours.
+    `durable=False` lets a crash of the machine destroy PostgreSQL's data. It is for tests, which make many databases.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Servers:
         ports: Ports,
         *,
         kafka: bool = True,
+        durable: bool = True,
         engine: Engine = "local",
         own_postgres: str | None = None,
         own_kafka: str | None = None,
@@ -91,7 +93,7 @@ class Servers:
         if own_postgres:
             self._databases = Databases(lambda: own_postgres, self.home, ours=False)
         else:
-            self._postgres = self._make_postgres(engine)
+            self._postgres = self._make_postgres(engine, durable)
             self._databases = self._postgres.databases
         if own_kafka:
             self._topics: Topics | None = Topics(own_kafka)
@@ -189,12 +191,12 @@ class Servers:
 
         return start
 
-    def _make_postgres(self, engine: Engine) -> PostgresServer:
+    def _make_postgres(self, engine: Engine, durable: bool) -> PostgresServer:
         if engine == "containers":
             from crossdock_local.servers.containers import ContainerPostgres  # noqa: PLC0415  (imports Docker: slow, seldom needed)
 
-            return ContainerPostgres(self.home, self.ports.of("postgres"))
-        return Postgres(self.home, self.ports.of("postgres"))
+            return ContainerPostgres(self.home, self.ports.of("postgres"), durable=durable)
+        return Postgres(self.home, self.ports.of("postgres"), durable=durable)
 
     def _make_kafka(self, engine: Engine) -> KafkaServer:
         if engine == "containers":

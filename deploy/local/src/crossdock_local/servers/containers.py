@@ -22,7 +22,7 @@ from crossdock_local.ports import HOST
 from crossdock_local.servers.jars import KAFKA
 from crossdock_local.servers.kafka import SETTINGS as SETTINGS_OF_THE_BROKER
 from crossdock_local.servers.kafka import Topics
-from crossdock_local.servers.postgres import MAJOR, OPTIONS, SETTINGS, SUPERUSER, Databases, answers
+from crossdock_local.servers.postgres import MAJOR, OPTIONS, SUPERUSER, Databases, answers, settings
 
 # Ryuk, the container that removes the others after a killed test run, is created with the first container that starts.
 # Two containers that start at the same time would both create it.
@@ -183,14 +183,14 @@ class _InContainer:
 
 
 class ContainerPostgres(_InContainer):
-    def __init__(self, home: Home, port: int) -> None:
+    def __init__(self, home: Home, port: int, *, durable: bool = True) -> None:
         self.title, self.ports = f"PostgreSQL {MAJOR} (container)", (port,)
         password = home.secret("postgres-superuser")
         made = Published(f"postgres:{MAJOR}", 5432, port).with_env("POSTGRES_PASSWORD", password)
         # The image's defaults for collation and connections differ. Use those of the local server.
         made = made.with_env("POSTGRES_INITDB_ARGS", " ".join(OPTIONS))
-        settings = [f"--{name}={value}" for name, value in SETTINGS.items() if name not in WHERE_IT_LISTENS]
-        made = made.with_command(["postgres", *settings])
+        options = [f"--{name}={value}" for name, value in settings(durable).items() if name not in WHERE_IT_LISTENS]
+        made = made.with_command(["postgres", *options])
         dsn = f"postgresql://{SUPERUSER}:{password}@{made.host}:{port}/postgres"
         self.databases = Databases(lambda: dsn, home, ours=True)
         self.process = Container("postgres", made, ready=lambda: in_thread(lambda: answers(dsn)))

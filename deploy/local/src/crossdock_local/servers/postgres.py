@@ -49,6 +49,11 @@ SETTINGS = {
 }
 
 
+def settings(durable: bool) -> dict[str, str]:
+    """Return the settings of a server. Without fsync, commits survive a killed process, but not a killed machine."""
+    return SETTINGS | {"fsync": "on" if durable else "off"}
+
+
 def _binaries() -> Path:
     """Return the folder of PostgreSQL's programs without importing the wheel.
 
@@ -141,8 +146,9 @@ class Postgres:
 
     title = f"PostgreSQL {MAJOR}"
 
-    def __init__(self, home: Home, port: int) -> None:
+    def __init__(self, home: Home, port: int, *, durable: bool = True) -> None:
         self._home, self.port = home, port
+        self._settings = settings(durable)
         self._data = home.postgres
         self.process = Process(
             "postgres",
@@ -227,7 +233,7 @@ class Postgres:
         account, binaries = _account(), _binaries()
         if account is not None:
             _let_in(account, self._data, binaries)
-        options = {"port": str(self.port)} | SETTINGS
+        options = {"port": str(self.port)} | self._settings
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return Program(
             argv=[str(binaries / "postgres"), "-D", str(self._data), *words],
