@@ -68,7 +68,7 @@ async def send_generated(
 
 async def _seed(service: Service) -> None:
     """Deliver an example of each event that the service reads, then a record that is no event: a dead letter."""
-    for subscription in service.subscriptions():
+    for subscription in await service.live():
         records = [
             Record(message, 0, offset, each.envelope.time.timestamp())
             for offset, each in enumerate(EXAMPLES)

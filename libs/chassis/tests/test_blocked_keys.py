@@ -264,7 +264,7 @@ async def test_projection_blocks_and_retries_its_key_in_order(service: Service) 
         registered = ItemRegistered(item_id=id, unit_of_measure="each", category=None, status="active")
         return envelope_of(registered, sequence=sequence)
 
-    projection = next(each for name, each in service.inboxes().items() if name != service.name)
+    projection = service.inboxes()["toy-service.items_marked.1"]
     async with locked(service, "item A active"):
         async with service.database.unit(lock_timeout=ISOLATE_LOCK_SECONDS) as unit:
             await projection.take(unit, records(item("A", 1), item("B", 1), item("A", 2)), careful=True)

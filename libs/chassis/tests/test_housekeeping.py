@@ -10,13 +10,11 @@ import asyncpg
 import pytest
 from examples import placed
 
-from crossdock_chassis import Service, Unit, every_in_units
+from crossdock_chassis import Service, Unit
 from crossdock_chassis.housekeeping import gauges, partitions, retention
 from crossdock_chassis.housekeeping.gauges import look_at_dead_letters, look_at_outbox
-from crossdock_chassis.housekeeping.generations import OldGenerations
 from crossdock_chassis.housekeeping.partitions import NoPartition, Units, keep_partitions
 from crossdock_chassis.housekeeping.retention import CHUNK, purge
-from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging.relay import _Batch, _LowWater
 from crossdock_chassis.observability.metrics import exposition
 from crossdock_chassis.testing import published
@@ -250,36 +248,6 @@ async def test_a_table_that_cannot_be_purged_does_not_stop_the_others(
     assert "cannot purge inbox" in caplog.text
     async with service.database.unit() as unit:
         assert await unit.sql.fetchval("SELECT count(*) FROM idempotency_key") == 0
-
-
-async def test_old_generations_are_forgotten_after_a_week(service: Service) -> None:
-    prefix = "toy-service.projections."
-    groups = ["toy-service", f"{prefix}1", f"{prefix}2", f"{prefix}3", f"{prefix}3.copy", "other.projections.1"]
-    async with service.database.unit() as unit:
-        for group in groups:
-            await unit.sql.execute("INSERT INTO consumer_position VALUES ($1, 't', 0, 7)", group)
-            await unit.sql.execute(
-                "INSERT INTO projection_head SELECT $1, 's', 't', n::text, 1 FROM generate_series(1, 6000) AS n", group
-            )
-    job = every_in_units(3600, OldGenerations([f"{prefix}1", f"{prefix}2"]).forget)
-
-    async def left(days: int) -> set[str]:
-        """Return the groups that are left after a run so many days later."""
-        async with service.database.unit() as unit:
-            await unit.sql.execute(
-                r"UPDATE job SET due_at = now(), state = regexp_replace(state::text, '\d+-\d+-\d+', $1, 'g')::json",
-                str(datetime.now(UTC).date() - timedelta(days=days)),
-            )
-        await Jobs(service.database, [job]).run_due()
-        async with service.database.unit() as unit:
-            rows = await unit.sql.fetch(
-                "SELECT consumer_group FROM consumer_position UNION SELECT consumer_group FROM projection_head"
-            )
-        return {row["consumer_group"] for row in rows}
-
-    assert await left(0) == {*groups}
-    assert await left(6) == {*groups}
-    assert await left(8) == {*groups} - {f"{prefix}1", f"{prefix}2"}
 
 
 async def test_the_gauges_say_what_the_tables_hold(service: Service) -> None:

@@ -26,7 +26,7 @@ def records(*envelopes: Envelope[Event]) -> list[Record]:
 
 
 async def take(service: Service, batch: Sequence[Record], kind: str = "reaction", *, careful: bool = False) -> None:
-    subscription = next(each for each in service.subscriptions() if each.kind == kind)
+    subscription = next(each for each in await service.live() if each.kind == kind)
     async with service.database.unit() as unit:
         await Inbox(subscription).take(unit, batch, careful=careful)
 

@@ -57,7 +57,8 @@ def _who_hears_what(services: Mapping[str, "Service"]) -> str:
         lines += ["", f"## {name}", "", "| publishes | on |", "|---|---|"]
         lines += [f"| `{event.ce_type}` | `{event.topic.name}` |" for event in own]
         lines += ["", "| consumes | as | handler |", "|---|---|---|"]
-        for kind, table in (("reaction", service.reactions), ("projection", service.projections)):
+        tables = [("reaction", service.reactions), *((f"projection `{p.name}`", p.on) for p in service.projections)]
+        for kind, table in tables:
             for row in table:
                 heard = [f"`{event.ce_type}`" for event in CATALOGUE if issubclass(event, row.event)]
                 verb = f"{row.do.__module__}.{row.do.__name__}".removeprefix(f"{name.replace('-', '_')}.")

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import asyncpg
@@ -32,6 +32,8 @@ HEADS = """
     WHERE consumer_group = $1 AND topic = $2 AND key = ANY($3::text[])
 """
 
+CURRENT = "SELECT consumer_group FROM projection WHERE state = 'current'"
+
 DEAD_LETTERS = """
     SELECT consumer_group, topic, partition, "offset", key, value, state, resolution::text AS resolution
     FROM dead_letter ORDER BY consumer_group, topic, partition, "offset"
@@ -40,7 +42,10 @@ DEAD_LETTERS = """
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A consumer group of the service, with the topics and event types that it handles."""
+    """A consumer group of the service, with the topics and event types that it handles.
+
+    In `Source` the name of a projection's group lacks the generation: the database has the current one.
+    """
 
     name: str
     kind: Literal["reaction", "projection"]
@@ -79,6 +84,7 @@ class Books:
 
     source: Source
     sql: asyncpg.Connection
+    groups: Sequence[Group] = ()
     positions: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     parked: set[tuple[str, str, bytes]] = field(default_factory=set)
@@ -87,11 +93,9 @@ class Books:
     def service(self) -> str:
         return self.source.name
 
-    @property
-    def groups(self) -> Sequence[Group]:
-        return self.source.groups
-
     async def look_at_positions(self) -> None:
+        current = {row[0].rpartition(".")[0]: row[0] for row in await self.sql.fetch(CURRENT)}
+        self.groups = [replace(each, name=current.get(each.name, each.name)) for each in self.source.groups]
         rows = await self.sql.fetch("SELECT * FROM consumer_position")
         self.positions = {
             (row["consumer_group"], TopicPartition(row["topic"], row["partition"])): row["next"] for row in rows

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
@@ -29,10 +29,10 @@ from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, merged
 from crossdock_chassis.housekeeping import gauges, partitions, retention
-from crossdock_chassis.housekeeping.generations import OldGenerations
 from crossdock_chassis.http import dead_letters, limit_routes
 from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http import jobs as jobs_http
+from crossdock_chassis.http import projections as projections_http
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.limits import Limits, groups_of
 from crossdock_chassis.http.request import Verifier
@@ -43,12 +43,16 @@ from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import dead_letter_spec
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import Inbox
-from crossdock_chassis.messaging.reactions import Locks, Reaction, Start, Subscription, projection_group
+from crossdock_chassis.messaging.reactions import Locks, Reaction, Start, Subscription
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.messaging.retries import Retries
 from crossdock_chassis.observability import logging as logs
 from crossdock_chassis.observability import tracing
 from crossdock_chassis.problems import Problems
+from crossdock_chassis.projections import generations, retired
+from crossdock_chassis.projections.declare import Projection
+from crossdock_chassis.projections.rebuild import Rebuild
+from crossdock_chassis.projections.worker import Projections
 from crossdock_chassis.settings import Settings, load
 from crossdock_chassis.worker import Endless, Part, run_parts
 from crossdock_events import CATALOGUE, TopicSpec
@@ -73,7 +77,7 @@ class Service:
     `reactions_start` must be stated: the place where reactions start on a topic that is new to them, `beginning` or
     `now`. Reactions that act on the world start at `now`, so that they do not repeat history.
     `reaction_locks` takes all locks for a batch with events of several types before the first reaction runs.
-    `projections` are rebuilt from the beginning of their topics when `projection_generation` goes up.
+    `projections` are tables that are built from events alone. Each is rebuilt on its own.
     `checks` are the invariants of its own tables, which `crossdock verify` tests.
     `unsettled` is SQL for `crossdock verify`: each row describes work that the service has not finished.
     """
@@ -87,8 +91,7 @@ class Service:
     reactions: Sequence[Reaction] = ()
     reactions_start: Start | None = None
     reaction_locks: Locks | None = None
-    projections: Sequence[Reaction] = ()
-    projection_generation: int = 1
+    projections: Sequence[Projection] = ()
     effects: Sequence[Performer] = ()
     checks: Sequence[Check | CheckAtRest] = ()
     unsettled: Sequence[str] = ()
@@ -117,14 +120,20 @@ class Service:
         return merged(self.features).jobs
 
     def subscriptions(self) -> list[Subscription]:
-        found = []
+        """Return what the reactions and the projections read. `live` has the groups that run."""
+        return self._reacting() + [each.subscription(self.name) for each in self.projections]
+
+    async def live(self) -> list[Subscription]:
+        """Return the groups that run: of the reactions, and of each generation that this version builds."""
+        async with self.database.unit() as unit:
+            found = await generations.live(unit.sql, self.name, self.projections)
+        return self._reacting() + list(found.values())
+
+    def _reacting(self) -> list[Subscription]:
         if self.reactions:
             start = self.reactions_start or "beginning"
-            found.append(Subscription(self.name, "reaction", self.reactions, CATALOGUE, self.reaction_locks, start))
-        if self.projections:
-            group = projection_group(self.name, self.projection_generation)
-            found.append(Subscription(group, "projection", self.projections, CATALOGUE))
-        return found
+            return [Subscription(self.name, "reaction", self.reactions, CATALOGUE, self.reaction_locks, start)]
+        return []
 
     def topics(self) -> frozenset[str]:
         """Return the topics that must exist before the worker starts: read, owned and dead-letter topics."""
@@ -153,8 +162,9 @@ class Service:
         settings = self.settings
         inboxes = self.inboxes()
         own = [jobs_http.feature(self.database)]
-        if inboxes:
+        if self.reactions or self.projections:
             own.append(dead_letters.feature(self.database, inboxes))
+            own.append(projections_http.feature(self.database, self.rebuilds(), [*inboxes]))
         if self.effects:
             own.append(effects_http.feature(self.database, self.effects))
         limits = limits or Limits(self.database)
@@ -172,11 +182,45 @@ class Service:
             partner_requests=settings.partner_requests,
         )
 
-    def inboxes(self) -> dict[str, Inbox]:
-        return {subscription.group: Inbox(subscription) for subscription in self.subscriptions()}
+    def inboxes(self) -> "Inboxes":
+        return Inboxes(self.name, self._reacting(), self.projections)
 
     def consumers(self) -> list[Consumer]:
-        return [Consumer(self.database, self.settings.kafka, each) for each in self.subscriptions()]
+        """Return the consumers of the reactions. The part `Projections` has those of the projections."""
+        return [Consumer(self.database, self.settings.kafka, each) for each in self._reacting()]
+
+    def rebuilds(self) -> list[Rebuild]:
+        return [Rebuild(self.database, self.settings.kafka, self.name, each) for each in self.projections]
+
+    async def migrate(self) -> None:
+        """Migrate the database, and create the first generation of each projection."""
+        from crossdock_chassis.database import migrate  # noqa: PLC0415  (alembic takes a quarter of a second to import)
+
+        await migrate.migrate_async(self.settings.postgres, self.migrations)
+        await partitions.keep_partitions(self.database.unit)
+        async with self.database.unit() as unit:
+            for each in self.projections:
+                await generations.prepare(unit.sql, self.name, each)
+
+
+class Inboxes(Mapping[str, Inbox]):
+    """The inboxes by consumer group. It lists those of the reactions, and finds those of any generation."""
+
+    def __init__(self, service: str, reacting: Sequence[Subscription], projections: Sequence[Projection]) -> None:
+        self._service, self._inboxes = service, {each.group: Inbox(each) for each in reacting}
+        self._projections = {each.group(service): each for each in projections}
+
+    def __getitem__(self, group: str) -> Inbox:
+        beginning, _, generation = group.rpartition(".")
+        if beginning in self._projections and generation.isdecimal():
+            return Inbox(self._projections[beginning].subscription(self._service, int(generation)))
+        return self._inboxes[group]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inboxes)
+
+    def __len__(self) -> int:
+        return len(self._inboxes)
 
 
 def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
@@ -272,11 +316,13 @@ async def _worker(service: Service) -> None:
         measured(5, gauges.look_at_jobs),
     ]
     parts: dict[str, Part] = {each.subscription.group: each for each in consumers} | {"relay": relay}
-    if consumers:
-        parts["retries"] = Retries(service.database, service.inboxes().values())
-    if service.projections:
-        old = [projection_group(service.name, n) for n in range(1, service.projection_generation)]
-        own.append(every_in_units(3600, OldGenerations(old).forget))
+    rebuilds = service.rebuilds()
+    building = Projections(service.database, settings.kafka, service.name, rebuilds)
+    if rebuilds:
+        parts["projections"] = building
+    if consumers or rebuilds:
+        parts["retries"] = Retries(service.database, service.inboxes().values(), building.inboxes.values())
+        own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(10, retired.drop_retired)]
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
         own.append(measured(5, gauges.look_at_effects))
@@ -294,6 +340,7 @@ async def _worker(service: Service) -> None:
 
     async def ready() -> str | None:
         waiting = [consumer.subscription.group for consumer in consumers if not consumer.ready]
+        waiting += building.waiting if rebuilds else []
         return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
 
     ops = server.Ops(live=live, ready=ready)
@@ -306,10 +353,7 @@ async def _worker(service: Service) -> None:
 
 
 async def _migrate(service: Service) -> None:
-    from crossdock_chassis.database import migrate  # noqa: PLC0415  (alembic takes a quarter of a second to import)
-
-    await migrate.migrate_async(service.settings.postgres, service.migrations)
-    await partitions.keep_partitions(service.database.unit)
+    await service.migrate()
     await service.database.close()
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import crossdock_chassis
-from crossdock_chassis import Database, Service, Unit, on
+from crossdock_chassis import Database, Projection, Service, Unit, on
 from crossdock_events import Envelope
 from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderCancelled, OrderConfirmed, OrderPlaced
@@ -65,7 +66,7 @@ def build(settings: Settings) -> Service:
         migrations=migrations,
         reactions=[on(OrderPlaced, mark_placed), on(OrderCancelled, mark_cancelled)],
         reactions_start="beginning",
-        projections=[on(ItemEvent, project_item)],
+        projections=[Projection("items_marked", MetaData(), [on(ItemEvent, project_item)])],
     )
 
 

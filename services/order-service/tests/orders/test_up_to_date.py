@@ -8,7 +8,7 @@ from shop import Shop
 
 from crossdock_events.items import ItemEvent
 
-GROUP = "order-service.projections.1"
+GROUP = "order-service.known_items.1"
 TOPIC = ItemEvent.topic.name
 
 

@@ -1,4 +1,4 @@
-"""Wait until a consumer group of this service has read everything that its topic holds."""
+"""Wait until a projection of this service has read everything that its topic holds."""
 
 import asyncio
 import logging
@@ -17,27 +17,33 @@ PUBLISHED_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 4.0
 POLL_SECONDS: Final = 0.05
 
-NEXT = "SELECT partition, next FROM consumer_position WHERE consumer_group = $1 AND topic = $2"
+GROUP = "(SELECT consumer_group FROM projection WHERE name = $1 AND state = 'current')"
 
-PARKED = """
+NEXT = f"SELECT partition, next FROM consumer_position WHERE consumer_group = {GROUP} AND topic = $2"
+
+PARKED = f"""
     SELECT EXISTS (
-        SELECT FROM parked_key WHERE consumer_group = $1 AND topic = $2 AND key = ANY($3::bytea[])
+        SELECT FROM parked_key WHERE consumer_group = {GROUP} AND topic = $2 AND key = ANY($3::bytea[])
     )
 """
 
 
 class CatchUp:
-    """Compares the positions of a group with the ends of the log. All callers share one comparison at a time."""
+    """Compares the positions of the current generation with the ends of the log.
 
-    def __init__(self, database: Database, bootstrap: str, group: str, topic: str) -> None:
-        self._database, self._bootstrap, self._group, self._topic = database, bootstrap, group, topic
+    All callers share one comparison at a time.
+    """
+
+    def __init__(self, database: Database, bootstrap: str, projection: str, topic: str) -> None:
+        self._database, self._bootstrap, self._projection, self._topic = database, bootstrap, projection, topic
         self._read_until = float("-inf")
         self._look: asyncio.Task[bool] | None = None
 
     async def caught_up(self, since: float, keys: Collection[str]) -> bool:
-        """Wait until the group has read what was committed before `since`, a time of the monotonic clock.
+        """Wait until the projection has read what was committed before `since`, a time of the monotonic clock.
 
-        Return False if the group may still be behind: its worker or Kafka does not answer, or one of `keys` is parked.
+        Return False if the projection may still be behind: its worker or Kafka does not answer, or one of `keys` is
+        parked.
         """
         while self._read_until < since:
             if self._look is None:
@@ -54,7 +60,7 @@ class CatchUp:
         except Exception as error:
             if not (is_transient(error) or isinstance(error, (*clients.KAFKA_TROUBLE, clients.TopicsMissing))):
                 raise
-            log.warning("%s may be behind %s: %s: %s", self._group, self._topic, type(error).__name__, error)
+            log.warning("%s may be behind %s: %s: %s", self._projection, self._topic, type(error).__name__, error)
             return False
         finally:
             self._look = None
@@ -65,7 +71,7 @@ class CatchUp:
         ends = await clients.ends_of(self._bootstrap, self._topic)
         while True:
             async with self._database.unit() as unit:
-                rows = await unit.sql.fetch(NEXT, self._group, self._topic)
+                rows = await unit.sql.fetch(NEXT, self._projection, self._topic)
             positions = {row["partition"]: row["next"] for row in rows}
             if all(positions.get(partition, 0) >= end for partition, end in ends.items()):
                 return
@@ -73,5 +79,7 @@ class CatchUp:
 
     async def _parked(self, keys: Collection[str]) -> bool:
         async with self._database.unit() as unit:
-            parked: bool = await unit.sql.fetchval(PARKED, self._group, self._topic, [key.encode() for key in keys])
+            parked: bool = await unit.sql.fetchval(
+                PARKED, self._projection, self._topic, [key.encode() for key in keys]
+            )
         return parked

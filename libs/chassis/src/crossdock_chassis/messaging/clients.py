@@ -158,6 +158,18 @@ async def ends_of(bootstrap: str, topic: str) -> Mapping[int, int]:
         await discard(consumer)
 
 
+async def spans_of(bootstrap: str, topics: Collection[str]) -> Mapping[TopicPartition, tuple[int, int]]:
+    """Return the first and the next offset of each partition. Raise one of KAFKA_TROUBLE, or TopicsMissing."""
+    consumer = await start_consumer(bootstrap, None, client_id="spans-of-topics")
+    try:
+        partitions = [TopicPartition(topic, p) for topic in topics for p in await partitions_of(consumer, topic)]
+        beginnings = await within(5, consumer.beginning_offsets(partitions))
+        ends = await within(5, consumer.end_offsets(partitions))
+        return {each: (beginnings[each], ends[each]) for each in partitions}
+    finally:
+        await discard(consumer)
+
+
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     await within(5, consumer._client.add_topic(topic))
     partitions = consumer.partitions_for_topic(topic)

@@ -30,6 +30,12 @@ CLAIM = """
     ON CONFLICT DO NOTHING RETURNING event_id
 """
 
+# The lock keeps the tables of the generation until this batch has ended. A switch of generations does not wait for it.
+ENTER = """
+    SELECT set_config('search_path', $3 || ', public', true) FROM projection
+    WHERE (generation, version) = ($1, $2) AND state <> 'retired' FOR KEY SHARE
+"""
+
 ADVANCE = """
     INSERT INTO projection_head AS head (consumer_group, source, topic, key, sequence)
     SELECT $1, source, topic, key, sequence
@@ -61,6 +67,10 @@ class Blocked(Exception):
 
     The keys at fault can be isolated, unless the group has too many blocked keys already.
     """
+
+
+class GenerationEnded(Exception):
+    """The generation of a projection is retired, or another version of the service builds it. Its consumer ends."""
 
 
 class VersionUnknown(Exception):
@@ -114,6 +124,7 @@ class Inbox:
         If not, the error is raised and the caller rolls the unit back: Blocked if a reaction failed for a passing
         reason. `untried` is a reason to block the only record without a reaction.
         """
+        await self._enter(unit)
         items, malformed = self._decode(records)
         aside: list[Aside] = []
         parked = await self._parked(unit, [*items, *malformed])
@@ -144,6 +155,7 @@ class Inbox:
 
     async def again(self, unit: Unit, records: Sequence[Record]) -> list[Aside]:
         """Handle blocked records again, in their order. Return the records that are to stay aside."""
+        await self._enter(unit)
         items, malformed = self._decode(records)
         aside = [Aside(record, "poison", reason) for record, reason in malformed]
         bad = {(*aggregate_of(record.message), record.partition): record.offset for record, _ in reversed(malformed)}
@@ -161,9 +173,17 @@ class Inbox:
 
     async def apply(self, unit: Unit, record: Record) -> None:
         """Handle one record that was set aside, even if its key is parked. Raise any error of its reaction."""
+        await self._enter(unit)
         items, _ = self._decode([record])
         if fresh := await self._claim(unit, items):
             await self._react(unit, fresh)
+
+    async def _enter(self, unit: Unit) -> None:
+        """Let the handlers of a projection write the tables of its generation. Raise GenerationEnded."""
+        if (own := self.subscription.generation) is not None and not await unit.sql.fetchrow(
+            ENTER, own.number, own.version, own.schema
+        ):
+            raise GenerationEnded(f"{self.subscription.group} has ended: another generation replaces it")
 
     def _decode(self, records: Sequence[Record]) -> tuple[list[_Item], list[tuple[Record, str]]]:
         items: list[_Item] = []

@@ -25,11 +25,6 @@ def on(event: type[E], do: Callable[[Unit, Sequence[Envelope[E]]], Awaitable[obj
     return Reaction(event, do)
 
 
-def projection_group(service: str, generation: int) -> str:
-    """Return the name of the consumer group that builds the projections of a service."""
-    return f"{service}.projections.{generation}"
-
-
 Start: TypeAlias = Literal["beginning", "now"]
 """Where a group starts on a topic that is new to it: at the first record, or at the records published from now on."""
 
@@ -37,13 +32,22 @@ Locks: TypeAlias = Callable[[Unit, Sequence[Envelope[Any]]], Awaitable[object]]
 """Take the locks that the reactions to these events need, in the service's lock order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The generation of a projection that a group builds, and the schema of its tables."""
+
+    number: int
+    version: int
+    schema: str
+
+
 @dataclass(frozen=True)
 class Subscription:
     """The events that one consumer group reads, and its reactions.
 
     A `reaction` changes state and publishes: it uses inbox and outbox and is never replayed. A `projection` does not
-    publish. It skips events up to the last sequence of each (source, topic, key), and a new group name rebuilds it from
-    offset 0.
+    publish. It skips events up to the last sequence of each (source, topic, key). It writes the tables of its
+    `generation`, which it builds from the first record.
 
     `start` is the place on a topic that the group has never read. A group that mails starts at `now`, because
     it must not mail history.
@@ -58,6 +62,7 @@ class Subscription:
     catalogue: Catalogue
     locks: Locks | None = None
     start: Start = "beginning"
+    generation: Generation | None = None
 
     def __post_init__(self) -> None:
         events = [event for event in self.catalogue if any(issubclass(event, r.event) for r in self.reactions)]

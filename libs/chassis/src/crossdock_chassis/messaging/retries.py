@@ -16,7 +16,7 @@ from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.messaging import aside
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Aside, record_of
 from crossdock_chassis.messaging.breaker import SystemFault
-from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Inbox
+from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, GenerationEnded, Inbox
 
 Key: TypeAlias = tuple[str, bytes]
 
@@ -76,7 +76,7 @@ log = logging.getLogger(__name__)
 class Retries:
     """The part of a worker that retries blocked keys."""
 
-    def __init__(self, database: Database, inboxes: Collection[Inbox]) -> None:
+    def __init__(self, database: Database, *inboxes: Collection[Inbox]) -> None:
         self._database, self._inboxes = database, inboxes
         self._at_once = KEYS_AT_ONCE
         self.progressed = time.monotonic()
@@ -86,7 +86,7 @@ class Retries:
             worked = False
             try:
                 with foreign_cancellation_is_an_error():
-                    for inbox in self._inboxes:
+                    for inbox in [each for group in self._inboxes for each in group]:
                         worked |= await self._round(inbox)
                 self.progressed = time.monotonic()
             except Exception as error:
@@ -105,6 +105,8 @@ class Retries:
         try:
             async with self._database.unit(lock_timeout=ISOLATE_LOCK_SECONDS) as unit:
                 worked = await retry_due(unit, inbox, self._at_once)
+        except GenerationEnded:
+            return False
         except Exception as error:
             if not is_transient(error) and not isinstance(error, SystemFault):
                 raise

@@ -18,12 +18,11 @@ import pytest
 from fastapi.routing import APIRoute
 
 from crossdock_chassis.checks import AtRest, LogEvent
-from crossdock_chassis.database import commit_order, migrate
+from crossdock_chassis.database import commit_order
 from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.effects import resolve
 from crossdock_chassis.effects.resolve import StoredEffect
 from crossdock_chassis.effects.worker import Effects
-from crossdock_chassis.housekeeping.partitions import keep_partitions
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.openapi import listed
 from crossdock_chassis.http.request import Caller
@@ -83,8 +82,7 @@ async def _template(admin_dsn: str, build: Callable[[S], Service], settings: typ
         async with _admin(admin_dsn) as admin:
             await admin.execute(f'CREATE DATABASE "{name}"')
         service = build(settings(postgres=_database_in(admin_dsn, name), **given))
-        await migrate.migrate_async(service.settings.postgres, service.migrations)
-        await keep_partitions(service.database.unit)
+        await service.migrate()
         await service.database.close()
         _templates[known] = name
     return _templates[known]
@@ -207,7 +205,7 @@ def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
         records = [record(envelope) for envelope in envelopes]
         published: list[Event] = []
         for _ in range(2):
-            for subscription in service.subscriptions():
+            for subscription in await service.live():
                 mine = [each for each in records if each.message.topic in subscription.topics]
                 async with service.database.unit() as unit:
                     await Inbox(subscription).take(unit, mine, careful=False)

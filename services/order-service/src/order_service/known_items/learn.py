@@ -8,8 +8,7 @@ from crossdock_events import Envelope
 from crossdock_events.items import ItemEvent
 from order_service.known_items import store
 
-GENERATION: Final = 1
-"""Raise it to rebuild the known items from the first event."""
+KNOWN_ITEMS: Final = "known_items"
 
 
 async def learn(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None:

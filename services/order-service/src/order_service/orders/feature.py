@@ -4,10 +4,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from crossdock_chassis import CatchUp, Coalescer, Database, Feature, each, every, lag, measured, projection_group
+from crossdock_chassis import CatchUp, Coalescer, Database, Feature, each, every, lag, measured
 from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderPlaced
-from order_service.known_items import learn
+from order_service.known_items.learn import KNOWN_ITEMS
 from order_service.orders import deadline, http
 from order_service.orders.cancel import Cancelled, cancel_order
 from order_service.orders.measure import measure_waiting
@@ -29,8 +29,7 @@ def feature(database: Database, settings: Settings) -> Feature:
         lag_limit=settings.answer_lag_limit,
         outbox_age=timedelta(seconds=settings.answer_outbox_seconds),
     )
-    group = projection_group(database.source, learn.GENERATION)
-    known_items = CatchUp(database, settings.kafka, group, ItemEvent.topic.name)
+    known_items = CatchUp(database, settings.kafka, KNOWN_ITEMS, ItemEvent.topic.name)
     return Feature(
         routers=http.ROUTERS,
         provides=[

@@ -1,0 +1,107 @@
+"""The part of a worker that builds projections: a consumer for each generation of the worker's own version."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error
+from crossdock_chassis.messaging.consumer import Consumer
+from crossdock_chassis.messaging.inbox import GenerationEnded, Inbox
+from crossdock_chassis.projections import generations
+from crossdock_chassis.projections.rebuild import Rebuild
+
+LOOK_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    consumer: Consumer
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+
+class Projections:
+    """Starts and stops consumers as generations begin and end, and requests a rebuild for a newer version.
+
+    A worker of another version leaves a generation alone, because its handlers may not fit the tables. In a rolling
+    deployment the old workers keep the current generation up to date while the new ones build the next.
+    """
+
+    def __init__(self, database: Database, kafka: str, service: str, rebuilds: Sequence[Rebuild]) -> None:
+        self._database, self._kafka, self._service = database, kafka, service
+        self._rebuilds = rebuilds
+        self._running: dict[int, _Running] = {}
+        self.inboxes: dict[int, Inbox] = {}  # by generation, for the retries of blocked keys
+        self._looked = time.monotonic()
+        self._complete = False
+
+    @property
+    def progressed(self) -> float:
+        return min([self._looked, *(each.consumer.progressed for each in self._running.values())])
+
+    @property
+    def waiting(self) -> list[str]:
+        """Return the groups that are not in their consumer group yet."""
+        if not self._complete:
+            return [f"{self._service}'s projections"]
+        return [each.consumer.subscription.group for each in self._running.values() if not each.consumer.ready]
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            while not stopping.is_set():
+                try:
+                    with foreign_cancellation_is_an_error():
+                        await self._look()
+                    self._looked = time.monotonic()
+                except Exception as error:
+                    if not is_transient(error):
+                        raise
+                    log.warning("cannot look at projections: %s: %s", type(error).__name__, error)
+                await asyncio.wait([stop, *self._tasks()], timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                self._collect()
+            for each in self._running.values():
+                each.stop.set()
+            if self._running:
+                await asyncio.wait([*self._tasks()])
+                self._collect()
+        finally:
+            for task in (stop, *self._tasks()):
+                abandon(task)
+
+    def _tasks(self) -> Iterator[asyncio.Task[None]]:
+        return (each.task for each in self._running.values())
+
+    async def _look(self) -> None:
+        async with self._database.unit() as unit:
+            for each in self._rebuilds:
+                if await generations.newest(unit.sql, each.projection) < each.projection.version:
+                    await each.begin(unit, by=f"{self._service} version {each.projection.version}")
+            mine = await generations.live(unit.sql, self._service, [each.projection for each in self._rebuilds])
+        for generation, running in self._running.items():
+            if generation not in mine:
+                running.stop.set()
+        for generation, subscription in mine.items():
+            if generation not in self._running:
+                consumer = Consumer(self._database, self._kafka, subscription)
+                self.inboxes[generation] = Inbox(subscription)
+                stop = asyncio.Event()
+                self._running[generation] = _Running(consumer, stop, asyncio.create_task(consumer.run(stop)))
+        self._complete = True
+
+    def _collect(self) -> None:
+        """Forget consumers that were stopped or whose generation ended. Raise the error of any other."""
+        for generation, running in list(self._running.items()):
+            if not running.task.done():
+                continue
+            del self._running[generation], self.inboxes[generation]
+            try:
+                running.task.result()
+            except GenerationEnded as ended:
+                log.info("%s", ended)
