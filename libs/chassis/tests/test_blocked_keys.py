@@ -232,6 +232,21 @@ async def test_redrive_waits_for_an_event_that_is_being_added(
     assert await parked(service) == []
 
 
+async def test_bad_event_added_during_a_redrive_keeps_the_key_parked(
+    service: Service, redriving: Callable[[], Awaitable[httpx.Response]]
+) -> None:
+    poison = placed("poison-1")
+    first, second, third = records(*(envelope_of(poison, sequence=n) for n in (1, 2, 3)))
+    await take(service, [first], careful=True)
+    async with locked(service, "poison-1"):
+        redrive = asyncio.ensure_future(redriving())
+        await eventually(lambda: waits(service))
+        await take(service, [replace(second, message=replace(second.message, value=b"{"))])
+    assert ((await redrive).json()["applied"], (await redrive).json()["left"]) == (1, 1)
+    await take(service, [third], careful=True)
+    assert await letters(service) == [(0, "redriven"), (1, "poison"), (2, "parked")]
+
+
 async def waits(service: Service) -> bool:
     """Whether somebody waits for a lock."""
     async with service.database.unit() as unit:

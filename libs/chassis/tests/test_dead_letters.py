@@ -1,18 +1,24 @@
 """Redrive, discard, resend: through the HTTP that a person uses."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 import toy
 from examples import cancelled, placed
+from test_blocked_keys import isolate, locked
 from test_inbox import letters, records, take
+from test_kafka import eventually
 
 from crossdock_chassis import Service
+from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.dead_letters import find_statement
 from crossdock_chassis.testing import Clients, Fresh, envelope_of, published
+from crossdock_events import Message
 from crossdock_events.orders import OrderPlaced
 
 
@@ -148,3 +154,79 @@ async def test_no_such_dead_letter(service: Service, clients: Clients, path: str
     assert answer.status_code == 404
     assert (await client.get("/v1/dead-letters")).json() == {"items": [], "next": None}
     assert (await client.post("/v1/dead-letters/1:redrive", json={})).status_code == 422
+
+
+async def test_parked_events_are_applied_in_offset_order(service: Service, clients: Clients, fresh: Fresh) -> None:
+    """The table has the rows in another order."""
+    poison = placed("poison-0")
+    orders = [poison, *(placed(f"PO-{n}", poison.order_id) for n in range(1, 4))]
+    first, *parked = records(*(envelope_of(order) for order in orders))
+    for record in (first, *reversed(parked)):
+        await take(service, [record], careful=True)
+    done = await ops(clients, await mended(service, fresh)).post("/v1/dead-letters/1:redrive", json={"reason": "fixed"})
+    assert done.json()["applied"] == 4
+    values = [json.loads(row["value"]) for row in await published(service) if not row["topic"].endswith(".dlq")]
+    assert [value["reference"] for value in values] == [order.reference for order in orders]
+
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
+
+
+@pytest.mark.parametrize("key", [b"k", None])
+async def test_letter_that_two_people_discard_at_once_counts_once(
+    service: Service, clients: Clients, key: bytes | None
+) -> None:
+    await take(service, [Record(Message("crossdock.orders.v1", key, b"{", {}), 0, 0, 0.0)])
+    client, admin = ops(clients, service), await asyncpg.connect(service.database.dsn)
+
+    async def both_wait() -> bool:
+        async with service.database.unit() as unit:
+            return int(await unit.sql.fetchval(WAITING)) == 2
+
+    try:
+        holding = admin.transaction()
+        await holding.start()
+        await admin.execute("SELECT FROM dead_letter FOR UPDATE")
+        reasons = ["ada looked", "bob looked"]
+        discards = [
+            asyncio.ensure_future(client.post("/v1/dead-letters/1:discard", json={"reason": reason}))
+            for reason in reasons
+        ]
+        await eventually(both_wait)
+        await holding.rollback()
+        answers = await asyncio.gather(*discards)
+        resolution = json.loads(await admin.fetchval("SELECT resolution::text FROM dead_letter"))
+    finally:
+        await admin.close()
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert resolution["reason"] == reasons[[answer.status_code for answer in answers].index(200)]
+
+
+async def test_two_letters_of_one_key_are_resolved_in_their_order(service: Service, clients: Clients) -> None:
+    """The first event fails in its reaction; the second one is no event, and is found before the reactions run."""
+    order = placed("poison-1")
+    broken = envelope_of(order, sequence=2).encode()
+    first, second = records(envelope_of(order), envelope_of(order))
+    await take(service, [first, replace(second, message=replace(broken, value=b"{"))], careful=True)
+    assert await letters(service) == [(0, "poison"), (1, "poison")]
+    client = ops(clients, service)
+    refused = await client.post("/v1/dead-letters/2:discard", json={"reason": "no event"})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:crossdock:problem:not-poison")
+    done = await client.post("/v1/dead-letters/1:discard", json={"reason": "a test order"})
+    assert (done.status_code, done.json()["left"]) == (200, 1)
+    await take(service, [Record(envelope_of(placed("PO-9", order.order_id), sequence=3).encode(), 0, 2, 0.0)])
+    assert await letters(service) == [(0, "discarded"), (1, "poison"), (2, "parked")], "the key is still parked"
+    assert (await client.post("/v1/dead-letters/2:discard", json={"reason": "no event"})).json()["applied"] == 1
+    assert await toy.marks(service) == {"PO-9": 1}
+
+
+async def test_letter_behind_a_blocked_event_waits_for_it(service: Service, clients: Clients) -> None:
+    order = placed("stuck")
+    first, second = records(envelope_of(order), envelope_of(order, sequence=2))
+    async with locked(service, "stuck"):
+        await isolate(service, first, replace(second, message=replace(second.message, value=b"{")))
+    assert await letters(service) == [(0, "blocked"), (1, "poison")]
+    refused = await ops(clients, service).post("/v1/dead-letters/2:discard", json={"reason": "no event"})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:crossdock:problem:not-poison")

@@ -225,7 +225,10 @@ async def test_rows_are_kept_for_their_time_and_then_deleted(service: Service, e
 async def test_unfinished_rows_are_kept_however_old(service: Service) -> None:
     async with service.database.unit() as unit:
         await unit.sql.execute(OLD_ROWS["outbox_rest"], datetime(2020, 1, 2, tzinfo=UTC))
-        await unit.sql.execute("INSERT INTO outbox_pending (created_at, ids) VALUES ('2020-01-01', '{1}')")
+        # a message and its pending row have the time of one transaction; the row at the end is of a later one
+        await unit.sql.execute(
+            "INSERT INTO outbox_pending (created_at, ids) VALUES ('2020-01-02+00', '{1}'), (now(), '{2}')"
+        )
         await unit.sql.execute(OLD_ROWS["dead_letter"], None)
         await unit.sql.execute(
             "UPDATE dead_letter SET state = 'poison', created_at = '2020-01-01', resolved_at = '2020-01-01'"

@@ -105,6 +105,36 @@ async def test_backorder_of_a_discontinued_item_waits_until_active(warehouse: Wa
     await warehouse.check()
 
 
+async def test_reactivated_item_serves_the_orders_that_wait(warehouse: Warehouse) -> None:
+    """No stock arrives afterwards that would serve them. Items of other orders are not looked at."""
+    await warehouse.open("a", "b", "c")
+    waiting, other = placed(("a", 3), ("b", 1)), placed(("c", 1))
+    await warehouse.reserve(waiting, other)
+    await warehouse.change("a", status="discontinued")
+    await warehouse.receive_all([("a", 3), ("b", 1)])
+    assert await warehouse.drain() == []
+    await warehouse.change("a", status="active")
+    assert {row["item_id"] for row in await warehouse.fetch("SELECT item_id FROM release_queue")} == {"a", "b"}
+    events = await warehouse.drain()
+    assert [event.order_id for event in events if isinstance(event, StockReserved)] == [waiting.order_id]
+    await warehouse.check()
+
+
+async def test_discontinued_item_frees_what_its_order_earmarked(warehouse: Warehouse) -> None:
+    """The order can be served no longer, so the stock of its other item is for younger orders."""
+    await warehouse.open("a", "b")
+    await warehouse.receive("b", 1)
+    old = replace(sent(placed(("a", 1), ("b", 1))), time=datetime.now(UTC) - timedelta(days=2))
+    await warehouse.reserve(old)
+    young = placed(("b", 1))
+    await warehouse.reserve(young)
+    assert await warehouse.drain() == []
+    await warehouse.change("a", status="discontinued")
+    events = await warehouse.drain()
+    assert [event.order_id for event in events if isinstance(event, StockReserved)] == [young.order_id]
+    await warehouse.check()
+
+
 async def test_looking_at_few_orders_serves_like_looking_at_all(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
