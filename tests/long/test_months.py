@@ -64,6 +64,8 @@ TRAFFIC: Final = (
     '(consumer_group, topic, partition, "offset", value, headers, state, reason, fingerprint, resolved_at) '
     "SELECT 'months', 'months', 0, nextval('letters'), '', '{}', 'redriven', 'r', 'f', $1::timestamptz "
     "FROM generate_series(1, $2::int / 50)",
+    "INSERT INTO dead_letter_result (job, letter, outcome, at) "
+    "SELECT gen_random_uuid(), n, 'applied', $1::timestamptz FROM generate_series(1, $2::int / 50) AS n",
     "INSERT INTO job (id, kind, requested_by, status, finished_at) "
     "SELECT gen_random_uuid(), 'import-items', 'ada', 'done', $1::timestamptz FROM generate_series(1, $2::int / 50)",
     *["UPDATE consumer_position SET next = next + 1"] * 24,

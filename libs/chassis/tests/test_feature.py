@@ -83,4 +83,4 @@ def test_a_service_has_the_jobs_of_all_features() -> None:
     async def tock(unit: Unit) -> None: ...
 
     jobs = service(Feature(jobs=[every(1, tick)]), Feature(jobs=[every(2, tock)])).jobs
-    assert [job.name for job in jobs] == [every(1, tick).name, every(2, tock).name]
+    assert [job.name for job in jobs] == [every(1, tick).name, every(2, tock).name, "resolve-dead-letters"]

@@ -205,6 +205,8 @@ OLD_ROWS = {
     "dead_letter": "INSERT INTO dead_letter "
     '(consumer_group, topic, partition, "offset", value, headers, state, reason, fingerprint, resolved_at) '
     "SELECT 'g', 't', 0, count(*), '', '{}', 'redriven', 'r', 'f', $1 FROM dead_letter",
+    "dead_letter_result": "INSERT INTO dead_letter_result (job, letter, outcome, at) "
+    "SELECT gen_random_uuid(), 1, 'applied', $1",
     "job": "INSERT INTO job (id, kind, requested_by, status, finished_at) "
     "VALUES (gen_random_uuid(), 'load', 'ada', 'failed', $1)",
 }

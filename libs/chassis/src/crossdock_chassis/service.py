@@ -53,6 +53,7 @@ from crossdock_chassis.projections import generations, retired
 from crossdock_chassis.projections.declare import Projection
 from crossdock_chassis.projections.rebuild import Rebuild
 from crossdock_chassis.projections.worker import Projections
+from crossdock_chassis.redrive import resolving
 from crossdock_chassis.settings import Settings, load
 from crossdock_chassis.worker import Endless, Part, run_parts
 from crossdock_events import CATALOGUE, TopicSpec
@@ -117,7 +118,9 @@ class Service:
 
     @property
     def jobs(self) -> Sequence[Job]:
-        return merged(self.features).jobs
+        """Return the jobs of the features, and the one that resolves dead letters."""
+        own = [resolving(self.inboxes())] if self.reactions or self.projections else []
+        return [*merged(self.features).jobs, *own]
 
     def subscriptions(self) -> list[Subscription]:
         """Return what the reactions and the projections read. `live` has the groups that run."""

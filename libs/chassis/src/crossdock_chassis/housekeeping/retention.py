@@ -40,6 +40,7 @@ RETENTIONS: Final = (
     # an effect that is given up and a dead letter that is poison stay until a person resolves them
     Retention("effect", "finished_at", timedelta(days=30), "state IN ('done', 'discarded')"),
     Retention("dead_letter", "resolved_at", timedelta(days=30), "state IN ('redriven', 'discarded')"),
+    Retention("dead_letter_result", "at", timedelta(days=30)),
     Retention("job", "finished_at", timedelta(days=30), "status IN ('done', 'failed', 'stopped')"),
 )
 

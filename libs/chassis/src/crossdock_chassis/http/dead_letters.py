@@ -3,17 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
+from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from crossdock_chassis.database.unit import Database
+from crossdock_chassis.commands.coalescer import Coalescer
+from crossdock_chassis.database.unit import Database, each
 from crossdock_chassis.feature import Feature
 from crossdock_chassis.http.auth import requires
-from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
+from crossdock_chassis.http.conventions import (
+    Cursor,
+    IdempotencyKey,
+    Page,
+    PageCursor,
+    PageLimit,
+    json_response,
+)
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.http.request import Caller
+from crossdock_chassis.jobs.resolve import StoredJob
 from crossdock_chassis.messaging import dead_letters
 from crossdock_chassis.messaging.dead_letters import (
     DeadLetter,
@@ -24,14 +34,27 @@ from crossdock_chassis.messaging.dead_letters import (
     StillPoison,
 )
 from crossdock_chassis.messaging.inbox import Inbox
+from crossdock_chassis.redrive import (
+    DeadLetterResult,
+    DryRunResult,
+    Many,
+    Outcome,
+    Wanted,
+    find_results,
+    request_many,
+    request_rest,
+    try_many,
+)
 
 LIST: Final = Cursor("dead-letters", int)
+RESULTS: Final = Cursor("dead-letter-results", int)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
     database: Database
     inboxes: Mapping[str, Inbox]
+    request: Coalescer[Wanted, StoredJob]
 
 
 Operator = Annotated[Caller, requires("ops")]
@@ -56,7 +79,8 @@ _MISSING = NoSuchDeadLetter.problem
 
 
 def feature(database: Database, inboxes: Mapping[str, Inbox]) -> Feature:
-    return Feature(routers=[router], provides=[DeadLetters(database, inboxes)])
+    request = Coalescer(database, each(request_many), StoredJob, limit=1, name="resolve_dead_letters")
+    return Feature(routers=[router], provides=[DeadLetters(database, inboxes, request)])
 
 
 @router.get("", summary="List events that failed or are retried, and the events that wait behind them")
@@ -75,6 +99,52 @@ async def get_dead_letters(
     )
     page = found[:limit]
     return Page(items=page, next=LIST.encode(page[-1].id) if len(found) > limit else None)
+
+
+@router.post(
+    ":resolve",
+    summary="Redrive, resend or discard many dead letters in a job",
+    description="Name the records by their ids, or select all poison records with one fingerprint. Events parked "
+    "behind a record are handled after it, in their order. `/v1/jobs/{id}` shows the progress of the job, stops and "
+    "resumes it. The job ends early if record after record fails for one reason. A dry run counts the records and "
+    "tries the first ones.",
+    status_code=202,
+    response_model=StoredJob,
+    responses={
+        200: {"model": DryRunResult, "description": "The result of a dry run"},
+        202: {
+            "description": "The job is queued",
+            "headers": {"Location": {"description": "The job", "schema": {"type": "string"}}},
+        },
+    },
+)
+async def resolve_many(
+    body: Annotated[Many, Body(discriminator="action")],
+    caller: Operator,
+    key: IdempotencyKey,
+    letters: DeadLettersDep,
+    dry_run: DryRun = False,
+) -> Response:
+    wanted = Wanted(body, caller.client_id)
+    if dry_run:
+        return json_response(await try_many(letters.database, wanted, letters.inboxes))
+    done = await letters.request(wanted, key.of(body))
+    return json_response(done.result, 202, replayed=done.replayed, location=f"/v1/jobs/{done.result.id}")
+
+
+@router.get("/results/{job}", summary="List the results of a job by record")
+async def get_results(
+    job: UUID,
+    caller: Operator,
+    letters: DeadLettersDep,
+    outcome: Outcome | None = None,
+    limit: PageLimit = 50,
+    cursor: PageCursor = None,
+) -> Page[DeadLetterResult]:
+    after = RESULTS.decode(cursor)
+    found = await find_results(letters.database, job, outcome=outcome, after=after, limit=limit + 1)
+    page = found[:limit]
+    return Page(items=page, next=RESULTS.encode(page[-1].id) if len(found) > limit else None)
 
 
 @router.get("/{id}", summary="Show a dead letter with its raw record", responses=errors(_MISSING))
@@ -124,5 +194,16 @@ async def resend(
 
 async def _resolve(letters: DeadLetters, command: Resolve, dry_run: bool) -> Response:
     async with letters.database.trial() if dry_run else letters.database.unit() as unit:
-        resolution = await dead_letters.resolve(unit, command, letters.inboxes, dry_run=dry_run)
+        done = await dead_letters.resolve(unit, command, letters.inboxes)
+        job = None if dry_run else await request_rest(unit, command, done)
+    resolution = Resolution(
+        id=command.id,
+        state=done.state,
+        applied=len(done.applied),
+        published=[envelope.event.ce_type for envelope in unit.published],
+        left=done.left,
+        failure=None if done.poison is None else done.poison[1].reason,
+        job=job,
+        dry_run=dry_run,
+    )
     return json_response(resolution)

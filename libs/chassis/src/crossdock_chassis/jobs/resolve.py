@@ -106,6 +106,14 @@ async def find_jobs(
     return [_stored(row) for row in found]
 
 
+async def show_job(unit: Unit, id: UUID) -> StoredJob:
+    """Return a job as the unit sees it. Raise NoSuchJob."""
+    row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM job WHERE id = $1", id)
+    if row is None:
+        raise NoSuchJob(str(id))
+    return _stored(row)
+
+
 async def stop_job(unit: Unit, id: UUID, *, by: str) -> StoredJob:
     """Stop a queued job now, and a running one at the end of its unit. Raise NoSuchJob, NotStoppable.
 

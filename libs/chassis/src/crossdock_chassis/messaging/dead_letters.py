@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from time import monotonic
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel, Field
 
+from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Database, Unit, is_transient
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Record, fingerprint, record_of
 from crossdock_chassis.messaging.breaker import Failure
@@ -17,10 +20,33 @@ from crossdock_chassis.problems import Problem
 from crossdock_events import Malformed, Unknown
 
 State = Literal["poison", "parked", "blocked", "redriven", "discarded"]
+Action = Literal["redrive", "discard", "resend"]
+
+CHUNK: Final = 100
+"""The most events of a key that one unit handles. A key with more of them needs several units."""
+
+BATCH: Final = 10
+"""The most events that a reaction gets at once. The clock is read between batches."""
+
+CHUNK_SECONDS: Final = 3.0
+"""After this time a unit begins no further batch, because a transaction is limited to 15 seconds."""
 
 LOCK_KEY = "SELECT FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3) FOR UPDATE"
 
+EARLIER = f"""
+    SELECT EXISTS (
+        SELECT FROM dead_letter
+        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
+          AND state IN ('poison', 'blocked') AND "offset" < $4
+    )
+"""
+
 RELEASE_KEY = "DELETE FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3)"
+
+WAITING: Final = f"""
+    (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
+    AND state IN ('poison', 'parked', 'blocked')
+"""
 
 COUNT_LIMIT: Final = 10_000
 
@@ -40,10 +66,21 @@ class NotPoison(Exception):
     problem = Problem(409, "not-poison", "Only a dead letter in state poison, the earliest of its key, can be resolved")
 
 
+class Failed(NamedTuple):
+    """Why an event is poison."""
+
+    reason: str
+    fingerprint: str
+
+
 class StillPoison(Exception):
     """The handler failed again, so nothing was changed."""
 
     problem = Problem(409, "still-poison", "The handler failed again; nothing was changed")
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
 
 
 class DeadLetter(BaseModel):
@@ -63,7 +100,10 @@ class DeadLetter(BaseModel):
 
 
 class Resolution(BaseModel):
-    """The result, also of a dry run: `applied` events were handled, `left` events wait behind a new failure."""
+    """The result, also of a dry run: `applied` events were handled, `left` events of the key still wait.
+
+    They wait behind a new `failure`, or `job` handles them, because they are too many for one transaction.
+    """
 
     id: int
     state: State
@@ -71,6 +111,7 @@ class Resolution(BaseModel):
     published: list[str]
     left: int
     failure: str | None
+    job: UUID | None = Field(None, description="The job that handles the events that are left")
     dry_run: bool
 
 
@@ -79,129 +120,183 @@ class Resolve:
     """`value` and `headers` replace the record's own before it is handled: fix and resend."""
 
     id: int
-    action: Literal["redrive", "discard", "resend"]
+    action: Action
     by: str
     reason: str
     value: bytes | None = None
     headers: Mapping[str, str] | None = None
+    job: UUID | None = None
 
 
-async def resolve(unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *, dry_run: bool) -> Resolution:
-    """Resolve a poison event, then handle the events parked behind it in offset order, all in this unit.
+@dataclass(slots=True)
+class Resolved:
+    """What one unit did: `state` of the dead letter, and the ids of the events that were handled.
 
-    The key is parked no longer if none of its events is left. Raise NoSuchDeadLetter, NotPoison, StillPoison.
+    `poison` is the event behind that failed. `next` is the event with which another unit must go on: it is poison
+    meanwhile, so that a key never waits without one. `left` events of the key wait.
     """
-    row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1", command.id)
-    if row is None:
+
+    state: State
+    applied: list[int] = field(default_factory=list)
+    poison: tuple[int, Failed] | None = None
+    next: int | None = None
+    left: int = 0
+
+
+_CONTINUED: Final = "the events before this one were redriven; redrive it to go on"
+CONTINUED: Final = Failed(_CONTINUED, fingerprint(_CONTINUED))
+
+
+async def resolve(
+    unit: Unit, command: Resolve, inboxes: Mapping[str, Inbox], *, limit: int = CHUNK, patient: bool = False
+) -> Resolved:
+    """Resolve a poison event, then handle events parked behind it in offset order: at most `limit`, all in this unit.
+
+    The key is parked no longer if none of its events is left. If `patient`, a reaction that fails for a passing reason
+    counts as failed; otherwise its error is raised. Raise NoSuchDeadLetter, NotPoison, StillPoison.
+    """
+    found = await unit.sql.fetchrow("SELECT consumer_group, topic, key FROM dead_letter WHERE id = $1", command.id)
+    if found is None:
         raise NoSuchDeadLetter(str(command.id))
-    group, topic, key = row["consumer_group"], row["topic"], row["key"]
-    waiting = await _behind(unit.sql, group, topic, key)
+    key: _Key = (found["consumer_group"], found["topic"], found["key"])
+    await _behind(unit.sql, key, BATCH)  # locks the rows of a key in one order, so that two operators never deadlock
     row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1 FOR UPDATE", command.id)
-    if row["state"] != "poison":
-        raise NotPoison(f"The dead letter is {row['state']}")
-    inbox = inboxes.get(group)
+    if row is None or row["state"] != "poison":
+        raise NotPoison(f"The dead letter is {'handled' if row is None else row['state']}")
+    inbox = inboxes.get(key[0])
     if inbox is None:
-        raise NotPoison(f"The service no longer has the consumer group {group}")
-    if any(other["state"] in ("poison", "blocked") and other["offset"] < row["offset"] for other in waiting):
+        raise NotPoison(f"The service no longer has the consumer group {key[0]}")
+    if await unit.sql.fetchval(EARLIER, *key, row["offset"]):
         raise NotPoison("An earlier event of the same key is poison or blocked: it comes first")
 
-    applied = 0
+    done = Resolved("discarded" if command.action == "discard" else "redriven")
     if command.action != "discard":
         record = _record(row, command.value, command.headers)
-        if failed := await _try(unit, inbox, record):
-            raise StillPoison(failed.reason)
-        applied += 1
-    state: State = "discarded" if command.action == "discard" else "redriven"
-    await _close(unit.sql, row["id"], state, command)
-    more, failure, left = await _redrive(unit, inbox, [each for each in waiting if each["id"] != row["id"]], command)
-    applied += more
-    if failure is None and key is not None:
+        if failed := await _try(unit, inbox, [record], patient):
+            raise StillPoison(failed)
+        done.applied.append(row["id"])
+    await _close(unit.sql, [row["id"]], done.state, command)
+    if key[2] is not None:
+        await _handle_waiting(unit, inbox, key, command, done, limit, patient)
+    return done
+
+
+_Key: TypeAlias = tuple[str, str, bytes | None]
+"""Group, topic and key."""
+
+
+async def _handle_waiting(
+    unit: Unit, inbox: Inbox, key: _Key, command: Resolve, done: Resolved, limit: int, patient: bool
+) -> None:
+    """Handle the events that wait, in order. Release the key if none is left; else its next event becomes poison."""
+    until = monotonic() + CHUNK_SECONDS
+    behind = replace(command, action="redrive", value=None, headers=None)
+    locked = False
+    while True:
+        room = 0 if monotonic() > until else min(BATCH, limit - len(done.applied))
+        waiting = await _behind(unit.sql, key, room + 1)
+        batch = waiting[:room]
+        count, failed = await _apply(unit, inbox, [record_of(row) for row in batch], patient)
+        handled = [row["id"] for row in batch[:count]]
+        await _close(unit.sql, handled, "redriven", behind)
+        done.applied += handled
+        if failed is not None:
+            done.poison = batch[count]["id"], failed
+            await mark_poison(unit.sql, *done.poison)
+            break
+        if len(waiting) > len(batch):
+            if room > 0:
+                continue
+            done.next = waiting[0]["id"]
+            await mark_poison(unit.sql, waiting[0]["id"], CONTINUED)
+            break
+        if locked:
+            await unit.sql.execute(RELEASE_KEY, *key)
+            return
         # Only now, because consumers that add an event to the key wait for this lock. They may have added some.
-        await unit.sql.execute(LOCK_KEY, group, topic, key)
-        more, failure, left = await _redrive(unit, inbox, await _behind(unit.sql, group, topic, key), command)
-        applied += more
-        if failure is None:
-            await unit.sql.execute(RELEASE_KEY, group, topic, key)
-    published = [envelope.event.ce_type for envelope in unit.published]
-    return Resolution(
-        id=command.id,
-        state=state,
-        applied=applied,
-        published=published,
-        left=left,
-        failure=failure,
-        dry_run=dry_run,
-    )
+        await unit.sql.execute(LOCK_KEY, *key)
+        locked = True
+    done.left = await unit.sql.fetchval(f"SELECT count(*) FROM dead_letter WHERE {WAITING}", *key)
 
 
-async def _redrive(
-    unit: Unit, inbox: Inbox, waiting: Sequence[asyncpg.Record], command: Resolve
-) -> tuple[int, str | None, int]:
-    """Handle events in order. Return how many were applied, why the next one failed, and how many are left."""
-    for applied, row in enumerate(waiting):
-        if failure := await _try(unit, inbox, _record(row)):
-            await unit.sql.execute(
-                "UPDATE dead_letter SET state = 'poison', reason = $2, fingerprint = $3 WHERE id = $1",
-                row["id"],
-                failure.reason,
-                failure.fingerprint,
-            )
-            return applied, failure.reason, len(waiting) - applied
-        await _close(unit.sql, row["id"], "redriven", command)
-    return len(waiting), None, 0
+async def _apply(unit: Unit, inbox: Inbox, records: Sequence[Record], patient: bool) -> tuple[int, Failed | None]:
+    """Handle records of one key in order. Return how many were handled, and why the next one failed.
+
+    They are handled at once. If that fails, the first half is tried, then the second half.
+    """
+    if not records:
+        return 0, None
+    failed = await _try(unit, inbox, records, patient)
+    if failed is None or len(records) == 1:
+        return (0 if failed else len(records)), failed
+    half = len(records) // 2
+    count, failed = await _apply(unit, inbox, records[:half], patient)
+    if failed is None:
+        more, failed = await _apply(unit, inbox, records[half:], patient)
+        count += more
+    return count, failed
 
 
-class _Failed(NamedTuple):
-    reason: str
-    fingerprint: str
-
-
-async def _try(unit: Unit, inbox: Inbox, record: Record) -> _Failed | None:
-    """Handle one record. Return why it is still poison: it is no event of this group, or its reaction fails."""
-    decoded = inbox.subscription.catalogue.decode(record.message)
-    if isinstance(decoded, Malformed):
-        return _Failed(decoded.reason, fingerprint(decoded.reason))
-    ce_type = decoded.type if isinstance(decoded, Unknown) else decoded.event.ce_type
-    if ce_type not in inbox.subscription.types:
-        reason = f"{inbox.subscription.group} handles no event of the type {ce_type}"
-        return _Failed(reason, fingerprint(reason))
+async def _try(unit: Unit, inbox: Inbox, records: Sequence[Record], patient: bool) -> Failed | None:
+    """Handle records. Return why one is still poison: it is no event of this group, or its reaction fails."""
+    ce_type = ""
+    for record in records:
+        decoded = inbox.subscription.catalogue.decode(record.message)
+        if isinstance(decoded, Malformed):
+            return Failed(decoded.reason, fingerprint(decoded.reason))
+        ce_type = decoded.type if isinstance(decoded, Unknown) else decoded.event.ce_type
+        if ce_type not in inbox.subscription.types:
+            reason = f"{inbox.subscription.group} handles no event of the type {ce_type}"
+            return Failed(reason, fingerprint(reason))
     try:
         async with unit.savepoint():
-            await inbox.apply(unit, record)
+            await inbox.apply(unit, records)
     except Exception as error:
-        if is_transient(error):
+        if unit.sql.is_closed() or (is_transient(error) and not patient):
             raise
         failure = Failure(ce_type, error, inbox.subscription.packages)
-        return _Failed(failure.reason, failure.fingerprint)
+        return Failed(failure.reason, failure.fingerprint)
     return None
 
 
-async def _behind(sql: asyncpg.Connection, group: str, topic: str, key: bytes | None) -> Sequence[asyncpg.Record]:
-    if key is None:
+async def _behind(sql: asyncpg.Connection, key: _Key, limit: int) -> Sequence[asyncpg.Record]:
+    """Lock and return the first events of a key that wait, in their order."""
+    if key[2] is None:
         return []
     rows: Sequence[asyncpg.Record] = await sql.fetch(
         f"""
-        SELECT {COLUMNS} FROM dead_letter
-        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
-          AND state IN ('poison', 'parked', 'blocked')
-        ORDER BY partition, "offset" FOR UPDATE
+        SELECT {COLUMNS} FROM dead_letter WHERE {WAITING} ORDER BY partition, "offset" LIMIT {limit:d} FOR UPDATE
         """,
-        group,
-        topic,
-        key,
+        *key,
     )
     return rows
 
 
-async def _close(sql: asyncpg.Connection, id: int, state: State, command: Resolve) -> None:
+async def mark_poison(sql: asyncpg.Connection, id: int, failed: Failed) -> None:
+    await sql.execute(
+        "UPDATE dead_letter SET state = 'poison', reason = $2, fingerprint = $3 WHERE id = $1",
+        id,
+        storable(failed.reason),
+        failed.fingerprint,
+    )
+
+
+async def _close(sql: asyncpg.Connection, ids: Sequence[int], state: State, command: Resolve) -> None:
+    """Store the outcome of events, and who asked for it and why."""
+    if not ids:
+        return
     resolution: dict[str, Any] = {"action": command.action, "by": command.by, "reason": command.reason}
-    if id == command.id and command.value is not None:
+    if command.id not in ids:
+        resolution["behind"] = command.id
+    if command.job is not None:
+        resolution["job"] = str(command.job)
+    if command.value is not None:
         resolution["value"] = command.value.decode("utf-8", "replace")
-    if id == command.id and command.headers is not None:
+    if command.headers is not None:
         resolution["headers"] = dict(command.headers)
     await sql.execute(
-        "UPDATE dead_letter SET state = $2, resolved_at = now(), resolution = $3::json WHERE id = $1",
-        id,
+        "UPDATE dead_letter SET state = $2, resolved_at = now(), resolution = $3::json WHERE id = ANY($1::bigint[])",
+        ids,
         state,
         json.dumps(resolution),
     )

@@ -171,11 +171,12 @@ class Inbox:
             self.breaker.close()
         return aside
 
-    async def apply(self, unit: Unit, record: Record) -> None:
-        """Handle one record that was set aside, even if its key is parked. Raise any error of its reaction."""
+    async def apply(self, unit: Unit, records: Sequence[Record]) -> None:
+        """Handle records of one key that were set aside, even if it is parked. Raise any error of a reaction."""
         await self._enter(unit)
-        items, _ = self._decode([record])
+        items, _ = self._decode(records)
         if fresh := await self._claim(unit, items):
+            await self._lock(unit, fresh, careful=False)
             await self._react(unit, fresh)
 
     async def _enter(self, unit: Unit) -> None:
