@@ -46,6 +46,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Event)
 
 _templates: dict[tuple[str, str], str] = {}
+_operations: dict[tuple[Callable[..., Any], str], dict[str, Any]] = {}
 
 
 class Fresh(Protocol):
@@ -153,9 +154,17 @@ async def _check_listed(app: Api, response: httpx.Response) -> None:
         return
     slug = response.json()["type"].removeprefix(PREFIX)
     method = min(route.methods or ()).lower()
-    shown = app.openapi()["paths"][route.path_format][method]["responses"]
+    shown = _operations_of(app, route)[method]["responses"]
     described = shown.get(str(response.status_code), {}).get("description", "")
     assert f"`{slug}`:" in described, f"{request.method} {route.path_format} answers {slug} and does not list it"
+
+
+def _operations_of(app: Api, route: APIRoute) -> dict[str, Any]:
+    """Return the operations of the route's path. All tests share them, because an OpenAPI takes half a second."""
+    if (route.endpoint, route.path_format) not in _operations:
+        paths = app.openapi()["paths"]
+        _operations.update({(each.endpoint, each.path_format): paths[each.path_format] for each in app.api_routes()})
+    return _operations[route.endpoint, route.path_format]
 
 
 def unlisted(service: Service) -> list[str]:
