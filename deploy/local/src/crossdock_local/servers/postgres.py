@@ -51,7 +51,7 @@ SETTINGS = {
 
 def settings(durable: bool) -> dict[str, str]:
     """Return the settings of a server. Without fsync, commits survive a killed process, but not a killed machine."""
-    return SETTINGS | {"fsync": "on" if durable else "off"}
+    return SETTINGS | ({} if durable else {"fsync": "off", "max_wal_size": "128MB"})
 
 
 def _binaries() -> Path:
