@@ -30,7 +30,16 @@ from inventory_service.reservations.checks import (
 )
 from inventory_service.reservations.checks import NOT_SAID as RESERVATION_NOT_SAID
 from inventory_service.service import Settings, build
-from inventory_service.stock.checks import DOCUMENT, LEDGER, NEGATIVE, NOT_SAID, OVERSOLD
+from inventory_service.stock.checks import (
+    DOCUMENT,
+    LEDGER,
+    NEGATIVE,
+    NOT_SAID,
+    OTHERS_KEY,
+    OVERSOLD,
+    SUMS,
+    UNREACHED,
+)
 
 WAITS_IN_VAIN = waits_in_vain(timedelta(days=1))
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -38,29 +47,36 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 
 @dataclass
 class Orders:
-    """Of ten A and ten B: an open reservation (A 4, B 1), one that waits (A 2, B 50), one released, one rejected."""
+    """Of ten A and ten B: an open reservation (A 4, B 1), one that waits (A 2, B 50), one released, one rejected.
+
+    `barred` was cancelled before it arrived.
+    """
 
     warehouse: Warehouse
     open: UUID
     waiting: UUID
     released: UUID
     rejected: UUID
+    barred: UUID
 
 
 @pytest.fixture
-async def orders(warehouse: Warehouse, clients: Clients, deliver: Deliver) -> Orders:
+async def orders(warehouse: Warehouse, clients: Clients, deliver: Deliver, delivered: list[Envelope[Event]]) -> Orders:
     await warehouse.open("A", "B")
     lines = [{"item_id": item, "quantity": 10} for item in ("A", "B")]
     receipt = {"reference": "GRN-1", "location_id": "north", "lines": lines}
-    answer = await clients(warehouse.service, scopes=["stock:write"]).post("/v1/receipts", json=receipt)
+    client, key = clients(warehouse.service, scopes=["stock:write"]), {"idempotency-key": "K-1"}
+    answer = await client.post("/v1/receipts", json=receipt, headers=key)
     assert answer.status_code == 201, answer.text
-    made = Orders(warehouse, new_id(), new_id(), new_id(), new_id())
+    made = Orders(warehouse, *(new_id() for _ in range(5)))
     service = warehouse.service
     await deliver(service, placed(("A", 4), ("B", 1), order_id=made.open))
     await deliver(service, placed(("A", 2), ("B", 50), order_id=made.waiting))
     await deliver(service, placed(("A", 3), order_id=made.released))
     await deliver(service, cancelled(made.released))
     await deliver(service, placed(("gone", 1), order_id=made.rejected))
+    await deliver(service, cancelled(made.barred))
+    delivered.insert(len(delivered) - 1, envelope_of(placed(("A", 1), order_id=made.barred)))
     await warehouse.serve()
     return made
 
@@ -73,6 +89,18 @@ def _move(item: str, location: str, on_hand: int, reserved: int, kind: str, refe
 
 
 UNCHECKED = "ALTER TABLE levels DROP CONSTRAINT levels_reserved_is_there"
+
+FOLDED = (
+    "WITH mark AS (UPDATE ledger_mark SET folded_to = (SELECT max(id) FROM movements)) INSERT INTO ledger_sums "
+    "SELECT item_id, location_id, sum(on_hand), sum(reserved) FROM movements GROUP BY 1, 2"
+)
+
+
+def _both(orders: Orders, change: str) -> str:
+    """Change the open reservation and its lines alike."""
+    of_order = f"SET {change} WHERE order_id = '{orders.open}'"
+    return f"WITH line AS (UPDATE reservation_lines {of_order}) UPDATE reservations {of_order}"
+
 
 Edits = Callable[[Orders], Sequence[str]]
 EDITS: dict[str, tuple[Edits, set[str]]] = {
@@ -151,6 +179,94 @@ EDITS: dict[str, tuple[Edits, set[str]]] = {
         lambda o: [f"UPDATE allocations SET location_id = 'south' WHERE order_id = '{o.open}' AND item_id = 'A'"],
         {HELD.title, EFFECT.title, RESERVATION_NOT_SAID.title},
     ),
+    "another priority": (
+        lambda o: [_both(o, "priority = 9")],
+        {NOT_ASKED.title},
+    ),
+    "another choice of partial": (
+        lambda o: [_both(o, "partial = true")],
+        {NOT_ASKED.title},
+    ),
+    "another time of the order": (
+        lambda o: [_both(o, "placed_at = placed_at - interval '1 s'")],
+        {NOT_ASKED.title},
+    ),
+    "another priority of the lines alone": (
+        lambda o: [f"UPDATE reservation_lines SET priority = 9 WHERE order_id = '{o.open}'"],
+        {LINES.title},
+    ),
+    "another time of the lines alone": (
+        lambda o: [f"UPDATE reservation_lines SET placed_at = now() WHERE order_id = '{o.open}'"],
+        {LINES.title},
+    ),
+    "another choice of partial of the lines alone": (
+        lambda o: [f"UPDATE reservation_lines SET partial = true WHERE order_id = '{o.open}'"],
+        {LINES.title},
+    ),
+    "another sequence of the lines": (
+        lambda o: [f"UPDATE reservation_lines SET position = -position WHERE order_id = '{o.open}'"],
+        {NOT_ASKED.title},
+    ),
+    "another request": (
+        lambda o: [f"UPDATE reservations SET correlation_id = '{NOBODY}' WHERE order_id = '{o.open}'"],
+        {NOT_ASKED.title},
+    ),
+    "another time of the change": (
+        lambda o: [f"UPDATE reservations SET changed_at = now() WHERE order_id = '{o.open}'"],
+        {RESERVATION_NOT_SAID.title},
+    ),
+    "a tombstone with a priority": (
+        lambda o: [f"UPDATE reservations SET priority = 5 WHERE order_id = '{o.barred}'"],
+        {NOT_ASKED.title},
+    ),
+    "an item of another category": (
+        lambda o: ["UPDATE items SET category = 'toys' WHERE item_id = 'A'"],
+        {NOT_THE_ITEM.title},
+    ),
+    "an item registered at another time": (
+        lambda o: ["UPDATE items SET registered_at = now() WHERE item_id = 'A'"],
+        {NOT_THE_ITEM.title},
+    ),
+    "an item changed at another time": (
+        lambda o: ["UPDATE items SET changed_at = now() WHERE item_id = 'A'"],
+        {NOT_THE_ITEM.title},
+    ),
+    "a document of another partner": (
+        lambda o: ["UPDATE documents SET partner = 'globex'"],
+        {DOCUMENT.title, OTHERS_KEY.title},
+    ),
+    "a document of another time": (
+        lambda o: ["UPDATE documents SET recorded_at = recorded_at - interval '1 s'"],
+        {DOCUMENT.title},
+    ),
+    "a movement of another partner": (
+        lambda o: ["UPDATE movements SET partner = 'globex' WHERE kind = 'receipt'"],
+        {DOCUMENT.title},
+    ),
+    "another sum of the ledger": (
+        lambda o: [FOLDED, "UPDATE ledger_sums SET reserved = reserved + 1 WHERE item_id = 'A'"],
+        {SUMS.title},
+    ),
+    "a mark of the ledger beyond all movements": (
+        lambda o: [FOLDED, "UPDATE ledger_mark SET folded_to = folded_to + 1"],
+        {SUMS.title},
+    ),
+    "a movement that no reader reaches": (
+        lambda o: ["UPDATE movements SET changed_in = changed_in + 1000000 WHERE kind = 'receipt'"],
+        {UNREACHED.title},
+    ),
+    "a key that names no document": (
+        lambda o: [f"UPDATE idempotency_key SET answer = jsonb_set(answer::jsonb, '{{document,id}}', '\"{NOBODY}\"')"],
+        {OTHERS_KEY.title},
+    ),
+    "a key that names no item": (
+        lambda o: ["""UPDATE idempotency_key SET answer = '{"resource": {"item_id": "C"}}'"""],
+        {OTHERS_KEY.title},
+    ),
+    "a key that names no location": (
+        lambda o: ["""UPDATE idempotency_key SET answer = '{"resource": {"location_id": "west"}}'"""],
+        {OTHERS_KEY.title},
+    ),
     "free stock for a backorder": (
         lambda o: [
             _move("B", "south", 60, 0, "adjustment", "found"),
@@ -181,11 +297,10 @@ async def test_orders_in_every_status_violate_nothing(orders: Orders, violations
     assert await violations(orders.warehouse.service) == {}
 
 
-@pytest.mark.parametrize("edit", EDITS)
-async def test_an_edited_row_is_found(orders: Orders, violations: Violations, edit: str) -> None:
-    sql, expected = EDITS[edit]
-    found = await violations(orders.warehouse.service, *sql(orders))
-    assert found.keys() == expected, found
+async def test_an_edited_row_is_found(orders: Orders, violations: Violations) -> None:
+    seen = {edit: await violations(orders.warehouse.service, *sql(orders)) for edit, (sql, _) in EDITS.items()}
+    wrong = {edit: found for edit, found in seen.items() if found.keys() != EDITS[edit][1]}
+    assert not wrong, "\n".join(f"{edit}: {found}, expected {EDITS[edit][1]}" for edit, found in wrong.items())
 
 
 async def test_a_rejected_order_that_holds_stock_is_found(
@@ -228,7 +343,7 @@ async def test_backorders_are_looked_at_in_their_turn(orders: Orders, deliver: D
     found = await violations(
         orders.warehouse.service, f"UPDATE reservations SET priority = 6 WHERE order_id = '{younger}'"
     )
-    assert found == {WAITS_IN_VAIN.title: [f"{younger}: {{'B': 5}} is free"]}
+    assert found[WAITS_IN_VAIN.title] == [f"{younger}: {{'B': 5}} is free"]
 
 
 async def test_a_partial_backorder_waits_in_vain_for_any_unit(
@@ -259,10 +374,10 @@ async def test_an_earmark_as_old_as_the_setting_bars_later_orders(
     await deliver(service, placed(("B", 5), order_id=order_id))
     old = f"UPDATE reservations SET placed_at = now() - interval '2 days' WHERE order_id = '{orders.waiting}'"
     assert (await violations(service)).keys() == {WAITS_IN_VAIN.title}
-    assert await violations(service, old) == {}
+    assert (await violations(service, old)).keys() == {LINES.title, NOT_ASKED.title}
     assert isinstance(service.settings, Settings)
     patient = build(service.settings.model_copy(update={"backorder_earmark_after": timedelta(days=3)}))
-    assert (await violations(patient, old)).keys() == {WAITS_IN_VAIN.title}
+    assert WAITS_IN_VAIN.title in await violations(patient, old)
 
 
 async def test_a_backorder_of_a_discontinued_item_may_wait(

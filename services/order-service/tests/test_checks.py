@@ -270,6 +270,26 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
         lambda o: _history(o.backordered, "{1,lines,0,reserved}", "1"),
         {NOT_ITS_EVENTS.title, NOT_ITS_HISTORY.title},
     ),
+    "a history of another form": (
+        lambda o: f"UPDATE orders SET history = '{{\"a\": 1}}' WHERE id = '{o.confirmed}'",
+        {NOT_ITS_EVENTS.title, NOT_ITS_HISTORY.title, NOT_FED.title},
+    ),
+    "a history with a time that is none": (
+        lambda o: _history(o.confirmed, "{1,time}", '"soon"'),
+        {NOT_ITS_EVENTS.title, NOT_ITS_HISTORY.title},
+    ),
+    "a document without lines": (
+        lambda o: f"UPDATE orders SET document = document - 'lines' WHERE id = '{o.confirmed}'",
+        {NOT_ITS_EVENTS.title, NOT_ITS_HISTORY.title},
+    ),
+    "a document with an amount that is none": (
+        lambda o: _document(o, "{lines,0,amount}", '"much"'),
+        {NOT_ITS_EVENTS.title, NOT_ITS_HISTORY.title},
+    ),
+    "a time to wait that is none": (
+        lambda o: f"""UPDATE orders SET waiting = '{{"since": "soon", "lines": []}}' WHERE id = '{o.backordered}'""",
+        {NAMELESS.title, NOT_ITS_HISTORY.title},
+    ),
     "an order without its change in the feed": (
         lambda o: (
             "DELETE FROM order_changes WHERE (order_id, changed_in) = "
@@ -299,6 +319,10 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
     ),
     "a key that names no order": (
         lambda o: f"UPDATE idempotency_key SET answer = jsonb_set(answer::jsonb, '{{order_id}}', '\"{NOBODY}\"')",
+        {OTHERS_KEY.title},
+    ),
+    "a key with a time that is none": (
+        lambda o: """UPDATE idempotency_key SET answer = jsonb_set(answer::jsonb, '{placed_at}', '"soon"')""",
         {OTHERS_KEY.title},
     ),
     "a key of another partner": (

@@ -33,7 +33,8 @@ CLUSTER: Final = """
 
 COMMIT_LIMIT: Final = f"""
     (((SELECT generation FROM commit_generation)::bigint << {GENERATION_BITS})
-     + pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+     + greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+                pg_current_xact_id_if_assigned()::text::bigint + 1))
 """
 """SQL: the position that no row of this snapshot has reached. A row beyond it would be hidden from all readers."""
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from crossdock_chassis import GIVEN_IDS, AtRest, Check, CheckAtRest
+from crossdock_chassis import GIVEN_IDS, AtRest, Check, CheckAtRest, LogEvent
 from crossdock_events.orders import OrderCancelled, OrderEvent, OrderPlaced, OrderRejected
 from crossdock_events.reservations import (
     ReservationEvent,
@@ -44,7 +44,7 @@ HELD = Check(
 LINES = Check(
     3,
     "other",
-    "lines that differ from their allocations or from the status of their order",
+    "lines that differ from their allocations, or from the status or turn of their order",
     """
     SELECT format('line %s of %s (%s): %s requested, %s reserved, %s waited for, %s held', line_id, order_id,
                   coalesce(reservation.status, 'no reservation'), line.requested, line.reserved, line.waiting,
@@ -60,6 +60,13 @@ LINES = Check(
               WHEN 'waiting' THEN line.waiting <> line.requested - line.reserved
               ELSE line.reserved <> 0 OR line.waiting <> 0 OR reservation.status IS NULL
           END
+    UNION ALL
+    SELECT format('line %s of %s: priority %s, placed at %s, partial %s; its order: %s, %s, %s', line_id, order_id,
+                  line.priority, line.placed_at, line.partial, reservation.priority, reservation.placed_at,
+                  reservation.partial)
+    FROM reservation_lines AS line JOIN reservations AS reservation USING (order_id)
+    WHERE (line.priority, line.placed_at, line.partial)
+        IS DISTINCT FROM (reservation.priority, reservation.placed_at, reservation.partial)
     UNION ALL
     SELECT format('%s is %s, its lines are not', order_id, status) FROM reservations AS reservation
     WHERE status IN ('open', 'waiting')
@@ -100,10 +107,11 @@ EFFECT = Check(
 )
 
 ROWS = """
-    SELECT order_id::text AS order_id, status, sequence, line.lines::text AS lines, held.held::text AS held
+    SELECT order_id::text, status, sequence, priority, partial, placed_at, correlation_id::text, changed_at,
+           line.lines::text, held.held::text
     FROM reservations
     LEFT JOIN (
-        SELECT order_id, json_agg(json_build_array(line_id, item_id, requested)) AS lines
+        SELECT order_id, json_agg(json_build_array(line_id, item_id, requested) ORDER BY position) AS lines
         FROM reservation_lines GROUP BY order_id
     ) AS line USING (order_id)
     LEFT JOIN (
@@ -134,14 +142,23 @@ STATUS_AFTER = {
     StockRejected.ce_type: Status.REJECTED,
     StockReleased.ce_type: Status.RELEASED,
 }
+HOLDING = (StockReserved.ce_type, StockBackordered.ce_type)
 
 
 class Row(NamedTuple):
-    """A reservation with its lines as (line, item, requested) and its allocations as (line, location, quantity)."""
+    """A reservation with its lines as (line, item, requested) and its allocations as (line, location, quantity).
+
+    Lines are in the sequence of the order, allocations are sorted.
+    """
 
     order_id: str
     status: str
     sequence: int
+    priority: int | None
+    partial: bool
+    placed_at: datetime | None
+    correlation_id: str
+    changed_at: datetime
     lines: list[tuple[str, str, int]]
     held: list[tuple[str, str, int]]
 
@@ -151,12 +168,12 @@ class Row(NamedTuple):
 
 
 async def _rows(at_rest: AtRest) -> AsyncIterator[Row]:
-    async for order_id, status, sequence, lines, held in at_rest.sql.cursor(ROWS, prefetch=500):
-        yield Row(order_id, status, sequence, _sorted(lines), _sorted(held))
+    async for *columns, lines, held in at_rest.sql.cursor(ROWS, prefetch=500):
+        yield Row._make([*columns, _triples(lines), sorted(_triples(held))])
 
 
-def _sorted(text: str | None) -> list[tuple[str, str, int]]:
-    return sorted((first, second, number) for first, second, number in json.loads(text or "[]"))
+def _triples(text: str | None) -> list[tuple[str, str, int]]:
+    return [(first, second, number) for first, second, number in json.loads(text or "[]")]
 
 
 async def _holds_after_end(at_rest: AtRest) -> AsyncIterator[str]:
@@ -173,11 +190,24 @@ async def _not_asked(at_rest: AtRest) -> AsyncIterator[str]:
         placed = orders.get(row.order_id, ())[:1]
         if not placed or placed[0].type != OrderPlaced.ce_type or row.order_id in at_rest.stuck:
             continue
-        asked = sorted((line["line_id"], line["item_id"], line["quantity"]) for line in placed[0].data["lines"])
+        asked = [(line["line_id"], line["item_id"], line["quantity"]) for line in placed[0].data["lines"]]
         if row.lines and row.lines != asked:
             yield f"{row.order_id} asked for {asked}, reserved for {row.lines}"
+        elif difference := _other_turn(row, placed[0]):
+            yield f"{row.order_id}: {difference}"
         elif row.status == Status.OPEN and _by_line(row) != {line: quantity for line, _, quantity in asked}:
             yield f"{row.order_id} is open and holds {row.described} of {asked}"
+
+
+def _other_turn(row: Row, placed: LogEvent) -> str | None:
+    """Return how the turn or the cause of a reservation differs from its order. A tombstone has no turn."""
+    at = row.placed_at and row.placed_at.isoformat()
+    if not row.lines:
+        tombstone = (row.priority, at, row.partial) == (None, None, False)
+        return None if tombstone else "it has no lines, but a priority, a time or partial"
+    there = row.priority, row.partial, at, row.correlation_id
+    expected = placed.data["priority"], placed.data["partial"], placed.time, placed.correlation_id
+    return None if there == expected else f"priority, partial, time and request are {there}, its order has {expected}"
 
 
 def _by_line(row: Row) -> dict[str, int]:
@@ -216,7 +246,9 @@ async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
         if (status, last.sequence) != (row.status, row.sequence):
             there = f"{row.status} after {row.sequence} events"
             yield f"{row.order_id} is {there}, the topic has {status} after {last.sequence}"
-        elif last.type == StockReserved.ce_type and _allocations(lines) != row.held:
+        elif row.changed_at.isoformat() != last.time:
+            yield f"{row.order_id} changed at {row.changed_at.isoformat()}, the topic has {last.time}"
+        elif last.type in HOLDING and _allocations(lines) != row.held:
             yield f"{row.order_id} holds {row.described}, the topic has other allocations"
     async for order_id in at_rest.without_row(ReservationEvent, RESERVATIONS):
         yield f"{order_id} has events and no reservation"
@@ -268,7 +300,7 @@ def _demand(
 
 
 HOLDS_AFTER_END = CheckAtRest(3, "other", "ended orders that still hold stock", _holds_after_end)
-NOT_ASKED = CheckAtRest(3, "other", "reservations whose lines differ from their order", _not_asked)
+NOT_ASKED = CheckAtRest(3, "other", "reservations whose lines, turn or request differ from their order", _not_asked)
 NO_ORDER = CheckAtRest(3, "other", "reservations without an order", _no_order)
 RESERVED_TWICE = CheckAtRest(
     4, "duplicated", "orders reserved again after their end, or released twice", _reserved_twice

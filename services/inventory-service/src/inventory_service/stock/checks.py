@@ -1,8 +1,8 @@
-"""Invariants of stock: levels are possible, and equal the sum of their movements and the latest event of the item."""
+"""Invariants of stock: levels equal their movements and their latest event, and movements equal their documents."""
 
 from collections.abc import AsyncIterator
 
-from crossdock_chassis import AtRest, Check, CheckAtRest
+from crossdock_chassis import COMMIT_LIMIT, AtRest, Check, CheckAtRest
 from crossdock_events.stock import StockEvent
 
 OVERSOLD = Check(
@@ -43,35 +43,93 @@ LEDGER = Check(
     """,
 )
 
-# Documents are summed by reference as movements are, because two partners may use the same reference.
+SUMS = Check(
+    2,
+    "other",
+    "folded sums that differ from the movements up to their mark, or a mark beyond all movements",
+    """
+    SELECT format('%s at %s: %s on hand, %s reserved; the movements have %s on hand, %s reserved', item_id, location_id,
+                  coalesce(folded.on_hand, 0), coalesce(folded.reserved, 0),
+                  coalesce(moved.on_hand, 0), coalesce(moved.reserved, 0))
+    FROM ledger_sums AS folded
+    FULL JOIN (
+        SELECT item_id, location_id, sum(on_hand) AS on_hand, sum(reserved) AS reserved FROM movements
+        WHERE id <= (SELECT folded_to FROM ledger_mark) GROUP BY 1, 2
+    ) AS moved USING (item_id, location_id)
+    WHERE (coalesce(folded.on_hand, 0), coalesce(folded.reserved, 0))
+        <> (coalesce(moved.on_hand, 0), coalesce(moved.reserved, 0))
+    UNION ALL
+    SELECT format('the mark is at %s, the last movement is %s', folded_to, last)
+    FROM ledger_mark CROSS JOIN (SELECT coalesce(max(id), 0) AS last FROM movements) AS ledger WHERE folded_to > last
+    """,
+)
+
+UNREACHED = Check(
+    5,
+    "other",
+    "movements that no reader of the feed reaches",
+    f"SELECT format('movement %s at position %s', id, changed_in) FROM movements WHERE changed_in >= {COMMIT_LIMIT}",
+)
+
+# Two partners may use the same reference. Opening stock has no partner.
 DOCUMENT = Check(
     4,
     "duplicated",
     "movements that differ from their document",
     """
     WITH line AS (
-        SELECT kind, reference, body, part ->> 'item_id' AS item_id,
+        SELECT kind, partner, reference, recorded_at AS at, body, part ->> 'item_id' AS item_id,
                coalesce(base_quantities[position], (part ->> 'quantity')::bigint) AS quantity
         FROM documents CROSS JOIN jsonb_array_elements(body -> 'lines') WITH ORDINALITY AS each (part, position)
-    ), said AS (
-        SELECT kind, reference, item_id, body ->> 'location_id' AS location_id, quantity FROM line
+    ), documented AS (
+        SELECT kind, partner, reference, at, item_id, body ->> 'location_id' AS location_id, quantity FROM line
         WHERE kind <> 'transfer'
         UNION ALL
-        SELECT kind, reference, item_id, body ->> 'from_location_id', -quantity FROM line WHERE kind = 'transfer'
+        SELECT kind, partner, reference, at, item_id, body ->> 'from_location_id', -quantity FROM line
+        WHERE kind = 'transfer'
         UNION ALL
-        SELECT kind, reference, item_id, body ->> 'to_location_id', quantity FROM line WHERE kind = 'transfer'
+        SELECT kind, partner, reference, at, item_id, body ->> 'to_location_id', quantity FROM line
+        WHERE kind = 'transfer'
         UNION ALL
-        SELECT 'opening', reference, item_id, location_id, quantity FROM opening_stock
+        SELECT 'opening', '', reference, recorded_at, item_id, location_id, quantity FROM opening_stock
+    ), summed AS (
+        SELECT kind, partner, reference, at, item_id, location_id, sum(quantity) AS units FROM documented
+        GROUP BY 1, 2, 3, 4, 5, 6
+    ), moved AS (
+        SELECT kind, coalesce(partner, '') AS partner, reference, at, item_id, location_id, sum(on_hand) AS units
+        FROM movements WHERE kind NOT IN ('reservation', 'release', 'withdrawal') GROUP BY 1, 2, 3, 4, 5, 6
     )
-    SELECT format('%s %s, %s at %s: %s said, %s moved', kind, reference, item_id, location_id,
-                  coalesce(said.units, 0), coalesce(moved.units, 0))
-    FROM (SELECT kind, reference, item_id, location_id, sum(quantity) AS units FROM said GROUP BY 1, 2, 3, 4) AS said
-    FULL JOIN (
-        SELECT kind, reference, item_id, location_id, sum(on_hand) AS units FROM movements
-        WHERE kind NOT IN ('reservation', 'release', 'withdrawal') GROUP BY 1, 2, 3, 4
-    ) AS moved USING (kind, reference, item_id, location_id)
-    WHERE coalesce(said.units, 0) <> coalesce(moved.units, 0)
+    SELECT format('%s %s of %s at %s, %s at %s: %s in the document, %s moved', kind, reference, partner, at, item_id,
+                  location_id, coalesce(summed.units, 0), coalesce(moved.units, 0))
+    FROM summed FULL JOIN moved USING (kind, partner, reference, at, item_id, location_id)
+    WHERE coalesce(summed.units, 0) <> coalesce(moved.units, 0)
     ORDER BY kind, reference, item_id, location_id
+    """,
+)
+
+OTHERS_KEY = Check(
+    1,
+    "other",
+    "idempotency keys whose answer names nothing, or a document of another partner",
+    """
+    SELECT format('%s of %s for %s: %s', key, answered.partner, route, answer)
+    FROM (
+        SELECT *, answer #>> '{document,id}' AS document_id,
+               coalesce(answer #>> '{resource,item_id}', answer ->> 'item_id') AS item_id,
+               answer #>> '{resource,location_id}' AS location_id
+        FROM idempotency_key WHERE answer IS NOT NULL
+    ) AS answered
+    WHERE document_id IS NOT NULL AND NOT EXISTS (
+              SELECT FROM documents
+              WHERE id = CASE WHEN pg_input_is_valid(document_id, 'uuid') THEN document_id::uuid END
+                AND documents.partner = answered.partner
+                AND (kind, reference) = (answer #>> '{document,kind}', answer #>> '{document,reference}')
+          )
+       OR item_id IS NOT NULL AND NOT EXISTS (SELECT FROM items WHERE items.item_id = answered.item_id)
+       OR location_id IS NOT NULL AND NOT EXISTS (
+              SELECT FROM locations WHERE locations.location_id = answered.location_id
+          )
+    ORDER BY 1
     """,
 )
 
@@ -97,4 +155,4 @@ async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
 
 NOT_SAID = CheckAtRest(5, "other", "levels that differ from the latest stock event", _not_said)
 
-CHECKS = (OVERSOLD, NEGATIVE, LEDGER, DOCUMENT, NOT_SAID)
+CHECKS = (OVERSOLD, NEGATIVE, LEDGER, SUMS, UNREACHED, DOCUMENT, OTHERS_KEY, NOT_SAID)

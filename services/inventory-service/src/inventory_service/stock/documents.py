@@ -87,7 +87,16 @@ def move(stock: Stock, document: Document, moves: Sequence[tuple[int, str]], rea
     for item, quantity, _ in document.lines:
         for sign, location in moves:
             moved = Movement(
-                item, location, sign * int(quantity), 0, document.kind, document.reference, None, reason, why
+                item,
+                location,
+                sign * int(quantity),
+                0,
+                document.kind,
+                document.reference,
+                None,
+                reason,
+                why,
+                document.partner,
             )
             stock.move(moved, document.cause)
 

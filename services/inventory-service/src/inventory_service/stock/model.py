@@ -105,7 +105,10 @@ class NoSuchDocument(StockError):
 
 
 class Movement(NamedTuple):
-    """One line of the ledger: the change of both numbers of a level, its kind, reason and cause."""
+    """One line of the ledger: the change of both numbers of a level, its kind, reason and cause.
+
+    `partner` is there if the movement belongs to a document.
+    """
 
     item_id: str
     location_id: str
@@ -116,6 +119,7 @@ class Movement(NamedTuple):
     line_id: str | None
     reason: str | None
     cause: UUID
+    partner: str | None = None
 
 
 @dataclass(slots=True)

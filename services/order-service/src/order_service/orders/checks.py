@@ -1,7 +1,7 @@
 """Invariants of orders: no accepted order is lost, each is decided or waits, and each row equals its events."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import pairwise
 
 import asyncpg
@@ -27,12 +27,15 @@ NOT_WAITING_AS_IT_SHOULD = """
             WHEN waiting ->> 'since' IS NULL OR named IS NULL THEN 'its waiting lines or their time are missing'
             WHEN waiting @? '$.lines[*] ? (@.backordered <= 0)' THEN 'it waits for a line that lacks nothing'
             WHEN named IS DISTINCT FROM indexed THEN 'its waiting_items are not the items of its waiting lines'
-            WHEN NOT alike THEN 'its waiting_items have another partner or time'
+            WHEN alike IS NOT TRUE THEN 'its waiting_items have another partner or time'
         END AS trouble
         FROM orders
         CROSS JOIN LATERAL (
             SELECT array_agg(item_id ORDER BY item_id) AS indexed,
-                   bool_and(partner = orders.partner AND since = (waiting ->> 'since')::timestamptz) AS alike
+                   bool_and(
+                       partner = orders.partner AND CASE WHEN pg_input_is_valid(waiting ->> 'since', 'timestamptz')
+                                                         THEN since = (waiting ->> 'since')::timestamptz END
+                   ) AS alike
             FROM waiting_items WHERE order_id = orders.id
         ) AS waiting_item
         CROSS JOIN LATERAL (
@@ -57,7 +60,7 @@ CHANGES = f"""
                   coalesce(changes, 0), CASE WHEN last >= reached THEN '; no reader reaches its last row' END)
     FROM (
         SELECT id, partner,
-               (SELECT count(DISTINCT entry ->> 'time') FROM jsonb_array_elements(history) AS entry) AS changes
+               (SELECT count(DISTINCT time) FROM jsonb_path_query(history, '$[*].time') AS time) AS changes
         FROM orders
     ) AS stored
     FULL JOIN (
@@ -86,7 +89,10 @@ KEYS = """
     LEFT JOIN orders USING (id, partner)
     WHERE answer IS NOT NULL AND (
         orders.id IS NULL
-        OR answer ->> 'reference' <> reference OR (answer ->> 'placed_at')::timestamptz <> placed_at
+        OR answer ->> 'reference' <> reference
+        OR CASE WHEN pg_input_is_valid(answer ->> 'placed_at', 'timestamptz')
+                THEN (answer ->> 'placed_at')::timestamptz <> placed_at
+                ELSE answer ->> 'placed_at' IS NOT NULL END
         OR answer ->> 'currency' <> orders.document ->> 'currency'
         OR answer ->> 'total' <> orders.document ->> 'total'
     )
@@ -164,9 +170,17 @@ async def _unheard(at_rest: AtRest) -> AsyncIterator[str]:
 ORDERS = f"SELECT id::text FROM orders WHERE id IN {GIVEN_IDS}"
 
 
+def _read(order: StoredOrder, compare: Callable[..., str | None], *events: Sequence[LogEvent]) -> str | None:
+    """Return the difference that `compare` finds. An edit by hand can give the JSON of a row any form."""
+    try:
+        return compare(order, *events)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return f"it cannot be read ({type(error).__name__}: {error})"
+
+
 async def _not_its_history(snapshot: Snapshot) -> AsyncIterator[str]:
     async for order in _orders(snapshot.sql):
-        if wrong := wrong_in(order):
+        if wrong := _read(order, wrong_in):
             yield f"{order.id}: {wrong}"
 
 
@@ -174,7 +188,7 @@ async def _not_its_events(at_rest: AtRest) -> AsyncIterator[str]:
     orders, answers = at_rest.log.events(OrderEvent), at_rest.log.events(ReservationEvent)
     async for order in _orders(at_rest.sql):
         answered = answers.get(order.id, ())
-        if difference := unlike_events(order, orders.get(order.id, ()), answered):
+        if difference := _read(order, unlike_events, orders.get(order.id, ()), answered):
             yield f"{order.id}: {difference}"
         if order.reservation_sequence > (given := _last_sequence(answered)):
             yield f"{order.id} has applied {order.reservation_sequence} answers, inventory sent {given}"
