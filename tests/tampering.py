@@ -1,5 +1,6 @@
 """Edits by hand of the databases of a stack at rest, each with the checks of `crossdock verify` that report it."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_cli.verify import Known, Report, Subject, Violation, delivery, examine
 from crossdock_cli.verify.books import Books
 from crossdock_cli.verify.log import Log
+from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderEvent
 from inventory_service.items.checks import NOT_THE_ITEM
 from inventory_service.reservations import checks as held
@@ -57,6 +59,26 @@ class Case:
 
     async def orders(self, statement: str, *values: object) -> None:
         await self.sql[ORDERS].execute(statement, *values)
+
+    async def redriven(self, service: str, topic: str, key: str) -> None:
+        """Make the events of the key dead letters that were redriven without an effect."""
+        books = next(each for each in await self.books() if each.service == service)
+        group = next(each.name for each in books.groups if topic in each.topics)
+        entries = self.log.by_key(topic)[key]
+        for entry in entries:
+            headers = json.dumps({name: value.decode() for name, value in entry.headers})
+            await self.sql[service].execute(
+                'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", key, value, headers, state, '
+                "reason, fingerprint, resolved_at, resolution) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, 'redriven', 'x', 'x', now(), '{}')",
+                group,
+                *entry.place,
+                entry.key,
+                entry.value,
+                headers,
+            )
+        await self.sql[service].execute("DELETE FROM inbox WHERE event_id = ANY($1::uuid[])", [e.id for e in entries])
+        await self.sql[service].execute("DELETE FROM projection_head WHERE key = $1", key)
 
     async def document(self, path: str, value: str) -> None:
         """Change the document of the confirmed order."""
@@ -216,6 +238,33 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         lambda c: c.orders("UPDATE projection_head SET sequence = 0 WHERE key = $1", c.items[0]),
         {delivery.PROJECTION_BEHIND},
     ),
+    "a projection is ahead": (
+        lambda c: c.orders("UPDATE projection_head SET sequence = sequence + 1 WHERE key = $1", c.items[0]),
+        {delivery.PROJECTION_AHEAD},
+    ),
+    "a projection has a key that is not on the topic": (
+        lambda c: c.orders(
+            "INSERT INTO projection_head SELECT consumer_group, source, topic, 'nothing', 1 "
+            "FROM projection_head LIMIT 1"
+        ),
+        {delivery.PROJECTION_AHEAD},
+    ),
+    "an event of the outbox has another header": (
+        lambda c: c.orders(
+            "UPDATE outbox SET headers = jsonb_set(headers::jsonb, '{ce_time}', '\"2026-01-01T00:00:00+00:00\"') "
+            "WHERE key = $1",
+            str(c.confirmed).encode(),
+        ),
+        {delivery.ALTERED},
+    ),
+    "a redriven event had no effect": (
+        lambda c: c.redriven(INVENTORY, OrderEvent.topic.name, str(c.confirmed)),
+        {delivery.NO_EFFECT, delivery.NO_MIRROR},
+    ),
+    "a redriven event had no effect on a projection": (
+        lambda c: c.redriven(ORDERS, ItemEvent.topic.name, c.items[0]),
+        {delivery.NO_EFFECT},
+    ),
     "a movement is deleted": (
         lambda c: c.inventory("DELETE FROM movements WHERE item_id = $1 AND kind = 'receipt'", c.items[0]),
         {stock.LEDGER, stock.DOCUMENT},
@@ -296,6 +345,55 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
     "an open reservation waits": (
         lambda c: c.inventory("UPDATE reservations SET status = 'waiting' WHERE order_id = $1", c.confirmed),
         {held.NOT_SAID, held.LINES},
+    ),
+    "a reservation has another priority": (
+        lambda c: c.inventory("UPDATE reservations SET priority = 9 WHERE order_id = $1", c.confirmed),
+        {held.NOT_ASKED, held.LINES},
+    ),
+    "a reservation may be served in parts": (
+        lambda c: c.inventory("UPDATE reservations SET partial = true WHERE order_id = $1", c.confirmed),
+        {held.NOT_ASKED, held.LINES},
+    ),
+    "a reservation has other times": (
+        lambda c: c.inventory(
+            "UPDATE reservations SET placed_at = '2026-01-01Z', changed_at = '2026-01-01Z' WHERE order_id = $1",
+            c.confirmed,
+        ),
+        {held.NOT_ASKED, held.LINES, held.NOT_SAID},
+    ),
+    "the lines of a reservation have another priority": (
+        lambda c: c.inventory("UPDATE reservation_lines SET priority = 9 WHERE order_id = $1", c.confirmed),
+        {held.LINES},
+    ),
+    "an item has another unit": (
+        lambda c: c.inventory("UPDATE items SET unit_of_measure = 'g' WHERE item_id = $1", c.items[0]),
+        {NOT_THE_ITEM},
+    ),
+    "a document has another partner": (
+        lambda c: c.inventory(
+            "UPDATE documents SET partner = 'globex' WHERE body -> 'lines' @> jsonb_build_array(jsonb_build_object("
+            "'item_id', $1::text))",
+            c.items[0],
+        ),
+        {stock.DOCUMENT},
+    ),
+    "a folded sum is bumped": (
+        lambda c: c.inventory("INSERT INTO ledger_sums VALUES ('nothing', 'EAST', 1, 0)"),
+        {stock.SUMS},
+    ),
+    "a movement is beyond its feed": (
+        lambda c: c.inventory(
+            "UPDATE movements SET changed_in = changed_in + 1000000000 WHERE item_id = $1 AND kind = 'receipt'",
+            c.items[0],
+        ),
+        {stock.UNREACHED},
+    ),
+    "a key names no item": (
+        lambda c: c.inventory(
+            "INSERT INTO idempotency_key (partner, route, key, fingerprint, answer) "
+            """VALUES ('acme', 'POST /v1/items', 'K', 'x', '{"resource": {"item_id": "nothing"}}')"""
+        ),
+        {stock.OTHERS_KEY},
     ),
     "stock lies free beside who waits for it": (
         lambda c: c.inventory(

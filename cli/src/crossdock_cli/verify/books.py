@@ -11,6 +11,10 @@ from aiokafka.structs import TopicPartition
 
 from crossdock_chassis import GIVEN_IDS, Check, CheckAtRest
 from crossdock_cli.verify.log import CHUNK, Place
+from crossdock_events import Message
+
+INBOX_KEPT_HOURS = 90
+"""Only newer events are checked, because the inbox forgets ids after 96 h."""
 
 DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
 
@@ -34,8 +38,11 @@ HEADS = """
 
 CURRENT = "SELECT consumer_group FROM projection WHERE state = 'current'"
 
-DEAD_LETTERS = """
-    SELECT consumer_group, topic, partition, "offset", key, value, state, resolution::text AS resolution
+ALL_HEADS = "SELECT consumer_group, source, topic, key, sequence FROM projection_head"
+
+DEAD_LETTERS = f"""
+    SELECT consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state,
+           resolution::text AS resolution, resolved_at > now() - interval '{INBOX_KEPT_HOURS} hours' AS recent
     FROM dead_letter ORDER BY consumer_group, topic, partition, "offset"
 """
 
@@ -70,12 +77,22 @@ class DeadLetter(NamedTuple):
     place: Place
     key: bytes | None
     value: bytes
+    headers: Mapping[str, str]
     state: str
     resolution: Mapping[str, Any]
+    recent: bool
 
     @property
     def open(self) -> bool:
         return self.state in ("poison", "parked")
+
+    @property
+    def resolved(self) -> Message:
+        """Return the message that was handled when a person resolved the letter."""
+        headers = {**self.headers, **self.resolution.get("headers", {})}
+        sent = self.resolution.get("value")
+        value = self.value if sent is None else sent.encode()
+        return Message(self.place[0], self.key, value, {name: text.encode() for name, text in headers.items()})
 
 
 @dataclass(slots=True)
@@ -117,8 +134,10 @@ class Books:
                 (row["topic"], row["partition"], row["offset"]),
                 row["key"],
                 row["value"],
+                json.loads(row["headers"]),
                 row["state"],
                 json.loads(row["resolution"] or "{}"),
+                bool(row["recent"]),
             )
             for row in await self.sql.fetch(DEAD_LETTERS)
         ]
@@ -152,6 +171,10 @@ class Books:
         """Return the last sequence that the projection applied, by source and key."""
         rows = await self.sql.fetch(HEADS, group, topic, keys)
         return {(row["source"], row["key"]): row["sequence"] for row in rows}
+
+    def all_heads(self) -> AsyncIterator[list[asyncpg.Record]]:
+        """Yield the heads of all projections in chunks."""
+        return self._chunks(ALL_HEADS)
 
     async def _chunks(self, query: str) -> AsyncIterator[list[asyncpg.Record]]:
         cursor = await self.sql.cursor(query)
