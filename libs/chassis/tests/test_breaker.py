@@ -70,8 +70,23 @@ def test_breaker_opens_for_one_reason_only_and_closes() -> None:
         assert not breaker.refuses(failure)
         assert not breaker.refuses(another)
     assert breaker.refuses(failure) and breaker.open is failure
-    breaker.close()
+    breaker.close({"crossdock.OrderCancelled.v1"})
+    assert breaker.open is failure, "events of another type show nothing"
+    breaker.close({PLACED})
     assert not breaker.refuses(failure)
+
+
+def test_breaker_keeps_to_what_the_group_has_stored() -> None:
+    breaker, failure = Breaker(), failed()
+    breaker.learn(expected={failure.fingerprint: PLACED}, tolerated=())
+    assert breaker.refuses(failure), "another process had stopped for it"
+    breaker.release()
+    assert breaker.open is None and breaker.refuses(failure)
+    breaker.learn(expected={}, tolerated={failure.fingerprint})
+    assert breaker.open is None
+    assert not any(breaker.refuses(failure) for _ in range(2 * WINDOW))
+    breaker.learn(expected={}, tolerated=())
+    assert not breaker.refuses(failure), "the tolerated failures do not count"
 
 
 class Faulty:

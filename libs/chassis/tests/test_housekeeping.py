@@ -207,6 +207,8 @@ OLD_ROWS = {
     "SELECT 'g', 't', 0, count(*), '', '{}', 'redriven', 'r', 'f', $1 FROM dead_letter",
     "dead_letter_result": "INSERT INTO dead_letter_result (job, letter, outcome, at) "
     "SELECT gen_random_uuid(), 1, 'applied', $1",
+    "consumer_stop": "INSERT INTO consumer_stop (consumer_group, kind, reason, outcome, ended_at) "
+    "VALUES ('g', 'breaker', 'r', 'done', $1)",
     "job": "INSERT INTO job (id, kind, requested_by, status, finished_at) "
     "VALUES (gen_random_uuid(), 'load', 'ada', 'failed', $1)",
 }

@@ -123,6 +123,10 @@ async def test_a_newer_version_of_a_subscribed_type_is_never_skipped(service: Se
     )
     assert isinstance(inbox.refuses(Record(newer, 0, 0, 0.0)), VersionUnknown)
     assert inbox.refuses(Record(message, 0, 0, 0.0)) is None
+    await take(service, [Record(newer, 0, 0, 0.0), Record(envelope_of(placed("PO-1")).encode(), 0, 1, 0.0)])
+    assert await toy.marks(service) == {"PO-1": 1} and await letters(service) == [(0, "poison")]
+    async with service.database.unit() as unit:
+        assert [each.state for each in await inbox.again(unit, [Record(newer, 0, 0, 0.0)])] == ["poison"]
 
 
 async def test_projection_applies_each_sequence_once_and_in_order(service: Service) -> None:

@@ -22,7 +22,7 @@ from crossdock_chassis import Service, Unit, on
 from crossdock_chassis.database.unit import is_transient
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
-from crossdock_chassis.messaging.consumer import Consumer, PositionUnknown
+from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.relay import Relay, _Leader
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.testing import Fresh, envelope_of
@@ -440,14 +440,17 @@ async def test_reactions_without_a_stated_start_are_refused(service: Service) ->
         replace(service, reactions_start=None)
 
 
-async def test_a_group_with_half_its_positions_stops_and_says_so(service: Service) -> None:
+async def test_partition_without_a_position_stops_alone(service: Service) -> None:
     (consumer,) = service.consumers()
     async with running(consumer):
         await eventually(lambda: _ready(consumer))
     async with service.database.unit() as unit:
         await unit.sql.execute("DELETE FROM consumer_position WHERE partition = 2")
-    with pytest.raises(PositionUnknown, match="partition 2"):
-        await service.consumers()[0].run(asyncio.Event())
+    (again,) = service.consumers()
+    async with running(again):
+        await eventually(lambda: _stopped(again))
+        assert [tp.partition for tp in again._stops.partitions] == [2]
+        assert {tp.partition for tp in again._next} == {0, 1, 3}
 
 
 async def test_a_missing_topic_is_named_at_start(service: Service) -> None:
@@ -468,7 +471,7 @@ def _partition(order_id: UUID) -> int:
 
 
 async def _stopped(consumer: Consumer) -> bool:
-    return bool(consumer._stopped)
+    return bool(consumer._stops.partitions)
 
 
 async def _has(service: Service, tag: str, count: int) -> bool:

@@ -33,6 +33,7 @@ from crossdock_chassis.http import dead_letters, limit_routes
 from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http import jobs as jobs_http
 from crossdock_chassis.http import projections as projections_http
+from crossdock_chassis.http import stops as stops_http
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.limits import Limits, groups_of
 from crossdock_chassis.http.request import Verifier
@@ -166,7 +167,7 @@ class Service:
         inboxes = self.inboxes()
         own = [jobs_http.feature(self.database)]
         if self.reactions or self.projections:
-            own.append(dead_letters.feature(self.database, inboxes))
+            own += [dead_letters.feature(self.database, inboxes), stops_http.feature(self.database)]
             own.append(projections_http.feature(self.database, self.rebuilds(), [*inboxes]))
         if self.effects:
             own.append(effects_http.feature(self.database, self.effects))
@@ -324,7 +325,7 @@ async def _worker(service: Service) -> None:
     if rebuilds:
         parts["projections"] = building
     if consumers or rebuilds:
-        parts["retries"] = Retries(service.database, service.inboxes().values(), building.inboxes.values())
+        parts["retries"] = Retries(service.database, [each.inbox for each in consumers], building.inboxes.values())
         own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(10, retired.drop_retired)]
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)

@@ -1,7 +1,7 @@
 """Records that a group has set aside: dead letters, blocked records, and the records that wait behind them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -42,6 +42,11 @@ KEEP = """
     ON CONFLICT (consumer_group, topic, partition, "offset") DO NOTHING
 """
 
+DISCARD = """
+    UPDATE dead_letter SET resolved_at = now(), resolution = $5::json
+    WHERE (consumer_group, topic, partition, "offset") = ($1, $2, $3, $4) AND state = 'discarded'
+"""
+
 MAX_KEY_BYTES = 1_000
 """Nothing parks behind a longer key. Keys of events are ids, and an index row of PostgreSQL holds 2,704 bytes.
 
@@ -66,7 +71,7 @@ class Record:
         return self.partition, self.offset
 
 
-AsideState: TypeAlias = Literal["poison", "parked", "blocked"]
+AsideState: TypeAlias = Literal["poison", "parked", "blocked", "discarded"]
 """A `poison` record waits for a person, a `blocked` one is retried. A `parked` record waits behind poison."""
 
 
@@ -97,6 +102,14 @@ async def keep(unit: Unit, subscription: Subscription, aside: Sequence[Aside]) -
         [each.fingerprint or fingerprint(each.reason) for each in aside],
     )
     mirror(unit, subscription, aside)
+
+
+async def discard(
+    unit: Unit, subscription: Subscription, record: Record, reason: str, resolution: Mapping[str, object]
+) -> None:
+    """Keep a record that a person has dropped as a discarded dead letter. Its key is not parked."""
+    await keep(unit, subscription, [Aside(record, "discarded", reason)])
+    await unit.sql.execute(DISCARD, subscription.group, record.message.topic, *record.at, json.dumps(resolution))
 
 
 def mirror(unit: Unit, subscription: Subscription, aside: Sequence[Aside]) -> None:

@@ -6,7 +6,7 @@ event aside would only move the work to a person.
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Final
 
@@ -55,15 +55,28 @@ def own_line(traceback: TracebackType | None, packages: Collection[str]) -> str:
 
 
 class Breaker:
-    """The outcomes of the last events of each type. Once open, the first failure for the same reason is refused too."""
+    """The outcomes of the last events of each type. Once open, the first failure for the same reason is refused too.
+
+    `expected` has the failures for which the group has stopped before, also in another process, with their types.
+    `tolerated` has those that a person has decided to set aside.
+    """
 
     def __init__(self) -> None:
         self._recent: dict[str, deque[str | None]] = {}
         self.open: Failure | None = None
+        self.expected: Mapping[str, str] = {}
+        self.tolerated: Collection[str] = frozenset()
+
+    @property
+    def waits(self) -> bool:
+        return self.open is not None or bool(self.expected)
 
     def refuses(self, failure: Failure) -> bool:
         """Count a failure. Return whether it must stop the group and not be set aside."""
-        if self.open is not None and self.open.fingerprint == failure.fingerprint:
+        if failure.fingerprint in self.tolerated:
+            return False
+        if failure.fingerprint in self.expected or (self.open and self.open.fingerprint == failure.fingerprint):
+            self.open = failure
             return True
         recent = self._recent.setdefault(failure.ce_type, deque(maxlen=WINDOW))
         recent.append(failure.fingerprint)
@@ -79,8 +92,25 @@ class Breaker:
                 if ce_type in self._recent:
                     self._recent[ce_type].append(None)
 
-    def close(self) -> None:
-        """Forget the failure after a batch that the breaker did not refuse."""
+    def close(self, ce_types: Collection[str]) -> None:
+        """Forget the failures of types whose events were handled, in a batch that the breaker did not refuse."""
+        self.expected = {failure: ce_type for failure, ce_type in self.expected.items() if ce_type not in ce_types}
+        if self.open is not None and self.open.ce_type in ce_types:
+            self._forget()
+
+    def learn(self, *, expected: Mapping[str, str], tolerated: Collection[str]) -> None:
+        """Take over the stored stops of the group, and the decisions of people about them."""
+        self.expected, self.tolerated = expected, tolerated
+        if self.open is not None and self.open.fingerprint in tolerated:
+            self._forget()
+
+    def release(self) -> None:
+        """Stop to wait, because another member may get the event that failed. The same failure is still refused."""
+        if self.open is not None:
+            self.expected = {**self.expected, self.open.fingerprint: self.open.ce_type}
+            self._forget()
+
+    def _forget(self) -> None:
         if self.open is not None:
             self._recent.pop(self.open.ce_type, None)
             self.open = None

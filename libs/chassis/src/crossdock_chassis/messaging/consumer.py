@@ -18,6 +18,8 @@ from crossdock_chassis.messaging.breaker import SystemFault
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Inbox
 from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.messaging.reactions import Subscription
+from crossdock_chassis.messaging.stopped import LOOK_SECONDS, Stops, version_stop
+from crossdock_chassis.messaging.stops import DecisionWithdrawn, Stop
 from crossdock_chassis.observability import metrics
 from crossdock_events import Message
 
@@ -56,14 +58,6 @@ class PositionMoved(Exception):
     """Another member has handled these records. This member no longer owns the partition and drops its batch."""
 
 
-class PositionUnknown(Exception):
-    """A group with positions on a topic has none for one of its partitions, so its beginning is unknown."""
-
-
-class RecordsLost(Exception):
-    """Kafka no longer has the records at the group's position."""
-
-
 class Stuck(Exception):
     """The topic has records that do not arrive, so the client is replaced."""
 
@@ -77,10 +71,10 @@ class Consumer:
 
     def __init__(self, database: Database, kafka: str, subscription: Subscription) -> None:
         self._database, self._kafka, self.subscription = database, kafka, subscription
-        self._inbox = Inbox(subscription)
+        self.inbox = Inbox(subscription)
+        self._stops = Stops(database, self.inbox)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._next: dict[TopicPartition, int] = {}
-        self._stopped: dict[TopicPartition, str] = {}
         self._gaps: dict[TopicPartition, int] = {}
         self._last_time: dict[TopicPartition, float] = {}
         self._busy = asyncio.Lock()
@@ -127,8 +121,7 @@ class Consumer:
     async def _ensure_positions(self) -> None:
         """Store the start of each topic that is new to the group as its position. Later starts do not move it.
 
-        Raise PositionUnknown if a topic has positions for only some of its partitions: guessing the others could skip
-        or repeat events.
+        A partition without a position, on a topic that has others, stays stopped: guessing could skip or repeat events.
         """
         group = self.subscription.group
         client = await clients.start_consumer(self._kafka, None, client_id=f"{group}-positions")
@@ -153,11 +146,6 @@ class Consumer:
                     [t.partition for t in fresh],
                     [starts[t] for t in fresh],
                 )
-        if missing := [tp for tp in everything if tp not in known and tp not in fresh]:
-            raise PositionUnknown(
-                f"{group} has positions on {missing[0].topic}, but none for partition {missing[0].partition}: "
-                "were partitions added? Drain and set them before starting again"
-            )
 
     async def _starts(
         self, client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
@@ -184,7 +172,9 @@ class Consumer:
                     reporting.result()
                 fetched = await within(FETCH_SECONDS, client.getmany(timeout_ms=200, max_records=self._limit))
                 began = time.monotonic()
-                if self._assigned - self._next.keys() - self._stopped.keys():
+                if self._stops.due:
+                    await self._look(client)
+                if self._assigned - self._next.keys() - self._stops.partitions.keys():
                     await self._reposition(client)  # the database was away when they were assigned
                     continue
                 async with self._busy:
@@ -197,7 +187,8 @@ class Consumer:
                         taken = await self._handle(batch, failures)
                         handled = True
                     except Exception as error:
-                        if not isinstance(error, (PositionMoved, Blocked, SystemFault)) and not is_transient(error):
+                        passing = (PositionMoved, DecisionWithdrawn, Blocked, SystemFault)
+                        if not isinstance(error, passing) and not is_transient(error):
                             raise
                         if isinstance(error, SystemFault):
                             self.progressed = time.monotonic()  # it waits on purpose: a restart mends nothing
@@ -213,17 +204,46 @@ class Consumer:
                     continue
                 failures += 1
                 self._limit = max(1, self._limit // 32)  # so that a batch fits into the transaction limit
-                await _pause(stopping, self._back_off(failures))
+                await self._back_off(client, stopping, failures)
                 await self._reposition(client)
         finally:
             reporting.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await reporting
 
-    def _back_off(self, failures: int) -> float:
-        if self._inbox.breaker.open is not None:
-            return min(FAULT_SECONDS, 2.0**failures / 2)
-        return BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)]
+    async def _back_off(self, client: AIOKafkaConsumer, stopping: asyncio.Event, failures: int) -> None:
+        """Wait before the next attempt. While the breaker is open, look for a decision that ends the wait."""
+        if self.inbox.breaker.open is None:
+            await _pause(stopping, BACK_OFF_SECONDS[min(failures - 1, len(BACK_OFF_SECONDS) - 1)])
+            return
+        until = time.monotonic() + min(FAULT_SECONDS, 2.0**failures / 2)
+        while not stopping.is_set() and (left := until - time.monotonic()) > 0:
+            if self._stops.due:
+                await self._look(client)
+            if self.inbox.breaker.open is None:
+                return
+            await _pause(stopping, min(left, LOOK_SECONDS))
+
+    async def _look(self, client: AIOKafkaConsumer) -> None:
+        """Store the stops, and go on with the partitions whose stop has ended or about which a person has decided."""
+        try:
+            async with self._busy:
+                again = await self._stops.look()
+                for tp, decided in again:
+                    if decided is not None and decided.kind != "version":
+                        beginnings = await within(10, client.beginning_offsets([tp]))
+                        ends = await within(10, client.end_offsets([tp]))
+                        await self._stops.move(decided, beginnings[tp], ends[tp])
+                    self._stops.partitions.pop(tp, None)
+                    self._gaps.pop(tp, None)
+                    client.resume(tp)
+                    self._count_stopped(tp.topic)
+                if again:
+                    await self._position(client, [tp for tp, _ in again])
+        except Exception as error:
+            if not isinstance(error, DecisionWithdrawn) and not is_transient(error):
+                raise
+            log.warning("%s cannot look at its stops: %s: %s", self.subscription.group, type(error).__name__, error)
 
     def _caught_up(self, client: AIOKafkaConsumer) -> bool:
         """Return whether no record is to be handled. An empty fetch between two failed attempts is no progress."""
@@ -236,25 +256,26 @@ class Consumer:
         batch: dict[TopicPartition, list[Record]] = {}
         for tp, found in fetched.items():
             expected = self._next.get(tp)
-            if expected is None or tp in self._stopped:
+            if expected is None or tp in self._stops.partitions:
                 continue
             if found[0].offset > expected:
                 if self._gaps.get(tp) == expected:
-                    self._stop(
-                        client, tp, str(RecordsLost(f"{expected} was next, the log goes on at {found[0].offset}"))
-                    )
+                    end = client.highwater(tp) or found[-1].offset + 1
+                    reason = f"{expected} was next, the log goes on at {found[0].offset}"
+                    self._stop(client, tp, Stop("lost", reason, *tp, expected, log_start=found[0].offset, log_end=end))
                 else:  # perhaps fetched before the client was positioned: fetch once more
                     self._gaps[tp] = expected
                     client.seek(tp, expected)
                 continue
             records = [_record(each) for each in found if each.offset >= expected]
             for position, record in enumerate(records):
-                if refusal := self._inbox.refuses(record):
+                refusal = self.inbox.refuses(record)
+                if refusal is not None and self._stops.decision(record, refusal.ce_type) is None:
                     records = records[:position]
                     if records:  # handle these first, then fetch the refused record again
                         client.seek(tp, record.offset)
                     else:
-                        self._stop(client, tp, f"offset {record.offset}: {refusal}")
+                        self._stop(client, tp, version_stop(record, refusal))
                     break
             if records:
                 batch[tp] = records
@@ -268,7 +289,8 @@ class Consumer:
         """
         try:
             taken = await self._in_one_unit(batch, lock_timeout=LOCK_SECONDS)
-        except PositionMoved:
+        except (PositionMoved, DecisionWithdrawn):
+            self._stops.look_soon()
             raise
         except Exception as error:
             alone = sum(map(len, batch.values())) == 1 and failures >= ALONE_FAILURES
@@ -285,7 +307,7 @@ class Consumer:
         return taken
 
     def _note_breaker(self) -> None:
-        metrics.BREAKER_OPEN.labels(self.subscription.group).set(self._inbox.breaker.open is not None)
+        metrics.BREAKER_OPEN.labels(self.subscription.group).set(self.inbox.breaker.open is not None)
 
     async def _in_one_unit(
         self,
@@ -309,7 +331,9 @@ class Consumer:
             if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
                 raise PositionMoved(f"{moved} of {len(tps)} partitions were handled by another member")
             records = [record for tp in tps for record in batch[tp]]
-            return await self._inbox.take(unit, records, careful=careful, untried=untried)
+            if self._stops.deciding:
+                records = await self._stops.carry_out(unit, records)
+            return await self.inbox.take(unit, records, careful=careful, untried=untried)
 
     async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
         """Take over partitions at the end of a rebalance.
@@ -319,6 +343,7 @@ class Consumer:
         """
         self._assigned = frozenset(partitions)
         await self._position(client, self._assigned)
+        self._stops.look_soon()
 
     async def _position(self, client: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
         """Seek each partition to its position in the database. Stop it if the log no longer has that position."""
@@ -330,11 +355,13 @@ class Consumer:
         for tp in assigned:
             if tp not in self._assigned:
                 continue  # a newer rebalance has taken the partition
+            span = {"log_start": beginnings[tp], "log_end": ends[tp]}
             if tp not in stored:
-                self._stop(client, tp, str(PositionUnknown(f"{tp.topic}/{tp.partition} has no position")))
+                reason = "the group has no position here: were partitions added?"
+                self._stop(client, tp, Stop("no-position", reason, *tp, **span))
             elif not beginnings[tp] <= stored[tp] <= ends[tp]:
-                span = f"the log reaches from {beginnings[tp]} to {ends[tp]}"
-                self._stop(client, tp, str(RecordsLost(f"{stored[tp]} is next, {span}")))
+                reason = f"{stored[tp]} is next, the log reaches from {beginnings[tp]} to {ends[tp]}"
+                self._stop(client, tp, Stop("lost", reason, *tp, stored[tp], **span))
             else:
                 self._next[tp] = stored[tp]
                 client.seek(tp, stored[tp])
@@ -342,12 +369,12 @@ class Consumer:
 
     async def _reposition(self, client: AIOKafkaConsumer) -> None:
         async with self._busy:
-            await self._position(client, self._assigned - self._stopped.keys())
+            await self._position(client, self._assigned - self._stops.partitions.keys())
 
-    def _stop(self, client: AIOKafkaConsumer, tp: TopicPartition, why: str) -> None:
+    def _stop(self, client: AIOKafkaConsumer, tp: TopicPartition, stop: Stop) -> None:
         """Stop one partition until a person or a deployment resolves the cause. Other partitions continue."""
-        log.error("%s stopped on %s/%s: %s", self.subscription.group, tp.topic, tp.partition, why)
-        self._stopped[tp] = why
+        log.error("%s stopped on %s/%s: %s", self.subscription.group, tp.topic, tp.partition, stop.reason)
+        self._stops.add(tp, stop)
         self._next.pop(tp, None)
         client.pause(tp)
         self._count_stopped(tp.topic)
@@ -366,12 +393,14 @@ class Consumer:
             self._gaps.pop(tp, None)
             metrics.LAG_MESSAGES.remove(group, tp.topic, str(tp.partition))
             metrics.LAG_SECONDS.remove(group, tp.topic, str(tp.partition))
-            if self._stopped.pop(tp, None):
+            if self._stops.partitions.pop(tp, None):
                 self._count_stopped(tp.topic)
         self._assigned = frozenset()
+        self.inbox.breaker.release()
+        self._note_breaker()
 
     def _count_stopped(self, topic: str) -> None:
-        stopped = sum(1 for tp in self._stopped if tp.topic == topic)
+        stopped = sum(1 for tp in self._stops.partitions if tp.topic == topic)
         metrics.STOPPED.labels(self.subscription.group, topic).set(stopped)
 
     async def _report(self, client: AIOKafkaConsumer) -> None:
@@ -393,7 +422,7 @@ class Consumer:
                     behind_since.pop(tp, None)
                 elif behind_since.setdefault(tp, (position, now))[0] != position:
                     behind_since[tp] = position, now
-                elif now - behind_since[tp][1] > STUCK_SECONDS and self._inbox.breaker.open is None:
+                elif now - behind_since[tp][1] > STUCK_SECONDS and self.inbox.breaker.open is None:
                     raise Stuck(f"{tp.topic}/{tp.partition} has not moved from {position} for {STUCK_SECONDS} s")
             changed = {tp: at for tp, at in positions.items() if reported.get(tp) != at and tp in client.assignment()}
             if changed:

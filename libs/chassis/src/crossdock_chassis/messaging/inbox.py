@@ -1,6 +1,6 @@
 """Handle the records of one consumer group inside a unit. They are from Kafka, or from a table if redriven."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
@@ -21,6 +21,7 @@ from crossdock_chassis.messaging.aside import (
 )
 from crossdock_chassis.messaging.breaker import Breaker, Failure, SystemFault, reason_of
 from crossdock_chassis.messaging.reactions import Subscription, react_in_order
+from crossdock_chassis.messaging.stops import count_tolerated
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_events import Envelope, Event, Malformed, Message, Unknown, name_of
 from crossdock_events._envelope import STRUCTURED
@@ -77,7 +78,8 @@ class VersionUnknown(Exception):
     """A subscribed event has a version that this build does not know. Skipping it would lose the event."""
 
     def __init__(self, ce_type: str) -> None:
-        super().__init__(f"{ce_type} is newer than this build: deploy consumers first, then start again")
+        super().__init__(f"{ce_type} is newer than this build: deploy a build that knows it, or decide in /v1/stopped")
+        self.ce_type = ce_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,11 @@ class Inbox:
         if ce_type is None:
             decoded = self.subscription.catalogue.decode(record.message)
             ce_type = decoded.type if isinstance(decoded, Unknown) else None
-        if (
-            ce_type is not None
-            and ce_type not in self.subscription.types
-            and name_of(ce_type) in self.subscription.names
-        ):
+        return None if ce_type is None else self._newer(ce_type)
+
+    def _newer(self, ce_type: str) -> VersionUnknown | None:
+        """Return an error if the group subscribes to this event, but not in this version."""
+        if ce_type not in self.subscription.types and name_of(ce_type) in self.subscription.names:
             return VersionUnknown(ce_type)
         return None
 
@@ -115,6 +117,9 @@ class Inbox:
         self, unit: Unit, records: Sequence[Record], *, careful: bool, untried: Exception | None = None
     ) -> int:
         """Decode, set poison and parked events aside, drop repeats, claim, react.
+
+        An event in a version that this build does not know is poison here: the consumer stops before it, unless a
+        person has decided to set it aside.
 
         Return how many of the records the group subscribes to, malformed ones included.
 
@@ -149,8 +154,10 @@ class Inbox:
             await self._check_room(unit)
         if aside:
             await keep(unit, self.subscription, aside)
-        if fresh and untried is None:
-            self.breaker.close()
+        if self.breaker.tolerated:
+            await self._count_tolerated(unit, aside)
+        if untried is None and self.breaker.waits:
+            self._close_breaker(fresh, aside)
         return len(items) + len(malformed)
 
     async def again(self, unit: Unit, records: Sequence[Record]) -> list[Aside]:
@@ -168,8 +175,18 @@ class Inbox:
                 fresh.append(item)
         if fresh := await self._claim(unit, fresh):
             await self._halve(unit, fresh, aside, monotonic() + ISOLATE_SECONDS)
-            self.breaker.close()
+            await self._count_tolerated(unit, aside)
+            self._close_breaker(fresh, aside)
         return aside
+
+    async def _count_tolerated(self, unit: Unit, aside: Sequence[Aside]) -> None:
+        counted = Counter(each.fingerprint for each in aside if each.fingerprint in self.breaker.tolerated)
+        if counted:
+            await count_tolerated(unit, self.subscription.group, counted)
+
+    def _close_breaker(self, items: Sequence[_Item], aside: Sequence[Aside]) -> None:
+        failed = {id(each.record) for each in aside}
+        self.breaker.close({item.envelope.event.ce_type for item in items if id(item.record) not in failed})
 
     async def apply(self, unit: Unit, records: Sequence[Record]) -> None:
         """Handle records of one key that were set aside, even if it is parked. Raise any error of a reaction."""
@@ -193,7 +210,7 @@ class Inbox:
         for record in records:
             ce_type = _type_header(record.message)
             if ce_type is not None and ce_type not in subscription.types:
-                metrics.UNKNOWN_TYPES.labels(subscription.group, _bounded(ce_type, subscription)).inc()
+                self._pass_over(record, ce_type, malformed)
                 continue
             match subscription.catalogue.decode(record.message):
                 case Envelope() as envelope:
@@ -202,8 +219,15 @@ class Inbox:
                 case Malformed(reason=reason):
                     malformed.append((record, reason))
                 case Unknown(type=ce_type):
-                    metrics.UNKNOWN_TYPES.labels(subscription.group, _bounded(ce_type, subscription)).inc()
+                    self._pass_over(record, ce_type, malformed)
         return items, malformed
+
+    def _pass_over(self, record: Record, ce_type: str, malformed: list[tuple[Record, str]]) -> None:
+        """Skip and count an event to which the group does not subscribe. One in a newer version is set aside."""
+        if refusal := self._newer(ce_type):
+            malformed.append((record, str(refusal)))
+        else:
+            metrics.UNKNOWN_TYPES.labels(self.subscription.group, _bounded(ce_type, self.subscription)).inc()
 
     async def _parked(
         self, unit: Unit, entries: Sequence[_Item | tuple[Record, str]]

@@ -90,7 +90,7 @@ class Projections:
         for generation, subscription in mine.items():
             if generation not in self._running:
                 consumer = Consumer(self._database, self._kafka, subscription)
-                self.inboxes[generation] = Inbox(subscription)
+                self.inboxes[generation] = consumer.inbox
                 stop = asyncio.Event()
                 self._running[generation] = _Running(consumer, stop, asyncio.create_task(consumer.run(stop)))
         self._complete = True
