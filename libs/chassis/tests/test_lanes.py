@@ -17,7 +17,9 @@ from test_kafka import all_published, eventually, firsts, log_of, publish, relay
 from test_kafka import service as kafka_service
 
 from crossdock_chassis import Service
+from crossdock_chassis.messaging import relay as relay_module
 from crossdock_chassis.messaging.lanes import BACK_OFF_SECONDS, ROWS_AT_ONCE, Lanes
+from crossdock_chassis.messaging.relay import _Leader
 from crossdock_chassis.testing import Fresh
 from crossdock_events import Message, TopicSpec
 from crossdock_local.servers import Servers
@@ -65,12 +67,8 @@ async def test_refused_messages_do_not_stop_other_topics(kafka_service: Service,
     orders = [placed(f"PO-{n}") for n in range(50)]
     await publish(service, *((order, 1) for order in orders))
 
-    async def depth() -> int:
-        async with service.database.unit() as unit:
-            return int(await unit.sql.fetchval("SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"))
-
     async def only_refused() -> bool:
-        return await depth() == count
+        return await depth(service) == count
 
     async with running(relay(service)):
         await eventually(only_refused)
@@ -78,7 +76,7 @@ async def test_refused_messages_do_not_stop_other_topics(kafka_service: Service,
         await mirror(service, topic, range(count, count + 20), padding=100)
 
         async def again_only_refused() -> bool:
-            return await depth() == count + 20
+            return await depth(service) == count + 20
 
         await eventually(again_only_refused)
         await _allow(service, topic)
@@ -123,6 +121,53 @@ async def test_message_for_a_missing_topic_does_not_stop_others(kafka_service: S
     assert {key: first_occurrences(numbers) for key, numbers in arrived.items()} == {
         key: [position, position + 10, position + 20] for position, key in enumerate(KEYS)
     }
+
+
+async def depth(service: Service) -> int:
+    async with service.database.unit() as unit:
+        return int(await unit.sql.fetchval("SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"))
+
+
+async def test_relay_that_stalled_after_a_read_sends_nothing_of_it(
+    kafka_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease may be lost, and another relay may have sent the messages and later ones. It reads again first."""
+    service, order = kafka_service, placed()
+    depths: list[int] = []
+    as_always = _Leader._attempt_due
+
+    async def stalls_twice(self: _Leader) -> None:
+        await as_always(self)
+        depths.append(await depth(service))
+        if len(depths) <= 2:
+            self._verified -= 60
+
+    monkeypatch.setattr(_Leader, "_attempt_due", stalls_twice)
+    await publish(service, (order, 1))
+    async with running(relay(service)):
+        await eventually(lambda: all_published(service))
+    assert depths[:3] == [1, 1, 1]
+    assert firsts(await log_of(service, {order.order_id})) == {order.order_id: [1]}
+
+
+async def test_attempt_sends_nothing_without_a_verified_lease(
+    kafka_service: Service, servers: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service, topic = kafka_service, f"missing-{uuid4().hex[:8]}"
+    await mirror(service, topic, range(1))
+
+    async def said(text: str) -> bool:
+        return any(text in each for each in caplog.messages) or await all_published(service)
+
+    async with running(relay(service)):
+        await eventually(lambda: said(f"holds {topic} back"))
+        monkeypatch.setattr(relay_module, "LEASE_SECONDS", -1.0)
+        servers.topics.ensure([TopicSpec(topic, 1)])
+        await eventually(lambda: said("the lease was not verified"))
+        assert await depth(service) == 1
+        monkeypatch.setattr(relay_module, "LEASE_SECONDS", 2.0)
+        await eventually(lambda: all_published(service))
+    assert await numbers_of(service, topic, 1) == {KEYS[0]: [0]}
 
 
 async def test_failed_attempts_of_the_relay_are_no_progress(fresh: Fresh, caplog: pytest.LogCaptureFixture) -> None:

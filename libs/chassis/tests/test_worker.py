@@ -1,13 +1,24 @@
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from math import inf
 
+import httpx
 import pytest
+from examples import placed
+from pydantic import BaseModel
+from test_kafka import eventually, running
+from test_kafka import service as kafka_service
 
-from crossdock_chassis import Service, worker
+from crossdock_chassis import Coalescer, Overloaded, Service, Unit, each, worker
 from crossdock_chassis import service as service_module
-from crossdock_chassis.service import Watch
+from crossdock_chassis.service import ROLES, Watch
 from crossdock_chassis.worker import NoProgress, PartEnded, run_parts
+
+__all__ = ["kafka_service"]
 
 
 class Part:
@@ -113,3 +124,80 @@ async def test_readiness_is_refused_while_the_parts_drain() -> None:
     async with asyncio.timeout(10):
         await run_parts({"part": Part(drains)}, stop, lambda: None, drain_seconds=1, draining=refused.set)
     assert ended.is_set()
+
+
+class Accepted(BaseModel):
+    pass
+
+
+async def test_watch_sheds_commands_while_the_outbox_is_deep(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
+    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+
+    async def accept(unit: Unit, command: Accepted) -> Accepted:
+        return command
+
+    send = Coalescer(service.database, each(accept), Accepted)
+    limited = replace(service, settings=service.settings.model_copy(update={"outbox_depth_limit": 2}))
+
+    async def sheds() -> bool:
+        try:
+            await send(Accepted())
+        except Overloaded:
+            return True
+        return False
+
+    async def accepts() -> bool:
+        return not await sheds()
+
+    async with running(Watch(limited)):
+        async with service.database.unit() as unit:
+            for _ in range(3):
+                unit.publish(placed(), sequence=1, cause=None)
+        await eventually(sheds)
+        async with service.database.unit() as unit:
+            await unit.sql.execute("DELETE FROM outbox_pending")
+        await eventually(accepts)
+
+
+class Hanging:
+    """A relay that makes no progress from some time on."""
+
+    def __init__(self, *_: object) -> None:
+        self.hangs = asyncio.Event()
+
+    @property
+    def progressed(self) -> float:
+        return -inf if self.hangs.is_set() else time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_livez_of_a_worker_names_the_part_that_hangs(
+    kafka_service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, watched: bool
+) -> None:
+    """It also ends by itself, unless the look at its parts is far away."""
+    relay = Hanging()
+    monkeypatch.setattr(service_module, "Relay", lambda *_: relay)
+    monkeypatch.setattr(worker, "WATCH_SECONDS", 0.01 if watched else 600.0)
+    settings = kafka_service.settings.model_copy(update={"ops_port": unused_tcp_port})
+    working = asyncio.create_task(ROLES["worker"](replace(kafka_service, settings=settings)))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}", trust_env=False) as client:
+
+        async def live() -> bool:
+            try:
+                return (await client.get("/livez")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await eventually(live)
+        relay.hangs.set()
+        if watched:
+            with pytest.raises(NoProgress, match="relay"):
+                await asyncio.wait_for(working, 30)
+        else:
+            answer = await client.get("/livez")
+            assert (answer.status_code, answer.json().get("reason")) == (503, "no progress: relay")
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(working, 30)
