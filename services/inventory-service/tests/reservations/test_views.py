@@ -12,7 +12,7 @@ async def test_backorders_are_listed_by_item_and_by_order(warehouse: Warehouse, 
     await warehouse.receive("b", 1)
     first, urgent = placed(("a", 3), ("b", 2)), placed(("a", 1), ("c", 1), priority=8)
     partial = placed(("b", 4), partial=True)
-    await warehouse.reserve(first, urgent, partial)
+    await warehouse.reserve(urgent, first, partial)
     page = (await client.get("/v1/backorders", params={"limit": 2})).json()
     assert [(each["item_id"], each["orders"], each["units_missing"]) for each in page["items"]] == [
         ("a", 2, 4),
@@ -23,14 +23,19 @@ async def test_backorders_are_listed_by_item_and_by_order(warehouse: Warehouse, 
     only = (await client.get("/v1/backorders", params={"item_id": "b"})).json()["items"]
     assert (only[0]["available"], only[0]["orders"]) == (0, 2)
 
-    lines, cursor = [], None
-    while True:
-        query = {"limit": 2, **({"cursor": cursor} if cursor else {})}
-        page = (await client.get("/v1/backorders/orders", params=query)).json()
-        lines += [(each["order_id"], each["item_id"], each["quantity"]) for each in page["items"]]
-        if (cursor := page["next"]) is None:
-            break
-    assert lines == [
+    async def lines(**only: str) -> list[tuple[str, str, int]]:
+        found: list[tuple[str, str, int]] = []
+        query: dict[str, str | int] = {"limit": 1, **only}
+        while True:
+            page = (await client.get("/v1/backorders/orders", params=query)).json()
+            found += [(each["order_id"], each["item_id"], each["quantity"]) for each in page["items"]]
+            if page["next"] is None:
+                return found
+            query["cursor"] = page["next"]
+
+    assert await lines(item_id="a") == [(str(urgent.order_id), "a", 1), (str(first.order_id), "a", 3)]
+    assert await lines(item_id="b") == [(str(first.order_id), "b", 2), (str(partial.order_id), "b", 3)]
+    assert await lines() == [
         (str(urgent.order_id), "a", 1),
         (str(urgent.order_id), "c", 1),
         (str(first.order_id), "a", 3),

@@ -32,7 +32,7 @@ ItemFilter = Annotated[str | None, Query(min_length=1, max_length=64, descriptio
 router = APIRouter(prefix="/v1", tags=["reservations"])
 
 
-@router.get("/backorders", summary="List items with backorders, the item with the most orders first")
+@router.get("/backorders", summary="List items with backorders, by their ids")
 async def get_backorders(
     caller: Reader,
     reservations: ReservationsDep,

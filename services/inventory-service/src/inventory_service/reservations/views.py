@@ -2,36 +2,54 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, Field
-from sqlalchemy import literal_column, select, text, tuple_
+from sqlalchemy import ColumnClause, literal_column, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crossdock_chassis import Cursor, Page
 from inventory_service.reservations.model import SORT_KEY, Demand, NoSuchReservation, Status, Turn, Want, servable
+from inventory_service.reservations.store import TURN
 from inventory_service.tables import AllocationRow, ItemRow, LevelRow, LocationRow, ReservationLineRow, ReservationRow
 
-BY_ITEM: Cursor[tuple[int, str]] = Cursor("backorders-by-item", tuple[int, str])
+BY_ITEM: Cursor[str] = Cursor("backorders-by-item", str, version=2)
 Position: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 BY_ORDER: Cursor[tuple[Turn, int]] = Cursor("backorders-by-order", tuple[Turn, Position], version=2)
 
 OVERDUE_LINES = 10_000
+COUNTED_LINES = 10_000
 
-ITEMS_WAITED_FOR = """
-    SELECT item_id, orders, units_missing, oldest_since, coalesce((
-        SELECT sum(on_hand - reserved) FROM levels WHERE levels.item_id = waited.item_id
+ONE_ITEM = "SELECT CAST(:after AS text) AS item_id"
+
+# PostgreSQL reads one index entry per item. DISTINCT would read all backordered lines.
+NEXT_ITEMS = """
+    WITH RECURSIVE next AS (
+        (SELECT item_id FROM reservation_lines WHERE waiting > 0 AND item_id > :after ORDER BY item_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT line.item_id FROM reservation_lines AS line
+                WHERE line.waiting > 0 AND line.item_id > next.item_id ORDER BY line.item_id LIMIT 1)
+        FROM next WHERE item_id IS NOT NULL
+    )
+    SELECT item_id FROM next WHERE item_id IS NOT NULL LIMIT :limit
+"""
+
+WAITED_FOR = """
+    SELECT item_id, orders, units_missing, oldest_since, lines <= :most AS complete, coalesce((
+        SELECT sum(on_hand - reserved) FROM levels WHERE levels.item_id = page.item_id
     ), 0)::bigint AS available
-    FROM (
-        SELECT item_id, count(DISTINCT order_id) AS orders, sum(waiting)::bigint AS units_missing,
-               min(placed_at) AS oldest_since
-        FROM reservation_lines
-        WHERE waiting > 0 AND (CAST(:item AS text) IS NULL OR item_id = :item)
-        GROUP BY item_id
+    FROM ({items}) AS page CROSS JOIN LATERAL (
+        SELECT count(*) AS lines, count(DISTINCT order_id) FILTER (WHERE nth <= :most) AS orders,
+               sum(waiting) FILTER (WHERE nth <= :most)::bigint AS units_missing,
+               min(placed_at) FILTER (WHERE nth <= :most) AS oldest_since
+        FROM (
+            SELECT order_id, waiting, placed_at, row_number() OVER (ORDER BY {turn}) AS nth
+            FROM reservation_lines AS line WHERE line.item_id = page.item_id AND waiting > 0
+            ORDER BY {turn} LIMIT CAST(:most AS bigint) + 1
+        ) AS counted
     ) AS waited
-    WHERE CAST(:orders AS bigint) IS NULL OR orders < :orders OR (orders = :orders AND item_id > :after)
-    ORDER BY orders DESC, item_id LIMIT :limit
+    WHERE lines > 0 ORDER BY item_id
 """
 
 
@@ -64,13 +82,16 @@ class ReservationView(BaseModel):
 class ItemBackorders(BaseModel):
     """`orders` wait for `units_missing` units of the item, the oldest order since `oldest_since`.
 
-    Units can be `available` and not reserved: they are too few, or earmarked for an order that has waited long."""
+    Units can be `available` and not reserved: they are too few, or earmarked for an order that has waited long.
+
+    `complete` is false if more than 10,000 lines wait for the item. The first ones in their turn are then counted."""
 
     item_id: str
     orders: int
     units_missing: int
     oldest_since: datetime
     available: int
+    complete: bool
 
 
 class Backorder(BaseModel):
@@ -130,57 +151,77 @@ async def get(session: AsyncSession, order_id: UUID) -> ReservationView:
     )
 
 
-async def by_item(
-    session: AsyncSession, item: str | None, after: tuple[int, str] | None, limit: int
-) -> Page[ItemBackorders]:
-    """Return a page of items with backorders, the item with the most orders first."""
-    orders, last = after or (None, None)
-    values = {"item": item, "orders": orders, "after": last, "limit": limit + 1}
-    rows = (await session.execute(text(ITEMS_WAITED_FOR), values)).all()
+async def by_item(session: AsyncSession, item: str | None, after: str | None, limit: int) -> Page[ItemBackorders]:
+    """Return a page of items with backorders, by their ids."""
+    statement = WAITED_FOR.format(items=NEXT_ITEMS if item is None else ONE_ITEM, turn=TURN)
+    values = {"after": (after or "") if item is None else item, "limit": limit + 1, "most": COUNTED_LINES}
+    rows = (await session.execute(text(statement), values)).all()
     items = [ItemBackorders.model_validate(row, from_attributes=True) for row in rows[:limit]]
-    more = BY_ITEM.encode((items[-1].orders, items[-1].item_id)) if len(rows) > limit else None
-    return Page(items=items, next=more)
+    return Page(items=items, next=BY_ITEM.encode(items[-1].item_id) if len(rows) > limit else None)
 
 
 async def by_order(
     session: AsyncSession, item: str | None, after: tuple[Turn, int] | None, limit: int
 ) -> Page[Backorder]:
     """Return a page of backordered lines in the order in which they are served, or only the lines of `item`."""
-    order, line = ReservationRow, ReservationLineRow
-    turn = (*(literal_column(part.format("reservations")) for part in SORT_KEY), line.position)
-    query = (
-        select(order, line)
-        .join(line, line.order_id == order.order_id)
-        .where(order.status == Status.WAITING, line.waiting > 0)
-        .order_by(*turn)
-        .limit(limit + 1)
-    )
-    if item is not None:
-        query = query.where(line.item_id == item)
-    if after is not None:
-        (last_turn, last_position) = after
-        query = query.where(tuple_(*turn) > (*last_turn, last_position))
-    rows = (await session.execute(query)).all()
+    rows = await (_lines(session, after, limit + 1) if item is None else _of_item(session, item, after, limit + 1))
     items = [
         Backorder.model_validate(
             {
-                "order_id": waits.order_id,
-                "line_id": wants.line_id,
-                "item_id": wants.item_id,
-                "quantity": wants.waiting,
-                "requested": wants.requested,
-                "priority": waits.priority,
-                "partial": waits.partial,
-                "since": waits.placed_at,
+                "order_id": line.order_id,
+                "line_id": line.line_id,
+                "item_id": line.item_id,
+                "quantity": line.waiting,
+                "requested": line.requested,
+                "priority": line.priority,
+                "partial": line.partial,
+                "since": line.placed_at,
             }
         )
-        for waits, wants in rows[:limit]
+        for line in rows[:limit]
     ]
     more = None
     if len(rows) > limit:
-        last, its = rows[limit - 1]
-        more = BY_ORDER.encode((Turn(-items[-1].priority, items[-1].since, last.order_id), its.position))
+        last = rows[limit - 1]
+        more = BY_ORDER.encode((Turn(-last.priority, last.placed_at, last.order_id), last.position))
     return Page(items=items, next=more)
+
+
+async def _lines(session: AsyncSession, after: tuple[Turn, int] | None, limit: int) -> Sequence[ReservationLineRow]:
+    order, line = ReservationRow, ReservationLineRow
+    turn: list[ColumnClause[Any]] = [literal_column(part.format("reservations")) for part in SORT_KEY]
+    query = (
+        select(line)
+        .join(order, line.order_id == order.order_id)
+        .where(order.status == Status.WAITING, line.waiting > 0)
+        .order_by(*turn, line.position)
+        .limit(limit)
+    )
+    if after is not None:
+        last, position = after
+        # the index has the turn, and not the position
+        query = query.where(tuple_(*turn) >= tuple_(*last), tuple_(*turn, line.position) > (*last, position))
+    return (await session.scalars(query)).all()
+
+
+async def _of_item(
+    session: AsyncSession, item: str, after: tuple[Turn, int] | None, limit: int
+) -> Sequence[ReservationLineRow]:
+    """Return lines of an item. The index is read from the place of the cursor, and then from the next priority."""
+    line = ReservationLineRow
+    query = (
+        select(line)
+        .where(line.item_id == item, line.waiting > 0)
+        .order_by(line.priority.desc(), line.placed_at, line.order_id, line.position)
+    )
+    if after is None:
+        return (await session.scalars(query.limit(limit))).all()
+    (urgency, placed_at, order_id), position = after
+    later = tuple_(line.placed_at, line.order_id, line.position) > (placed_at, order_id, position)
+    rows = [*await session.scalars(query.where(line.priority == -urgency, later).limit(limit))]
+    if len(rows) < limit:
+        rows += await session.scalars(query.where(line.priority < -urgency).limit(limit - len(rows)))
+    return rows
 
 
 async def overdue(session: AsyncSession, earmark_before: datetime) -> Overdue:
