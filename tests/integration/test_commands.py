@@ -111,3 +111,26 @@ async def test_items_that_orders_wait_for_are_listed(harness: Harness) -> None:
 
     assert await eventually(listed) == [7]
     assert f"7 of {item}" in await crossdock("orders", "--partner", "acme", "--item", item)
+
+
+async def test_projections_are_rebuilt_and_stay_complete(harness: Harness) -> None:
+    items = await harness.items(3, on_hand=5)
+    (before,) = (await answer("rebuild", "order-service", "--status"))["items"]
+    printed = await crossdock("rebuild", "order-service")
+    assert "known_items" in printed and "readers see it" in printed
+    await eventually(_one_generation)
+    (after,) = (await answer("rebuild", "order-service", "--status"))["items"]
+    assert after["generations"][0]["generation"] > before["generations"][0]["generation"]
+    async with harness.client() as client:
+        placed = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", *((item, 1) for item in items)))
+        await harness.until(client, placed["id"], "confirmed")
+    with pytest.raises(CommandError, match="known_items, and not stock"):
+        await crossdock("rebuild", "order-service", "stock")
+    with pytest.raises(CommandError, match="inventory-service has no projections"):
+        await crossdock("rebuild", "inventory-service")
+    assert "order-service has no retired groups" in await crossdock("retired", "order-service")
+
+
+async def _one_generation() -> bool:
+    (found,) = (await answer("rebuild", "order-service", "--status"))["items"]
+    return len(found["generations"]) == 1

@@ -18,7 +18,7 @@ import toy
 from crossdock_chassis import Projection, Service, Unit, every_in_units
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging.relay import Relay
-from crossdock_chassis.projections import rebuild, worker
+from crossdock_chassis.projections import generations, rebuild, worker
 from crossdock_chassis.projections.retired import CLEAR, drop_retired
 from crossdock_chassis.testing import Clients, Fresh
 from crossdock_chassis.worker import Part
@@ -199,7 +199,9 @@ async def test_a_killed_rebuild_goes_on(catalogue: Catalogue) -> None:
     assert await catalogue.status(job) == "done"
 
 
-async def test_raising_the_version_twice_builds_the_newest(catalogue: Catalogue) -> None:
+async def test_raising_the_version_twice_builds_the_newest(
+    catalogue: Catalogue, caplog: pytest.LogCaptureFixture
+) -> None:
     """The first raise never ends, because no job of its workers runs. A new column is null until the switch."""
     (old,) = await catalogue.current()
     second, third = catalogue.at(2), catalogue.at(3)
@@ -211,12 +213,15 @@ async def test_raising_the_version_twice_builds_the_newest(catalogue: Catalogue)
             await eventually(lambda: catalogue.only(old, old + 1))
             async with running(*catalogue.parts(third)):
                 await eventually(lambda: catalogue.only(old + 2))
-        async with running(*catalogue.parts(third)):
-            pass
+        await eventually(lambda: _logged(caplog, "readers see version 3 of seen_items and this build has 1"))
     async with running(*catalogue.parts(third)):
         await eventually(catalogue.up_to_date)
     rows = await catalogue.fetch("SELECT DISTINCT category = 'of ' || item_id FROM seen_items")
     assert [row[0] for row in rows] == [True]
+
+
+async def _logged(caplog: pytest.LogCaptureFixture, text: str) -> bool:
+    return text in caplog.text
 
 
 async def test_stopping_a_rebuild_drops_its_generation(catalogue: Catalogue) -> None:
@@ -267,6 +272,24 @@ async def test_a_generation_with_a_dead_letter_more_is_not_shown(catalogue: Cata
     async with running(*catalogue.parts(catalogue.service)):
         await eventually(lambda: catalogue.only(old + 1))
     assert await catalogue.up_to_date()
+
+
+async def test_a_generation_behind_in_one_partition_is_not_shown(catalogue: Catalogue) -> None:
+    (old,) = await catalogue.current()
+    await catalogue.rebuild()
+    (projection,) = catalogue.service.projections
+    topic, groups = ItemEvent.topic.name, [f"{catalogue.service.name}.seen_items.{n}" for n in (old, old + 1)]
+    copy = "INSERT INTO consumer_position SELECT $1, topic, partition, next FROM consumer_position "
+
+    async def switched() -> str | None:
+        async with catalogue.service.database.unit() as unit:
+            return await generations.switch(unit.sql, projection, old + 1, [topic])
+
+    await catalogue.fetch(f"{copy} WHERE consumer_group = $2 AND partition <> 3 RETURNING 1", groups[1], groups[0])
+    assert await switched() == "it is behind the current generation"
+    await catalogue.fetch(f"{copy} WHERE consumer_group = $2 AND partition = 3 RETURNING 1", groups[1], groups[0])
+    assert await switched() is None
+    assert await catalogue.shown() == {}, "nothing has built it"
 
 
 async def test_a_reader_that_holds_the_view_delays_the_switch(catalogue: Catalogue) -> None:

@@ -130,8 +130,8 @@ class Service:
     async def live(self) -> list[Subscription]:
         """Return the groups that run: of the reactions, and of each generation that this version builds."""
         async with self.database.unit() as unit:
-            found = await generations.live(unit.sql, self.name, self.projections)
-        return self._reacting() + list(found.values())
+            live = await generations.live(unit.sql)
+        return self._reacting() + list(generations.subscriptions(self.name, self.projections, live).values())
 
     def _reacting(self) -> list[Subscription]:
         if self.reactions:

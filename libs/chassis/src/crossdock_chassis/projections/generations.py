@@ -18,7 +18,7 @@ HOLD_SECONDS: Final = 0.5
 """The old group waits so long for the new one to pass it. It must be shorter than the lock timeout of a batch."""
 
 VIEW_LOCK_MILLISECONDS: Final = 200
-"""Readers wait behind the switch for so long, and the switch is tried again if a reader holds a view for longer."""
+"""Readers wait so long behind the switch of all views. It is tried again if a reader holds a view for longer."""
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5))"
 
@@ -33,9 +33,9 @@ FIND: Final = """
     SELECT generation, version, consumer_group, job_id FROM projection WHERE name = $1 AND state = $2
 """
 
-LIVE: Final = "SELECT generation, name, version FROM projection WHERE state <> 'retired' ORDER BY generation"
-
-NEWEST: Final = "SELECT max(version) FROM projection WHERE name = $1 AND state <> 'retired'"
+LIVE: Final = """
+    SELECT generation, name, version, state FROM projection WHERE state <> 'retired' ORDER BY generation
+"""
 
 # Batches of the old group wait for these locks.
 HOLD: Final = "SELECT FROM consumer_position WHERE consumer_group = $1 ORDER BY topic, partition FOR SHARE"
@@ -71,6 +71,15 @@ class Column(NamedTuple):
     type: str
 
 
+class Live(NamedTuple):
+    """A generation that workers of its version build."""
+
+    generation: int
+    name: str
+    version: int
+    state: str
+
+
 class Stored(NamedTuple):
     """A row of `projection`."""
 
@@ -80,20 +89,18 @@ class Stored(NamedTuple):
     job_id: UUID | None
 
 
-async def live(sql: asyncpg.Connection, service: str, projections: Sequence[Projection]) -> dict[int, Subscription]:
+async def live(sql: asyncpg.Connection) -> list[Live]:
+    return [Live(*row) for row in await sql.fetch(LIVE)]
+
+
+def subscriptions(service: str, projections: Sequence[Projection], live: Sequence[Live]) -> dict[int, Subscription]:
     """Return what each generation reads that the service's own version builds, by generation."""
     own = {each.name: each for each in projections}
     return {
-        row["generation"]: own[row["name"]].subscription(service, row["generation"])
-        for row in await sql.fetch(LIVE)
-        if row["name"] in own and row["version"] == own[row["name"]].version
+        each.generation: own[each.name].subscription(service, each.generation)
+        for each in live
+        if each.name in own and each.version == own[each.name].version
     }
-
-
-async def newest(sql: asyncpg.Connection, projection: Projection) -> int:
-    """Return the newest version of which there is a generation."""
-    version: int = await sql.fetchval(NEWEST, projection.name)
-    return version
 
 
 async def lock(sql: asyncpg.Connection, projection: Projection) -> None:
@@ -171,7 +178,8 @@ async def switch(sql: asyncpg.Connection, projection: Projection, generation: in
         if keys := await sql.fetchval(PARKED_ANEW, old.group, new.group):
             return f"{keys} keys are parked in it and not in the current generation: resolve its dead letters"
         await retire(sql, old.generation)
-    await sql.execute(f"SET LOCAL lock_timeout = {VIEW_LOCK_MILLISECONDS}")
+    each = max(1, VIEW_LOCK_MILLISECONDS // max(1, len(projection.tables.tables)))
+    await sql.execute(f"SET LOCAL lock_timeout = {each}")
     await show(sql, projection, generation)
     await sql.execute(
         "UPDATE projection SET state = 'current', current_since = now() WHERE generation = $1", generation

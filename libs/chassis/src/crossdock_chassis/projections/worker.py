@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.unit import Database, Unit, is_transient
 from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import GenerationEnded, Inbox
 from crossdock_chassis.projections import generations
+from crossdock_chassis.projections.generations import Live
 from crossdock_chassis.projections.rebuild import Rebuild
 
 LOOK_SECONDS: Final = 1.0
@@ -39,7 +40,8 @@ class Projections:
         self._running: dict[int, _Running] = {}
         self.inboxes: dict[int, Inbox] = {}  # by generation, for the retries of blocked keys
         self._looked = time.monotonic()
-        self._complete = False
+        self._current: set[int] | None = None
+        self._warned: set[str] = set()
 
     @property
     def progressed(self) -> float:
@@ -47,10 +49,11 @@ class Projections:
 
     @property
     def waiting(self) -> list[str]:
-        """Return the groups that are not in their consumer group yet."""
-        if not self._complete:
+        """Return the groups of current generations that are not in their consumer group yet."""
+        if self._current is None:
             return [f"{self._service}'s projections"]
-        return [each.consumer.subscription.group for each in self._running.values() if not each.consumer.ready]
+        running = [each.consumer for generation, each in self._running.items() if generation in self._current]
+        return [consumer.subscription.group for consumer in running if not consumer.ready]
 
     async def run(self, stopping: asyncio.Event) -> None:
         stop = asyncio.create_task(stopping.wait())
@@ -80,10 +83,11 @@ class Projections:
 
     async def _look(self) -> None:
         async with self._database.unit() as unit:
-            for each in self._rebuilds:
-                if await generations.newest(unit.sql, each.projection) < each.projection.version:
-                    await each.begin(unit, by=f"{self._service} version {each.projection.version}")
-            mine = await generations.live(unit.sql, self._service, [each.projection for each in self._rebuilds])
+            live = await generations.live(unit.sql)
+            for rebuild in self._rebuilds:
+                await self._compare(unit, rebuild, live)
+        mine = generations.subscriptions(self._service, [each.projection for each in self._rebuilds], live)
+        self._current = {each.generation for each in live if each.state == "current"}
         for generation, running in self._running.items():
             if generation not in mine:
                 running.stop.set()
@@ -93,7 +97,18 @@ class Projections:
                 self.inboxes[generation] = consumer.inbox
                 stop = asyncio.Event()
                 self._running[generation] = _Running(consumer, stop, asyncio.create_task(consumer.run(stop)))
-        self._complete = True
+
+    async def _compare(self, unit: Unit, rebuild: Rebuild, live: Sequence[Live]) -> None:
+        """Request a rebuild if this version is the newest. Log once if the current generation has a newer one."""
+        name, version = rebuild.projection.name, rebuild.projection.version
+        versions = {each.state: each.version for each in live if each.name == name}
+        if max(versions.values(), default=0) < version:
+            await rebuild.begin(unit, by=f"{self._service} version {version}")
+        elif versions.get("current", version) > version and name not in self._warned:
+            self._warned.add(name)
+            log.error(
+                "readers see version %s of %s and this build has %s: rebuild it", versions["current"], name, version
+            )
 
     def _collect(self) -> None:
         """Forget consumers that were stopped or whose generation ended. Raise the error of any other."""
