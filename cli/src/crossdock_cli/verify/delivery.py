@@ -171,12 +171,11 @@ async def _ahead(books: Books, log: Log, found: Findings) -> None:
         if "headers" in letter.resolution
     }
     async for rows in books.all_heads():
-        last = log.last_sequences({(row["topic"], row["key"]) for row in rows})
         for row in rows:
-            at = last.get((row["source"], row["topic"], row["key"]), 0)
-            if row["sequence"] > at and (row["consumer_group"], row["topic"], row["key"]) not in mended:
+            group, at = row["consumer_group"], log.last_sequence(row["source"], row["topic"], row["key"])
+            if row["sequence"] > at and (group, row["topic"], row["key"]) not in mended:
                 where = f"{row['key']} on {row['topic']} is at {row['sequence']}, the log ends at {at}"
-                found.add(PROJECTION_AHEAD, f"{row['consumer_group']}: {where}")
+                found.add(PROJECTION_AHEAD, f"{group}: {where}")
 
 
 async def _redriven(books: Books, group: Group, found: Findings) -> None:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, count, groupby, islice
+from itertools import count, groupby, islice
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from crossdock_events import Event, Message
@@ -171,17 +171,11 @@ class Log:
         """Yield all records of the key, repeated ones too."""
         return self._entries("topic = ? AND name = ? ORDER BY partition, offset", topic, text(key))
 
-    def last_sequences(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str, str], int]:
-        """Return the highest sequence by source, topic and key, of at most CHUNK topics and keys."""
-        marks = ", ".join(["(?, ?)"] * len(keys))
-        rows = self._query(
-            f"""
-            SELECT source, topic, name, max(sequence) FROM entry
-            WHERE (topic, name) IN (VALUES {marks}) {self._seen} GROUP BY source, topic, name
-            """,
-            *chain.from_iterable(keys),
-        )
-        return {(source, topic, key): sequence for source, topic, key, sequence in rows}
+    def last_sequence(self, source: str, topic: str, key: str) -> int:
+        """Return the highest sequence of the key, 0 without an event."""
+        condition = f"topic = ? AND name = ? AND source = ? {self._seen}"
+        ((last,),) = self._query(f"SELECT max(sequence) FROM entry WHERE {condition}", topic, key, source)
+        return last or 0
 
     def newest(self, topics: Collection[str]) -> int:
         """Return the newest timestamp in milliseconds, 0 without a record."""

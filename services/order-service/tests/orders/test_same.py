@@ -9,7 +9,7 @@ from unicodedata import normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossdock_chassis import Content, JsonBody
+from crossdock_chassis import Content, JsonBody, fingerprint_of
 from order_service.orders.draft import Draft, settle
 from order_service.orders.model import InvalidOrder
 
@@ -77,6 +77,13 @@ def test_spellings_of_one_order_are_equal(data: st.DataObject, order: dict[str, 
     one, other = content(order), content(data.draw(spellings(order)))
     assert other.fingerprint == one.fingerprint
     assert other.difference(one.document) is None
+
+
+@given(orders())
+def test_the_fingerprint_follows_from_the_document(order: dict[str, Any]) -> None:
+    """`crossdock verify` computes it from the stored document."""
+    one = content(order)
+    assert fingerprint_of(json.loads(one.document)) == one.fingerprint
 
 
 @given(st.data(), orders())
