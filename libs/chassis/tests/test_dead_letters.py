@@ -16,7 +16,7 @@ from test_kafka import eventually
 
 from crossdock_chassis import Service
 from crossdock_chassis.messaging.aside import Record
-from crossdock_chassis.messaging.dead_letters import find_statement
+from crossdock_chassis.messaging.dead_letters import BEHIND, EARLIER, find_statement
 from crossdock_chassis.testing import Clients, Fresh, envelope_of, published
 from crossdock_events import Message
 from crossdock_events.orders import OrderPlaced
@@ -90,6 +90,18 @@ async def test_list_finds_few_among_many_by_an_index(
     found = first["items"] + rest["items"]
     assert [each["id"] for each in found] == sorted(each["id"] for each in found) and rest["next"] is None
     assert len(found) == 20 and {each[name] == value for each in found for name, value in filters.items()} == {True}
+
+
+async def test_first_events_of_a_key_are_read_in_order_by_the_index(service: Service) -> None:
+    """A chunk of a key with 20,000 parked events reads its own events only."""
+    async with service.database.unit() as unit:
+        await unit.sql.execute(MANY.replace("n::text::bytea", "'k'").replace("'discarded'", "'parked'"))
+        await unit.sql.execute("ANALYZE dead_letter")
+        for statement in (BEHIND.format(limit=11), EARLIER):
+            rows = await unit.sql.fetch(f"EXPLAIN {statement}", "toy-service", "t", b"k", 0, 1)
+            plan = "\n".join(row[0] for row in rows)
+            assert "using dead_letter_open on dead_letter" in plan and "Sort" not in plan, plan
+            assert "ROW(partition" in plan.partition("Filter")[0], plan
 
 
 async def test_redrive_after_a_fix_applies_the_parked_events_too(

@@ -50,7 +50,7 @@ DISCARD = """
 MAX_KEY_BYTES = 1_000
 """Nothing parks behind a longer key. Keys of events are ids, and an index row of PostgreSQL holds 2,704 bytes.
 
-The index `dead_letter_open` has the same limit (migration 0005). A query without the limit cannot use the index.
+The index `dead_letter_open` has the same limit. A query without the limit cannot use the index.
 """
 
 PARKED_BEHIND = "an earlier event of this key is a dead letter"

@@ -33,20 +33,7 @@ CHUNK_SECONDS: Final = 3.0
 
 LOCK_KEY = "SELECT FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3) FOR UPDATE"
 
-EARLIER = f"""
-    SELECT EXISTS (
-        SELECT FROM dead_letter
-        WHERE (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
-          AND state IN ('poison', 'blocked') AND "offset" < $4
-    )
-"""
-
 RELEASE_KEY = "DELETE FROM parked_key WHERE (consumer_group, topic, key) = ($1, $2, $3)"
-
-WAITING: Final = f"""
-    (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
-    AND state IN ('poison', 'parked', 'blocked')
-"""
 
 COUNT_LIMIT: Final = 10_000
 
@@ -54,6 +41,25 @@ COLUMNS = """
     id, consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state, reason, fingerprint,
     created_at
 """
+
+WAITING: Final = f"""
+    (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
+    AND state IN ('poison', 'parked', 'blocked')
+"""
+
+EARLIER: Final = f"""
+    SELECT EXISTS (
+        SELECT FROM dead_letter
+        WHERE {WAITING} AND (partition, "offset") < ($4, $5) AND state IN ('poison', 'blocked')
+    )
+"""
+
+BEHIND: Final = f"""
+    SELECT {COLUMNS} FROM dead_letter WHERE {WAITING} AND (partition, "offset") > ($4, $5)
+    ORDER BY partition, "offset" LIMIT {{limit}} FOR UPDATE
+"""
+
+LEFT: Final = f"SELECT count(*) FROM (SELECT FROM dead_letter WHERE {WAITING} LIMIT {COUNT_LIMIT}) AS counted"
 
 
 class NoSuchDeadLetter(Exception):
@@ -133,7 +139,7 @@ class Resolved:
     """What one unit did: `state` of the dead letter, and the ids of the events that were handled.
 
     `poison` is the event behind that failed. `next` is the event with which another unit must go on: it is poison
-    meanwhile, so that a key never waits without one. `left` events of the key wait.
+    meanwhile, so that a key never waits without one. `left` events of the key wait; a job does not count them.
     """
 
     state: State
@@ -159,14 +165,13 @@ async def resolve(
     if found is None:
         raise NoSuchDeadLetter(str(command.id))
     key: _Key = (found["consumer_group"], found["topic"], found["key"])
-    await _behind(unit.sql, key, BATCH)  # locks the rows of a key in one order, so that two operators never deadlock
     row = await unit.sql.fetchrow(f"SELECT {COLUMNS} FROM dead_letter WHERE id = $1 FOR UPDATE", command.id)
     if row is None or row["state"] != "poison":
         raise NotPoison(f"The dead letter is {'handled' if row is None else row['state']}")
     inbox = inboxes.get(key[0])
     if inbox is None:
         raise NotPoison(f"The service no longer has the consumer group {key[0]}")
-    if await unit.sql.fetchval(EARLIER, *key, row["offset"]):
+    if await unit.sql.fetchval(EARLIER, *key, row["partition"], row["offset"]):
         raise NotPoison("An earlier event of the same key is poison or blocked: it comes first")
 
     done = Resolved("discarded" if command.action == "discard" else "redriven")
@@ -177,7 +182,8 @@ async def resolve(
         done.applied.append(row["id"])
     await _close(unit.sql, [row["id"]], done.state, command)
     if key[2] is not None:
-        await _handle_waiting(unit, inbox, key, command, done, limit, patient)
+        at = row["partition"], row["offset"]
+        await _handle_waiting(unit, inbox, key, at, command, done, limit, patient)
     return done
 
 
@@ -186,15 +192,25 @@ _Key: TypeAlias = tuple[str, str, bytes | None]
 
 
 async def _handle_waiting(
-    unit: Unit, inbox: Inbox, key: _Key, command: Resolve, done: Resolved, limit: int, patient: bool
+    unit: Unit,
+    inbox: Inbox,
+    key: _Key,
+    at: tuple[int, int],
+    command: Resolve,
+    done: Resolved,
+    limit: int,
+    patient: bool,
 ) -> None:
-    """Handle the events that wait, in order. Release the key if none is left; else its next event becomes poison."""
+    """Handle the events that wait, in order. Release the key if none is left; else its next event becomes poison.
+
+    `at` is the place of the event that is resolved. Reading begins there, so that no batch reads the events before it.
+    """
     until = monotonic() + CHUNK_SECONDS
     behind = replace(command, action="redrive", value=None, headers=None)
     locked = False
     while True:
         room = 0 if monotonic() > until else min(BATCH, limit - len(done.applied))
-        waiting = await _behind(unit.sql, key, room + 1)
+        waiting = await _behind(unit.sql, key, at, room + 1)
         batch = waiting[:room]
         count, failed = await _apply(unit, inbox, [record_of(row) for row in batch], patient)
         handled = [row["id"] for row in batch[:count]]
@@ -206,6 +222,7 @@ async def _handle_waiting(
             break
         if len(waiting) > len(batch):
             if room > 0:
+                at = batch[-1]["partition"], batch[-1]["offset"]
                 continue
             done.next = waiting[0]["id"]
             await mark_poison(unit.sql, waiting[0]["id"], CONTINUED)
@@ -215,8 +232,9 @@ async def _handle_waiting(
             return
         # Only now, because consumers that add an event to the key wait for this lock. They may have added some.
         await unit.sql.execute(LOCK_KEY, *key)
-        locked = True
-    done.left = await unit.sql.fetchval(f"SELECT count(*) FROM dead_letter WHERE {WAITING}", *key)
+        locked, at = True, (-1, -1)
+    if command.job is None:
+        done.left = await unit.sql.fetchval(LEFT, *key)
 
 
 async def _apply(unit: Unit, inbox: Inbox, records: Sequence[Record], patient: bool) -> tuple[int, Failed | None]:
@@ -259,16 +277,9 @@ async def _try(unit: Unit, inbox: Inbox, records: Sequence[Record], patient: boo
     return None
 
 
-async def _behind(sql: asyncpg.Connection, key: _Key, limit: int) -> Sequence[asyncpg.Record]:
-    """Lock and return the first events of a key that wait, in their order."""
-    if key[2] is None:
-        return []
-    rows: Sequence[asyncpg.Record] = await sql.fetch(
-        f"""
-        SELECT {COLUMNS} FROM dead_letter WHERE {WAITING} ORDER BY partition, "offset" LIMIT {limit:d} FOR UPDATE
-        """,
-        *key,
-    )
+async def _behind(sql: asyncpg.Connection, key: _Key, after: tuple[int, int], limit: int) -> Sequence[asyncpg.Record]:
+    """Lock and return the first events of a key that wait after this place, in their order."""
+    rows: Sequence[asyncpg.Record] = await sql.fetch(BEHIND.format(limit=limit), *key, *after)
     return rows
 
 
