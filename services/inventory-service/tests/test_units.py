@@ -1,12 +1,13 @@
-"""Quantities in other units of an item are booked as whole base units: receipts, transfers and opening stock."""
+"""Quantities in other units of an item are booked as whole base units: documents and opening stock."""
 
 import httpx
 import pytest
-from warehouse import Warehouse, counts, receipt, upload
+from warehouse import Warehouse, counts, placed, receipt, upload
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Violations, published
 from crossdock_events.items import ItemChanged, ItemRegistered, ItemUnit
+from inventory_service.reservations.model import Status
 from inventory_service.stock.checks import DOCUMENT
 
 FLOUR = {"item_id": "FLOUR", "unit_of_measure": "g", "units": {"kg": 1000, "sack": 25000}}
@@ -64,6 +65,39 @@ async def test_wrong_quantity_of_a_receipt_names_the_line(flour: Warehouse, clie
         [error] = answer.json()["errors"]
         assert (answer.status_code, error["pointer"], error["code"]) == (422, pointer, code)
     assert await flour.levels() == {}
+
+
+async def test_adjustment_books_base_units_and_withdraws_reservations(
+    service: Service, flour: Warehouse, client: httpx.AsyncClient, violations: Violations
+) -> None:
+    await client.post("/v1/receipts", json=receipt({"item_id": "FLOUR", "quantity": 3, "unit": "kg"}))
+    order = placed(("FLOUR", 2000))
+    await flour.reserve(order)
+    lost = {"item_id": "FLOUR", "quantity": -1.5, "unit": "kg"}
+    body = receipt(lost, {"item_id": "a", "quantity": 2.0}, reference="A-1", reason="damage")
+    made = await client.post("/v1/adjustments", json=body)
+    assert (made.status_code, made.json()["lines"][0]) == (201, lost | {"base_quantity": -1500})
+    again = await client.post("/v1/adjustments", json=body)
+    assert (again.status_code, again.json()) == (200, made.json())
+    assert (await client.get(made.headers["location"])).json() == made.json()
+    assert (await flour.held(order.order_id)).status is Status.WAITING
+    assert await flour.levels() == {("FLOUR", "north"): (1500, 0), ("a", "north"): (2, 0)}
+    await flour.check()
+    assert DOCUMENT.title not in await violations(service)
+
+
+async def test_wrong_quantity_of_an_adjustment_names_the_line(flour: Warehouse, client: httpx.AsyncClient) -> None:
+    first = {"item_id": "FLOUR", "quantity": -1, "unit": "kg"}
+    wrong = [
+        ({"item_id": "FLOUR", "quantity": -0.0005, "unit": "kg"}, "/lines/1/quantity"),
+        ({"item_id": "FLOUR", "quantity": 0.0, "unit": "kg"}, "/lines/1/quantity"),
+        ({"item_id": "a", "quantity": 1, "unit": "kg"}, "/lines/1/unit"),
+        ({"item_id": "a", "quantity": -1.5}, "/lines/1/quantity"),
+        ({"item_id": "FLOUR", "quantity": -100_000, "unit": "sack"}, "/lines/1/quantity"),
+        ({"item_id": "what", "quantity": -1, "unit": "kg"}, "/lines/1/item_id"),
+    ]
+    refused = [("adjustments", receipt(first, line, reason="count"), pointer) for line, pointer in wrong]
+    await flour.refuses(client, refused)
 
 
 async def test_opening_stock_counts_base_units(flour: Warehouse, client: httpx.AsyncClient) -> None:

@@ -33,6 +33,9 @@ async def test_backorders_are_listed_by_item_and_by_order(warehouse: Warehouse, 
                 return found
             query["cursor"] = page["next"]
 
+    page = (await client.get("/v1/backorders/orders", params={"item_id": "a", "limit": 1})).json()
+    rest = (await client.get("/v1/backorders/orders", params={"item_id": "a", "cursor": page["next"]})).json()
+    assert [each["order_id"] for each in page["items"] + rest["items"]] == [str(urgent.order_id), str(first.order_id)]
     assert await lines(item_id="a") == [(str(urgent.order_id), "a", 1), (str(first.order_id), "a", 3)]
     assert await lines(item_id="b") == [(str(first.order_id), "b", 2), (str(partial.order_id), "b", 3)]
     assert await lines() == [

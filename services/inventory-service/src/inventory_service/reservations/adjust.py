@@ -1,6 +1,7 @@
 """Adjust the recorded stock if more or less is there. Withdraw reserved stock that is gone from its orders."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from crossdock_chassis import Unit
@@ -22,10 +23,10 @@ async def adjust_stock(unit: Unit, command: AdjustStock) -> Recorded:
     recorded = await documents.claim(unit, document)
     if not recorded.created:
         return recorded
-    orders = await _lock(unit, command)
+    orders = await _lock(unit, replace(command, document=await documents.in_base_units(unit, document)))
     items = {item_id for order in orders.values() for _, item_id, _ in order.lines}
     stock = await documents.lock(unit, document.lines, {"location_id": command.location_id}, items)
-    _move(stock, command)
+    _move(stock, replace(command, document=await documents.measure(unit, recorded, document)))
     stock.check_on_hand()
     waiting_for: set[str] = set()
     if missing := stock.missing():

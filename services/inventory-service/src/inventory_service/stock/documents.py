@@ -1,11 +1,12 @@
 """Receipts, adjustments and transfers: each document is kept as it was sent, and its reference makes it count once."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from crossdock_chassis import Content, Unit, WrongQuantity, in_base_units, new_id
+from crossdock_chassis import Content, Unit, WrongQuantity, new_id
+from crossdock_chassis import in_base_units as to_base_units
 from crossdock_events import Cause
 from inventory_service.stock import store
 from inventory_service.stock.model import (
@@ -69,13 +70,7 @@ async def record(
     recorded = await claim(unit, document)
     if recorded.created:
         stock = await lock(unit, document.lines, locations)
-        if any(part.unit is not None or isinstance(part.quantity, float) for part in document.lines):
-            quantities = await _in_base_units(unit, document.lines)
-            await unit.sql.execute(MEASURE, recorded.document.id, quantities)
-            recorded.document.measure(quantities)
-            parts = zip(document.lines, quantities, strict=True)
-            document = replace(document, lines=tuple(Part(part.item_id, quantity) for part, quantity in parts))
-        move(stock, document, moves)
+        move(stock, await measure(unit, recorded, document), moves)
         stock.check()
         await store.write(unit, stock)
     return recorded
@@ -101,18 +96,32 @@ def move(stock: Stock, document: Document, moves: Sequence[tuple[int, str]], rea
             stock.move(moved, document.cause)
 
 
-async def _in_base_units(unit: Unit, parts: Sequence[Part]) -> list[int]:
-    """Return the quantities in base units, or raise WrongQuantities. The locked items keep their units."""
+async def measure(unit: Unit, recorded: Recorded, document: Document) -> Document:
+    """Return the document in base units and record them. Locked items keep their units. Raise WrongQuantities."""
+    measured = await in_base_units(unit, document)
+    if measured is not document:
+        quantities = [int(part.quantity) for part in measured.lines]
+        await unit.sql.execute(MEASURE, recorded.document.id, quantities)
+        recorded.document.measure(quantities)
+    return measured
+
+
+async def in_base_units(unit: Unit, document: Document) -> Document:
+    """Return the document with its quantities in base units. Raise UnknownItem or WrongQuantities."""
+    parts = document.lines
+    if all(part.unit is None and isinstance(part.quantity, int) for part in parts):
+        return document
     units = await store.units(unit, {part.item_id for part in parts})
+    _check_known(parts, units)
     found, errors = [], []
     for i, part in enumerate(parts):
         try:
-            found.append(in_base_units(part.quantity, part.unit, *units[part.item_id]))
+            found.append(Part(part.item_id, to_base_units(part.quantity, part.unit, *units[part.item_id])))
         except WrongQuantity as error:
             errors.append({"pointer": f"/lines/{i}/{error.field}", "detail": error.detail, "code": error.code})
     if errors:
         raise WrongQuantities(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors)
-    return found
+    return replace(document, lines=tuple(found))
 
 
 async def claim(unit: Unit, document: Document) -> Recorded:
@@ -137,9 +146,13 @@ async def lock(unit: Unit, parts: Sequence[Part], locations: Mapping[str, str], 
     if missing := [field for field, location in locations.items() if location not in known]:
         raise UnknownLocation("No location has this id", [_error(f"/{field}", "unknown_location") for field in missing])
     heads = await store.lock(unit, {part.item_id for part in parts}.union(others))
-    if wrong := [i for i, part in enumerate(parts) if part.item_id not in heads]:
-        raise UnknownItem("No item has this id", [_error(f"/lines/{i}/item_id", "unknown_item") for i in wrong])
+    _check_known(parts, heads)
     return await store.read(unit, heads)
+
+
+def _check_known(parts: Sequence[Part], items: Container[str]) -> None:
+    if wrong := [i for i, part in enumerate(parts) if part.item_id not in items]:
+        raise UnknownItem("No item has this id", [_error(f"/lines/{i}/item_id", "unknown_item") for i in wrong])
 
 
 def _error(pointer: str, code: str) -> dict[str, str]:
