@@ -17,6 +17,7 @@ import toy
 
 from crossdock_chassis import Projection, Service, Unit, every_in_units
 from crossdock_chassis.jobs.worker import Jobs
+from crossdock_chassis.messaging.clients import discard, start_consumer
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.projections import generations, rebuild, worker
 from crossdock_chassis.projections.retired import CLEAR, drop_retired
@@ -348,6 +349,12 @@ async def test_retired_groups_are_cleared_and_no_others(catalogue: Catalogue) ->
     for present in (own, catalogue.service.name, "never"):
         refused = await catalogue.client.post(f"/v1/retired-groups/{present}:clear", json=reason)
         assert refused.status_code == 404
+    member = await start_consumer(
+        catalogue.service.settings.kafka, "toy.retired", client_id="old", topics=[ItemEvent.topic.name]
+    )
+    in_use = await catalogue.client.post(path, json=reason)
+    assert (in_use.status_code, in_use.json()["detail"]) == (409, "toy.retired has 1 members")
+    await discard(member)
     asked = await catalogue.client.post(path, json=reason)
     await Jobs(catalogue.service.database, [CLEAR]).run_due()
     job = (await catalogue.client.get(f"/v1/jobs/{asked.json()['job_id']}")).json()

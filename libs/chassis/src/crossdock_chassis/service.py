@@ -168,7 +168,7 @@ class Service:
         own = [jobs_http.feature(self.database)]
         if self.reactions or self.projections:
             own += [dead_letters.feature(self.database, inboxes), stops_http.feature(self.database)]
-            own.append(projections_http.feature(self.database, self.rebuilds(), [*inboxes]))
+            own.append(projections_http.feature(self.database, settings.kafka, self.rebuilds(), [*inboxes]))
         if self.effects:
             own.append(effects_http.feature(self.database, self.effects))
         limits = limits or Limits(self.database)

@@ -21,7 +21,7 @@ from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
 from crossdock_chassis.problems import Problem
 from crossdock_chassis.projections import retired
 from crossdock_chassis.projections.rebuild import Rebuild
-from crossdock_chassis.projections.retired import Clearing, NoSuchGroup, RetiredGroup
+from crossdock_chassis.projections.retired import Clearing, GroupInUse, MembersUnknown, NoSuchGroup, RetiredGroup
 
 GENERATIONS: Final = """
     SELECT projection.name, generation, version, projection.state, consumer_group, created_at, current_since, job_id,
@@ -73,6 +73,7 @@ class StoredProjections:
     """The projections of the service, and the consumer groups of its reactions."""
 
     database: Database
+    kafka: str
     rebuilds: Mapping[str, Rebuild]
     groups: Collection[str]
 
@@ -83,9 +84,9 @@ router = APIRouter(prefix="/v1/projections", tags=["operations"])
 groups_router = APIRouter(prefix="/v1/retired-groups", tags=["operations"])
 
 
-def feature(database: Database, rebuilds: Sequence[Rebuild], groups: Collection[str]) -> Feature:
+def feature(database: Database, kafka: str, rebuilds: Sequence[Rebuild], groups: Collection[str]) -> Feature:
     by_name = {each.projection.name: each for each in rebuilds}
-    return Feature(routers=[router, groups_router], provides=[StoredProjections(database, by_name, groups)])
+    return Feature(routers=[router, groups_router], provides=[StoredProjections(database, kafka, by_name, groups)])
 
 
 @router.get("", summary="List the projections with their generations and the progress of rebuilds")
@@ -130,15 +131,19 @@ async def get_retired_groups(caller: Operator, projections: ProjectionsDep) -> R
     "/{group}:clear",
     status_code=202,
     summary="Delete the positions, heads and dead letters of a retired consumer group",
-    responses=errors(NoSuchGroup.problem),
+    responses=errors(NoSuchGroup.problem, GroupInUse.problem, MembersUnknown.problem),
 )
 async def clear_retired_group(
     group: str, body: Reason, caller: Operator, projections: ProjectionsDep, dry_run: ClearDryRun = False
 ) -> Clearing:
     async with projections.database.unit() as unit:
-        return await retired.clear(
-            unit, projections.groups, group, by=caller.client_id, reason=body.reason, dry_run=dry_run
-        )
+        found = await retired.retired_group(unit.sql, projections.groups, group)
+    await retired.check_unused(projections.kafka, group)
+    if dry_run:
+        return Clearing(cleared=found, job_id=None)
+    async with projections.database.unit() as unit:
+        id = await retired.CLEAR.request(unit, {"group": group, "reason": body.reason}, by=caller.client_id)
+    return Clearing(cleared=found, job_id=id)
 
 
 def _stored(row: asyncpg.Record) -> StoredGeneration:

@@ -170,6 +170,18 @@ async def spans_of(bootstrap: str, topics: Collection[str]) -> Mapping[TopicPart
         await discard(consumer)
 
 
+async def members_of(bootstrap: str, group: str) -> int:
+    """Return how many consumers are in a group. Raise one of KAFKA_TROUBLE."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
+    await _started_admin(admin)
+    try:
+        answers: list[Any] = await within(5, admin.describe_consumer_groups([group]))
+        return len(answers[0].groups[0][5])
+    finally:
+        with suppress(Exception):
+            await within(STOP_SECONDS, admin.close())
+
+
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     await within(5, consumer._client.add_topic(topic))
     partitions = consumer.partitions_for_topic(topic)

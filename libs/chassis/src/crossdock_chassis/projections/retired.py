@@ -1,15 +1,15 @@
 """Drop retired generations, and clear consumer groups that no version of the service has any more."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel, Field
 
-from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.jobs.declare import Result, queued
 from crossdock_chassis.jobs.run import JobRun
+from crossdock_chassis.messaging import clients
 from crossdock_chassis.problems import Problem
 
 CHUNK: Final = 5_000
@@ -73,6 +73,19 @@ class NoSuchGroup(Exception):
     problem = Problem(404, "no-such-retired-group", "No retired consumer group has this name")
 
 
+class GroupInUse(Exception):
+    problem = Problem(409, "group-in-use", "A running process is still in the consumer group: stop it first")
+
+
+class MembersUnknown(Exception):
+    problem = Problem(
+        503,
+        "group-members-unknown",
+        "Kafka does not answer, so a running process may still be in the group: try again later",
+        {"Retry-After": "5"},
+    )
+
+
 class RetiredGroup(BaseModel):
     """A consumer group with rows in the database that this version of the service does not have."""
 
@@ -134,16 +147,21 @@ async def retired_groups(sql: asyncpg.Connection, present: Collection[str]) -> l
     return [await _counted(sql, group) for group in groups]
 
 
-async def clear(unit: Unit, present: Collection[str], group: str, *, by: str, reason: str, dry_run: bool) -> Clearing:
-    """Request the job that deletes the rows of a retired group. The job's row keeps who asked, and why.
-
-    Raise NoSuchGroup if the service has the group, or if the group has no rows.
-    """
-    if group not in {row["consumer_group"] for row in await unit.sql.fetch(ORPHANS, [*present])}:
+async def retired_group(sql: asyncpg.Connection, present: Collection[str], group: str) -> RetiredGroup:
+    """Return one group. Raise NoSuchGroup if the service has the group, or if the group has no rows."""
+    if group not in {row["consumer_group"] for row in await sql.fetch(ORPHANS, [*present])}:
         raise NoSuchGroup(group)
-    found = await _counted(unit.sql, group)
-    arguments: dict[str, Any] = {"group": group, "reason": reason}
-    return Clearing(cleared=found, job_id=None if dry_run else await CLEAR.request(unit, arguments, by=by))
+    return await _counted(sql, group)
+
+
+async def check_unused(kafka: str, group: str) -> None:
+    """Raise GroupInUse if a process of another version runs the group, MembersUnknown if Kafka does not answer."""
+    try:
+        members = await clients.members_of(kafka, group)
+    except clients.KAFKA_TROUBLE as error:
+        raise MembersUnknown(f"{type(error).__name__}: {error}") from error
+    if members:
+        raise GroupInUse(f"{group} has {members} members")
 
 
 async def _counted(sql: asyncpg.Connection, group: str) -> RetiredGroup:
