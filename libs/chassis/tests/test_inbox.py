@@ -170,6 +170,9 @@ ODD: dict[str, Message] = {
     "nothing at all": Message("crossdock.orders.v1", None, b"", {}),
     "empty key": Message("crossdock.orders.v1", b"", b"{}", {"": b""}),
     "NUL everywhere": Message("crossdock.orders.v1", b"\0", b"\0", {"a\0": b"\0"}),
+    "version of 100,000 digits": Message(
+        "crossdock.orders.v1", b"k", b"{}", {"ce_type": b"crossdock.OrderPlaced.v" + b"9" * 100_000}
+    ),
     "surrogates": Message("crossdock.orders.v1", b"\xed\xa0\x80", b'"\\ud800"', {"content-type": b"\xed\xa0\x80"}),
 }
 
@@ -177,6 +180,7 @@ ODD: dict[str, Message] = {
 @pytest.mark.parametrize("name", ODD)
 async def test_odd_record_is_a_dead_letter_and_stops_nothing(name: str, service: Service) -> None:
     good = envelope_of(placed("PO-1"))
+    assert Inbox(service.subscriptions()[0]).refuses(Record(ODD[name], 0, 0, 0.0)) is None, "its partition goes on"
     await take(service, [Record(ODD[name], 0, 0, 0.0), Record(good.encode(), 0, 1, 0.0)])
     assert await toy.marks(service) == {"PO-1": 1}
     assert await letters(service) == [(0, "poison")]

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 from examples import cancelled, placed
 from test_breaker import Faulty
+from test_inbox import ODD
 from test_kafka import (
     ORDERS,
     _partition,
@@ -47,6 +48,7 @@ NEWER = "crossdock.OrderPlaced.v9"
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer_module, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(stopped_module, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(stops, "SILENT_SECONDS", 0.5)
 
 
 def newer(order: OrderPlaced, ce_type: str = NEWER) -> Message:
@@ -331,6 +333,15 @@ async def test_stop_is_stored_once_and_ends_with_its_cause(service: Service) -> 
     assert await open_stops(service, VERSION) == [], "a member that lost the partition reports late"
     await at(service, 0, 5)
     assert (await open_stops(service, VERSION))[0].id != first.id
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_stop_before_an_odd_record_is_stored(service: Service, clients: Clients, name: str) -> None:
+    await at(service, 0, 5)
+    odd = replace(VERSION, record=stops.shown(Record(ODD[name], 0, 5, 0.0)))
+    assert len(await open_stops(service, odd)) == 1
+    (stop,) = await Desk(service, clients).listed()
+    assert len(str(stop["record"])) < 4 * stops.SHOWN_CHARACTERS
 
 
 async def test_decision_for_a_type_ends_with_a_build_that_knows_it(service: Service, clients: Clients) -> None:

@@ -63,6 +63,10 @@ ISOLATE_LOCK_SECONDS = 0.02
 """The lock timeout while keys are isolated. Each blocked key of a batch costs about ten such waits."""
 
 
+MAX_TYPE = 255
+"""No type of the catalogue is that long. An index row of PostgreSQL could not hold a type of any length."""
+
+
 class Blocked(Exception):
     """A reaction failed for a passing reason, such as a locked row, and the connection is sound.
 
@@ -78,7 +82,8 @@ class VersionUnknown(Exception):
     """A subscribed event has a version that this build does not know. Skipping it would lose the event."""
 
     def __init__(self, ce_type: str) -> None:
-        super().__init__(f"{ce_type} is newer than this build: deploy a build that knows it, or decide in /v1/stopped")
+        text = f"{ce_type[:MAX_TYPE]} is newer than this build: deploy a build that knows it, or decide in /v1/stopped"
+        super().__init__(text)
         self.ce_type = ce_type
 
 
@@ -98,14 +103,17 @@ class Inbox:
         self.breaker = Breaker()
 
     def refuses(self, record: Record) -> VersionUnknown | None:
-        """Return an error if the partition must stop before this record. A known type costs a look at one header."""
+        """Return an error if the partition must stop before this record. A known type costs a look at one header.
+
+        A type longer than any real one is no reason to stop: the record is poison.
+        """
         ce_type = _type_header(record.message)
         if ce_type in self.subscription.types:
             return None
         if ce_type is None:
             decoded = self.subscription.catalogue.decode(record.message)
             ce_type = decoded.type if isinstance(decoded, Unknown) else None
-        return None if ce_type is None else self._newer(ce_type)
+        return None if ce_type is None or len(ce_type) > MAX_TYPE else self._newer(ce_type)
 
     def _newer(self, ce_type: str) -> VersionUnknown | None:
         """Return an error if the group subscribes to this event, but not in this version."""

@@ -28,7 +28,7 @@ Outcome: TypeAlias = Literal["went_on", "done", "withdrawn"]
 SHOWN_CHARACTERS: Final = 4_000
 """A stop shows this much of its record. A record that is set aside or dropped is kept whole, as a dead letter."""
 
-SILENT_SECONDS: Final = 6
+SILENT_SECONDS = 6.0
 """A breaker's stop ends if no member has reported it for this long and its events are handled again."""
 
 POSITION: Final = """
@@ -42,7 +42,7 @@ WENT_ON: Final = f"""
     UPDATE consumer_stop AS stop SET ended_at = now(), outcome = 'went_on'
     WHERE consumer_group = $1 AND ended_at IS NULL AND CASE
         WHEN kind = 'breaker' THEN decision IS NULL AND fingerprint = ANY ($3::text[])
-            AND seen_at < now() - {SILENT_SECONDS} * interval '1 second'
+            AND seen_at < now() - $4 * interval '1 second'
         WHEN scope = 'type' THEN ce_type = ANY ($2::text[])
         ELSE "offset" IS DISTINCT FROM ({POSITION})
     END
@@ -194,7 +194,7 @@ async def report(
 
     `known` are the types of this build. `handled` are fingerprints whose events are handled again.
     """
-    await unit.sql.execute(WENT_ON, group, sorted(known), sorted(handled))
+    await unit.sql.execute(WENT_ON, group, sorted(known), sorted(handled), SILENT_SECONDS)
     if current:
         stops = [{**asdict(stop), "reason": storable(stop.reason)} for stop in current]
         await unit.sql.execute(REPORT, group, to_json(stops).decode())
