@@ -377,6 +377,14 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         ),
         {stock.DOCUMENT},
     ),
+    "a document has a quantity that is none": (
+        lambda c: c.inventory(
+            "UPDATE documents SET body = jsonb_set(body, '{lines,0,quantity}', '\"much\"') "
+            "WHERE body -> 'lines' @> jsonb_build_array(jsonb_build_object('item_id', $1::text))",
+            c.items[0],
+        ),
+        {stock.DOCUMENT},
+    ),
     "a folded sum is bumped": (
         lambda c: c.inventory("INSERT INTO ledger_sums VALUES ('nothing', 'EAST', 1, 0)"),
         {stock.SUMS},

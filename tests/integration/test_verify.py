@@ -71,7 +71,10 @@ async def case(harness: Harness, made: list[Made]) -> AsyncIterator[Case]:
             database = source.dsn.rpartition("/")[2]
             admin = await asyncpg.connect(database_in(harness.stack.servers.databases.admin_dsn, database))
             exits.push_async_callback(admin.close)
-            await admin.execute("BEGIN; SET LOCAL session_replication_role = replica")  # without triggers, foreign keys
+            transaction = admin.transaction()
+            await transaction.start()
+            exits.push_async_callback(transaction.rollback)
+            await admin.execute("SET LOCAL session_replication_role = replica")  # without triggers and foreign keys
             sql[source.name] = admin
         ids = [UUID(each["id"]) for each in placed]
         yield Case(harness, subject, await harness.log(*subject.topics), sql, items, *ids)
@@ -187,6 +190,14 @@ async def test_an_unread_item_is_seen(case: Case) -> None:
     entry = before._replace(id=headers["ce_id"].decode(), sequence=2, offset=10**6, headers=tuple(headers.items()))
     report = await case.examine(log=Log([*entries(case.log), entry]))
     assert report.checks == {delivery.NEVER_COMMITTED, NOT_THE_ITEM, NOT_THE_ITEMS}, str(report)
+
+
+async def test_an_event_that_cannot_be_read_is_a_difference(case: Case) -> None:
+    """The checks of items end at it. All other checks run to their ends."""
+    before = case.log.by_key(ItemEvent.topic.name)[case.items[0]][0]
+    garbage = before._replace(value=b"nonsense")
+    report = await case.examine(log=Log(garbage if each == before else each for each in entries(case.log)))
+    assert report.checks == {delivery.ALTERED, NOT_THE_ITEM, NOT_THE_ITEMS}, str(report)
 
 
 async def test_a_reservation_after_the_end_is_seen(case: Case) -> None:

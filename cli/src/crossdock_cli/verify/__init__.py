@@ -8,13 +8,13 @@ writes nothing and commits no offsets.
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 import asyncpg
 from aiokafka.structs import TopicPartition
-from asyncpg.exceptions import PostgresError
+from asyncpg.exceptions import DataError, PostgresError
 
 from crossdock_chassis import AtRest, Check, CheckAtRest, Snapshot, Violation
 from crossdock_cli import discovery
@@ -137,8 +137,7 @@ async def examine(books: list[Books], log: Log | None, known: Known) -> Report:
         snapshot = Snapshot(each.sql, known.accepted)
         for check in each.source.checks:
             if isinstance(check, Check):
-                async for difference in check.differences(snapshot):
-                    found.add(check, difference)
+                await _run(check, check.differences(snapshot), each.sql, found)
     if log is not None:
         await _examine_at_rest(books, log, known, found)
     return Report(found.by_check)
@@ -155,5 +154,14 @@ async def _examine_at_rest(books: list[Books], log: Log, known: Known, found: Fi
         at_rest = AtRest(each.sql, known.accepted, own, stuck)
         for check in each.source.checks:
             if isinstance(check, CheckAtRest):
-                async for difference in check.differences(at_rest):
-                    found.add(check, difference)
+                await _run(check, check.differences(at_rest), each.sql, found)
+
+
+async def _run(check: Violation, differences: AsyncIterator[str], sql: asyncpg.Connection, found: Findings) -> None:
+    """Add the differences. If a row or a record has a form that the check cannot read, that is a difference too."""
+    try:
+        async with sql.transaction():  # a savepoint, so that an error of SQL does not end the snapshot
+            async for difference in differences:
+                found.add(check, difference)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, DataError) as error:
+        found.add(check, f"the check ended at a value that it cannot read: {type(error).__name__}: {error}")

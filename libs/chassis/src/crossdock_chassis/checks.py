@@ -107,7 +107,7 @@ class Check(Violation):
 
     async def differences(self, snapshot: Snapshot) -> AsyncIterator[str]:
         if isinstance(self.find, str):
-            for row in await snapshot.sql.fetch(self.find):
+            async for row in snapshot.sql.cursor(self.find, prefetch=CHUNK):
                 yield str(row[0])
         else:
             async for difference in self.find(snapshot):
