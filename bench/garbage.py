@@ -1,15 +1,16 @@
 """Feed every route that reads a body the worst garbage of its allowed size, and measure the gaps of the event loop.
 
 The services answer `/livez` on the event loop that also parses bodies. So the slowest answer to a ping is at least the
-longest gap between two turns of the loop.
+longest gap between two turns of the loop. The worker is pinged as well, until it has ended the import of an upload.
 """
 
 import http.client
+import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,10 +18,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from bench.stack import BenchFailed
+from crossdock_cli.imports import ENDED
 from order_service.orders.batch import MAX_BYTES
 
 CASE_SECONDS: Final = 3.0
 """Longest time for one body. A body that takes longer is cut off."""
+IMPORT_SECONDS: Final = 120.0
 CHUNK: Final = 1 << 18
 MIB: Final = 1 << 20
 VALUES: Final = 19_000  # just below the most values of a JSON document
@@ -64,6 +67,7 @@ KINDS: Final[Mapping[str, Mapping[str, Garbage]]] = {
         "columns": _repeated(b"a,"),
     },
 }
+_IMPORT: Final = re.compile(rb"(?m)^location: (/v1/imports/\S+)")
 SIZES: Final = {"application/json": MIB, "application/x-ndjson": MAX_BYTES, "text/csv": 16 * MIB}
 
 
@@ -103,8 +107,8 @@ def _example(schema: Mapping[str, Any]) -> str:
     return "1"
 
 
-def feed(url: str, ops_url: str, token: str, share: float) -> Iterator[Gap]:
-    """Send each kind of garbage to each route, `share` of the allowed size, and ping the ops port meanwhile.
+def feed(url: str, ops_urls: Sequence[str], token: str, share: float) -> Iterator[Gap]:
+    """Send each kind of garbage to each route, `share` of the allowed size, and ping the ops ports meanwhile.
 
     Yield the longest gap of each route. Raise BenchFailed if a route accepts garbage.
     """
@@ -112,12 +116,25 @@ def feed(url: str, ops_url: str, token: str, share: float) -> Iterator[Gap]:
         worst = Gap(route, "", 0.0)
         for kind, made in KINDS[route.media_type].items():
             body = made(round(SIZES[route.media_type] * share))
-            with pinging(ops_url) as slowest:
+            with ExitStack() as pings:
+                slowest = [pings.enter_context(pinging(each)) for each in ops_urls]
                 answer = send(url, route, path, token, body)
+                if found := _IMPORT.search(answer):
+                    follow(f"{url}{found[1].decode()}", token, kind)
             if answer.startswith(b"HTTP/1.1 5"):
                 raise BenchFailed(f"{route.method} {route.path} answers {kind} with {answer[:400]!r}")
-            worst = max(worst, Gap(route, kind, slowest() * 1e3), key=lambda gap: gap.milliseconds)
+            gap = Gap(route, kind, max(each() for each in slowest) * 1e3)
+            worst = max(worst, gap, key=lambda gap: gap.milliseconds)
         yield worst
+
+
+def follow(url: str, token: str, kind: str) -> None:
+    """Wait until an import has ended. Raise BenchFailed if it was not refused."""
+    deadline = time.monotonic() + IMPORT_SECONDS
+    while (state := httpx.get(url, headers={"authorization": f"Bearer {token}"}).json()["state"]) != "refused":
+        if state in ENDED or time.monotonic() > deadline:
+            raise BenchFailed(f"the import of {kind} is {state}")
+        time.sleep(0.1)
 
 
 def send(url: str, route: Route, path: str, token: str, body: bytes) -> bytes:

@@ -77,10 +77,10 @@ def measure(
 ) -> None:
     """Measure all rows. `alone`: stop the processes that later rows do not need; else keep them running."""
     _end_to_end(opened, scale, found, stage)
+    _garbage(opened, scale, found, stage)
     if alone:
         opened.stop(*WORKERS)
     _accept(opened, scale, found, stage)
-    _garbage(opened, scale, found, stage)
     if alone:
         opened.stop(*APIS)
     _twin(opened, scale, found, stage)
@@ -178,7 +178,10 @@ def _garbage(opened: BenchStack, scale: Scale, found: Results, stage: Callable[[
         gap
         for service in SERVICES
         for gap in garbage.feed(
-            opened.stack.url(service), opened.stack.ops_url(f"{service}.api"), token, scale.garbage_share
+            opened.stack.url(service),
+            [opened.stack.ops_url(f"{service}.{role}") for role in ("api", "worker")],
+            token,
+            scale.garbage_share,
         )
     ]
     for kind in garbage.KINDS:

@@ -18,6 +18,7 @@ import httpx
 from bench import goods
 from bench.cpu import Meter, used
 from bench.helper import ROOT, Helper
+from crossdock_cli.imports import import_file
 from crossdock_events.orders import OrderConfirmed
 from crossdock_local.ports import Ports
 from crossdock_local.processes import Process, Program
@@ -94,11 +95,7 @@ class BenchStack:
                 ("items", goods.items_csv(assortment)),
                 ("opening-stock", goods.stock_csv(assortment, "bench")),
             ):
-                answer = client.post(
-                    f"{inventory}/v1/imports/{kind}", content=text.encode(), headers={"Content-Type": "text/csv"}
-                )
-                if not answer.is_success:
-                    raise BenchFailed(f"inventory-service did not take the {kind}: {answer.text[:400]}")
+                import_file(client, inventory, kind, text.encode())
             deadline = time.monotonic() + WAIT_SECONDS
             for probe in _probes(assortment):
                 while not (answer := client.post(f"{orders}/v1/orders:validate", json=probe)).is_success:

@@ -83,10 +83,8 @@ async def _seed(service: Service) -> None:
 
 async def _templates(client: httpx.AsyncClient, operations: list[Operation]) -> AsyncIterator[str]:
     for each in operations:
-        if each.method == "GET" and each.path.endswith("/template"):
-            ((name, schema),) = each.parameters("path").items()
-            for value in schema["enum"]:
-                yield (await client.get(each.url({name: value}))).text
+        if each.method == "GET" and each.path.endswith(":template"):
+            yield (await client.get(each.url())).text
 
 
 def _documents(openapi: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -142,10 +142,13 @@ async def registered(created: Mapping[str, int]) -> tuple[Registered, dict[str, 
     files: dict[str, list[str]] = {}
 
     def service(request: httpx.Request) -> httpx.Response:
-        kind = request.url.path.removeprefix("/v1/imports/")
+        if request.method == "GET":
+            kind = request.url.path.removeprefix("/v1/imports/id-of-")
+            return httpx.Response(200, json={"state": "done", "created": created[kind]})
+        kind = request.url.path.removeprefix("/v1/").removesuffix(":import")
         assert request.headers["Content-Type"] == "text/csv"
         files[kind] = request.content.decode().splitlines()
-        return httpx.Response(200, json={"created": created[kind]})
+        return httpx.Response(202, json={"state": "queued", "id": f"id-of-{kind}"})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as client:
         return await register(client, "http://stock.test", "token", a_day(), clean(a_day().baskets).orders), files
@@ -173,11 +176,18 @@ async def test_a_second_time_no_events_are_awaited() -> None:
 
 
 async def test_what_is_not_taken_is_said_with_its_place() -> None:
-    problem = {"type": "urn:crossdock:problem:import-refused", "errors": [{"row": 2, "column": "rank", "detail": "no"}]}
-    refusing = httpx.MockTransport(lambda _: httpx.Response(422, json=problem))
-    async with httpx.AsyncClient(transport=refusing) as client:
-        with pytest.raises(CommandError, match=r"did not take the locations .* 2 rank no"):
-            await register(client, "http://stock.test", "token", a_day(), clean(a_day().baskets).orders)
+    problem = {"type": "urn:crossdock:problem:too-many-imports"}
+    wrong = [{"row": 2, "column": "rank", "detail": "no"}]
+    refused = {"state": "refused", "kind": "locations", "wrong": 1, "errors": wrong}
+    for answer, said in (
+        (httpx.Response(429, json=problem), "did not take the locations .*too-many-imports"),
+        (httpx.Response(200, json=refused), "The import of locations was not done. 1 rows are wrong"),
+    ):
+        transport = httpx.MockTransport(lambda _, answer=answer: answer)
+        async with httpx.AsyncClient(transport=transport) as client:
+            with pytest.raises(CommandError, match=said) as raised:
+                await register(client, "http://stock.test", "token", a_day(), clean(a_day().baskets).orders)
+    assert "row 2, rank: no" in raised.value.details
 
 
 async def test_it_waits_until_every_item_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ async def test_marks_of_a_partner_are_in_no_log(harness: Harness) -> None:
             await orders.get(f"/v1/orders/by-reference/{MARK}"),
             await stock.post("/v1/items", json={"item_id": MARK, "description": f"{MARK}\n", "unit_of_measure": MARK}),
             await stock.post("/v1/locations", json={"location_id": MARK, "name": f"{MARK} \x01"}),
-            await stock.post("/v1/imports/locations", content=f"location_id,name\nx,{MARK}\x01\n", headers=CSV),
+            await stock.post("/v1/locations:import", content=f"location_id,name\nx,{MARK}\x01\n", headers=CSV),
             await orders.post(f"{harness.stack.issuer_url}/oauth/token", data=secret(), headers=nobody),
             await ops.post("/v1/dead-letters/999999:resend", json={"reason": MARK, "value": MARK}),
         ]

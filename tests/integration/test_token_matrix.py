@@ -19,7 +19,7 @@ SHARED: Final = {
     "/v1/jobs/": "operators of the company",
     "/v1/limits/": "operators of the company",
     "/v1/groups/": "operators of the company",
-    "/v1/imports/": "the parameter is a kind of file",
+    "/v1/projections/": "operators of the company",
     "/v1/items/": "stock is the company's",
     "/v1/locations/": "stock is the company's",
     "/v1/reservations/": "stock is the company's",
@@ -52,7 +52,16 @@ def recorded(kind: str, **body: Any) -> Make:
     return make
 
 
+async def imported(harness: Harness) -> str:
+    async with harness.client(INVENTORY) as client:
+        text = f"item_id\n{uuid.uuid4().hex}\n"
+        answer = await client.post("/v1/items:import", content=text, headers={"content-type": "text/csv"})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
 MAKERS: Final[dict[str, Make]] = {
+    "/v1/imports/": imported,
     "/v1/orders/by-reference/": reference_placed,
     "/v1/orders/": placed,
     "/v1/receipts/": recorded("receipts", location_id="EAST"),

@@ -35,13 +35,13 @@ def asked(answer: httpx.Response) -> dict[str, Any]:
     try:
         problem = answer.json()
         reason = f"{problem['title']}. {problem.get('detail', '')}"
-        details = "\n".join(_place(error) for error in problem.get("errors", ())[:MOST_ERRORS])
+        details = "\n".join(place(error) for error in problem.get("errors", ())[:MOST_ERRORS])
     except (ValueError, KeyError, TypeError):
         reason = answer.text
     raise CommandError(f"{answer.request.url.path} answered {answer.status_code}. {reason}".rstrip(), details)
 
 
-def _place(error: dict[str, Any]) -> str:
+def place(error: dict[str, Any]) -> str:
     """Return the place and the text of one error: a field of the body, a parameter, or a row of a file."""
     row = f"row {error['row']}" + (f", {error['column']}" if error.get("column") else "") if "row" in error else ""
     place = row or error.get("pointer") or error.get("parameter")

@@ -136,6 +136,16 @@ async def test_two_workers_never_run_one_job_at_the_same_time(service: Service) 
     assert found.every_seconds == 0.01 and found.requested_by is None
 
 
+async def test_requested_work_is_claimed_without_waiting_for_the_poll(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3_600.0)
+    first = await request(service)
+    async with working(service, LOAD):
+        await until(service, first, ended)
+        assert (await until(service, await request(service), ended)).status == "done"
+
+
 async def test_a_chunk_of_a_lost_lease_is_rolled_back(service: Service) -> None:
     """The first worker was suspended: its lease ends while it is inside a chunk."""
     inside, release = asyncio.Event(), asyncio.Event()

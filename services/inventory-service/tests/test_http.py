@@ -44,7 +44,9 @@ async def test_reading_without_the_scope_is_refused(service: Service, clients: C
         "backorders/orders",
         "backorders/overdue",
         "reservations/00000000-0000-0000-0000-000000000000",
-        "imports/items/template",
+        "items:template",
+        "imports",
+        "imports/00000000-0000-0000-0000-000000000000/errors.csv",
     ):
         assert (await client.get(f"/v1/{path}")).status_code == 403, path
 

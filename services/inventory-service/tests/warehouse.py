@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
 from crossdock_chassis import Content, Service, Unit
-from crossdock_chassis.testing import envelope_of
+from crossdock_chassis.testing import envelope_of, run_queued
 from crossdock_events import Cause, Envelope, Event
 from crossdock_events.orders import OrderCancelled, OrderLine, OrderPlaced
 from inventory_service.items.change import ChangeItem, change_item
@@ -90,16 +90,10 @@ async def listed(client: httpx.AsyncClient, path: str, limit: int = 2) -> list[d
         query["cursor"] = page["next"]
 
 
-async def upload(client: httpx.AsyncClient, kind: str, text: str | bytes, **query: Any) -> httpx.Response:
+async def send(client: httpx.AsyncClient, kind: str, text: str | bytes, **query: Any) -> httpx.Response:
+    """Post a file to import."""
     content = text.encode() if isinstance(text, str) else text
-    return await client.post(f"/v1/imports/{kind}", content=content, params=query, headers={"content-type": "text/csv"})
-
-
-async def counts(client: httpx.AsyncClient, kind: str, text: str, **query: Any) -> tuple[int, int, int]:
-    """Upload a file that is accepted; return how many rows were created, changed and unchanged."""
-    answer = await upload(client, kind, text, **query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["created"], answer.json()["changed"], answer.json()["unchanged"]
+    return await client.post(f"/v1/{kind}:import", content=content, params=query, headers={"content-type": "text/csv"})
 
 
 class Warehouse:
@@ -117,6 +111,21 @@ class Warehouse:
         commands = [RegisterItem(item, Traits(), Cause(uuid7())) for item in items]
         async with self.database.unit() as unit:
             await register_items(unit, commands)
+
+    async def imported(self, client: httpx.AsyncClient, kind: str, text: str | bytes, **query: Any) -> dict[str, Any]:
+        """Upload a file, run its job, and return the import."""
+        answer = await send(client, kind, text, **query)
+        assert answer.status_code == 202, answer.text
+        await run_queued(self.service)
+        found: dict[str, Any] = (await client.get(answer.headers["location"])).json()
+        assert found["state"] in ("done", "refused"), found
+        return found
+
+    async def counts(self, client: httpx.AsyncClient, kind: str, text: str, **query: Any) -> tuple[int, int, int]:
+        """Import a file without errors. Return how many rows were created, changed and unchanged."""
+        found = await self.imported(client, kind, text, **query)
+        assert (found["state"], found["wrong"]) == ("done", 0), found
+        return found["created"], found["changed"], found["unchanged"]
 
     async def receive(self, item: str, quantity: int, location: str = "north") -> Recorded:
         return await self.receive_all([(item, quantity)], location)

@@ -1,17 +1,18 @@
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
-from uuid import uuid4
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import OPERATOR, asked, client
+from crossdock_cli.imports import errors_of, import_file
 from crossdock_cli.output import AsJson, console, print_json
-
-SECONDS = 120.0
-"""A large file takes longer than other requests."""
 
 
 class Kind(StrEnum):
@@ -34,29 +35,38 @@ def import_(
     """Import a CSV file of locations, items or opening stock. Importing a file again changes nothing."""
     there = installation.current()
     with client(there, OPERATOR, ["stock:read", "stock:write"]) as opened:
-        url = f"{there.url('inventory-service')}/v1/imports/{kind.value}"
+        service = there.url("inventory-service")
         if file is None:
-            template = opened.get(f"{url}/template")
+            template = opened.get(f"{service}/v1/{kind.value}:template")
             print(template.text if template.is_success else asked(template), end="")
             return
         query = {"dry_run": "true"} if dry_run else {}
         if reference is not None:
             query["reference"] = reference
-        headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid4().hex}
-        answer = opened.post(url, params=query, content=_read(file), headers=headers, timeout=SECONDS)
-        result = asked(answer)
+        try:
+            with file.open("rb") as content, _progress() as show:
+                result = import_file(opened, service, kind.value, content, query, show)
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
     if as_json:
         print_json(result)
         return
-    counts = ", ".join(
-        f"{value} {name}" for name, value in result.items() if isinstance(value, int) and name != "dry_run"
-    )
+    counts = ", ".join(f"{result[name]} {name}" for name in ("rows", "created", "changed", "unchanged", "wrong"))
     done = "checked, nothing imported" if dry_run else "imported"
     console().print(f"{file} {done}: {counts}", markup=False)
+    if result["wrong"]:
+        console().print(errors_of(result), markup=False)
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+@contextmanager
+def _progress() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Show a bar on the standard error: each row is tried, and then applied."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("sending", total=None)
+
+        def show(found: Mapping[str, Any]) -> None:
+            steps = found["checked"] + found["done"] + found["wrong"]
+            total = found["rows"] * (1 if found["dry_run"] else 2)
+            bar.update(task, description=found["state"], completed=steps, total=total if steps else None)
+
+        yield show

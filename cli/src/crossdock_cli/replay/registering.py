@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
+from crossdock_cli import imports
 from crossdock_cli.errors import CommandError
 from crossdock_cli.replay.data import Day
 from crossdock_cli.replay.orders import Order
@@ -43,17 +45,24 @@ async def register(
         ("items", items_csv(day.products[product] for product in products)),
         ("opening-stock", opening_csv(stock, f"opening-{day.date}")),
     ):
-        answer = await client.post(
-            f"{inventory}/v1/imports/{kind}",
-            content=text.encode(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "text/csv"},
-            timeout=IMPORT_SECONDS,
-        )
-        if not answer.is_success:
-            raise CommandError(f"inventory-service did not take the {kind} of the trading day: {problem_of(answer)}")
-        created[kind] = answer.json()["created"]
+        created[kind] = (await _imported(client, inventory, token, kind, text))["created"]
     stocked = len(products) if created["opening-stock"] == len(stock) else 0
     return Registered(len(products), created["items"], stocked)
+
+
+async def _imported(client: httpx.AsyncClient, inventory: str, token: str, kind: str, text: str) -> Mapping[str, Any]:
+    """Import a file and return the import at its end."""
+    own = {"Authorization": f"Bearer {token}"}
+    url = f"{inventory}/v1/{kind}:import"
+    answer = await client.post(url, content=text.encode(), headers=own | imports.headers(), timeout=IMPORT_SECONDS)
+    while answer.is_success and answer.json()["state"] not in imports.ENDED:
+        await asyncio.sleep(POLL_SECONDS)
+        answer = await client.get(f"{inventory}/v1/imports/{answer.json()['id']}", headers=own)
+    if not answer.is_success:
+        raise CommandError(f"inventory-service did not take the {kind} of the trading day: {problem_of(answer)}")
+    found: dict[str, Any] = answer.json()
+    imports.check(found)
+    return found
 
 
 async def wait_until_known(

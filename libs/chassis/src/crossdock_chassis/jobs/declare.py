@@ -42,12 +42,12 @@ class Queued:
     name: str
     do: InUnits
 
-    async def request(self, unit: Unit, arguments: Mapping[str, object], *, by: str) -> UUID:
+    async def request(self, unit: Unit, arguments: Mapping[str, object], *, by: str, id: UUID | None = None) -> UUID:
         """Ask for the work in the caller's unit, and return the id of the job.
 
         Operators see the arguments, so they must not contain personal data. `by` is the client that asks.
         """
-        return await rows.request(unit.sql, self.name, arguments, by)
+        return await rows.request(unit.sql, self.name, arguments, by, id)
 
 
 Job: TypeAlias = Periodic | Measured | Queued

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from crossdock_chassis.database.unit import Database, Unit
-from crossdock_chassis.jobs.rows import Status
+from crossdock_chassis.jobs.rows import WAKE, Status
 from crossdock_chassis.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -131,6 +131,7 @@ async def resume_job(unit: Unit, id: UUID, *, by: str) -> StoredJob:
     if status not in ("stopped", "failed"):
         raise NotResumable(f"it is {status}")
     job = _stored(await unit.sql.fetchrow(RESUME, id, by))
+    await unit.sql.execute(WAKE)
     log.info("%s is resumed", job.kind, extra={"job": str(id), "by": by, "was": status})
     return job
 

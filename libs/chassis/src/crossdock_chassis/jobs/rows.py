@@ -31,6 +31,10 @@ DECLARE: Final = """
 
 REQUEST: Final = "INSERT INTO job (id, kind, arguments, requested_by) VALUES ($1, $2, $3::json, $4)"
 
+# Sent at the commit. It wakes the workers, which otherwise look once a second.
+CHANNEL: Final = "job"
+WAKE: Final = f"SELECT pg_notify('{CHANNEL}', '')"
+
 CLAIM: Final = """
     WITH picked AS (
         SELECT candidate.id FROM unnest($1::text[]) AS wanted (kind) CROSS JOIN LATERAL (
@@ -108,9 +112,12 @@ async def declare(sql: asyncpg.Connection, periods: Mapping[str, float]) -> None
     await sql.execute(DECLARE, [new_id() for _ in periods], [*periods], [*periods.values()])
 
 
-async def request(sql: asyncpg.Connection, kind: str, arguments: Mapping[str, object], by: str) -> UUID:
-    id = new_id()
+async def request(
+    sql: asyncpg.Connection, kind: str, arguments: Mapping[str, object], by: str, id: UUID | None = None
+) -> UUID:
+    id = id or new_id()
     await sql.execute(REQUEST, id, kind, to_json(arguments).decode(), by)
+    await sql.execute(WAKE)
     return id
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+import asyncpg
+
 from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error
@@ -38,6 +40,7 @@ class Jobs:
         self._due: dict[str, float] = {job.name: 0.0 for job in jobs if not isinstance(job, Queued)}
         self._running: dict[asyncio.Task[None], tuple[Claimed, JobRun]] = {}
         self._poll_next = self._extend_next = 0.0
+        self._wake = asyncio.Event()
         self._looked = time.monotonic()
 
     @property
@@ -51,7 +54,8 @@ class Jobs:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run jobs until `stopping`. Then give jobs that go on to another worker at the end of their unit."""
-        stop = asyncio.create_task(stopping.wait())
+        stop, listening = asyncio.create_task(stopping.wait()), asyncio.create_task(self._listen())
+        woken = asyncio.create_task(self._wake.wait())
         try:
             while not stopping.is_set():
                 try:
@@ -65,13 +69,42 @@ class Jobs:
                     await asyncio.wait([stop], timeout=POLL_SECONDS)
                     continue
                 pause = max(0.0, min(self._poll_next, self._next_due()) - time.monotonic())
-                waited: list[asyncio.Task[Any]] = [stop, *self._running]
+                waited: list[asyncio.Task[Any]] = [stop, woken, *self._running]
                 await asyncio.wait(waited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                if woken.done():
+                    self._wake.clear()
+                    self._poll_next, woken = 0.0, asyncio.create_task(self._wake.wait())
             await self._drain()
         finally:
-            stop.cancel()
-            for task in self._running:
+            for task in (stop, woken, listening, *self._running):
                 abandon(task)
+
+    async def _listen(self) -> None:
+        """Wake the loop when work is requested. While the connection is lost, the poll finds the work."""
+        if not any(isinstance(job, Queued) for job in self._jobs.values()):
+            return
+        while True:
+            try:
+                await self._hear()
+            except Exception as error:  # the poll also finds the work
+                log.warning("jobs listen again: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _hear(self) -> None:
+        """Listen until the connection is lost."""
+        lost = asyncio.Event()
+        connection = await asyncpg.connect(
+            self._database.dsn,
+            timeout=5,
+            server_settings={"application_name": f"{self._database.source}-jobs", "tcp_keepalives_idle": "5"},
+        )
+        try:
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(rows.CHANNEL, lambda *_: self._wake.set())
+            self._wake.set()
+            await lost.wait()
+        finally:
+            connection.terminate()
 
     async def run_due(self) -> None:
         """Run the jobs that are due until none is, for tests and scripts."""

@@ -278,11 +278,13 @@ def run_jobs() -> RunJobs:
     Return all such jobs as operators see them. Periodic jobs do not run.
     """
 
-    async def run(service: Service) -> list[StoredJob]:
-        await Jobs(service.database, [job for job in service.jobs if isinstance(job, Queued)]).run_due()
-        return [job for job in await find_jobs(service.database, limit=10_000) if job.every_seconds is None]
+    return run_queued
 
-    return run
+
+async def run_queued(service: Service) -> list[StoredJob]:
+    """Do what the fixture `run_jobs` does, for helpers that are no fixtures."""
+    await Jobs(service.database, [job for job in service.jobs if isinstance(job, Queued)]).run_due()
+    return [job for job in await find_jobs(service.database, limit=10_000) if job.every_seconds is None]
 
 
 class Violations(Protocol):

@@ -1,142 +1,82 @@
-"""CSV files over HTTP, read as a stream. A file is imported whole or not at all."""
+"""CSV files of items, locations and opening stock over HTTP. Each upload becomes a job."""
 
-import hashlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from crossdock_chassis import (
-    Coalescer,
-    Database,
-    IdempotencyKey,
-    Problem,
-    accepts,
-    errors,
-    json_response,
-    limit_body,
-    limited,
-    provided,
-)
-from crossdock_events import Cause
-from inventory_service.conventions import Reader, Why, Writer
-from inventory_service.imports import model
-from inventory_service.imports.model import (
-    COLUMNS,
-    DEFAULT_REFERENCE,
-    ImportKind,
-    ImportRefused,
-    Row,
-    Sheet,
-    TooManyRows,
-)
-from inventory_service.imports.read import read
-from inventory_service.imports.take import Take, take_file
-from inventory_service.imports.take_items import TakeItems
-from inventory_service.imports.take_locations import TakeLocations
-from inventory_service.imports.take_opening_stock import TakeOpeningStock
-from inventory_service.imports.views import ImportProblem, ImportResult, Upload
+from crossdock_chassis import ImportKind, UploadDep, import_routes, uploads
+from inventory_service.conventions import Reader, Writer
+from inventory_service.imports.kinds import ITEMS, LOCATIONS, OPENING_STOCK
 from inventory_service.stock.model import Reference
 
-IMPORT_REFUSED: Final = Problem(
-    422,
-    "import-refused",
-    "The file has errors and nothing was imported; `errors` names rows and columns",
-    model=ImportProblem,
-)
-TOO_MANY_ROWS: Final = Problem(
-    413, "too-many-rows", "The file has more rows than the limit; split it and send the parts"
-)
-
-PROBLEMS: Final[Mapping[type[Exception], Problem]] = {ImportRefused: IMPORT_REFUSED, TooManyRows: TOO_MANY_ROWS}
+DEFAULT_REFERENCE: Final = "opening"
 CSV: Final = "text/csv"
+CHANGES: Final = "Existing entries get the content of the file. A column that the file does not have changes nothing."
+TEMPLATE: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {CSV: {"schema": {"type": "string"}}}}}
+
+router = APIRouter(prefix="/v1", tags=["imports"])
+status = import_routes(reader="stock:read", writer="stock:write")
 
 
-@dataclass(frozen=True, slots=True)
-class Imports:
-    """The dependencies of the routes."""
-
-    database: Database
-    take: Coalescer[Take, ImportResult]
-    max_bytes: int
-    max_rows: int
+@router.post("/items:import", summary="Import a CSV file of items", **uploads(ITEMS, CHANGES))
+async def import_items(caller: Writer, upload: UploadDep) -> Response:
+    return await upload(caller, ITEMS)
 
 
-def _description() -> str:
-    columns = "\n".join(
-        f"- `{kind}`: " + ", ".join(f"**{c.name}**" if c.required else c.name for c in COLUMNS[kind])
-        for kind in COLUMNS
-    )
-    return (
-        "The first row names the columns, in any order (bold columns are required):\n\n"
-        f"{columns}\n\n"
-        "Existing items and locations get the content of the file; a column that the file does not have changes "
-        "nothing. A row of opening stock counts once under its reference, so importing a file again changes nothing. "
-        "A file with an error changes nothing. `limit` of a 413 is the limit of this installation, in bytes of UTF-8 "
-        "or in rows."
-    )
-
-
-ImportsDep = Annotated[Imports, provided(Imports)]
-router = APIRouter(prefix="/v1/imports", tags=["imports"])
+@router.post("/locations:import", summary="Import a CSV file of locations", **uploads(LOCATIONS, CHANGES))
+async def import_locations(caller: Writer, upload: UploadDep) -> Response:
+    return await upload(caller, LOCATIONS)
 
 
 @router.post(
-    "/{kind}",
-    dependencies=[limited("imports", at_once=2)],
-    response_model=ImportResult,
-    summary="Import a CSV file",
-    description=_description(),
-    responses=errors(IMPORT_REFUSED, TOO_MANY_ROWS),
+    "/opening-stock:import",
+    summary="Import a CSV file of opening stock",
+    **uploads(
+        OPENING_STOCK,
+        "A row counts once under its reference, so importing a file again changes nothing. Locations and items must "
+        "exist.",
+    ),
 )
-async def post_import(
-    kind: ImportKind,
-    request: Request,
+async def import_opening_stock(
     caller: Writer,
-    csv: Annotated[None, accepts(CSV)],
-    why: Why,
-    key: IdempotencyKey,
-    imports: ImportsDep,
-    dry_run: Annotated[bool, Query(description="Check everything, return the result, and import nothing")] = False,
+    upload: UploadDep,
     reference: Annotated[
-        Reference, Query(description="The reference of each row of opening stock that has none of its own")
+        Reference, Query(description="The reference of each row that has none of its own")
     ] = DEFAULT_REFERENCE,
 ) -> Response:
-    limit_body(request, imports.max_bytes)
-    sheet, digest = Sheet(kind, reference), hashlib.sha256()
-    await read(_hashed(request.stream(), digest), sheet, max_rows=imports.max_rows)
-    command = _command(kind, sheet.rows(), why)
-    if dry_run:
-        async with imports.database.trial() as unit:
-            result = await take_file(unit, command)
-        return json_response(result.model_copy(update={"dry_run": True}))
-    done = await imports.take(command, key.of(Upload(kind=kind, sha256=digest.hexdigest(), reference=reference)))
-    return json_response(done.result, replayed=done.replayed)
+    return await upload(caller, OPENING_STOCK, {"reference": reference})
 
 
 @router.get(
-    "/{kind}/template",
-    summary="Download a CSV template: the columns and one example row",
+    "/items:template",
+    summary="Download a CSV template of items: the columns and one example row",
     response_class=Response,
-    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}},
+    responses=TEMPLATE,
 )
-async def get_template(kind: ImportKind, caller: Reader) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{kind}.csv"'}
-    return Response(model.template(kind), headers=headers, media_type=CSV)
+async def get_items_template(caller: Reader) -> Response:
+    return _template(ITEMS)
 
 
-def _command(kind: ImportKind, rows: list[Row], why: Cause) -> Take:
-    match kind:
-        case "items":
-            return TakeItems(rows, why)
-        case "locations":
-            return TakeLocations(rows)
-        case "opening-stock":
-            return TakeOpeningStock(rows, why)
+@router.get(
+    "/locations:template",
+    summary="Download a CSV template of locations: the columns and one example row",
+    response_class=Response,
+    responses=TEMPLATE,
+)
+async def get_locations_template(caller: Reader) -> Response:
+    return _template(LOCATIONS)
 
 
-async def _hashed(chunks: AsyncIterator[bytes], digest: Any) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
+@router.get(
+    "/opening-stock:template",
+    summary="Download a CSV template of opening stock: the columns and one example row",
+    response_class=Response,
+    responses=TEMPLATE,
+)
+async def get_opening_stock_template(caller: Reader) -> Response:
+    return _template(OPENING_STOCK)
+
+
+def _template(kind: ImportKind) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{kind.name}.csv"'}
+    return Response(kind.sheet().template, headers=headers, media_type=CSV)

@@ -1,13 +1,10 @@
 """Import opening stock: the quantities at which Crossdock begins to count. A row counts once under its reference."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from decimal import Decimal
+from typing import NamedTuple, TypeAlias
 
-from crossdock_chassis import Unit, WrongQuantity, in_base_units
-from crossdock_events import Cause
-from inventory_service.imports.model import ImportRefused, Row, RowError
-from inventory_service.imports.views import ImportResult
+from crossdock_chassis import Chunk, Counts, Row, RowError, RowsRefused, Unit, WrongQuantity, in_base_units
 from inventory_service.stock import store as stocks
 from inventory_service.stock.model import MAX_LOCATIONS, Movement
 
@@ -31,81 +28,76 @@ COUNTED = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class TakeOpeningStock:
-    rows: Sequence[Row]
-    cause: Cause
+class _Counted(NamedTuple):
+    """A row and its quantity in base units."""
+
+    number: int
+    quantity: int
 
 
-async def take_opening_stock(unit: Unit, command: TakeOpeningStock) -> ImportResult:
+async def take_opening_stock(unit: Unit, chunk: Chunk) -> Counts:
     """Count each row that was not counted before.
 
-    Raise ImportRefused for an unknown item or location, for a row that was counted with another quantity, and if too
-    many locations would hold an item.
+    Raise RowsRefused for rows with an unknown item or location, for rows that were counted with another quantity, and
+    for rows after which too many locations would hold an item.
     """
-    await _use_base_units(unit, command.rows)
-    rows: dict[Place, Row] = {
-        (row.cells["reference"], row.cells["item_id"], row.cells["location_id"]): row for row in command.rows
-    }
-    places = sorted(rows)
+    counted = await _in_base_units(unit, chunk.rows)
+    places = sorted(counted)
     columns = [[place[i] for place in places] for i in range(3)]
-    quantities = [rows[place].cells["quantity"] for place in places]
+    quantities = [counted[place].quantity for place in places]
     new = {tuple(row) for row in await unit.sql.fetch(CLAIM, *columns, quantities, unit.now)}
     errors: list[RowError] = []
-    if len(new) < len(rows):
+    if len(new) < len(counted):
         for *place, quantity in await unit.sql.fetch(COUNTED, *columns):
-            row = rows[place[0], place[1], place[2]]
-            if row.cells["quantity"] != quantity:
-                detail = f"{row.cells['reference']} counted {quantity} before: adjust it, or use another reference"
+            row = counted[place[0], place[1], place[2]]
+            if row.quantity != quantity:
+                detail = f"{place[0]} counted {quantity} before: adjust it, or use another reference"
                 errors.append(RowError(row.number, "quantity", detail))
 
-    counted = [(place, rows[place]) for place in places if place in new]
-    heads = await stocks.lock(unit, {item for (_, item, _), _ in counted})
+    fresh = [(place, counted[place]) for place in places if place in new]
+    heads = await stocks.lock(unit, {item for (_, item, _), _ in fresh})
     stock = await stocks.read(unit, heads)
-    errors += _unknown(counted, heads, set(await stocks.locations(unit)))
+    errors += _unknown(fresh, heads, set(await stocks.locations(unit)))
     if errors:
-        raise ImportRefused(sorted(errors, key=lambda error: (error.row, error.column or "")), len(rows))
-    why = command.cause.correlation_id
-    for (reference, item, location), row in counted:
-        if quantity := row.cells["quantity"]:
-            stock.move(Movement(item, location, quantity, 0, "opening", reference, None, None, why), command.cause)
+        raise RowsRefused(errors)
+    why = chunk.cause.correlation_id
+    for (reference, item, location), row in fresh:
+        if row.quantity:
+            stock.move(Movement(item, location, row.quantity, 0, "opening", reference, None, None, why), chunk.cause)
     if crowded := set(stock.crowded()):
         detail = f"more than {MAX_LOCATIONS:,} locations would hold the item"
-        errors = [RowError(row.number, "location_id", detail) for (_, item, _), row in counted if item in crowded]
-        raise ImportRefused(errors, len(rows))
+        raise RowsRefused(
+            [RowError(row.number, "location_id", detail) for (_, item, _), row in fresh if item in crowded]
+        )
     stock.check()
     await stocks.write(unit, stock)
-    return ImportResult(
-        kind="opening-stock",
-        dry_run=False,
-        rows=len(rows),
-        created=len(new),
-        changed=0,
-        unchanged=len(rows) - len(new),
-    )
+    return Counts(created=len(new), unchanged=len(counted) - len(new))
 
 
-async def _use_base_units(unit: Unit, rows: Sequence[Row]) -> None:
-    """Replace the quantity of each row by its quantity in base units. Raise ImportRefused."""
+async def _in_base_units(unit: Unit, rows: Sequence[Row]) -> dict[Place, _Counted]:
+    """Return the quantity of each row in base units. Raise RowsRefused."""
     measured = {row.cells["item_id"] for row in rows if row.cells.get("unit") is not None}
     units = await stocks.units(unit, measured) if measured else {}
-    errors = []
+    counted, errors = dict[Place, _Counted](), list[RowError]()
     for row in rows:
         name, item = row.cells.get("unit"), row.cells["item_id"]
         if name is not None and item not in units:
             errors.append(RowError(row.number, "item_id", "no item has this id"))
             continue
         try:
-            row.cells["quantity"] = in_base_units(row.cells["quantity"], name, *units.get(item, (None, {})))
+            quantity = in_base_units(Decimal(row.cells["quantity"]), name, *units.get(item, (None, {})))
         except WrongQuantity as error:
             errors.append(RowError(row.number, error.field, error.detail))
+            continue
+        counted[row.cells["reference"], item, row.cells["location_id"]] = _Counted(row.number, quantity)
     if errors:
-        raise ImportRefused(errors, len(rows))
+        raise RowsRefused(errors)
+    return counted
 
 
-def _unknown(counted: Sequence[tuple[Place, Row]], items: Mapping[str, int], locations: set[str]) -> list[RowError]:
+def _unknown(rows: Sequence[tuple[Place, _Counted]], items: Mapping[str, int], locations: set[str]) -> list[RowError]:
     errors = []
-    for (_, item, location), row in counted:
+    for (_, item, location), row in rows:
         if item not in items:
             errors.append(RowError(row.number, "item_id", "no item has this id"))
         if location not in locations:
