@@ -11,7 +11,7 @@ import pytest
 from shop import OpenShop, Shop
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis.testing import published
+from crossdock_chassis.testing import Violations, published
 from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_events.orders import OrderBackordered, OrderConfirmed, OrderRejected
 from order_service.orders.model import NEXT, NoSuchOrder, Status
@@ -57,6 +57,35 @@ async def test_backordered_order_shows_missing_lines_since_and_until(open_shop: 
     assert (shown["status"], shown["version"], shown["waiting"]) == ("confirmed", 4, None)
     assert await shop.count("waiting_items") == 0
     assert [each["lines"][0]["backordered"] for each in await shop.timeline(order_id) if each["lines"]] == [3, 1]
+
+
+async def test_history_has_only_the_lines_that_changed(shop: Shop, violations: Violations) -> None:
+    """With all lines in each entry, the history of 2,000 lines served in 200 steps had 18 MB."""
+    order_id = await shop.placed(items=["SKU-1"] * 8, partial=True)
+
+    async def served(*reserved: int) -> None:
+        lines = [shop.line("SKU-1", 3, quantity, str(n)) for n, quantity in enumerate(reserved, 1)]
+        assert len(await shop.hears(shop.reserved(order_id, *lines))) == 1
+        await agrees(shop, order_id)
+        assert await violations(shop.service) == {}
+
+    await served(0, 0, 0, 0, 0, 0, 0, 3)
+    await served(3, 0, 0, 2, 0, 0, 0, 3)
+    await served(3, 0, 1, 2, 0, 0, 0, 0)  # stock of the last line was written off
+    await served(3, 3, 3, 3, 3, 3, 3, 0)
+    await served(3, 3, 3, 3, 3, 3, 3, 3)
+    await shop.hears(shop.backordered(order_id, *(shop.line("SKU-1", 3, 0, str(n)) for n in range(1, 9))))
+    assert await violations(shop.service) == {}
+    _, *entries = await shop.timeline(order_id)
+    changed = [{line["line_id"]: line["backordered"] for line in entry["lines"] or ()} for entry in entries]
+    assert changed == [
+        {str(n): 3 for n in range(1, 8)},
+        {"1": 0, "4": 1},
+        {"3": 2, "8": 3},
+        {str(n): 0 for n in range(2, 8)},
+        {},
+        {str(n): 3 for n in range(1, 9)},
+    ]
 
 
 async def test_rejected_order_shows_the_reason(shop: Shop) -> None:

@@ -77,22 +77,28 @@ def wrong_in(order: StoredOrder) -> str | None:
 
 def _stored(order: StoredOrder) -> State:
     since, lines = _time(order.waiting.get("since")), order.waiting.get("lines", ())
-    return State(order.status, order.version, order.placed_at, order.decided_at, since, list(lines))
+    return State(order.status, order.version, order.placed_at, order.decided_at, since, _sorted(lines))
 
 
 def _fold(history: Sequence[Json]) -> State:
     """Apply the entries in their order, as the model applies answers."""
     status = decided = since = None
-    lines: Sequence[Json] = ()
+    lines: dict[str, Json] = {}
     for entry in history:
         after, time = STATUS_AFTER.get(entry["type"]), entry["time"]
         if after is not status:
             status, decided = after, None if after is Status.PLACED else time
         since = (since or time) if after is Status.BACKORDERED else None
-        lines = entry.get("lines", ()) if after is Status.BACKORDERED else ()
+        changed = {line["line_id"]: line for line in entry.get("lines", ())}
+        lines = lines | changed if after is Status.BACKORDERED else {}
     version = history[-1]["sequence"] if history else 0
     placed = history[0]["time"] if history else None
-    return State(status, version, _time(placed), _time(decided), _time(since), list(lines))
+    waiting = [line for line in lines.values() if line["backordered"]]
+    return State(status, version, _time(placed), _time(decided), _time(since), _sorted(waiting))
+
+
+def _sorted(lines: Iterable[Json]) -> Sequence[Json]:
+    return sorted(lines, key=lambda line: str(line["line_id"]))
 
 
 def unlike_events(order: StoredOrder, events: Sequence[LogEvent], answers: Sequence[LogEvent]) -> str | None:
@@ -103,8 +109,10 @@ def unlike_events(order: StoredOrder, events: Sequence[LogEvent], answers: Seque
     if len(events) != len(order.history):
         return f"the history has {len(order.history)} events, the topic has {len(events)}"
     causes = {answer.id: answer for answer in answers}
+    waited_for: Sequence[Json] = ()
     for entry, event in zip(order.history, events, strict=True):
-        described = _entry(event, causes, entry)
+        described = _entry(event, causes, entry, waited_for)
+        waited_for = event.data["lines"] if event.type == OrderBackordered.ce_type else ()
         if differing := _first_difference((name, entry.get(name), value) for name, value in described.items()):
             return f"{differing} of event {event.sequence} in the history differs"
     if events and events[0].type == OrderPlaced.ce_type:
@@ -114,8 +122,11 @@ def unlike_events(order: StoredOrder, events: Sequence[LogEvent], answers: Seque
     return None
 
 
-def _entry(event: LogEvent, causes: Mapping[str | None, LogEvent], entry: Json) -> Json:
-    """Return the members of a history's entry that the event has, too. The note of a cancel is only in the history."""
+def _entry(event: LogEvent, causes: Mapping[str | None, LogEvent], entry: Json, waited_for: Sequence[Json]) -> Json:
+    """Return the members of a history's entry that the event has, too. The note of a cancel is only in the history.
+
+    `waited_for` are the lines of the event before, if the order was backordered.
+    """
     because: Json = {"kind": "request", "id": event.correlation_id}
     if event.causation_id is not None:
         because = {"kind": "event", "id": event.causation_id}
@@ -130,8 +141,17 @@ def _entry(event: LogEvent, causes: Mapping[str | None, LogEvent], entry: Json) 
     if event.type in (OrderCancelled.ce_type, OrderRejected.ce_type):
         described["reason"] = event.data["reason"]
     if event.type == OrderBackordered.ce_type:
-        described["lines"] = event.data["lines"]
+        described["lines"] = _changes(waited_for, event.data["lines"])
     return described
+
+
+def _changes(before: Sequence[Json], after: Sequence[Json]) -> list[Json]:
+    """Return the lines that changed. A line that lacks no stock any more has `backordered` 0."""
+    known, left = {line["line_id"]: line for line in before}, {line["line_id"] for line in after}
+    served = [
+        {**line, "reserved": line["requested"], "backordered": 0} for line in before if line["line_id"] not in left
+    ]
+    return [line for line in after if known.get(line["line_id"]) != line] + served
 
 
 def _placed(order: StoredOrder) -> Json:

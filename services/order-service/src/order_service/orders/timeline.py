@@ -1,6 +1,6 @@
 """The events of an order with their times and causes. Each entry is stored with the order and shown as stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -30,7 +30,9 @@ class Entry(BaseModel):
     reason: str | None = None
     note: Annotated[str | None, Field(description="The partner's note on its cancel")] = None
     lines: list[WaitingLine] | None = Field(
-        default=None, description="The lines that lacked stock, if the order was backordered"
+        default=None,
+        description="If the order was backordered: the lines that changed since the entry before. At first these are "
+        "all lines that lacked stock. A line with `backordered` 0 lacks no stock any more",
     )
 
 
@@ -50,8 +52,13 @@ def answered(envelope: Envelope[Event]) -> Mapping[str, str]:
     }
 
 
-def entry(published: Envelope[Event], because: Mapping[str, str], note: str | None = None) -> str:
-    """Return an `Entry` as JSON, for the order's `history`.
+def entry(
+    published: Envelope[Event],
+    because: Mapping[str, str],
+    note: str | None = None,
+    waited_for: Sequence[WaitingLine] = (),
+) -> str:
+    """Return an `Entry` as JSON, for the order's `history`. `waited_for` are the lines that lacked stock before.
 
     The entry is built without the model because the model would double the cost of a decision.
     """
@@ -67,5 +74,16 @@ def entry(published: Envelope[Event], because: Mapping[str, str], note: str | No
     if type(event) is OrderCancelled or type(event) is OrderRejected:
         said["reason"] = event.reason
     elif type(event) is OrderBackordered:
-        said["lines"] = event.lines
+        said["lines"] = _changes(waited_for, event.lines)
     return to_json(said, exclude_none=True).decode()
+
+
+def _changes(before: Sequence[WaitingLine], after: Sequence[WaitingLine]) -> list[WaitingLine]:
+    """Return the lines that changed. With all lines in each entry, a history would grow quadratically."""
+    known, left = {line.line_id: line for line in before}, {line.line_id for line in after}
+    served = [
+        line.model_copy(update={"reserved": line.requested, "backordered": 0})
+        for line in before
+        if line.line_id not in left
+    ]
+    return [line for line in after if known.get(line.line_id) != line] + served
