@@ -276,21 +276,35 @@ async def test_a_generation_with_a_dead_letter_more_is_not_shown(catalogue: Cata
 
 
 async def test_a_generation_behind_in_one_partition_is_not_shown(catalogue: Catalogue) -> None:
+    """No consumer runs: the positions are written here. The job shows the progress and the time left."""
     (old,) = await catalogue.current()
     await catalogue.rebuild()
     (projection,) = catalogue.service.projections
     topic, groups = ItemEvent.topic.name, [f"{catalogue.service.name}.seen_items.{n}" for n in (old, old + 1)]
-    copy = "INSERT INTO consumer_position SELECT $1, topic, partition, next FROM consumer_position "
 
-    async def switched() -> str | None:
-        async with catalogue.service.database.unit() as unit:
-            return await generations.switch(unit.sql, projection, old + 1, [topic])
+    async def at(position: str) -> None:
+        """Write the positions of the new group, as an expression of the old group's position."""
+        await catalogue.fetch(
+            f"INSERT INTO consumer_position SELECT $1, topic, partition, {position} FROM consumer_position AS old "
+            "WHERE consumer_group = $2 "
+            "ON CONFLICT (consumer_group, topic, partition) DO UPDATE SET next = excluded.next RETURNING 1",
+            groups[1],
+            groups[0],
+        )
 
-    await catalogue.fetch(f"{copy} WHERE consumer_group = $2 AND partition <> 3 RETURNING 1", groups[1], groups[0])
-    assert await switched() == "it is behind the current generation"
-    await catalogue.fetch(f"{copy} WHERE consumer_group = $2 AND partition = 3 RETURNING 1", groups[1], groups[0])
-    assert await switched() is None
-    assert await catalogue.shown() == {}, "nothing has built it"
+    async def shows(test: Callable[[dict[str, Any]], object]) -> bool:
+        return bool(test(await catalogue.generation(old + 1)))
+
+    async with running(seen_items.jobs(catalogue.service)):
+        await at("0")
+        await eventually(lambda: shows(lambda new: new["total"] and new["done"] == 0 and new["seconds_left"] is None))
+        await at("old.next - (partition = 3)::int")
+        await eventually(lambda: shows(lambda new: new["done"] == new["total"] - 1 and new["seconds_left"] is not None))
+        await eventually(lambda: shows(lambda new: new["waits"] == "it is behind the current generation"))
+    await at("old.next")
+    async with catalogue.service.database.unit() as unit:
+        assert await generations.switch(unit.sql, projection, old + 1, [topic]) is None
+    assert await catalogue.shown() == {}, "no consumer has built it"
 
 
 async def test_a_reader_that_holds_the_view_delays_the_switch(catalogue: Catalogue) -> None:
