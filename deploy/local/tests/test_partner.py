@@ -74,7 +74,16 @@ def test_list_shows_clients_of_one_or_all_partners() -> None:
     assert sorted(clients().values()) == ["acme", "acme", "initech"]
     assert run("list", "initech").count("initech-") == 1
     assert "acme-" not in run("list", "initech")
-    assert "2 more: --limit 3" in run("list", "--limit", "1")
+    seen: list[str] = []
+    cursor: list[str] = []
+    for _ in range(3):
+        page = json.loads(run("list", "--limit", "1", "--json", *cursor))
+        seen += [each["client_id"] for each in page["items"]]
+        cursor = ["--cursor", str(page["next"])]
+    assert (seen, page["next"]) == ([*clients()], None)
+    assert f"partner list --limit 1 --cursor {seen[0]}" in run("list", "--limit", "1")
+    with pytest.raises(CommandError, match="no client gone-1 any more"):
+        run("list", "--cursor", "gone-1")
 
 
 def test_revoked_client_is_gone_and_others_stay() -> None:

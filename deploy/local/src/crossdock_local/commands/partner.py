@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from crossdock_cli.errors import CommandError
-from crossdock_cli.output import AsJson, console, print_page
+from crossdock_cli.output import After, AsJson, Limit, console, print_page
 from crossdock_cli.progress import runnable
 from crossdock_local.layout import private
 from crossdock_local.stack import Stack
@@ -53,16 +53,20 @@ def add(
 @partner.command("list")
 def list_(
     name: Annotated[str | None, typer.Argument(help="Only the clients of this partner.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most rows to print.")] = 100,
+    limit: Limit = 100,
+    cursor: After = None,
     as_json: AsJson = False,
 ) -> None:
     """List the clients of all partners, the oldest first."""
     from crossdock_local import issuer  # noqa: PLC0415
 
-    found = [each for each in issuer.partners(Stack.current().home.issuer) if name in (None, each.partner)]
-    rows = [{"client_id": each.id, "partner": each.partner, "scopes": list(each.scopes)} for each in found]
+    rows = [
+        {"client_id": each.id, "partner": each.partner, "scopes": list(each.scopes)}
+        for each in _after(issuer.partners(Stack.current().home.issuer), cursor)
+        if name in (None, each.partner)
+    ]
     print_page(
-        {"items": rows[:limit], "next": None},
+        {"items": rows[:limit], "next": rows[limit - 1]["client_id"] if len(rows) > limit else None},
         {
             "partner": lambda row: row["partner"],
             "client id": lambda row: row["client_id"],
@@ -70,10 +74,18 @@ def list_(
         },
         as_json=as_json,
         none=f"There are no clients: `{runnable('crossdock partner add NAME')}` creates one.",
-        more="partner list",
+        more=shlex.join(["partner", "list", *([name] if name else []), "--limit", str(limit)]),
     )
-    if len(rows) > limit and not as_json:
-        console().print(f"[dim]{len(rows) - limit} more: --limit {len(rows)}[/dim]")
+
+
+def _after(clients: "Sequence[Client]", cursor: str | None) -> "Sequence[Client]":
+    """Return the clients behind the one that the cursor names. Raise CommandError if it is gone."""
+    if cursor is None:
+        return clients
+    for position, client in enumerate(clients, 1):
+        if client.id == cursor:
+            return clients[position:]
+    raise CommandError(f"There is no client {cursor} any more: list the clients again without --cursor.")
 
 
 @partner.command("revoke")
