@@ -124,6 +124,16 @@ async def test_blocked_event_is_no_dead_letter_and_keeps_its_order(service: Serv
     assert set((await toy.marks(service)).values()) == {1}, "each was handled once"
 
 
+async def test_one_worker_at_a_time_retries_a_group(service: Service) -> None:
+    async with locked(service, "stuck"):
+        await isolate(service, *records(envelope_of(placed("stuck"))))
+    async with service.database.unit() as first:
+        assert await retry_due(first, inbox(service))
+        async with service.database.unit(lock_timeout=0.1) as second:
+            assert not await retry_due(second, inbox(service))
+    assert await toy.marks(service) == {"stuck": 1}
+
+
 async def test_key_that_fails_is_retried_later_and_later(service: Service) -> None:
     async with locked(service, "stuck"):
         await isolate(service, *records(envelope_of(placed("stuck"))))

@@ -90,6 +90,27 @@ async def test_relay_plan_made_on_an_empty_outbox_uses_the_index(service: Servic
     assert not any("Seq Scan" in line for line in plan), plan
 
 
+async def test_messages_are_in_order_whatever_the_plan(service: Service) -> None:
+    """An update moves the first message and the first pending row behind the others, and no index is used."""
+    for _ in range(3):
+        async with service.database.unit() as unit:
+            publish(unit, 2)
+    async with relay(service) as connection:
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM outbox ORDER BY id")]
+        await connection.execute("UPDATE outbox SET topic = topic WHERE id = $1", ids[0])
+        await connection.execute("UPDATE outbox_pending SET ids = ids WHERE $1 = ANY (ids)", ids[0])
+        for kind, on in {
+            "seqscan": "on",
+            "hashjoin": "on",
+            "nestloop": "off",
+            "indexscan": "off",
+            "bitmapscan": "off",
+        }.items():
+            await connection.execute(f"SET enable_{kind} = {on}")
+        assert [row["id"] for row in await connection.fetch(PENDING, 0, READ_LIMIT, [])] == ids
+        assert [row["id"] for row in await connection.fetch(PENDING, 0, 1, [])] == ids[:2]
+
+
 async def test_what_an_older_version_had_not_sent_is_still_sent(service: Service) -> None:
     """The migration, on the tables as they were before it."""
     async with service.database.unit() as unit:
