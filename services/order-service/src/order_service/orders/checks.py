@@ -73,7 +73,7 @@ CHANGES = f"""
 # While no order is without a decision, a mark follows the clock.
 MARKS = """
     SELECT format('the mark %s is at %s, which is in the future', name, low) FROM sweeps
-    WHERE ('x' || left(replace(low::text, '-', ''), 12))::bit(48)::bigint > extract(epoch FROM now()) * 1000
+    WHERE ('x' || left(replace(low::text, '-', ''), 12))::bit(48)::bigint > extract(epoch FROM clock_timestamp()) * 1000
     UNION ALL
     SELECT format('%s is still placed, and the mark %s is at %s', id, name, low)
     FROM sweeps JOIN orders ON id < low AND status = 'placed'
