@@ -15,6 +15,8 @@ from crossdock_local import issuer
 SHARED: Final = {
     "/v1/dead-letters/": "operators of the company",
     "/v1/dead-letters/results/": "operators of the company",
+    "/v1/retired-groups/": "operators of the company",
+    "/v1/stopped/": "operators of the company",
     "/v1/effects/": "operators of the company",
     "/v1/jobs/": "operators of the company",
     "/v1/limits/": "operators of the company",

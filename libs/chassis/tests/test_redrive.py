@@ -21,6 +21,7 @@ from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import KEYS
 from crossdock_chassis.messaging.dead_letters import CHUNK
+from crossdock_chassis.redrive import UNTRIED
 from crossdock_chassis.testing import Clients, RunJobs, envelope_of
 from crossdock_events import Envelope
 from crossdock_events.items import ItemRegistered
@@ -279,6 +280,32 @@ async def test_job_ends_early_if_record_after_record_fails(
     assert (await show(service, job)).result == {"applied": KEYS, "still-poison": 2 * KEYS}
     assert (await show(service, again)).result == {"applied": 2 * KEYS}
     assert len(await toy.marks(service)) == 3 * KEYS
+
+
+async def test_record_that_ends_its_transaction_does_not_stop_the_others(
+    service: Service, ops: httpx.AsyncClient, run_jobs: RunJobs
+) -> None:
+    async def mark(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
+        if any(each.event.reference == "poison-1" for each in batch):
+            await unit.sql.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        await unit.sql.execute(IN_ORDER, [each.event.reference for each in batch])
+
+    fatal = replace(service, reactions=[on(OrderPlaced, mark)], projections=[])
+    await poison(service, 3)
+    await asked(ops, records={"ids": [1, 2, 3]})
+    runs = 0
+    while (job := (await run_jobs(fatal))[0]).status == "queued":
+        assert job.error is not None and "Connection" in job.error
+        runs += 1
+        async with service.database.unit() as unit:
+            await unit.sql.execute("UPDATE job SET due_at = now()")
+    assert (job.status, job.result, runs) == ("done", {"applied": 2, "still-poison": 1}, UNTRIED)
+    assert (await results(ops, str(job.id)))[1] == (
+        2,
+        "still-poison",
+        f"not tried: its transaction failed {UNTRIED} times",
+    )
+    assert await in_order(service) == ["poison-0", "poison-2"]
 
 
 async def test_dry_run_counts_and_changes_nothing(service: Service, mended: Service, ops: httpx.AsyncClient) -> None:
