@@ -282,7 +282,7 @@ async def test_job_ends_early_if_record_after_record_fails(
     assert len(await toy.marks(service)) == 3 * KEYS
 
 
-async def test_record_that_ends_its_transaction_does_not_stop_the_others(
+async def test_record_that_ends_its_transaction_stops_no_other(
     service: Service, ops: httpx.AsyncClient, run_jobs: RunJobs
 ) -> None:
     async def mark(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
