@@ -322,7 +322,10 @@ async def test_unread_answers_end_the_batch(shop: Shop, monkeypatch: pytest.Monk
     assert await shop.count("orders") == len(answers) - 1 < 30
 
 
-async def test_lines_cut_across_chunks_are_placed_in_full_groups(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("chunk", "at_once"), [(1, 50), (50, 5)], ids=["a line a chunk", "one chunk"])
+async def test_lines_are_placed_in_full_groups(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, chunk: int, at_once: int
+) -> None:
     sizes: list[int] = []
     answered = batch.BatchAnswer._answers
 
@@ -332,8 +335,10 @@ async def test_lines_cut_across_chunks_are_placed_in_full_groups(shop: Shop, mon
 
     monkeypatch.setattr(batch.BatchAnswer, "_answers", seen)
     monkeypatch.setattr(batch, "GROUP", 20)
+    monkeypatch.setattr(batch, "LINES_AT_ONCE", at_once)
     app = application(shop)
-    bodies = [ndjson(shop.body(f"PO-{i}")) for i in range(50)]
+    orders = [shop.body(f"PO-{i}") for i in range(50)]
+    bodies = [ndjson(*orders[i : i + chunk]) for i in range(0, 50, chunk)]
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": bodies.pop(0) if bodies else b"", "more_body": bool(bodies)}

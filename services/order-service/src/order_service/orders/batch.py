@@ -258,7 +258,10 @@ class BatchAnswer(Response):
             yield lines
 
     async def _parsed(self, found: Iterator[tuple[int, bytes | None]]) -> AsyncGenerator[Sequence[Line], None]:
-        """Yield the lines that are not blank, up to the limit, a few at a time: between them other requests run."""
+        """Yield the lines that are not blank, up to the limit. Other requests run after every few lines.
+
+        The lines of a chunk stay together, because a transaction for each few lines costs more per order.
+        """
         lines = []
         for number, raw in found:
             if number > MAX_LINES:
@@ -267,8 +270,9 @@ class BatchAnswer(Response):
             if raw is None or raw.strip():
                 lines.append(self._line((number, raw)))
             if not number % LINES_AT_ONCE or (raw is not None and len(raw) > LONG_LINE):
-                yield lines
-                lines = []
+                if len(lines) >= GROUP:
+                    yield lines
+                    lines = []
                 await asyncio.sleep(0)
         if lines:
             yield lines

@@ -203,7 +203,8 @@ def settle(draft: Draft) -> Draft:
         raise InvalidOrder(
             [_error("/discounts", "negative_total", "the discounts are more than lines, shipping and tax together")]
         )
-    draft.total = total
+    if not draft.total.same_quantum(total):
+        draft.total = total
     return draft
 
 
@@ -218,8 +219,8 @@ def _line_errors(draft: Draft, quantum: Decimal) -> Iterator[dict[str, str]]:
         if line.unit is None and type(line.quantity) is not int:
             yield _error(f"/lines/{i}/quantity", "not_whole", "a quantity without a unit is whole; name its unit")
             continue
-        if line.unit_price is not None:
-            line.unit_price = tidy(line.unit_price, quantum)
+        if line.unit_price is not None and (tidied := tidy(line.unit_price, quantum)) is not line.unit_price:
+            line.unit_price = tidied  # only if it changes, because pydantic takes a microsecond to set a field
         if line.discount is not None or line.net_amount is not None:
             yield from _discount_errors(i, line, quantum, draft.currency)
         elif line.unit_price is not None:

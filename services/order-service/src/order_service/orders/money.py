@@ -33,5 +33,7 @@ def tidy(price: Decimal, quantum: Decimal) -> Decimal:
 
 def exact(value: Decimal, quantum: Decimal) -> Decimal | None:
     """Return `value` with the currency's decimal places, or None if rounding would change it."""
+    if value.same_quantum(quantum):
+        return value
     rounded = value.quantize(quantum, ROUND_HALF_UP)
     return rounded if rounded == value else None
