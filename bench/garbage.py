@@ -112,7 +112,8 @@ def feed(url: str, ops_urls: Sequence[str], token: str, share: float) -> Iterato
 
     Yield the longest gap of each route. Raise BenchFailed if a route accepts garbage.
     """
-    for route, path in routes(httpx.get(f"{url}/openapi.json").json()):
+    client = httpx.Client(headers={"authorization": f"Bearer {token}"})  # to make one would delay the pings
+    for route, path in routes(client.get(f"{url}/openapi.json").json()):
         worst = Gap(route, "", 0.0)
         for kind, made in KINDS[route.media_type].items():
             body = made(round(SIZES[route.media_type] * share))
@@ -120,7 +121,7 @@ def feed(url: str, ops_urls: Sequence[str], token: str, share: float) -> Iterato
                 slowest = [pings.enter_context(pinging(each)) for each in ops_urls]
                 answer = send(url, route, path, token, body)
                 if found := _IMPORT.search(answer):
-                    follow(f"{url}{found[1].decode()}", token, kind)
+                    follow(client, f"{url}{found[1].decode()}", kind)
             if answer.startswith(b"HTTP/1.1 5"):
                 raise BenchFailed(f"{route.method} {route.path} answers {kind} with {answer[:400]!r}")
             gap = Gap(route, kind, max(each() for each in slowest) * 1e3)
@@ -128,10 +129,10 @@ def feed(url: str, ops_urls: Sequence[str], token: str, share: float) -> Iterato
         yield worst
 
 
-def follow(url: str, token: str, kind: str) -> None:
+def follow(client: httpx.Client, url: str, kind: str) -> None:
     """Wait until an import has ended. Raise BenchFailed if it was not refused."""
     deadline = time.monotonic() + IMPORT_SECONDS
-    while (state := httpx.get(url, headers={"authorization": f"Bearer {token}"}).json()["state"]) != "refused":
+    while (state := client.get(url).json()["state"]) != "refused":
         if state in ENDED or time.monotonic() > deadline:
             raise BenchFailed(f"the import of {kind} is {state}")
         time.sleep(0.1)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from crossdock_chassis import Check, CheckAtRest
+from inventory_service.imports import checks as imports
 from inventory_service.items import checks as items
 from inventory_service.reservations import checks as reservations
 from inventory_service.stock import checks as stock
 
-UNSETTLED = (reservations.UNSETTLED,)
+UNSETTLED = (reservations.UNSETTLED, imports.UNSETTLED)
 
 
 def checks(earmark_after: timedelta) -> Sequence[Check | CheckAtRest]:
