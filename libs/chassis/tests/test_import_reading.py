@@ -86,6 +86,10 @@ async def test_other_work_runs_while_a_small_file_is_read() -> None:
     assert found and turns >= SMALL // STEP
 
 
+def test_reading_ends_after_a_wrong_header() -> None:
+    assert len(details(b"name,colour\n" + b"-,x\n" * 10)) == 1
+
+
 def test_reading_ends_after_many_blank_rows() -> None:
     assert details(HEAD + b" , \n" * MAX_BLANK + b"a,1\n") == []
     assert details(HEAD + b" , \n" * MAX_BLANK * 3) == ["the file has more than 10,000 blank rows"]

@@ -104,6 +104,7 @@ class Importing:
         """Stage the rows of the file. Rows that an earlier run has staged are parsed again, but not staged again."""
         async with parsing(kind, file.arguments, file.bytes) as parse:
             for number in range(file.pieces):
+                run.beat()  # a piece may have no rows
                 async with self._database.unit() as unit:
                     piece = await rows.piece(unit.sql, file.id, number)
                 await self._stage(run, file, parse, piece, number, kind.sheet().key)

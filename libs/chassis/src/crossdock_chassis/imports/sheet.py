@@ -111,7 +111,7 @@ class Sheet:
 class Reading:
     """One file that is being read: `take` its records in order, and collect the batches that are full.
 
-    Reading ends early, and `over` is true, after MAX_ERRORS errors or MAX_BLANK blank rows.
+    Reading ends early, and `over` is true, after a wrong header, MAX_ERRORS errors or MAX_BLANK blank rows.
     """
 
     def __init__(self, sheet: Sheet, arguments: Mapping[str, str]) -> None:
@@ -153,6 +153,7 @@ class Reading:
             self._wrong(None, record.detail)
         elif self._header is None:
             self._header = self._read_header(record)
+            self.over = bool(self._batch.errors)
         elif any(cell.strip() for cell in record):
             self._read_row(record, self._header)
         else:
