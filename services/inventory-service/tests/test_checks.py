@@ -403,7 +403,7 @@ async def test_a_stuck_order_is_left_out(orders: Orders, violations: Violations,
 
 
 async def test_unfinished_releases_are_unsettled(orders: Orders) -> None:
-    (query,) = orders.warehouse.service.unsettled
+    query, _ = orders.warehouse.service.unsettled
     assert not await orders.warehouse.fetch(query)
     async with orders.warehouse.database.unit() as unit:
         await unit.sql.execute("INSERT INTO release_queue (item_id, queued_at) VALUES ('A', now()), ('B', now())")
