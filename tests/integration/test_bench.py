@@ -22,10 +22,10 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
         "Accepted to confirmed, p99",
         "End to end, single",
         "End to end, batched",
-        "Accept ÷ validate only",
         "Longest gap, application/json",
         "Longest gap, application/x-ndjson",
         "Longest gap, text/csv",
+        "Accept ÷ validate only",
         "End to end, single ÷ twin",
         "End to end, batched ÷ twin",
     ]
