@@ -112,21 +112,21 @@ def feed(url: str, ops_urls: Sequence[str], token: str, share: float) -> Iterato
 
     Yield the longest gap of each route. Raise BenchFailed if a route accepts garbage.
     """
-    client = httpx.Client(headers={"authorization": f"Bearer {token}"})  # to make one would delay the pings
-    for route, path in routes(client.get(f"{url}/openapi.json").json()):
-        worst = Gap(route, "", 0.0)
-        for kind, made in KINDS[route.media_type].items():
-            body = made(round(SIZES[route.media_type] * share))
-            with ExitStack() as pings:
-                slowest = [pings.enter_context(pinging(each)) for each in ops_urls]
-                answer = send(url, route, path, token, body)
-                if found := _IMPORT.search(answer):
-                    follow(client, f"{url}{found[1].decode()}", kind)
-            if answer.startswith(b"HTTP/1.1 5"):
-                raise BenchFailed(f"{route.method} {route.path} answers {kind} with {answer[:400]!r}")
-            gap = Gap(route, kind, max(each() for each in slowest) * 1e3)
-            worst = max(worst, gap, key=lambda gap: gap.milliseconds)
-        yield worst
+    with httpx.Client(headers={"authorization": f"Bearer {token}"}) as client:  # to make one would delay the pings
+        for route, path in routes(client.get(f"{url}/openapi.json").json()):
+            worst = Gap(route, "", 0.0)
+            for kind, made in KINDS[route.media_type].items():
+                body = made(round(SIZES[route.media_type] * share))
+                with ExitStack() as pings:
+                    slowest = [pings.enter_context(pinging(each)) for each in ops_urls]
+                    answer = send(url, route, path, token, body)
+                    if found := _IMPORT.search(answer):
+                        follow(client, f"{url}{found[1].decode()}", kind)
+                if answer.startswith(b"HTTP/1.1 5"):
+                    raise BenchFailed(f"{route.method} {route.path} answers {kind} with {answer[:400]!r}")
+                gap = Gap(route, kind, max(each() for each in slowest) * 1e3)
+                worst = max(worst, gap, key=lambda gap: gap.milliseconds)
+            yield worst
 
 
 def follow(client: httpx.Client, url: str, kind: str) -> None:
