@@ -1,7 +1,6 @@
 """The commands, run as a user types them, on a folder of their own."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -104,7 +103,7 @@ def test_logs_can_be_followed(environment: dict[str, str], home: Path) -> None:
                 wait_until(lambda: "after" in (home / "out").read_text(), 1)
             assert "after" in (home / "out").read_text()
         finally:
-            follower.send_signal(signal.SIGINT)
+            follower.terminate()
 
 
 def test_a_token_stands_alone_on_stdout(environment: dict[str, str]) -> None:

@@ -92,6 +92,8 @@ async def test_a_good_token_is_its_partner(call: Callable[..., Any]) -> None:
 
 
 STRANGER = Signer.generate()
+LATER = int(time.time()) + 2 * 3600
+"""Tokens are made when the tests are collected. A slow run uses them many minutes later."""
 BAD_TOKENS = {
     "expired": ISSUER.token("acme", ["orders:read"], lifetime=-11),
     "forged: signed with another key under the issuer's key id": STRANGER.token(
@@ -109,12 +111,12 @@ BAD_TOKENS = {
     "expires beyond all numbers": ISSUER.token("acme", ["orders:read"], claims={"exp": 10**400}),
     "expires at infinity": ISSUER.token("acme", ["orders:read"], claims={"exp": float("inf")}),
     "expires at NaN": ISSUER.token("acme", ["orders:read"], claims={"exp": float("nan")}),
-    "not valid yet": ISSUER.token("acme", ["orders:read"], claims={"nbf": int(time.time()) + 60}),
-    "issued in the future": ISSUER.token("acme", ["orders:read"], claims={"iat": int(time.time()) + 60}),
+    "not valid yet": ISSUER.token("acme", ["orders:read"], claims={"nbf": LATER}),
+    "issued in the future": ISSUER.token("acme", ["orders:read"], lifetime=3 * 3600, claims={"iat": LATER}),
     "issued at a word": ISSUER.token("acme", ["orders:read"], claims={"iat": "today"}),
     "valid for longer than a day": ISSUER.token("acme", ["orders:read"], lifetime=86_500),
     "valid for longer than a day, issued at no time": ISSUER.token(
-        "acme", ["orders:read"], lifetime=86_500, claims={"iat": None}
+        "acme", ["orders:read"], lifetime=2 * 86_400, claims={"iat": None}
     ),
     "an ID token": ISSUER.token("acme", ["orders:read"], typ="JWT"),
     "without a type": ISSUER.token("acme", ["orders:read"], typ=""),

@@ -274,7 +274,9 @@ async def try_many(database: Database, wanted: Wanted, inboxes: Mapping[str, Inb
 async def find_results(
     database: Database, job: UUID, *, outcome: Outcome | None, after: int | None, limit: int
 ) -> list[DeadLetterResult]:
+    """Return the results of a job by record. Raise NoSuchJob."""
     async with database.unit() as unit:
+        await show_job(unit, job)
         return [DeadLetterResult(**row) for row in await unit.sql.fetch(RESULTS, job, after or 0, outcome, limit)]
 
 

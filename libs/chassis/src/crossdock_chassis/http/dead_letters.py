@@ -23,7 +23,7 @@ from crossdock_chassis.http.conventions import (
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.http.request import Caller
-from crossdock_chassis.jobs.resolve import StoredJob
+from crossdock_chassis.jobs.resolve import NoSuchJob, StoredJob
 from crossdock_chassis.messaging import dead_letters
 from crossdock_chassis.messaging.dead_letters import (
     DeadLetter,
@@ -132,7 +132,7 @@ async def resolve_many(
     return json_response(done.result, 202, replayed=done.replayed, location=f"/v1/jobs/{done.result.id}")
 
 
-@router.get("/results/{job}", summary="List the results of a job by record")
+@router.get("/results/{job}", summary="List the results of a job by record", responses=errors(NoSuchJob.problem))
 async def get_results(
     job: UUID,
     caller: Operator,
