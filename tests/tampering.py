@@ -102,6 +102,13 @@ async def _unchecked(case: Case, statement: str, *values: object) -> None:
     await case.inventory(statement, *values)
 
 
+async def _unfolded(case: Case, statement: str, *values: object) -> None:
+    """Undo what the job that folds the ledger has done so far, because it differs from run to run."""
+    await case.inventory("UPDATE ledger_mark SET folded_to = 0")
+    await case.inventory("DELETE FROM ledger_sums")
+    await case.inventory(statement, *values)
+
+
 TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
     "an order is deleted": (
         lambda c: c.orders("DELETE FROM orders WHERE id = $1", c.confirmed),
@@ -266,7 +273,7 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         {delivery.NO_EFFECT},
     ),
     "a movement is deleted": (
-        lambda c: c.inventory("DELETE FROM movements WHERE item_id = $1 AND kind = 'receipt'", c.items[0]),
+        lambda c: _unfolded(c, "DELETE FROM movements WHERE item_id = $1 AND kind = 'receipt'", c.items[0]),
         {stock.LEDGER, stock.DOCUMENT},
     ),
     "a receipt is counted twice": (
