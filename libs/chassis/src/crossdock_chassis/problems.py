@@ -189,6 +189,16 @@ def invalid(error: ValidationError) -> RequestValidationError:
     return Invalid([{**each, "loc": ("body", *each["loc"])} for each in found[:MAX_ERRORS]], len(found))
 
 
+def release(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error that is answered, and of its causes.
+
+    Their frames refer to the error. A large body makes 150,000 objects, and to collect such cycles takes 100 ms.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def _is_syntax(error: RequestValidationError) -> bool:
     return any(each.get("type") == "json_invalid" for each in error.errors()[:MAX_ERRORS])
 

@@ -322,6 +322,21 @@ async def test_unread_answers_end_the_batch(shop: Shop, monkeypatch: pytest.Monk
     assert await shop.count("orders") == len(answers) - 1 < 30
 
 
+async def test_other_requests_run_while_refused_lines_are_answered(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of an empty object has an error for each required member, so 500 answers take 200 ms."""
+    turns: list[int] = []
+    written = batch._written
+
+    def seen(answers: list[batch.BatchLine]) -> bytes:
+        turns.append(len(answers))
+        return written(answers)
+
+    monkeypatch.setattr(batch, "_written", seen)
+    answers = await send(shop.client, b"{}\n" * batch.GROUP)
+    assert len(answers) == batch.GROUP == sum(turns)
+    assert max(turns) == batch.LINES_AT_ONCE
+
+
 @pytest.mark.parametrize(("chunk", "at_once"), [(1, 50), (50, 5)], ids=["a line a chunk", "one chunk"])
 async def test_lines_are_placed_in_full_groups(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, chunk: int, at_once: int
@@ -329,7 +344,7 @@ async def test_lines_are_placed_in_full_groups(
     sizes: list[int] = []
     answered = batch.BatchAnswer._answers
 
-    async def seen(self: batch.BatchAnswer, group: list[batch.Line]) -> list[batch.BatchLine]:
+    async def seen(self: batch.BatchAnswer, group: list[batch.Line]) -> bytes:
         sizes.append(len(group))
         return await answered(self, group)
 

@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from crossdock_chassis import Content, JsonBody, Overloaded, Refusal
+from crossdock_chassis import Content, JsonBody, Overloaded, Refusal, release
 from crossdock_events import Cause
 from order_service.orders.draft import Draft, settle
 from order_service.orders.model import DuplicateReference, OrderError
@@ -229,7 +229,7 @@ class BatchAnswer(Response):
                     backlog.put(_written([self._refused(refused)]))
                     await waiting.drop()
                     break
-                backlog.put(_written(await self._answers(group)))
+                backlog.put(await self._answers(group))
             await reading
             backlog.end()
             await sending
@@ -290,23 +290,32 @@ class BatchAnswer(Response):
         try:
             draft = self._parse(raw)
         except (Refusal, RequestValidationError) as error:
+            release(error)
             return Line(number, _reference_in(raw), error, len(raw))
         try:
             return Line(number, draft.reference, settle(draft), len(raw))
         except OrderError as error:
+            release(error)
             return Line(number, draft.reference, error, len(raw))
 
-    async def _answers(self, group: Sequence[Line]) -> list[BatchLine]:
+    async def _answers(self, group: Sequence[Line]) -> bytes:
+        """Place the orders of a group, and write the answers. Other requests run after every few lines."""
         drafts = [line.content for line in group if isinstance(line.content, Draft)]
         commands = [PlaceOrder(self._partner, draft, Content.of(draft), self._cause) for draft in drafts]
         try:
             placed = iter(await self._place.many(commands, self._began) if commands else [])
         except Overloaded as error:
             placed = iter([error] * len(commands))
-        return [
-            self._answered(line, next(placed)) if isinstance(line.content, Draft) else self._refused(line)
-            for line in group
-        ]
+        written = b""
+        for start in range(0, len(group), LINES_AT_ONCE):
+            written += _written(
+                [
+                    self._answered(line, next(placed)) if isinstance(line.content, Draft) else self._refused(line)
+                    for line in group[start : start + LINES_AT_ONCE]
+                ]
+            )
+            await asyncio.sleep(0)
+        return written
 
     def _answered(self, line: Line, answer: Placed | Exception) -> BatchLine:
         if isinstance(answer, Exception):
