@@ -189,7 +189,7 @@ def invalid(error: ValidationError) -> RequestValidationError:
     return Invalid([{**each, "loc": ("body", *each["loc"])} for each in found[:MAX_ERRORS]], len(found))
 
 
-def release(error: BaseException | None) -> None:
+def drop_tracebacks(error: BaseException | None) -> None:
     """Drop the tracebacks of an error that is answered, and of its causes.
 
     Their frames refer to the error. A large body makes 150,000 objects, and to collect such cycles takes 100 ms.

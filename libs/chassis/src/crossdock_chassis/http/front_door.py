@@ -40,8 +40,8 @@ from crossdock_chassis.problems import (
     UNSUPPORTED_TYPE,
     Problems,
     Refusal,
+    drop_tracebacks,
     fault,
-    release,
 )
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -141,7 +141,7 @@ class Front:
             if status:
                 raise  # part of the response is sent: break the connection so that the client sees an error
             rendered = self._problems.render(error, request_id=request_id, instance=_instance(scope))
-            release(error)
+            drop_tracebacks(error)
             await rendered(scope, receive, numbered)
         finally:
             state.leave()

@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from crossdock_chassis import Content, JsonBody, Overloaded, Refusal, release
+from crossdock_chassis import Content, JsonBody, Overloaded, Refusal, drop_tracebacks
 from crossdock_events import Cause
 from order_service.orders.draft import Draft, settle
 from order_service.orders.model import DuplicateReference, OrderError
@@ -290,12 +290,12 @@ class BatchAnswer(Response):
         try:
             draft = self._parse(raw)
         except (Refusal, RequestValidationError) as error:
-            release(error)
+            drop_tracebacks(error)
             return Line(number, _reference_in(raw), error, len(raw))
         try:
             return Line(number, draft.reference, settle(draft), len(raw))
         except OrderError as error:
-            release(error)
+            drop_tracebacks(error)
             return Line(number, draft.reference, error, len(raw))
 
     async def _answers(self, group: Sequence[Line]) -> bytes:
