@@ -26,6 +26,8 @@ CASE_SECONDS: Final = 3.0
 IMPORT_SECONDS: Final = 120.0
 CHUNK: Final = 1 << 18
 MIB: Final = 1 << 20
+HEAD: Final = 1 << 12
+"""Bytes in which a header is searched. To search a long answer would delay the thread that pings."""
 VALUES: Final = 19_000  # just below the most values of a JSON document
 
 Garbage = Callable[[int], bytes]
@@ -44,9 +46,14 @@ def _unknown_members(size: int) -> bytes:
     return b"{%s}" % _members(min(size // 10, VALUES))
 
 
+def _unknown_members_of_lines(size: int) -> bytes:
+    return b'{"lines":[%s]}' % b",".join([b"{%s}" % _members(9)] * min(size // 91, VALUES // 10))
+
+
 KINDS: Final[Mapping[str, Mapping[str, Garbage]]] = {
     "application/json": {
         "unknown members": _unknown_members,
+        "unknown members of lines": _unknown_members_of_lines,
         "more members than allowed": lambda size: b"{%s}" % _members(size // 10),
         "brackets": _repeated(b"["),
         "an open quote": _repeated(b'\\",', start=b'{"a":"'),
@@ -57,6 +64,7 @@ KINDS: Final[Mapping[str, Mapping[str, Garbage]]] = {
         "empty objects": _repeated(b"{}\n"),
         "newlines": _repeated(b"\n"),
         "one line": _repeated(b"x"),
+        "unknown members of lines": lambda size: (_unknown_members_of_lines(size) + b"\n") * max(1, size // (9 * VALUES)),
         "unknown members": lambda size: (_unknown_members(size) + b"\n") * max(1, size // (10 * VALUES)),
     },
     "text/csv": {
@@ -120,7 +128,7 @@ def feed(url: str, ops_urls: Sequence[str], token: str, share: float) -> Iterato
                 with ExitStack() as pings:
                     slowest = [pings.enter_context(pinging(each)) for each in ops_urls]
                     answer = send(url, route, path, token, body)
-                    if found := _IMPORT.search(answer):
+                    if found := _IMPORT.search(answer, 0, HEAD):
                         follow(client, f"{url}{found[1].decode()}", kind)
                 if answer.startswith(b"HTTP/1.1 5"):
                     raise BenchFailed(f"{route.method} {route.path} answers {kind} with {answer[:400]!r}")

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossdock_chassis.http.auth import Guard
 from crossdock_chassis.http.concurrency import PartnerRequests
-from crossdock_chassis.http.hot_route import JSON, HotRoute, is_json, strict_json, unsupported_type
+from crossdock_chassis.http.hot_route import FEW_VALUES, JSON, HotRoute, is_json, strict_json, unsupported_type
 from crossdock_chassis.http.limits import Limited
 from crossdock_chassis.http.request import KEY, Fields, Limiter, RequestState, Verifier, route_template
 from crossdock_chassis.http.routing import Routes
@@ -194,7 +194,7 @@ class Front:
                     raise unsupported_type(JSON)
                 whole.extend(body)
                 if complete:
-                    strict_json(bytes(whole))
+                    strict_json(bytes(whole), FEW_VALUES)
             return message
 
         return bounded

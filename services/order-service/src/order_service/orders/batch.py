@@ -210,7 +210,7 @@ class BatchAnswer(Response):
         self._body, self._place, self._describe = body, place, describe
         self._partner, self._cause, self._backlog_bytes = partner, cause, backlog_bytes
         self._began = time.monotonic()
-        self._parse = JsonBody(Draft).parse
+        self._parse = JsonBody(Draft).parse_in_turns
         self._last = 0
         self.status_code, self.media_type, self.background = 200, MEDIA_TYPE, None
         self.init_headers(None)
@@ -268,7 +268,7 @@ class BatchAnswer(Response):
                 lines.append(Line(number, None, TooManyLines(), 0))
                 break
             if raw is None or raw.strip():
-                lines.append(self._line((number, raw)))
+                lines.append(await self._line((number, raw)))
             if not number % LINES_AT_ONCE or (raw is not None and len(raw) > LONG_LINE):
                 if len(lines) >= GROUP:
                     yield lines
@@ -283,12 +283,12 @@ class BatchAnswer(Response):
             async for _ in self._body:
                 pass
 
-    def _line(self, found: tuple[int, bytes | None]) -> Line:
+    async def _line(self, found: tuple[int, bytes | None]) -> Line:
         number, raw = found
         if raw is None:
             return Line(number, None, LineTooLong(), 0)
         try:
-            draft = self._parse(raw)
+            draft = await self._parse(raw)
         except (Refusal, RequestValidationError) as error:
             drop_tracebacks(error)
             return Line(number, _reference_in(raw), error, len(raw))
