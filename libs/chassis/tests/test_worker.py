@@ -201,3 +201,26 @@ async def test_livez_of_a_worker_names_the_part_that_hangs(
             assert (answer.status_code, answer.json().get("reason")) == (503, "no progress: relay")
             os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.wait_for(working, 30)
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+async def test_running_process_measures_the_outbox(
+    kafka_service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int], role: str
+) -> None:
+    """Without the measurement an API would accept commands while the outbox grows without a limit."""
+    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(service_module, "Relay", Hanging)
+    async with kafka_service.database.unit() as unit:
+        for _ in range(3):
+            unit.publish(placed(), sequence=1, cause=None)
+    ports = {"http_port": unused_tcp_port_factory(), "ops_port": unused_tcp_port_factory()}
+    settings = kafka_service.settings.model_copy(update=ports)
+    process = asyncio.create_task(ROLES[role](replace(kafka_service, settings=settings)))
+
+    async def measured() -> bool:
+        assert not process.done()
+        return kafka_service.database.pressure.outbox_depth == 3
+
+    await eventually(measured)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(process, 30)
