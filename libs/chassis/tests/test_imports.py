@@ -23,6 +23,7 @@ from crossdock_chassis import (
     Counts,
     Feature,
     ImportKind,
+    Imports,
     RowError,
     RowsRefused,
     Service,
@@ -36,11 +37,12 @@ from crossdock_chassis import (
     uploads,
 )
 from crossdock_chassis.imports import rows, sweep
-from crossdock_chassis.imports.accept import MAX_WAITING
+from crossdock_chassis.imports.accept import MAX_WAITING, Accept, Accepted, accept
 from crossdock_chassis.imports.sheet import BATCH, MAX_ERRORS
 from crossdock_chassis.jobs.rows import Claimed
 from crossdock_chassis.jobs.run import JobRun
 from crossdock_chassis.testing import Clients, run_queued
+from crossdock_events import Cause
 
 CHILD = Path(__file__).with_name("imports_child.py")
 router = APIRouter(prefix="/v1", tags=["imports"])
@@ -64,6 +66,9 @@ def marks_csv(names: Sequence[str]) -> str:
 NAMES = [f"a{n}" for n in range(BATCH * 2 + BATCH // 2)]
 FILE = marks_csv(NAMES)
 CSV = {"content-type": "text/csv"}
+WAITS_FOR_A_LOCK = """
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
 
 
 @pytest.fixture
@@ -272,6 +277,30 @@ async def test_imports_of_another_partner_are_not_shown(
 async def test_file_sent_twice_at_once_is_one_import(service: Service, client: httpx.AsyncClient) -> None:
     assert len({*await asyncio.gather(send(client, FILE), send(client, FILE))}) == 1
     assert await stored(service) == (1, 0)
+
+
+async def test_second_upload_waits_until_the_first_is_decided(service: Service) -> None:
+    """Otherwise both would be imported, and a partner could queue more than the limit."""
+    job = Imports(service.database, {MARKS.name: MARKS}, 1 << 20).job
+
+    def upload() -> Accept:
+        file = rows.File(new_id(), "marks", "acme", b"same", 4, {}, False, Cause(correlation_id=new_id()))
+        return Accept(file, "ada", job)
+
+    async def second() -> Accepted:
+        async with service.database.unit() as unit:
+            return await accept(unit, upload())
+
+    async def waits() -> bool:
+        async with service.database.unit() as unit:
+            return bool(await unit.sql.fetchval(WAITS_FOR_A_LOCK))
+
+    async with service.database.unit() as unit:
+        first = await accept(unit, upload())
+        following = asyncio.create_task(second())
+        while not await waits():
+            assert not following.done()
+    assert await asyncio.wait_for(following, 30) == Accepted(id=first.id, created=False)
 
 
 async def test_more_waiting_imports_than_allowed_are_refused(service: Service, client: httpx.AsyncClient) -> None:

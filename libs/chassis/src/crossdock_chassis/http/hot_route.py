@@ -46,8 +46,8 @@ def strict_json(raw: bytes, most: int = MAX_VALUES) -> bytes:
     """Return the JSON without a byte order mark.
 
     Raise Refusal 400 if JSON parsers would disagree, 422 for a NUL in a string, which PostgreSQL cannot store. Parsers
-    disagree about repeated members, NaN, trailing bytes and nesting beyond 200. Raise Refusal 413 for a document of more
-    than `most` values.
+    disagree about repeated members, NaN, trailing bytes and nesting beyond 200. Raise Refusal 413 for a document with
+    more than `most` values.
     """
     raw = raw.removeprefix(BOM_UTF8)
     if len(raw) > most < _values(raw) and _values(_STRING.sub(b"", raw)) > most:
