@@ -64,7 +64,7 @@ KINDS: Final[Mapping[str, Mapping[str, Garbage]]] = {
         "empty objects": _repeated(b"{}\n"),
         "newlines": _repeated(b"\n"),
         "one line": _repeated(b"x"),
-        "unknown members of lines": lambda size: (_unknown_members_of_lines(size) + b"\n") * max(1, size // (9 * VALUES)),
+        "unknown members of lines": lambda size: (_unknown_members_of_lines(size) + b"\n") * (1 + size // (9 * VALUES)),
         "unknown members": lambda size: (_unknown_members(size) + b"\n") * max(1, size // (10 * VALUES)),
     },
     "text/csv": {
