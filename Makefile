@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench lock
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare lock
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -73,8 +73,11 @@ generate: install  ## write schemas, examples, AsyncAPI, OpenAPI and pages (BREA
 	@for each in asyncapi topics docs; do $(RUN) crossdock_events $$each --write || exit 1; done
 	@$(RUN) crossdock_cli.contracts write $(if $(BREAK),--break)
 
-bench: install  ## run the benchmark and print one table
-	@$(RUN) bench
+bench: install  ## run the benchmark and print one table (ONLY=steady,idle: these parts)
+	@$(RUN) bench $(if $(ONLY),--only $(ONLY))
+
+bench-compare: install  ## compare two results (OLD=a.json NEW=b.json)
+	@$(RUN) bench compare "$(OLD)" "$(NEW)"
 
 lock: install  ## pin all requirements again (UPGRADE=1: to the newest versions)
 	@"$(PYTHON)" deploy/local/bootstrap.py lock

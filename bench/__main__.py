@@ -1,6 +1,7 @@
-"""`python -m bench` prints one table. `python -m bench profile order-service.worker` profiles one process.
+"""`python -m bench` prints one table, and with `--only steady,idle` the rows of these parts.
 
-`python -m bench feeds` measures the statements that the feeds of changes make dearer.
+`python -m bench compare OLD NEW` compares two results. `python -m bench profile order-service.worker` profiles one
+process. `python -m bench feeds` measures the statements that the feeds of changes make dearer.
 """
 
 import argparse
@@ -11,9 +12,12 @@ from typing import Any
 from rich.console import Console
 
 from bench import feeds, results
+from bench.compare import compare
 from bench.helper import HelperFailed
+from bench.parts import PARTS
 from bench.profile import NoProfiler, Profile, watching
-from bench.run import BATCH_CONNECTIONS, FULL, TINY, run
+from bench.run import run
+from bench.scale import BATCH_CONNECTIONS, FULL, TINY
 from bench.stack import BenchFailed, bench_stack
 from crossdock_cli.errors import CommandError
 
@@ -23,12 +27,16 @@ SHOWN = 30
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="measure a few orders, only to check that everything runs")
+    parser.add_argument("--only", type=_parts, default=[], metavar="PART,…", help=f"parts to run: {', '.join(PARTS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the numbers (bench/results/latest.json)")
     commands = parser.add_subparsers(dest="command")
     profile = commands.add_parser("profile", help="sample one process under load")
     profile.add_argument("process", help="order-service.api, order-service.worker, inventory-service.worker …")
     profile.add_argument("--load", choices=("single", "batched"), default="single")
     commands.add_parser("feeds", help="measure the cost of commit order")
+    comparison = commands.add_parser("compare", help="print two results side by side")
+    for name in ("old", "new"):
+        comparison.add_argument(name, type=Path)
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
@@ -38,12 +46,23 @@ def main() -> None:
         if arguments.command == "feeds":
             feeds.measure(console, count=20_000, runs=5)
             return
-        found = run(TINY if arguments.tiny else FULL, console)
+        if arguments.command == "compare":
+            compare(console, arguments.old, arguments.new)
+            return
+        found = run(TINY if arguments.tiny else FULL, console, arguments.only)
     except (BenchFailed, HelperFailed, NoProfiler, CommandError) as error:
         raise SystemExit(str(error)) from None
     file = found.write(arguments.json)
     found.show(console)
     console.print(f"Numbers: {file}")
+
+
+def _parts(text: str) -> list[str]:
+    """Split the names of parts. Raise ArgumentTypeError if one is unknown."""
+    names = text.split(",")
+    if unknown := set(names) - PARTS.keys():
+        raise argparse.ArgumentTypeError(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return names
 
 
 def _profile(console: Console, process: str, kind: str) -> None:

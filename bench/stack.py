@@ -28,6 +28,8 @@ from crossdock_local.stack import AUDIENCE, Stack
 PARTNER = "bench"
 SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write")
 SERVICES = ("order-service", "inventory-service")
+WORKERS = ("order-service.worker", "inventory-service.worker")
+APIS = ("order-service.api", "inventory-service.api")
 WAIT_SECONDS = 60.0
 PROBE_LINES = 500
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from bench import client, garbage, goods, loader
+from bench.compare import differences
 from bench.cpu import Reading, backend_of, used
 from bench.helper import ROOT
 from bench.profile import folded
 from bench.results import Results, Row, shown
-from bench.run import TINY
+from bench.scale import TINY
 from bench.statistics import middle, percentile, spread
 
 
@@ -46,6 +47,21 @@ def test_rows_know_whether_they_reach_their_target() -> None:
     document = Results({}, "", rows=[Row("a", [3.0, 1.0, 2.0], "x", 2.0)]).document()
     assert document["rows"][0]["value"] == 2.0 and document["rows"][0]["met"] is True
     assert [shown(value) for value in (1234.5, 12.34, 1.234)] == ["1,234", "12.3", "1.23"]
+
+
+def test_comparison_knows_noise_from_a_difference() -> None:
+    def document(**rows: list[float]) -> dict[str, Any]:
+        return Results({}, "", [Row(name, runs, "ms", better="less") for name, runs in rows.items()]).document()
+
+    old = document(noisy=[10, 12, 14], faster=[10, 12, 14], slower=[10, 12, 14], single=[10], gone=[1])
+    new = document(noisy=[13, 15, 17], faster=[4, 6, 8], slower=[24, 24, 30], single=[20], fresh=[1])
+    found = {each.name: each for each in differences(old, new)}
+    assert found.keys() == {"noisy", "faster", "slower", "single"}
+    assert {name: each.beyond for name, each in found.items()} == {
+        "noisy": False, "faster": True, "slower": True, "single": None,
+    }  # fmt: skip
+    assert found["faster"].ratio == 0.5 and found["slower"].ratio == 2
+    assert found["faster"].better and not found["slower"].better
 
 
 def test_orders_add_up_and_differ() -> None:

@@ -2,8 +2,10 @@
 
 from contextlib import ExitStack
 
+from bench.bench import Bench
 from bench.results import Results
-from bench.run import TINY, measure
+from bench.run import measure
+from bench.scale import TINY
 from bench.stack import BenchStack
 
 from crossdock_local.stack import Stack
@@ -15,17 +17,20 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
     with ExitStack() as helpers:
         opened = BenchStack(stack, helpers, TINY.items)
         opened.stock()
-        measure(opened, TINY, found, stages.append, alone=False)
-    assert len({row.name for row in found.rows}) == len(found.rows) == 16
-    assert all(row.value > 0 for row in found.rows if row.unit != "ms")
+        measure(Bench(opened, TINY, found, stages.append, alone=False))
+    assert len({row.name for row in found.rows}) == len(found.rows) == 20
+    assert all(row.value > 0 for row in found.rows if row.unit not in ("ms", "% of a core"))
     assert [row.name for row in found.rows if row.target is not None] == [
-        "Accepted to confirmed, p99",
+        "Idle",
         "End to end, single",
+        "CPU an order, single",
         "End to end, batched",
+        "CPU an order, batched",
         "Longest gap, application/json",
         "Longest gap, application/x-ndjson",
         "Longest gap, text/csv",
         "Accept ÷ validate only",
+        "NDJSON ÷ insert",
         "End to end, single ÷ twin",
         "End to end, batched ÷ twin",
     ]

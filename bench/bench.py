@@ -1,0 +1,67 @@
+"""Hold what the parts of the bench share: the stack under measurement, the scale and the results so far."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench import results
+from bench.cpu import Meter
+from bench.helper import Helper
+from bench.results import Results, Row
+from bench.scale import BATCH_CONNECTIONS, Scale
+from bench.stack import BenchStack, Flow
+from bench.statistics import middle
+
+
+@dataclass
+class Bench:
+    """A part measures its rows with this object. `alone`: parts may stop processes for all later parts."""
+
+    opened: BenchStack
+    scale: Scale
+    found: Results
+    stage: Callable[[str], None]
+    alone: bool = True
+
+    @property
+    def single(self) -> dict[str, Any]:
+        """Return the arguments of a load of single orders."""
+        return {"connections": self.scale.connections}
+
+    @property
+    def batched(self) -> dict[str, Any]:
+        """Return the arguments of a load of batches."""
+        return {"connections": BATCH_CONNECTIONS, "batch": self.scale.batch}
+
+    @cached_property
+    def subscriber(self) -> Helper:
+        return self.opened.subscriber()
+
+    @cached_property
+    def meter(self) -> Meter:
+        """Return a meter for all processes. Its first use warms the stack up, so that all rows find it warm."""
+        meter = self.opened.meter({"subscriber": self.subscriber.pid})
+        self.stage("warming up")
+        for load in (self.single, self.batched):
+            self.opened.flow(self.subscriber, meter, self.scale.warm, **load)
+        return meter
+
+    def flow(self, count: int, **load: Any) -> Flow:
+        """Post orders and wait until all are confirmed."""
+        return self.opened.flow(self.subscriber, self.meter, count, **load)
+
+    def add(self, *rows: Row) -> None:
+        self.found.rows += rows
+
+    def note_cpu(self, kind: str, flows: list[Flow]) -> list[float]:
+        """Record the processor time per order by process: the median of the flows. Return each flow's sum."""
+        each = [results.per_order(flow.cpu, len(flow.load.accepted), least=0.0) for flow in flows]
+        medians = {process: middle([one.get(process, 0.0) for one in each]) for process in each[0]}
+        self.found.cpu[kind] = {process: value for process, value in medians.items() if value >= 1}
+        return [sum(one.values()) for one in each]
+
+    def stop(self, *processes: str) -> None:
+        """Stop processes, unless others use the stack too, so that they take no processor time from later rows."""
+        if self.alone:
+            self.opened.stop(*processes)

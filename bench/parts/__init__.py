@@ -1,0 +1,20 @@
+"""The parts of the bench, in the order of a run. A part measures a few rows and can be run without the others.
+
+A part that stops processes comes after all parts that need them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bench.bench import Bench
+from bench.parts import accept, end_to_end, garbage, idle, steady, twin
+
+# Steady rates come before the heavy loads, because a disk that is still writing their data delays each commit.
+PARTS: Final[Mapping[str, Callable[[Bench], None]]] = {
+    "idle": idle.measure,
+    "steady": steady.measure,
+    "end-to-end": end_to_end.measure,
+    "garbage": garbage.measure,
+    "accept": accept.measure,
+    "twin": twin.measure,
+}

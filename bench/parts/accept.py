@@ -1,0 +1,52 @@
+"""Measure accepting orders, compared with validating them and with inserting their rows. The workers are stopped."""
+
+from bench import insert
+from bench.bench import Bench
+from bench.results import Row
+from bench.scale import BATCH_CONNECTIONS
+from bench.stack import WORKERS, Load
+from bench.statistics import middle
+from order_service.orders.batch import GROUP
+
+
+def measure(bench: Bench) -> None:
+    bench.stop(*WORKERS)
+    _beside_validating(bench)
+    _beside_inserting(bench)
+
+
+def _beside_validating(bench: Bench) -> None:
+    scale, opened = bench.scale, bench.opened
+    bench.stage(f"accepting beside validating only: {scale.repeats} times {scale.accept:,} orders each")
+    environment = opened.environment(opened.stack.dsn("order-service"))
+    accepted: list[Load] = []
+    validated: list[Load] = []
+    with opened.process("validate-only", "bench.validate_only", "api", environment=environment) as (url, _):
+        opened.load(scale.warm, url=url, **bench.single)
+        for _ in range(scale.repeats):
+            validated.append(opened.load(scale.accept, url=url, **bench.single))
+            accepted.append(opened.load(scale.accept, **bench.single))
+    ratios = [one.rate / other.rate for one, other in zip(accepted, validated, strict=True)]
+    note = f"loader {middle([each.loader_share for each in accepted]):.0%} of a core; the workers stopped"
+    bench.add(
+        Row("Accept, POST /v1/orders", [each.rate for each in accepted], "orders/s", note=note),
+        Row("Validate only, same server and route", [each.rate for each in validated], "orders/s"),
+        Row("Accept ÷ validate only", ratios, "times", 0.70),
+    )
+
+
+def _beside_inserting(bench: Bench) -> None:
+    scale, opened = bench.scale, bench.opened
+    bench.stage(f"accepting batches beside inserting their rows: {scale.repeats} times {scale.accept_batched:,}")
+    loads = [opened.load(scale.accept_batched, **bench.batched) for _ in range(scale.repeats)]
+    dsn = opened.database("bench_insert")
+    opened.migrate("order_service", dsn)
+    inserted = insert.rows_per_second(
+        opened.stack.dsn("order-service"), dsn, scale.accept_batched, scale.repeats, BATCH_CONNECTIONS
+    )
+    note = f"asyncpg, unnest, {GROUP} orders a transaction"
+    bench.add(
+        Row("Accept, NDJSON", [each.rate for each in loads], "orders/s", note="the workers stopped"),
+        Row("Insert the same rows and no more", inserted, "orders/s", note=note),
+        Row("NDJSON ÷ insert", [each.rate / middle(inserted) for each in loads], "times", 0.45),
+    )
