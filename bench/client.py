@@ -40,18 +40,21 @@ def request(path: str, host: str, headers: dict[str, str], body: bytes) -> bytes
 
 
 class _Line:
-    """A queue of due requests, and of free connections."""
+    """A queue of due requests, and a stack of free connections.
+
+    The connection that was used last is used first. The server closes connections that are idle for seconds.
+    """
 
     def __init__(self, requests: Sequence[bytes]) -> None:
         self.requests = requests
         self.answers: list[Answer] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._due: deque[Answer] = deque()
-        self._free: deque[_Connection] = deque()
+        self._free: list[_Connection] = []
 
     def add(self, answer: Answer) -> None:
         if self._free:
-            self._free.popleft().send(answer)
+            self._free.pop().send(answer)
         else:
             self._due.append(answer)
 
@@ -60,6 +63,12 @@ class _Line:
             connection.send(self._due.popleft())
         else:
             self._free.append(connection)
+
+    def lost(self, connection: "_Connection") -> None:
+        if connection in self._free:
+            self._free.remove(connection)
+            if not self._free:
+                self.failed("the server closed the last idle connection")
 
     def answered(self, connection: "_Connection", answer: Answer) -> None:
         self.answers.append(answer)
@@ -92,6 +101,7 @@ class _Connection(asyncio.Protocol):
             self._line.failed(f"an answer is not HTTP: {error}")
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._line.lost(self)
         if self._answer is not None:
             self._line.failed(f"a connection was lost while request {self._answer.number} was open: {error}")
 

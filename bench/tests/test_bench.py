@@ -98,8 +98,8 @@ def test_samples_are_counted_once_a_function() -> None:
 
 
 @asynccontextmanager
-async def server(answer: bytes, *, pieces: int = 1) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Answer every request with these bytes, in `pieces` writes."""
+async def server(answer: bytes, *, pieces: int = 1, alone: bool = False) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Answer every request with these bytes, in `pieces` writes. `alone`: first close all other connections."""
     seen: list[bytes] = []
     writers: list[asyncio.StreamWriter] = []
 
@@ -110,6 +110,9 @@ async def server(answer: bytes, *, pieces: int = 1) -> AsyncIterator[tuple[int, 
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 seen.append(await reader.readexactly(length))
+                for other in writers:
+                    if alone and other is not writer:
+                        other.close()
                 size = -(-len(answer) // pieces)
                 for start in range(0, len(answer), size):
                     writer.write(answer[start : start + size])
@@ -148,6 +151,12 @@ async def test_steady_load_is_sent_by_the_clock() -> None:
         answers = await client.post_all("127.0.0.1", port, requests(20), connections=2, rate=200, seconds=20)
     due = [each.due for each in sorted(answers, key=lambda each: each.number)]
     assert [later - due[0] for later in due] == pytest.approx([number / 200 for number in range(20)])
+
+
+async def test_idle_connections_that_the_server_closes_are_left() -> None:
+    async with server(CREATED, alone=True) as (port, _):
+        answers = await client.post_all("127.0.0.1", port, requests(3), connections=3, rate=4, seconds=20)
+    assert [each.status for each in answers] == [201] * 3
 
 
 async def test_a_silent_server_is_not_waited_for_for_ever() -> None:
