@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -193,10 +194,10 @@ async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event)
 
 
 async def test_listener_that_ends_by_itself_ends_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ends(server: uvicorn.Server) -> None:
-        return None
+    async def ends(server: uvicorn.Server, counter: int) -> bool:
+        return True
 
-    monkeypatch.setattr(uvicorn.Server, "main_loop", ends)
+    monkeypatch.setattr(uvicorn.Server, "on_tick", ends)
     with pytest.raises(ListenerClosed):
         async with asyncio.timeout(10):
             await serve(Slow().api(), Ops(), settings(http_port=0, ops_port=0), asyncio.Event())
@@ -216,6 +217,30 @@ async def test_an_address_that_is_not_ours() -> None:
     with pytest.raises(SystemExit, match=r"PORT: cannot listen on 203\.0\.113\.1:0"):
         async with listening(Ops(), settings(host="203.0.113.1"), 0, "PORT"):
             pass
+
+
+async def test_idle_listener_wakes_once_a_second_for_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, tick = 0, uvicorn.Server.on_tick
+
+    async def counted(server: uvicorn.Server, counter: int) -> bool:
+        nonlocal ticks
+        ticks += 1
+        return await tick(server, counter)
+
+    monkeypatch.setattr(uvicorn.Server, "on_tick", counted)
+    began = time.monotonic()
+    async with listening(Ops(), settings(), 0, "PORT") as port, httpx.AsyncClient(trust_env=False) as client:
+
+        async def date() -> str:
+            return (await client.get(f"http://127.0.0.1:{port}/livez")).headers["date"]
+
+        first = await date()
+
+        async def is_later() -> bool:
+            return await date() != first
+
+        await until_true(is_later)
+    assert ticks <= time.monotonic() - began + 2
 
 
 async def test_no_server_header_gives_the_software_away() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from crossdock_chassis import Service, Unit, on
 from crossdock_chassis.database.unit import is_transient
+from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
 from crossdock_chassis.messaging.consumer import Consumer
@@ -328,6 +329,28 @@ async def test_a_member_whose_position_moved_drops_its_batch(service: Service) -
         await publish(service, (placed(f"{tag}-next", order.order_id), 2))
         await eventually(lambda: _has(service, tag, 1))
     assert await mine(service, tag) == {f"{tag}-next": 1}
+
+
+async def test_long_empty_fetch_delays_neither_a_member_nor_an_event(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker answers the requests of a connection in turn, so a member asks for offsets before it fetches."""
+    monkeypatch.setattr(clients, "FETCH_WAIT_MS", 60_000)
+    position = Consumer._position
+    paused: list[bool] = []
+
+    async def after_the_client(self: Consumer, client: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
+        for tp in assigned:
+            await client.position(tp)  # from now on the client would fetch
+        paused.append(client.paused() == set(assigned))
+        await position(self, client, assigned)
+
+    monkeypatch.setattr(Consumer, "_position", after_the_client)
+    tag = uuid4().hex[:8]
+    async with running(relay(service), await from_now_on(service)):
+        await publish(service, (placed(tag), 1))
+        await eventually(lambda: _has(service, tag, 1))
+    assert paused == [True]
 
 
 async def test_a_newer_version_stops_its_partition_and_no_other(service: Service) -> None:

@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import uvicorn
@@ -28,6 +28,7 @@ Check = Callable[[], Awaitable[str | None]]
 _PAGES: Final = ("/livez", "/readyz", "/metrics")
 
 PATIENCE: Final = 2.0  # seconds; a check that takes longer has failed
+DATE_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +92,24 @@ async def _answer(
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process, which drains its parts in order. uvicorn would stop at once."""
         yield
+
+    async def main_loop(self) -> None:
+        """Write the Date header anew each second until `stop`. uvicorn's own loop wakes ten times a second."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), DATE_SECONDS)
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
 
 
 @contextmanager
@@ -158,7 +173,7 @@ async def listening(
             await asyncio.sleep(0.005)
         yield listens_at
     finally:
-        server.should_exit = True
+        server.stop()
         await running
 
 

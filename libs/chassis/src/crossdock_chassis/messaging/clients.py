@@ -16,6 +16,9 @@ from crossdock_chassis.deadlines import abandon, within
 
 KAFKA_TROUBLE = (KafkaError, OSError, TimeoutError)
 BATCH_BYTES = 950_000
+FETCH_WAIT_MS = 1_000
+"""How long the broker waits for records before it answers an empty fetch. A record is answered at once. Other requests
+on the connection wait behind the fetch, so this also bounds how long a consumer takes to change its positions."""
 STOP_SECONDS = 5.0
 PART_SECONDS = 1.0
 
@@ -69,7 +72,8 @@ async def start_consumer(
         session_timeout_ms=10_000,
         heartbeat_interval_ms=2_000,
         max_poll_interval_ms=600_000,
-        fetch_max_wait_ms=250,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        consumer_timeout_ms=FETCH_WAIT_MS,
         request_timeout_ms=10_000,
         retry_backoff_ms=50,
         metadata_max_age_ms=30_000,

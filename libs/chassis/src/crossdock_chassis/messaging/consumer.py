@@ -28,8 +28,10 @@ log = logging.getLogger(__name__)
 BATCH_LIMIT = 1_000
 REPORT_SECONDS = 1.0
 STUCK_SECONDS = 30.0
+POLL_MS = 500
+"""How often the consumer looks around while no record arrives: at its stops, and whether the worker stops."""
 FETCH_SECONDS = 20.0
-"""A fetch waits 200 ms at most. If it takes this long, the client no longer works."""
+"""A fetch waits `POLL_MS` at most. If it takes this long, the client no longer works."""
 LOCK_SECONDS = 1.0
 """The lock timeout of a batch. A locked row delays the other keys for this long, then its key is set aside."""
 ALONE_FAILURES = 2
@@ -170,7 +172,7 @@ class Consumer:
             while not stopping.is_set():
                 if reporting.done():
                     reporting.result()
-                fetched = await within(FETCH_SECONDS, client.getmany(timeout_ms=200, max_records=self._limit))
+                fetched = await within(FETCH_SECONDS, client.getmany(timeout_ms=POLL_MS, max_records=self._limit))
                 began = time.monotonic()
                 if self._stops.due:
                     await self._look(client)
@@ -339,9 +341,10 @@ class Consumer:
         """Take over partitions at the end of a rebalance.
 
         They are stored here, because during a rebalance the client still reports its earlier assignment, which other
-        members may get.
+        members may get. They are paused until they are positioned: the offset requests would wait behind a fetch.
         """
         self._assigned = frozenset(partitions)
+        client.pause(*self._assigned)
         await self._position(client, self._assigned)
         self._stops.look_soon()
 
@@ -365,6 +368,7 @@ class Consumer:
             else:
                 self._next[tp] = stored[tp]
                 client.seek(tp, stored[tp])
+                client.resume(tp)
         self.ready = True
 
     async def _reposition(self, client: AIOKafkaConsumer) -> None:
