@@ -3,25 +3,35 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from math import inf
 
+import asyncpg
 import httpx
 import pytest
 from examples import placed
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 from test_kafka import eventually, running
 from test_kafka import service as kafka_service
 
-from crossdock_chassis import Coalescer, Overloaded, Service, Unit, each, worker
+from crossdock_chassis import Coalescer, Database, JobRun, Overloaded, Service, Unit, each, queued, worker
 from crossdock_chassis import service as service_module
+from crossdock_chassis.http.limits import Limits
+from crossdock_chassis.jobs import worker as jobs_worker
+from crossdock_chassis.jobs.worker import Jobs
+from crossdock_chassis.messaging import retries
+from crossdock_chassis.messaging.retries import Retries
+from crossdock_chassis.projections import worker as projections_worker
+from crossdock_chassis.projections.worker import Projections
 from crossdock_chassis.service import ROLES, Watch
-from crossdock_chassis.worker import NoProgress, PartEnded, run_parts
+from crossdock_chassis.worker import NoProgress, Part, PartEnded, run_parts
 
 __all__ = ["kafka_service"]
 
 
-class Part:
+class Working:
     def __init__(self, work: Callable[[asyncio.Event], Awaitable[object]]) -> None:
         self.progressed = time.monotonic()
         self._work = work
@@ -30,11 +40,11 @@ class Part:
         await self._work(stopping)
 
 
-def patient() -> Part:
-    return Part(lambda stopping: stopping.wait())
+def patient() -> Working:
+    return Working(lambda stopping: stopping.wait())
 
 
-async def run(*parts: Part, stuck: Callable[[], str | None] = lambda: None, drain_seconds: float = 5) -> None:
+async def run(*parts: Working, stuck: Callable[[], str | None] = lambda: None, drain_seconds: float = 5) -> None:
     named = {f"part {number}": part for number, part in enumerate(parts, 1)}
     async with asyncio.timeout(10):
         await run_parts(named, asyncio.Event(), stuck, drain_seconds=drain_seconds)
@@ -45,7 +55,7 @@ async def test_a_part_that_ends_by_itself_ends_the_worker() -> None:
         return None
 
     with pytest.raises(PartEnded, match="part 2 ended by itself"):
-        await run(patient(), Part(ends))
+        await run(patient(), Working(ends))
 
 
 async def test_a_cancelled_part_ends_the_worker() -> None:
@@ -53,7 +63,7 @@ async def test_a_cancelled_part_ends_the_worker() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(PartEnded, match="part 2 was cancelled"):
-        await run(patient(), Part(cancelled))
+        await run(patient(), Working(cancelled))
 
 
 async def test_the_error_of_a_part_ends_the_worker() -> None:
@@ -61,7 +71,7 @@ async def test_the_error_of_a_part_ends_the_worker() -> None:
         raise ValueError("out of order")
 
     with pytest.raises(ValueError, match="out of order"):
-        await run(patient(), Part(fails))
+        await run(patient(), Working(fails))
 
 
 async def test_a_hanging_part_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +93,7 @@ async def test_a_part_that_ignores_the_stop_is_abandoned() -> None:
     stop = asyncio.Event()
     stop.set()
     async with asyncio.timeout(5):
-        await run_parts({"stubborn": Part(stubborn), "patient": patient()}, stop, lambda: None, drain_seconds=0.05)
+        await run_parts({"stubborn": Working(stubborn), "patient": patient()}, stop, lambda: None, drain_seconds=0.05)
     ended.set()
 
 
@@ -110,6 +120,47 @@ async def test_hanging_look_at_the_outbox_is_abandoned(monkeypatch: pytest.Monke
     assert watch.progressed > began
 
 
+PARTS: dict[str, Callable[[Service], Part]] = {
+    "outbox watch": lambda service: Watch(service, Limits(service.database).refresh),
+    "retries": lambda service: Retries(service.database, [*service.inboxes().values()]),
+    "projections": lambda service: Projections(service.database, service.settings.kafka, service.name, []),
+    "jobs": lambda service: Jobs(service.database, [queued("nothing", no_work)]),
+}
+
+
+async def no_work(run: JobRun) -> None:
+    return None
+
+
+@pytest.mark.parametrize("name", PARTS)
+async def test_idle_part_looks_without_a_transaction_block(
+    service: Service, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A service is idle for most of its life. BEGIN and COMMIT would triple the round trips of each look."""
+    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(projections_worker, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(jobs_worker, "POLL_SECONDS", 0.01)
+    looks, fetch, transaction = 0, Database.fetch, Database._transaction
+    blocks: list[str] = []
+
+    async def look(self: Database, statement: str, *values: object) -> list[asyncpg.Record]:
+        nonlocal looks
+        looks += 1
+        return await fetch(self, statement, *values)
+
+    def block(self: Database, begin: str) -> AbstractAsyncContextManager[tuple[AsyncConnection, asyncpg.Connection]]:
+        blocks.append(begin)
+        return transaction(self, begin)
+
+    monkeypatch.setattr(Database, "fetch", look)
+    monkeypatch.setattr(Database, "_transaction", block)
+    async with running(PARTS[name](service)), asyncio.timeout(20):
+        while looks < 10 and not blocks:
+            await asyncio.sleep(0.01)
+    assert not blocks
+
+
 async def test_readiness_is_refused_while_the_parts_drain() -> None:
     """A part that ends only once it is refused would be abandoned otherwise."""
     refused, ended = asyncio.Event(), asyncio.Event()
@@ -122,7 +173,7 @@ async def test_readiness_is_refused_while_the_parts_drain() -> None:
     stop = asyncio.Event()
     stop.set()
     async with asyncio.timeout(10):
-        await run_parts({"part": Part(drains)}, stop, lambda: None, drain_seconds=1, draining=refused.set)
+        await run_parts({"part": Working(drains)}, stop, lambda: None, drain_seconds=1, draining=refused.set)
     assert ended.is_set()
 
 

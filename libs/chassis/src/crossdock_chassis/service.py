@@ -129,8 +129,7 @@ class Service:
 
     async def live(self) -> list[Subscription]:
         """Return the groups that run: of the reactions, and of each generation that this version builds."""
-        async with self.database.unit() as unit:
-            live = await generations.live(unit.sql)
+        live = await generations.live(self.database)
         return self._reacting() + list(generations.subscriptions(self.name, self.projections, live).values())
 
     def _reacting(self) -> list[Subscription]:

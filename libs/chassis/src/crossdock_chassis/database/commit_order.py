@@ -69,9 +69,8 @@ async def renew(database: Database) -> None:
     The horizon enters the generation in a second transaction, and only when all transactions have ended that ran at
     that time: they may have used the old function.
     """
-    async with database.unit() as unit:
-        if await unit.sql.fetchval(CHANGED) is None:
-            return
+    if not await database.fetch(CHANGED):
+        return
     async with database.unit() as unit:
         await begin(unit.sql)
     async with database.unit() as unit:

@@ -304,6 +304,21 @@ class Database:
         async with self._transaction("BEGIN READ ONLY") as (connection, _), AsyncSession(connection) as session:
             yield session
 
+    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Return the rows of one statement in a transaction of its own, without the round trips of BEGIN and COMMIT."""
+        connection = await self._connect()
+        try:
+            sql: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                rows: list[asyncpg.Record] = await sql.fetch(statement, *values)
+            except BaseException as error:
+                if not isinstance(error, asyncpg.exceptions.PostgresError):
+                    await _drop(connection, sql)
+                raise
+            return rows
+        finally:
+            await asyncio.shield(connection.close())
+
     async def run(self, handler: Callable[[Unit, T], Awaitable[R]], item: T) -> R:
         """Handle one item in its own unit."""
         async with self.unit() as unit:

@@ -5,18 +5,16 @@ from crossdock_chassis.observability import metrics
 
 COUNT_LIMIT = 100_000
 
+OUTBOX = """
+    SELECT coalesce(sum(cardinality(ids)), 0)::bigint AS depth,
+           coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age
+    FROM (SELECT created_at, ids FROM outbox_pending ORDER BY id LIMIT $1) AS waiting
+"""
+
 
 async def look_at_outbox(database: Database) -> None:
     """Measure the outbox. Count up to one above the limit, because the API sheds at any depth above the limit."""
-    async with database.unit() as unit:
-        row = await unit.sql.fetchrow(
-            """
-            SELECT coalesce(sum(cardinality(ids)), 0)::bigint AS depth,
-                   coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age
-            FROM (SELECT created_at, ids FROM outbox_pending ORDER BY id LIMIT $1) AS waiting
-            """,
-            database.pressure.outbox_limit + 1,
-        )
+    (row,) = await database.fetch(OUTBOX, database.pressure.outbox_limit + 1)
     database.pressure.outbox_depth = row["depth"]
     metrics.OUTBOX_DEPTH.set(row["depth"])
     metrics.OUTBOX_AGE.set(row["age"])

@@ -216,8 +216,7 @@ class Limits:
         self._buckets: dict[tuple[str, str], Bucket | None] = {}
 
     async def refresh(self) -> None:
-        async with self._database.unit() as unit:
-            rows = await unit.sql.fetch(LATEST)
+        rows = await self._database.fetch(LATEST)
         self._limits = {(row["partner"], row["route_group"]): Limit(row["rate"], row["burst"]) for row in rows}
         self._buckets = {
             key: bucket

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import from_json, to_json
 
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.ids import new_id
 
 LEASE_SECONDS: Final = 20.0
@@ -107,9 +108,9 @@ class Outcome:
     result: Mapping[str, object] | None = None
 
 
-async def declare(sql: asyncpg.Connection, periods: Mapping[str, float]) -> None:
+async def declare(database: Database, periods: Mapping[str, float]) -> None:
     """Write a row for each periodic job that has none."""
-    await sql.execute(DECLARE, [new_id() for _ in periods], [*periods], [*periods.values()])
+    await database.fetch(DECLARE, [new_id() for _ in periods], [*periods], [*periods.values()])
 
 
 async def request(
@@ -121,7 +122,7 @@ async def request(
     return id
 
 
-async def claim(sql: asyncpg.Connection, kinds: Sequence[str]) -> list[Claimed]:
+async def claim(database: Database, kinds: Sequence[str]) -> list[Claimed]:
     """Claim the job of each kind that is due first."""
     token = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
     return [
@@ -137,14 +138,14 @@ async def claim(sql: asyncpg.Connection, kinds: Sequence[str]) -> list[Claimed]:
             row["failures"],
             row["stop"],
         )
-        for row in await sql.fetch(CLAIM, kinds, token, LEASE_SECONDS)
+        for row in await database.fetch(CLAIM, kinds, token, LEASE_SECONDS)
     ]
 
 
-async def extend(sql: asyncpg.Connection, held: Sequence[Claimed]) -> dict[UUID, bool]:
+async def extend(database: Database, held: Sequence[Claimed]) -> dict[UUID, bool]:
     """Extend the leases. Return whether a stop was requested, by id. Jobs whose lease is lost are missing."""
     ids, tokens = [each.id for each in held], [each.token for each in held]
-    return {row["id"]: row["stop"] for row in await sql.fetch(EXTEND, ids, tokens, LEASE_SECONDS)}
+    return {row["id"]: row["stop"] for row in await database.fetch(EXTEND, ids, tokens, LEASE_SECONDS)}
 
 
 async def store(
@@ -157,10 +158,10 @@ async def store(
     return stop
 
 
-async def record(sql: asyncpg.Connection, held: Claimed, outcome: Outcome, seconds: float) -> None:
+async def record(database: Database, held: Claimed, outcome: Outcome, seconds: float) -> None:
     """Give the lease back with the outcome of the run. A lease that was taken over stays as it is."""
     result = None if outcome.result is None else to_json(outcome.result, inf_nan_mode="null").decode()
-    await sql.execute(
+    await database.fetch(
         RECORD,
         held.id,
         held.token,

@@ -139,12 +139,11 @@ class Jobs:
             await self._claim(shared)
 
     async def _claim(self, names: Sequence[str]) -> None:
-        async with self._database.unit() as unit:
-            if not self._declared:
-                jobs = self._jobs.values()
-                await rows.declare(unit.sql, {job.name: job.seconds for job in jobs if isinstance(job, Periodic)})
-            claimed = await rows.claim(unit.sql, names)
-        self._declared = True
+        if not self._declared:
+            jobs = self._jobs.values()
+            await rows.declare(self._database, {job.name: job.seconds for job in jobs if isinstance(job, Periodic)})
+            self._declared = True
+        claimed = await rows.claim(self._database, names)
         for name in names:
             self._due.pop(name, None)  # the next poll looks again
         for each in claimed:
@@ -159,8 +158,7 @@ class Jobs:
         }
         if not held:
             return
-        async with self._database.unit() as unit:
-            found = await rows.extend(unit.sql, [claimed for claimed, _ in held.values()])
+        found = await rows.extend(self._database, [claimed for claimed, _ in held.values()])
         for task, (claimed, run) in held.items():
             if claimed.id not in found:
                 run.why = "lost"
@@ -201,8 +199,7 @@ class Jobs:
 
     async def _record(self, claimed: Claimed, outcome: Outcome, seconds: float) -> None:
         try:
-            async with self._database.unit() as unit:
-                await rows.record(unit.sql, claimed, outcome, seconds)
+            await rows.record(self._database, claimed, outcome, seconds)
         except Exception as error:
             if not is_transient(error):
                 raise

@@ -26,6 +26,12 @@ RECORDS_OF_A_KEY: Final = 10
 
 CLAIM: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 3))"
 
+GROUPS_DUE: Final = """
+    SELECT consumer_group FROM unnest($1::text[]) AS own (consumer_group) WHERE EXISTS (
+        SELECT FROM parked_key WHERE parked_key.consumer_group = own.consumer_group AND due_at <= now()
+    )
+"""
+
 DUE: Final = """
     SELECT topic, key FROM parked_key WHERE consumer_group = $1 AND due_at <= now() ORDER BY due_at LIMIT $2
 """
@@ -86,8 +92,9 @@ class Retries:
             worked = False
             try:
                 with foreign_cancellation_is_an_error():
-                    for inbox in [each for group in self._inboxes for each in group]:
-                        worked |= await self._round(inbox)
+                    inboxes = {each.subscription.group: each for group in self._inboxes for each in group}
+                    for row in await self._database.fetch(GROUPS_DUE, sorted(inboxes)):
+                        worked |= await self._round(inboxes[row["consumer_group"]])
                 self.progressed = time.monotonic()
             except Exception as error:
                 if not is_transient(error):

@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_chassis.projections.declare import Projection
 
@@ -89,8 +90,8 @@ class Stored(NamedTuple):
     job_id: UUID | None
 
 
-async def live(sql: asyncpg.Connection) -> list[Live]:
-    return [Live(*row) for row in await sql.fetch(LIVE)]
+async def live(database: Database) -> list[Live]:
+    return [Live(*row) for row in await database.fetch(LIVE)]
 
 
 def subscriptions(service: str, projections: Sequence[Projection], live: Sequence[Live]) -> dict[int, Subscription]:

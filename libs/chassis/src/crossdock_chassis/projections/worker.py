@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crossdock_chassis.database.unit import Database, Unit, is_transient
+from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import GenerationEnded, Inbox
@@ -82,10 +82,9 @@ class Projections:
         return (each.task for each in self._running.values())
 
     async def _look(self) -> None:
-        async with self._database.unit() as unit:
-            live = await generations.live(unit.sql)
-            for rebuild in self._rebuilds:
-                await self._compare(unit, rebuild, live)
+        live = await generations.live(self._database)
+        for rebuild in self._rebuilds:
+            await self._compare(rebuild, live)
         mine = generations.subscriptions(self._service, [each.projection for each in self._rebuilds], live)
         self._current = {each.generation for each in live if each.state == "current"}
         for generation, running in self._running.items():
@@ -98,12 +97,13 @@ class Projections:
                 stop = asyncio.Event()
                 self._running[generation] = _Running(consumer, stop, asyncio.create_task(consumer.run(stop)))
 
-    async def _compare(self, unit: Unit, rebuild: Rebuild, live: Sequence[Live]) -> None:
+    async def _compare(self, rebuild: Rebuild, live: Sequence[Live]) -> None:
         """Request a rebuild if this version is the newest. Log once if the current generation has a newer one."""
         name, version = rebuild.projection.name, rebuild.projection.version
         versions = {each.state: each.version for each in live if each.name == name}
         if max(versions.values(), default=0) < version:
-            await rebuild.begin(unit, by=f"{self._service} version {version}")
+            async with self._database.unit() as unit:
+                await rebuild.begin(unit, by=f"{self._service} version {version}")
         elif versions.get("current", version) > version and name not in self._warned:
             self._warned.add(name)
             log.error(
