@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare lock
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth lock
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -75,6 +75,9 @@ generate: install  ## write schemas, examples, AsyncAPI, OpenAPI and pages (BREA
 
 bench: install  ## run the benchmark and print one table (ONLY=steady,idle: these parts)
 	@$(RUN) bench $(if $(ONLY),--only $(ONLY))
+
+bench-growth: install  ## measure the rates with millions of stored orders (SIZES=10000,1000000)
+	@$(RUN) bench growth $(if $(SIZES),--sizes $(SIZES))
 
 bench-compare: install  ## compare two results (OLD=a.json NEW=b.json)
 	@$(RUN) bench compare "$(OLD)" "$(NEW)"

@@ -1,7 +1,8 @@
 """`python -m bench` prints one table, and with `--only steady,idle` the rows of these parts.
 
-`python -m bench compare OLD NEW` compares two results. `python -m bench profile order-service.worker` profiles one
-process. `python -m bench feeds` measures the statements that the feeds of changes make dearer.
+`python -m bench compare OLD NEW` compares two results. `python -m bench growth` measures the rates with millions of
+stored orders. `python -m bench profile order-service.worker` profiles one process. `python -m bench feeds` measures the
+statements that the feeds of changes make dearer.
 """
 
 import argparse
@@ -13,13 +14,16 @@ from rich.console import Console
 
 from bench import feeds, results
 from bench.compare import compare
+from bench.growth import SIZES, Growth
 from bench.helper import HelperFailed
 from bench.parts import PARTS
 from bench.profile import NoProfiler, Profile, watching
-from bench.run import run
+from bench.results import RESULTS
+from bench.run import run, run_growth
 from bench.scale import BATCH_CONNECTIONS, FULL, TINY
 from bench.stack import BenchFailed, bench_stack
 from crossdock_cli.errors import CommandError
+from crossdock_events.orders import OrderConfirmed
 
 SHOWN = 30
 
@@ -33,6 +37,8 @@ def main() -> None:
     profile = commands.add_parser("profile", help="sample one process under load")
     profile.add_argument("process", help="order-service.api, order-service.worker, inventory-service.worker …")
     profile.add_argument("--load", choices=("single", "batched"), default="single")
+    growth = commands.add_parser("growth", help="measure whether the rates hold while the tables grow")
+    growth.add_argument("--sizes", type=_sizes, default=SIZES, metavar="ORDERS,…", help="stored orders")
     commands.add_parser("feeds", help="measure the cost of commit order")
     comparison = commands.add_parser("compare", help="print two results side by side")
     for name in ("old", "new"):
@@ -49,10 +55,13 @@ def main() -> None:
         if arguments.command == "compare":
             compare(console, arguments.old, arguments.new)
             return
-        found = run(TINY if arguments.tiny else FULL, console, arguments.only)
+        if arguments.command == "growth":
+            found, file = run_growth(Growth(sizes=arguments.sizes), console), RESULTS / "growth.json"
+        else:
+            found, file = run(TINY if arguments.tiny else FULL, console, arguments.only), RESULTS / "latest.json"
     except (BenchFailed, HelperFailed, NoProfiler, CommandError) as error:
         raise SystemExit(str(error)) from None
-    file = found.write(arguments.json)
+    file = found.write(arguments.json or file)
     found.show(console)
     console.print(f"Numbers: {file}")
 
@@ -65,6 +74,14 @@ def _parts(text: str) -> list[str]:
     return names
 
 
+def _sizes(text: str) -> list[int]:
+    """Parse numbers of orders. Raise ValueError unless they rise and each is a multiple of the first."""
+    sizes = [int(each.replace("_", "")) for each in text.split(",")]
+    if sizes != sorted(set(sizes)) or any(size % sizes[0] for size in sizes):
+        raise ValueError(text)
+    return sizes
+
+
 def _profile(console: Console, process: str, kind: str) -> None:
     load: dict[str, dict[str, Any]] = {
         "single": {"connections": FULL.connections},
@@ -72,7 +89,7 @@ def _profile(console: Console, process: str, kind: str) -> None:
     }
     count = {"single": FULL.single, "batched": FULL.batched}[kind]
     with bench_stack(FULL.items) as opened:
-        subscriber = opened.subscriber()
+        subscriber = opened.subscriber(OrderConfirmed.ce_type)
         meter = opened.meter({"subscriber": subscriber.pid})
         opened.flow(subscriber, meter, FULL.warm, **load[kind])
         pid = opened.stack.process(process).pid

@@ -12,6 +12,7 @@ from bench.results import Results, Row
 from bench.scale import BATCH_CONNECTIONS, Scale
 from bench.stack import BenchStack, Flow
 from bench.statistics import middle
+from crossdock_events.orders import OrderConfirmed
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Bench:
     found: Results
     stage: Callable[[str], None]
     alone: bool = True
+    _warm: bool = False
 
     @property
     def single(self) -> dict[str, Any]:
@@ -36,16 +38,22 @@ class Bench:
 
     @cached_property
     def subscriber(self) -> Helper:
-        return self.opened.subscriber()
+        return self.opened.subscriber(OrderConfirmed.ce_type)
 
     @cached_property
     def meter(self) -> Meter:
-        """Return a meter for all processes. Its first use warms the stack up, so that all rows find it warm."""
-        meter = self.opened.meter({"subscriber": self.subscriber.pid})
-        self.stage("warming up")
-        for load in (self.single, self.batched):
-            self.opened.flow(self.subscriber, meter, self.scale.warm, **load)
-        return meter
+        """Return a meter for all processes, after the stack is warm."""
+        self.warm()
+        return self.opened.meter({"subscriber": self.subscriber.pid})
+
+    def warm(self) -> None:
+        """Place some orders before the first measurement, so that all rows find the stack warm."""
+        if not self._warm:
+            self._warm = True
+            self.stage("warming up")
+            meter = self.opened.meter({})
+            for load in (self.single, self.batched):
+                self.opened.flow(self.subscriber, meter, self.scale.warm, **load)
 
     def flow(self, count: int, **load: Any) -> Flow:
         """Post orders and wait until all are confirmed."""

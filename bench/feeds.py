@@ -6,11 +6,9 @@ alternative that ADR 0032 rejects: its column changes with every update, so no u
 
 import asyncio
 import json
-import tempfile
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 from uuid import UUID, uuid4
 
@@ -19,6 +17,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench import lifeline
 from bench.statistics import middle
 from crossdock_chassis import new_id
 from crossdock_local.ports import Ports
@@ -101,8 +100,8 @@ class Cost:
 def measure(console: Console, count: int, runs: int) -> None:
     """Print the cost of each statement per row: the median of the runs."""
     with (
-        tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as home,
-        Servers(Path(home), Ports.free(), kafka=False) as servers,
+        lifeline.folder() as home,
+        Servers(home, Ports.free(), kafka=False) as servers,
     ):
         found = asyncio.run(costs(servers.database("bench_feeds"), count, runs))
     table = Table("statement", box=None)

@@ -2,12 +2,12 @@
 
 The assortment is that of a mid-sized wholesaler: a thousand items, of which few sell often (Zipf, exponent 1). The
 stock at two locations is large enough to confirm every order. An order has three different items, a delivery address
-and a customer.
+and a customer. `Shape` describes other orders.
 """
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
@@ -31,6 +31,18 @@ class Item:
     cents: int
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`always`: an item that is in the first line of each order. `partial`: an order may be served in parts."""
+
+    lines: int = LINES
+    always: str | None = None
+    partial: bool = False
+
+
+PLAIN: Final = Shape()
+
+
 class Assortment:
     def __init__(self, size: int = ITEMS, seed: int = 1) -> None:
         prices = random.Random(seed)
@@ -47,13 +59,17 @@ class Assortment:
         return list(found.values())
 
 
-def orders(count: int, prefix: str, seed: int, assortment: Assortment) -> Iterator[dict[str, Any]]:
+def orders(
+    count: int, prefix: str, seed: int, assortment: Assortment, shape: Shape = PLAIN
+) -> Iterator[dict[str, Any]]:
     """Yield bodies of `POST /v1/orders` with the references `<prefix>-1`, `<prefix>-2` and so on."""
     chance = random.Random(seed)
     for number in range(1, count + 1):
         lines, cents = [], 0
-        for position, item in enumerate(assortment.pick(chance, LINES), start=1):
-            quantity = chance.randint(1, 6)
+        always = [] if shape.always is None else [Item(shape.always, 999)]
+        picked = assortment.pick(chance, shape.lines - len(always))
+        for position, item in enumerate([*always, *picked], start=1):
+            quantity = 1 if item in always else chance.randint(1, 6)
             cents += quantity * item.cents
             lines.append(
                 {
@@ -79,11 +95,13 @@ def orders(count: int, prefix: str, seed: int, assortment: Assortment) -> Iterat
             "currency": "USD",
             "lines": lines,
             "total": money(cents),
+            **({"partial": True} if shape.partial else {}),
         }
 
 
-def bodies(count: int, prefix: str, seed: int, assortment: Assortment) -> list[bytes]:
-    return [json.dumps(each, separators=(",", ":")).encode() for each in orders(count, prefix, seed, assortment)]
+def bodies(count: int, prefix: str, seed: int, assortment: Assortment, shape: Shape = PLAIN) -> list[bytes]:
+    made = orders(count, prefix, seed, assortment, shape)
+    return [json.dumps(each, separators=(",", ":")).encode() for each in made]
 
 
 def batches(lines: list[bytes], size: int) -> list[bytes]:
@@ -95,8 +113,8 @@ def money(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02}"
 
 
-def items_csv(assortment: Assortment) -> str:
-    rows = (f"{item.id},Article {item.id},each,general" for item in assortment.items)
+def items_csv(items: Iterable[str]) -> str:
+    rows = (f"{item},Article {item},each,general" for item in items)
     return "\n".join(["item_id,description,unit_of_measure,category", *rows, ""])
 
 
@@ -105,6 +123,7 @@ def locations_csv() -> str:
     return "\n".join(["location_id,name,rank", *rows, ""])
 
 
-def stock_csv(assortment: Assortment, reference: str) -> str:
-    rows = (f"{reference},{place},{item.id},{STOCK}" for item in assortment.items for place in LOCATIONS)
+def stock_csv(units: Mapping[str, int], reference: str) -> str:
+    """Render the opening stock: so many units of each item at each location."""
+    rows = (f"{reference},{place},{item},{count}" for item, count in units.items() for place in LOCATIONS if count)
     return "\n".join(["reference,location_id,item_id,quantity", *rows, ""])

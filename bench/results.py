@@ -64,8 +64,7 @@ class Results:
             "cpu_microseconds_per_order": self.cpu,
         }
 
-    def write(self, file: Path | None = None) -> Path:
-        file = file or RESULTS / "latest.json"
+    def write(self, file: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(self.document(), indent=1) + "\n")
         return file

@@ -1,28 +1,29 @@
 """Run the chosen parts of the bench on a stack of its own."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
 from bench import goods, results
 from bench.bench import Bench
+from bench.growth import Growing, Growth
 from bench.parts import PARTS
 from bench.results import Results
 from bench.scale import BATCH_CONNECTIONS, Scale
-from bench.stack import bench_stack
+from bench.stack import BenchStack, bench_stack
 from crossdock_local.servers import jars
 from crossdock_local.servers.postgres import MAJOR
 
 
-def run(scale: Scale, console: Console, only: Collection[str] = ()) -> Results:
-    """Measure all parts, or `only` some, and return their rows."""
+@contextmanager
+def measuring(console: Console, items: int, loads: str) -> Iterator[tuple[BenchStack, Results, Callable[[str], None]]]:
+    """Yield a stack, results that note the machine and the time, and a function that prints the stage of the run."""
     began = time.monotonic()
     found = Results(
         results.machine(str(MAJOR), jars.KAFKA),
-        f"Synthetic: {scale.items:,} items in {len(goods.LOCATIONS)} places, popularity by Zipf, stock for all; "
-        f"orders of {goods.LINES} lines, 1-6 units each, with address; {scale.connections} connections single, "
-        f"{BATCH_CONNECTIONS} batched by {scale.batch:,} lines.",
+        f"Synthetic: {items:,} items in {len(goods.LOCATIONS)} places, popularity by Zipf, stock for all; {loads}",
         load_before=results.load_average(),
     )
 
@@ -30,11 +31,29 @@ def run(scale: Scale, console: Console, only: Collection[str] = ()) -> Results:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s  {what}[/]", highlight=False)
 
     stage("starting PostgreSQL, Kafka and the services, and importing items and stock")
-    with bench_stack(scale.items) as opened:
-        measure(Bench(opened, scale, found, stage), only)
+    with bench_stack(items) as opened:
+        yield opened, found, stage
         stage("stopping")
     found.seconds = time.monotonic() - began
     found.load_after = results.load_average()
+
+
+def run(scale: Scale, console: Console, only: Collection[str] = ()) -> Results:
+    """Measure all parts, or `only` some, and return their rows."""
+    loads = (
+        f"orders of {goods.LINES} lines, 1-6 units each, with address; {scale.connections} connections single, "
+        f"{BATCH_CONNECTIONS} batched by {scale.batch:,} lines."
+    )
+    with measuring(console, scale.items, loads) as (opened, found, stage):
+        measure(Bench(opened, scale, found, stage), only)
+    return found
+
+
+def run_growth(growth: Growth, console: Console) -> Results:
+    """Measure the rates at each size of the tables."""
+    loads = f"orders of 1-6 units a line, with address; {growth.connections} connections single, 2 batched."
+    with measuring(console, growth.items, loads) as (opened, found, stage):
+        Growing(opened, growth, found, stage).run()
     return found
 
 

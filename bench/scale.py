@@ -21,6 +21,11 @@ class Scale:
     batch: int = 1_000
     steady: tuple[tuple[int, int], ...] = ((20, 8), (50, 5), (200, 5), (500, 4))
     idle_seconds: int = 15
+    varied: int = 3_000
+    relayed: int = 20_000
+    published: int = 400_000
+    consumed: int = 16_000
+    restarted: int = 4
     twin: int = 600
     connections: int = 128
     garbage_share: float = 1.0
@@ -29,6 +34,7 @@ class Scale:
 FULL = Scale()
 TINY = Scale(
     items=50, repeats=1, warm=50, accept=100, accept_batched=100, single=100, batched=200, batch=50,
-    steady=((50, 1),), idle_seconds=1, twin=30, connections=8, garbage_share=0.01,
+    steady=((50, 1),), idle_seconds=1, varied=40,
+    relayed=200, published=500, consumed=100, restarted=1, twin=30, connections=8, garbage_share=0.01,
 )  # fmt: skip
 """Enough to check that every row can be measured. Its numbers mean nothing."""

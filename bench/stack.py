@@ -3,19 +3,18 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 
-from bench import goods
+from bench import goods, lifeline
 from bench.cpu import Meter, used
 from bench.helper import ROOT, Helper
 from crossdock_cli.imports import import_file
@@ -88,26 +87,32 @@ class BenchStack:
         self._runs, self._name = 0, uuid4().hex[:8]
 
     def stock(self) -> None:
-        """Import the items and stock over HTTP, and wait until order-service knows the items."""
-        assortment = goods.Assortment(self._items)
-        inventory, orders = self.stack.url("inventory-service"), self.stack.url("order-service")
-        with httpx.Client(headers={"Authorization": f"Bearer {self.token}"}, timeout=WAIT_SECONDS) as client:
-            for kind, text in (
-                ("locations", goods.locations_csv()),
-                ("items", goods.items_csv(assortment)),
-                ("opening-stock", goods.stock_csv(assortment, "bench")),
-            ):
-                import_file(client, inventory, kind, text.encode())
-            deadline = time.monotonic() + WAIT_SECONDS
-            for probe in _probes(assortment):
+        """Import the locations, the items and their stock."""
+        self._import("locations", goods.locations_csv())
+        self.add_items(dict.fromkeys((item.id for item in goods.Assortment(self._items).items), goods.STOCK))
+
+    def add_items(self, units: Mapping[str, int]) -> None:
+        """Import items with so many units at each location over HTTP, and wait until order-service knows them."""
+        self._import("items", goods.items_csv(units))
+        self._import("opening-stock", goods.stock_csv(units, "bench"))
+        orders, deadline = self.stack.url("order-service"), time.monotonic() + WAIT_SECONDS
+        with self._client() as client:
+            for probe in _probes(list(units)):
                 while not (answer := client.post(f"{orders}/v1/orders:validate", json=probe)).is_success:
                     if time.monotonic() > deadline:
-                        raise BenchFailed(f"order-service does not know the assortment: {answer.text[:400]}")
+                        raise BenchFailed(f"order-service does not know the items: {answer.text[:400]}")
                     time.sleep(0.1)
 
-    def subscriber(self, topic: str = OrderConfirmed.topic.name, ce_type: str = OrderConfirmed.ce_type) -> Helper:
-        arguments = [self.stack.kafka, topic, *([ce_type] if ce_type else [])]
-        helper = self._helpers.enter_context(Helper("bench.subscriber", *arguments))
+    def _import(self, kind: str, text: str) -> None:
+        with self._client() as client:
+            import_file(client, self.stack.url("inventory-service"), kind, text.encode())
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(headers={"Authorization": f"Bearer {self.token}"}, timeout=WAIT_SECONDS)
+
+    def subscriber(self, *ce_types: str, topic: str = OrderConfirmed.topic.name) -> Helper:
+        """Start a subscriber to these events of the topic, or to all its records."""
+        helper = self._helpers.enter_context(Helper("bench.subscriber", self.stack.kafka, topic, *ce_types))
         helper.hear()
         return helper
 
@@ -120,6 +125,9 @@ class BenchStack:
         batch: int = 0,
         connections: int,
         rate: float | None = None,
+        shape: goods.Shape = goods.PLAIN,
+        twice: bool = False,
+        tokens: Sequence[str] = (),
         seconds: float = 120.0,
     ) -> Load:
         """Post orders with new references. Raise HelperFailed if one is not accepted."""
@@ -130,7 +138,7 @@ class BenchStack:
                 "host": address.hostname,
                 "port": address.port,
                 "path": f"{path}:batch" if batch else path,
-                "token": self.token,
+                "tokens": tokens or [self.token],
                 "items": self._items,
                 "count": count,
                 "prefix": f"{self._name}-{self._runs}",
@@ -138,6 +146,8 @@ class BenchStack:
                 "batch": batch,
                 "connections": connections,
                 "rate": rate,
+                "shape": asdict(shape),
+                "twice": twice,
                 "seconds": seconds,
             }
         )
@@ -212,21 +222,21 @@ class BenchStack:
         self.stack.servers.databases.ensure([name])
         return self.stack.servers.databases.dsn(name)
 
-    def migrate(self, package: str, dsn: str) -> None:
-        subprocess.run(
-            [sys.executable, "-m", package, "migrate"],
-            env=dict(os.environ) | self.environment(dsn),
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-        )
+    @cached_property
+    def spare(self) -> str:
+        """Return the DSN of a database with the tables of order-service, which no service uses."""
+        dsn = self.database("bench_spare")
+        command = [sys.executable, "-m", "order_service", "migrate"]
+        environment = dict(os.environ) | self.environment(dsn)
+        subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
+        return dsn
 
 
-def _probes(assortment: goods.Assortment) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(assortment.items), PROBE_LINES):
-        part = assortment.items[start : start + PROBE_LINES]
+def _probes(items: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(items), PROBE_LINES):
+        part = items[start : start + PROBE_LINES]
         lines = [
-            {"line_id": str(number), "item_id": item.id, "quantity": 1, "unit_price": "1.00"}
+            {"line_id": str(number), "item_id": item, "quantity": 1, "unit_price": "1.00"}
             for number, item in enumerate(part, start=1)
         ]
         yield {"reference": f"probe-{start}", "currency": "USD", "lines": lines, "total": f"{len(part)}.00"}
@@ -235,8 +245,8 @@ def _probes(assortment: goods.Assortment) -> Iterator[dict[str, Any]]:
 @contextmanager
 def bench_stack(items: int) -> Iterator[BenchStack]:
     """Start a separate stack on free ports, in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="cd-", ignore_cleanup_errors=True) as folder, ExitStack() as helpers:
-        stack = helpers.enter_context(Stack(Path(folder), Ports.free()))
+    with lifeline.folder() as folder, ExitStack() as helpers:
+        stack = helpers.enter_context(Stack(folder, Ports.free()))
         built = BenchStack(stack, helpers, items)
         built.stock()
         yield built

@@ -1,12 +1,13 @@
-"""Record confirmations as an outside subscriber: `python -m bench.subscriber BOOTSTRAP TOPIC [CE_TYPE]`.
+"""Record confirmations as an outside subscriber: `python -m bench.subscriber BOOTSTRAP TOPIC [CE_TYPE …]`.
 
-A plain aiokafka consumer without a group, from the current end of the topic. It answers a line
-`{"wanted": N, "seconds": S}` after N new orders, with the time when each was first seen.
+A plain aiokafka consumer without a group, from the current end of the topic. Without types it takes all records. It
+answers a line `{"wanted": N, "seconds": S}` after N new orders, with the time when each was first seen.
 """
 
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from time import monotonic
 
 import uvloop
@@ -43,17 +44,18 @@ class Seen:
         return len(self._at)
 
 
-async def listen(consumer: AIOKafkaConsumer, wanted: bytes | None, seen: Seen) -> None:
+async def listen(consumer: AIOKafkaConsumer, ce_types: Sequence[str], seen: Seen) -> None:
+    wanted = {("ce_type", each.encode()) for each in ce_types}
     while True:
         fetched = await consumer.getmany(timeout_ms=FETCH_MILLISECONDS)
         now = monotonic()
         for records in fetched.values():
             for record in records:
-                if record.key is not None and (wanted is None or ("ce_type", wanted) in record.headers):
+                if record.key is not None and (not wanted or not wanted.isdisjoint(record.headers)):
                     seen.record(record.key.decode(), now)
 
 
-async def main(bootstrap: str, topic: str, ce_type: str | None) -> None:
+async def main(bootstrap: str, topic: str, *ce_types: str) -> None:
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="latest"
     )
@@ -63,7 +65,7 @@ async def main(bootstrap: str, topic: str, ce_type: str | None) -> None:
         for partition in consumer.assignment():
             await consumer.position(partition)
     seen = Seen()
-    listening = asyncio.create_task(listen(consumer, None if ce_type is None else ce_type.encode(), seen))
+    listening = asyncio.create_task(listen(consumer, ce_types, seen))
     say({"listening": True})
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -81,4 +83,4 @@ async def main(bootstrap: str, topic: str, ce_type: str | None) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None))
+    uvloop.run(main(*sys.argv[1:]))

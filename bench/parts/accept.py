@@ -39,10 +39,8 @@ def _beside_inserting(bench: Bench) -> None:
     scale, opened = bench.scale, bench.opened
     bench.stage(f"accepting batches beside inserting their rows: {scale.repeats} times {scale.accept_batched:,}")
     loads = [opened.load(scale.accept_batched, **bench.batched) for _ in range(scale.repeats)]
-    dsn = opened.database("bench_insert")
-    opened.migrate("order_service", dsn)
     inserted = insert.rows_per_second(
-        opened.stack.dsn("order-service"), dsn, scale.accept_batched, scale.repeats, BATCH_CONNECTIONS
+        opened.stack.dsn("order-service"), opened.spare, scale.accept_batched, scale.repeats, BATCH_CONNECTIONS
     )
     note = f"asyncpg, unnest, {GROUP} orders a transaction"
     bench.add(

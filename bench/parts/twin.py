@@ -45,7 +45,7 @@ def _flows(bench: Bench) -> list[Flow]:
                     name.replace(" ", "-"), module, *arguments, environment=opened.environment(dsn), answers="nothing"
                 )
             )
-        subscriber = opened.subscriber(common.CONFIRMED, "")
+        subscriber = opened.subscriber(topic=common.CONFIRMED)
         meter = opened.meter(pids | {"subscriber": subscriber.pid})
         load: dict[str, Any] = {"url": url, "path": "/orders", **bench.single}
         opened.flow(subscriber, meter, max(1, scale.twin // 5), **load)

@@ -77,6 +77,23 @@ def test_orders_add_up_and_differ() -> None:
     assert sold[assortment.items[0].id] > 5 * sold[assortment.items[150].id]
 
 
+def test_orders_of_a_shape_have_its_item_and_lines() -> None:
+    shape = goods.Shape(lines=5, always="HOT", partial=True)
+    for order in goods.orders(20, "T", 7, goods.Assortment(50), shape):
+        assert len({line["item_id"] for line in order["lines"]}) == 5
+        assert order["lines"][0]["item_id"] == "HOT" and order["partial"]
+        assert sum(line["quantity"] * Decimal(line["unit_price"]) for line in order["lines"]) == Decimal(order["total"])
+    assert not any("partial" in order for order in goods.orders(20, "T", 7, goods.Assortment(50)))
+
+
+def test_repeated_requests_are_sent_twice_at_once_or_later() -> None:
+    sent = loader.repeated([b"%d" % number for number in range(2_000)])
+    assert set(Counter(sent).values()) == {2} and len(sent) == 4_000
+    distances = {int(each): sent.index(each, sent.index(each) + 1) - sent.index(each) for each in set(sent)}
+    assert {distances[number] for number in range(1, 2_000, 2)} == {1}
+    assert all(distances[number] > loader.LATER for number in range(0, 1_000, 2))
+
+
 def test_batches_hold_every_line_once() -> None:
     lines = [b"%d" % n for n in range(25)]
     assert b"".join(goods.batches(lines, 10)).split() == lines

@@ -18,7 +18,7 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
         opened = BenchStack(stack, helpers, TINY.items)
         opened.stock()
         measure(Bench(opened, TINY, found, stages.append, alone=False))
-    assert len({row.name for row in found.rows}) == len(found.rows) == 20
+    assert len({row.name for row in found.rows}) == len(found.rows) == 38
     assert all(row.value > 0 for row in found.rows if row.unit not in ("ms", "% of a core"))
     assert [row.name for row in found.rows if row.target is not None] == [
         "Idle",
@@ -26,6 +26,8 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
         "CPU an order, single",
         "End to end, batched",
         "CPU an order, batched",
+        "One item in every order ÷ spread",
+        "One item that sells out ÷ spread",
         "Longest gap, application/json",
         "Longest gap, application/x-ndjson",
         "Longest gap, text/csv",

@@ -1,0 +1,22 @@
+"""Measure the memory of each process after the load before, and the time in which each service process starts."""
+
+import time
+
+from bench.bench import Bench
+from bench.results import Row
+from bench.stack import APIS, WORKERS
+
+
+def measure(bench: Bench) -> None:
+    stack = bench.opened.stack
+    handles = {handle.name: handle for handle in stack.handles() if handle.name != "issuer"}
+    for name, handle in handles.items():
+        bench.add(Row(f"Memory, {name}", [handle.memory / 2**20], "MiB", better="less"))
+    bench.stage("restarting each process")
+    for name in (*WORKERS, *APIS)[: bench.scale.restarted]:
+        process = stack.process(name)
+        process.stop()
+        began = time.monotonic()
+        process.start()
+        process.wait_ready()
+        bench.add(Row(f"Start-up, {name}", [time.monotonic() - began], "s", better="less"))
