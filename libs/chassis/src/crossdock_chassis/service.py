@@ -21,7 +21,6 @@ from sqlalchemy import MetaData
 from crossdock_chassis import server
 from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
-from crossdock_chassis.database import commit_order
 from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, foreign_cancellation_is_an_error, within
@@ -238,7 +237,7 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
 class Watch:
     """The part that measures the outbox every second, so that the API sheds before the disk fills.
 
-    Then it looks whether the database was restored, and calls `others`.
+    The same statement shows whether the database was restored. Then the part calls `others`.
 
     A failed look is a sign of life, because the watch itself does not depend on the database: readiness reports it.
     """
@@ -264,7 +263,6 @@ class Watch:
 
     async def _look(self) -> None:
         await gauges.look_at_outbox(self._database)
-        await commit_order.renew(self._database)
         for look in self._others:
             await look()
 

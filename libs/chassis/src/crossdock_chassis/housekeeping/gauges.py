@@ -1,23 +1,30 @@
 """Gauges of the tables that every database has. Each process measures its own."""
 
+from crossdock_chassis.database import commit_order
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.observability import metrics
 
 COUNT_LIMIT = 100_000
 
-OUTBOX = """
+OUTBOX = f"""
     SELECT coalesce(sum(cardinality(ids)), 0)::bigint AS depth,
-           coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age
+           coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age,
+           EXISTS ({commit_order.CHANGED}) AS restored
     FROM (SELECT created_at, ids FROM outbox_pending ORDER BY id LIMIT $1) AS waiting
 """
 
 
 async def look_at_outbox(database: Database) -> None:
-    """Measure the outbox. Count up to one above the limit, because the API sheds at any depth above the limit."""
+    """Measure the outbox, and renew the commit order if the database was restored: one statement for both.
+
+    Count up to one above the limit, because the API sheds at any depth above the limit.
+    """
     (row,) = await database.fetch(OUTBOX, database.pressure.outbox_limit + 1)
     database.pressure.outbox_depth = row["depth"]
     metrics.OUTBOX_DEPTH.set(row["depth"])
     metrics.OUTBOX_AGE.set(row["age"])
+    if row["restored"]:
+        await commit_order.renew(database)
 
 
 DEAD_LETTERS = """

@@ -18,11 +18,11 @@ import pytest
 from fastapi.routing import APIRoute
 
 from crossdock_chassis.checks import AtRest, LogEvent
-from crossdock_chassis.database import commit_order
 from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.effects import resolve
 from crossdock_chassis.effects.resolve import StoredEffect
 from crossdock_chassis.effects.worker import Effects
+from crossdock_chassis.housekeeping.gauges import look_at_outbox
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.openapi import listed
 from crossdock_chassis.http.request import Caller
@@ -90,10 +90,10 @@ async def _template(admin_dsn: str, build: Callable[[S], Service], settings: typ
 
 
 async def restored(service: Service) -> None:
-    """Make the database look as if it had been restored into this cluster from another one."""
+    """Make the database look as if it had been restored into this cluster from another one, and let it be noticed."""
     async with service.database.unit() as unit:
         await unit.sql.execute("UPDATE commit_generation SET cluster = 'another/1'")
-    await commit_order.renew(service.database)
+    await look_at_outbox(service.database)  # as each process does once a second
 
 
 class Clients(Protocol):
