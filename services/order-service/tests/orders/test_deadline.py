@@ -35,10 +35,12 @@ class Clock:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.lag: Mapping[int, int] | Exception = NONE
+        self.asked = 0
         self.minutes = 0.0
         self.job = AnswerDeadline(WITHIN, self._lag, lag_limit=10, outbox_age=timedelta(seconds=5))
 
     async def _lag(self) -> Mapping[int, int]:
+        self.asked += 1
         if isinstance(self.lag, Exception):
             raise self.lag
         return self.lag
@@ -79,6 +81,22 @@ async def test_unanswered_order_is_cancelled_and_late_answer_ignored(shop: Shop)
     assert (last["reason"], last["because"]["kind"]) == ("no_answer", "clock")
     assert await shop.hears(shop.reserved(order_id)) == []
     assert await status(shop, order_id) == "cancelled"
+
+
+async def test_kafka_is_not_asked_while_no_order_waits(shop: Shop) -> None:
+    """Asking costs two connections to the broker. An order that comes later still gets its full time."""
+    clock = Clock(shop)
+    answered = await shop.placed()
+    await shop.hears(shop.reserved(answered))
+    await clock.publishes()
+    await clock.until(0.25)
+    assert clock.asked == 0
+    late = await shop.placed()
+    await clock.publishes()
+    await clock.until(1.2)
+    assert (clock.asked > 0, await status(shop, late)) == (True, "placed")
+    await clock.until(1.3)
+    assert await status(shop, late) == "cancelled"
 
 
 async def test_order_is_not_cancelled_while_its_event_is_unpublished(shop: Shop) -> None:
