@@ -18,6 +18,7 @@ from test_kafka import service as kafka_service
 
 from crossdock_chassis import Service, Unit, on
 from crossdock_chassis.messaging import inbox as inbox_module
+from crossdock_chassis.messaging import retries as retries_module
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Inbox
 from crossdock_chassis.messaging.retries import KEYS_AT_ONCE, Retries, retry_due
@@ -334,6 +335,7 @@ async def test_key_that_ends_the_unit_does_not_stop_other_retries(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reaction that loses the connection each time is isolated by smaller and smaller units."""
+    monkeypatch.setattr(retries_module, "IDLE_SECONDS", 3_600.0)  # no pause of a part that has blocked keys
     healthy = [False]
 
     async def mark(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:

@@ -146,6 +146,24 @@ async def test_requested_work_is_claimed_without_waiting_for_the_poll(
         assert (await until(service, await request(service), ended)).status == "done"
 
 
+async def test_retry_of_requested_work_does_not_wait_for_the_poll(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3_600.0)
+    attempts = 0
+
+    async def fails_once(run: JobRun) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise ConnectionRefusedError
+
+    job = queued("fragile", fails_once)
+    async with working(service, job):
+        done = await until(service, await request(service, job), ended)
+    assert (done.status, attempts) == ("done", 2)
+
+
 async def test_a_chunk_of_a_lost_lease_is_rolled_back(service: Service) -> None:
     """The first worker was suspended: its lease ends while it is inside a chunk."""
     inside, release = asyncio.Event(), asyncio.Event()
@@ -303,7 +321,7 @@ async def test_jobs_wait_between_attempts_while_the_database_is_away(
     async def work(unit: Unit) -> None:
         await unit.sql.execute(toy.MARK, ["worked"])
 
-    monkeypatch.setattr(worker, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.2)
     async with working(service, every(0.01, work)) as part:
         async with asyncio.timeout(20):
             while (await toy.marks(service)).get("worked", 0) < 2:

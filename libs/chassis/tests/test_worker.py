@@ -138,7 +138,7 @@ async def test_idle_part_looks_without_a_transaction_block(
 ) -> None:
     """A service is idle for most of its life. BEGIN and COMMIT would triple the round trips of each look."""
     monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(retries, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(projections_worker, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(jobs_worker, "POLL_SECONDS", 0.01)
     looks, fetch, transaction = 0, Database.fetch, Database._transaction

@@ -65,6 +65,8 @@ OWN_CHECKS = (UNANSWERED_KEY, PENDING_NOTHING)
 S = TypeVar("S", bound=Settings)
 
 LOOK_SECONDS = 1.0
+GAUGE_SECONDS = 15.0
+"""The interval of gauges that need several statements. Prometheus reads them about as often."""
 LOOK_LIMIT_SECONDS = 60.0
 CLOSE_SECONDS = 5.0
 EXIT_SECONDS = 10.0
@@ -313,8 +315,8 @@ async def _worker(service: Service) -> None:
     own: list[Job] = [
         every_in_units(60, partitions.run_partitions),
         every_in_units(60, retention.run_purge),
-        measured(5, gauges.look_at_dead_letters),
-        measured(5, gauges.look_at_jobs),
+        measured(GAUGE_SECONDS, gauges.look_at_dead_letters),
+        measured(GAUGE_SECONDS, gauges.look_at_jobs),
     ]
     parts: dict[str, Part] = {each.subscription.group: each for each in consumers} | {"relay": relay}
     rebuilds = service.rebuilds()
@@ -323,10 +325,10 @@ async def _worker(service: Service) -> None:
         parts["projections"] = building
     if consumers or rebuilds:
         parts["retries"] = Retries(service.database, [each.inbox for each in consumers], building.inboxes.values())
-        own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(10, retired.drop_retired)]
+        own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(60, retired.drop_retired)]
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
-        own.append(measured(5, gauges.look_at_effects))
+        own.append(measured(GAUGE_SECONDS, gauges.look_at_effects))
     jobs = Jobs(service.database, [*service.jobs, *own], drain_seconds=settings.drain_seconds)
     parts["jobs"] = jobs
     parts["outbox watch"] = Watch(service)

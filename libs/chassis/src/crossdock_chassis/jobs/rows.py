@@ -32,7 +32,7 @@ DECLARE: Final = """
 
 REQUEST: Final = "INSERT INTO job (id, kind, arguments, requested_by) VALUES ($1, $2, $3::json, $4)"
 
-# Sent at the commit. It wakes the workers, which otherwise look once a second.
+# Sent at the commit. It wakes the workers, which otherwise look every few seconds.
 CHANNEL: Final = "job"
 WAKE: Final = f"SELECT pg_notify('{CHANNEL}', '')"
 

@@ -20,7 +20,9 @@ from crossdock_chassis.observability import metrics
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 5.0
+"""Requested work is notified, and a worker knows when its own jobs are due. The poll finds what other workers left."""
+RETRY_SECONDS: Final = 1.0
 EXTEND_SECONDS: Final = 5.0
 LONGEST_RETRY_SECONDS: Final = 60.0
 MAX_FAILURES: Final = 10
@@ -66,9 +68,10 @@ class Jobs:
                     if not is_transient(error):
                         raise
                     log.warning("jobs: %s: %s", type(error).__name__, error)
-                    await asyncio.wait([stop], timeout=POLL_SECONDS)
+                    await asyncio.wait([stop], timeout=RETRY_SECONDS)
                     continue
-                pause = max(0.0, min(self._poll_next, self._next_due()) - time.monotonic())
+                extend = self._extend_next if self._running else float("inf")
+                pause = max(0.0, min(self._poll_next, self._next_due(), extend) - time.monotonic())
                 waited: list[asyncio.Task[Any]] = [stop, woken, *self._running]
                 await asyncio.wait(waited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 if woken.done():
@@ -88,7 +91,7 @@ class Jobs:
                 await self._hear()
             except Exception as error:  # the poll also finds the work
                 log.warning("jobs listen again: %s: %s", type(error).__name__, error)
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _hear(self) -> None:
         """Listen until the connection is lost."""
@@ -139,13 +142,14 @@ class Jobs:
             await self._claim(shared)
 
     async def _claim(self, names: Sequence[str]) -> None:
+        began = time.monotonic()
         if not self._declared:
             jobs = self._jobs.values()
             await rows.declare(self._database, {job.name: job.seconds for job in jobs if isinstance(job, Periodic)})
             self._declared = True
         claimed = await rows.claim(self._database, names)
-        for name in names:
-            self._due.pop(name, None)  # the next poll looks again
+        # The next poll looks again for a job that was due and that another worker has claimed.
+        self._due = {name: at for name, at in self._due.items() if name not in names or at > began}
         for each in claimed:
             self._start(self._jobs[each.kind], each)
 
@@ -192,10 +196,10 @@ class Jobs:
         metrics.verb_seconds(job.name, "job").observe(seconds)
         if claimed.token is not None:
             await self._record(claimed, outcome, seconds)
-        if isinstance(job, Queued):
-            self._poll_next = 0.0
-        else:
+        if outcome.status == "queued":
             self._due[job.name] = time.monotonic() + outcome.delay
+        if isinstance(job, Queued):
+            self._poll_next = 0.0  # another job of its kind may wait
 
     async def _record(self, claimed: Claimed, outcome: Outcome, seconds: float) -> None:
         try:

@@ -21,15 +21,18 @@ from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, GenerationEn
 Key: TypeAlias = tuple[str, bytes]
 
 LOOK_SECONDS: Final = 0.5
+IDLE_SECONDS: Final = 2.0
+"""The pause between two looks while no key is blocked."""
 KEYS_AT_ONCE: Final = 50
 RECORDS_OF_A_KEY: Final = 10
 
 CLAIM: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 3))"
 
-GROUPS_DUE: Final = """
-    SELECT consumer_group FROM unnest($1::text[]) AS own (consumer_group) WHERE EXISTS (
-        SELECT FROM parked_key WHERE parked_key.consumer_group = own.consumer_group AND due_at <= now()
-    )
+GROUPS_BLOCKED: Final = """
+    SELECT consumer_group, due_at <= now() AS due FROM unnest($1::text[]) AS own (consumer_group), LATERAL (
+        SELECT due_at FROM parked_key
+        WHERE parked_key.consumer_group = own.consumer_group AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
+    ) AS first
 """
 
 DUE: Final = """
@@ -89,12 +92,15 @@ class Retries:
 
     async def run(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
-            worked = False
+            worked, pause = False, LOOK_SECONDS
             try:
                 with foreign_cancellation_is_an_error():
                     inboxes = {each.subscription.group: each for group in self._inboxes for each in group}
-                    for row in await self._database.fetch(GROUPS_DUE, sorted(inboxes)):
-                        worked |= await self._round(inboxes[row["consumer_group"]])
+                    blocked = await self._database.fetch(GROUPS_BLOCKED, sorted(inboxes))
+                    pause = LOOK_SECONDS if blocked else IDLE_SECONDS
+                    for row in blocked:
+                        if row["due"]:
+                            worked |= await self._round(inboxes[row["consumer_group"]])
                 self.progressed = time.monotonic()
             except Exception as error:
                 if not is_transient(error):
@@ -102,7 +108,7 @@ class Retries:
                 log.warning("cannot retry blocked keys: %s: %s", type(error).__name__, error)
             if not worked:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
+                    await asyncio.wait_for(stopping.wait(), pause)
 
     async def _round(self, inbox: Inbox) -> bool:
         """Retry the due keys of a group. Return whether there were any.

@@ -15,4 +15,4 @@ def feature(database: Database, settings: Settings) -> Feature:
         receive=Coalescer(database, each(receive_stock), Recorded, limit=1, name="receive_stock"),
         transfer=Coalescer(database, each(transfer_stock), Recorded, limit=1, name="transfer_stock"),
     )
-    return Feature(routers=[http.router], provides=[stock], jobs=[every(5, fold_ledger)], problems=http.PROBLEMS)
+    return Feature(routers=[http.router], provides=[stock], jobs=[every(15, fold_ledger)], problems=http.PROBLEMS)
