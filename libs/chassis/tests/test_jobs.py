@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -25,8 +25,9 @@ from crossdock_chassis import (
     measured,
     queued,
     stop_job,
+    wake,
 )
-from crossdock_chassis.jobs import worker
+from crossdock_chassis.jobs import declare, worker
 from crossdock_chassis.jobs.declare import Job
 from crossdock_chassis.jobs.worker import Jobs
 
@@ -144,6 +145,45 @@ async def test_requested_work_is_claimed_without_waiting_for_the_poll(
     async with working(service, LOAD):
         await until(service, first, ended)
         assert (await until(service, await request(service), ended)).status == "done"
+
+
+async def test_woken_job_runs_once_for_each_wake_and_rests_otherwise(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second wake comes while the job runs, and the third one in a unit that is rolled back."""
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3_600.0)
+    monkeypatch.setattr(declare, "REST_SECONDS", 3_600.0)
+    runs = 0
+
+    async def wakes(error: Exception | None = None) -> None:
+        async with service.database.unit() as unit:
+            await wake(unit, "toys")
+            if error is not None:
+                raise error
+
+    async def serve(run: JobRun) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            await wakes()
+
+    async def ran(times: int) -> None:
+        async with asyncio.timeout(20):
+            while runs < times or (await periodic(service, job)).status == "running":
+                await asyncio.sleep(0.01)
+
+    job = every_in_units(0.01, serve, woken_by="toys")
+    async with working(service, job, LOAD):
+        await until(service, await request(service), ended)  # the worker listens
+        await ran(1)
+        with suppress(ZeroDivisionError):
+            await wakes(ZeroDivisionError())
+        await until(service, await request(service), ended)
+        assert runs == 1
+        await wakes()
+        await ran(3)
+        await until(service, await request(service), ended)
+    assert runs == 3
 
 
 async def test_retry_of_requested_work_does_not_wait_for_the_poll(

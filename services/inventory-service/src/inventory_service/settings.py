@@ -15,7 +15,7 @@ class Settings(crossdock_chassis.Settings):
     backorder_earmark_after: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=1)
     """A whole order that has waited longer than this earmarks the stock that arrives for it."""
     release_seconds: Annotated[float, Field(gt=0)] = 0.2
-    """The interval at which the release queue is served."""
+    """The shortest interval between two runs that serve the release queue. A change that fills it wakes the job."""
     release_limit: Annotated[int, Field(ge=1)] = 500
     """Backorders served in one unit. The next unit serves the rest."""
     import_max_bytes: Annotated[int, Field(ge=1024)] = 64 << 20

@@ -1,5 +1,6 @@
 """The release queue: which backorders get stock, and when."""
 
+import asyncio
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,8 @@ from uuid import uuid4
 import pytest
 from warehouse import Warehouse, placed, sent
 
+from crossdock_chassis.jobs import declare, worker
+from crossdock_chassis.jobs.worker import Jobs
 from crossdock_events.reservations import StockReserved
 from inventory_service.reservations import backorders
 from inventory_service.reservations.model import Demand, Status, sort_key
@@ -43,6 +46,42 @@ async def test_release_queue_serves_by_priority_then_age(warehouse: Warehouse) -
     assert [event.order_id for event in events if isinstance(event, StockReserved)] == [high.order_id, low.order_id]
     assert (await warehouse.held(later.order_id)).status is Status.WAITING
     await warehouse.check()
+
+
+RESTS = """
+    SELECT FROM pg_stat_activity, job WHERE application_name = 'inventory-service-jobs' AND query LIKE 'LISTEN%'
+      AND kind LIKE '%.serve_backorders' AND seconds IS NOT NULL
+"""
+
+
+@pytest.mark.parametrize("arrives", ["stock", "item"])
+async def test_queued_item_wakes_the_job_that_serves_backorders(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, arrives: str
+) -> None:
+    """No poll finds the queue within the time of the test."""
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3_600.0)
+    monkeypatch.setattr(declare, "REST_SECONDS", 3_600.0)
+    await warehouse.open("a")
+    order = placed(("a", 2))
+    await warehouse.reserve(order)
+    if arrives == "item":
+        await warehouse.change("a", status="discontinued")
+        await warehouse.receive("a", 2)
+    stop = asyncio.Event()
+    jobs = asyncio.create_task(Jobs(warehouse.database, warehouse.service.jobs).run(stop))
+    try:
+        async with asyncio.timeout(30):
+            while not await warehouse.fetch(RESTS):
+                await asyncio.sleep(0.02)
+            if arrives == "item":
+                await warehouse.change("a", status="active")
+            else:
+                await warehouse.receive("a", 2)
+            while (await warehouse.held(order.order_id)).status is not Status.OPEN:
+                await asyncio.sleep(0.02)
+    finally:
+        stop.set()
+        await jobs
 
 
 async def test_release_queue_is_served_over_several_units(warehouse: Warehouse) -> None:

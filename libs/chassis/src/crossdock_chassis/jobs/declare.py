@@ -14,16 +14,28 @@ Result: TypeAlias = Mapping[str, object] | None
 InUnit: TypeAlias = Callable[[Unit], Awaitable[Result]]
 InUnits: TypeAlias = Callable[[JobRun], Awaitable[Result]]
 
+REST_SECONDS: Final = 5.0
+"""How long a job that nothing wakes rests between two runs. The run finds work whose notification was lost."""
+
 _KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """A job that one worker at a time runs, `seconds` after its last run has ended."""
+    """A job that one worker at a time runs, `seconds` after its last run has ended.
+
+    With `woken_by` it rests for `REST_SECONDS` instead, unless `wake` is called.
+    """
 
     name: str
     do: InUnits
     seconds: float
+    woken_by: str | None = None
+
+    @property
+    def pause(self) -> float:
+        """Return the seconds from the end of a run to the next one, if nothing wakes the job."""
+        return self.seconds if self.woken_by is None else max(self.seconds, REST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +70,17 @@ def every(seconds: float, do: InUnit) -> Periodic:
     return Periodic(_name(do), _in_one_unit(do), seconds)
 
 
-def every_in_units(seconds: float, do: InUnits) -> Periodic:
-    """Return a job that opens as many units as it needs, `async with run.unit()`, in one worker at a time."""
-    return Periodic(_name(do), do, seconds)
+def every_in_units(seconds: float, do: InUnits, *, woken_by: str | None = None) -> Periodic:
+    """Return a job that opens as many units as it needs, `async with run.unit()`, in one worker at a time.
+
+    A job `woken_by` a name runs once a unit has called `wake` with it, at most every `seconds`. Otherwise it rests.
+    """
+    return Periodic(_name(do), do, seconds, woken_by)
+
+
+async def wake(unit: Unit, name: str) -> None:
+    """Wake the jobs `woken_by` this name when the unit commits: it leaves work for them."""
+    await unit.sql.execute(rows.WAKE, name)
 
 
 def measured(seconds: float, do: InUnit) -> Measured:

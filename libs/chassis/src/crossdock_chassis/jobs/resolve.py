@@ -131,7 +131,7 @@ async def resume_job(unit: Unit, id: UUID, *, by: str) -> StoredJob:
     if status not in ("stopped", "failed"):
         raise NotResumable(f"it is {status}")
     job = _stored(await unit.sql.fetchrow(RESUME, id, by))
-    await unit.sql.execute(WAKE)
+    await unit.sql.execute(WAKE, "")
     log.info("%s is resumed", job.kind, extra={"job": str(id), "by": by, "was": status})
     return job
 

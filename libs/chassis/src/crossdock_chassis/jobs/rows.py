@@ -34,12 +34,13 @@ REQUEST: Final = "INSERT INTO job (id, kind, arguments, requested_by) VALUES ($1
 
 # Sent at the commit. It wakes the workers, which otherwise look every few seconds.
 CHANNEL: Final = "job"
-WAKE: Final = f"SELECT pg_notify('{CHANNEL}', '')"
+WAKE: Final = f"SELECT pg_notify('{CHANNEL}', $1)"
 
 CLAIM: Final = """
     WITH picked AS (
         SELECT candidate.id FROM unnest($1::text[]) AS wanted (kind) CROSS JOIN LATERAL (
-            SELECT id FROM job WHERE kind = wanted.kind AND status IN ('queued', 'running') AND due_at <= now()
+            SELECT id FROM job WHERE kind = wanted.kind AND status IN ('queued', 'running')
+              AND (due_at <= now() OR status = 'queued' AND kind = ANY ($4::text[]))
             ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
         ) AS candidate
     )
@@ -118,12 +119,12 @@ async def request(
 ) -> UUID:
     id = id or new_id()
     await sql.execute(REQUEST, id, kind, to_json(arguments).decode(), by)
-    await sql.execute(WAKE)
+    await sql.execute(WAKE, "")
     return id
 
 
-async def claim(database: Database, kinds: Sequence[str]) -> list[Claimed]:
-    """Claim the job of each kind that is due first."""
+async def claim(database: Database, kinds: Sequence[str], woken: Sequence[str] = ()) -> list[Claimed]:
+    """Claim the job of each kind that is due first. The `woken` kinds are claimed before they are due."""
     token = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
     return [
         Claimed(
@@ -138,7 +139,7 @@ async def claim(database: Database, kinds: Sequence[str]) -> list[Claimed]:
             row["failures"],
             row["stop"],
         )
-        for row in await database.fetch(CLAIM, kinds, token, LEASE_SECONDS)
+        for row in await database.fetch(CLAIM, kinds, token, LEASE_SECONDS, woken)
     ]
 
 

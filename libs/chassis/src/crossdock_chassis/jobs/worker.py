@@ -39,6 +39,8 @@ class Jobs:
         if len(self._jobs) < len(jobs):
             raise ValueError("two jobs have the same name")
         self._declared = False
+        self._woken: set[str] = set()  # since their last claim
+        self._rested: dict[str, float] = {}  # when a woken job may run again
         self._due: dict[str, float] = {job.name: 0.0 for job in jobs if not isinstance(job, Queued)}
         self._running: dict[asyncio.Task[None], tuple[Claimed, JobRun]] = {}
         self._poll_next = self._extend_next = 0.0
@@ -68,6 +70,7 @@ class Jobs:
                     if not is_transient(error):
                         raise
                     log.warning("jobs: %s: %s", type(error).__name__, error)
+                    self._poll_next = 0.0
                     await asyncio.wait([stop], timeout=RETRY_SECONDS)
                     continue
                 extend = self._extend_next if self._running else float("inf")
@@ -76,7 +79,7 @@ class Jobs:
                 await asyncio.wait(waited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 if woken.done():
                     self._wake.clear()
-                    self._poll_next, woken = 0.0, asyncio.create_task(self._wake.wait())
+                    woken = asyncio.create_task(self._wake.wait())
             await self._drain()
         finally:
             for task in (stop, woken, listening, *self._running):
@@ -84,7 +87,7 @@ class Jobs:
 
     async def _listen(self) -> None:
         """Wake the loop when work is requested. While the connection is lost, the poll finds the work."""
-        if not any(isinstance(job, Queued) for job in self._jobs.values()):
+        if all(isinstance(job, Measured) for job in self._jobs.values()):
             return
         while True:
             try:
@@ -103,11 +106,21 @@ class Jobs:
         )
         try:
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(rows.CHANNEL, lambda *_: self._wake.set())
-            self._wake.set()
+            await connection.add_listener(rows.CHANNEL, lambda *notified: self._notified(str(notified[-1])))
+            self._notified("")
             await lost.wait()
         finally:
             connection.terminate()
+
+    def _notified(self, name: str) -> None:
+        """Wake the jobs woken by `name`. Without a name, work was requested: poll for it."""
+        if not name:
+            self._poll_next = 0.0
+        for job in self._jobs.values():
+            if name and isinstance(job, Periodic) and job.woken_by == name:
+                self._woken.add(job.name)
+                self._due[job.name] = self._rested.get(job.name, 0.0)
+        self._wake.set()
 
     async def run_due(self) -> None:
         """Run the jobs that are due until none is, for tests and scripts."""
@@ -147,9 +160,11 @@ class Jobs:
             jobs = self._jobs.values()
             await rows.declare(self._database, {job.name: job.seconds for job in jobs if isinstance(job, Periodic)})
             self._declared = True
-        claimed = await rows.claim(self._database, names)
-        # The next poll looks again for a job that was due and that another worker has claimed.
+        woken = [name for name in names if name in self._woken and self._rested.get(name, 0.0) <= began]
+        self._woken.difference_update(woken)
+        # The next poll looks again for a job that was due and that another worker claims.
         self._due = {name: at for name, at in self._due.items() if name not in names or at > began}
+        claimed = await rows.claim(self._database, names, woken)
         for each in claimed:
             self._start(self._jobs[each.kind], each)
 
@@ -197,7 +212,10 @@ class Jobs:
         if claimed.token is not None:
             await self._record(claimed, outcome, seconds)
         if outcome.status == "queued":
-            self._due[job.name] = time.monotonic() + outcome.delay
+            ended = time.monotonic()
+            if isinstance(job, Periodic):
+                self._rested[job.name] = ended + job.seconds
+            self._due[job.name] = self._rested[job.name] if job.name in self._woken else ended + outcome.delay
         if isinstance(job, Queued):
             self._poll_next = 0.0  # another job of its kind may wait
 
@@ -234,7 +252,7 @@ def _hangs(run: JobRun) -> bool:
 def _done(job: Job, result: Result) -> Outcome:
     if isinstance(job, Queued):
         return Outcome("done", result=result)
-    return Outcome("queued", job.seconds, result=result)
+    return Outcome("queued", job.pause if isinstance(job, Periodic) else job.seconds, result=result)
 
 
 def _interrupted(run: JobRun) -> Outcome:

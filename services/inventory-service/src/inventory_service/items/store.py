@@ -73,7 +73,7 @@ async def update(unit: Unit, items: Sequence[Item]) -> None:
 
 
 async def queue_what_their_orders_want(unit: Unit, ids: Sequence[str]) -> None:
-    await unit.sql.execute(QUEUE_WHAT_THEIR_ORDERS_WANT, ids, unit.now)
+    await stock.insert_queued(unit, QUEUE_WHAT_THEIR_ORDERS_WANT, ids)
 
 
 def _columns(

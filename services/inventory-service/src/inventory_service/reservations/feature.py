@@ -5,6 +5,7 @@ from inventory_service.reservations import backorders, http
 from inventory_service.reservations.adjust import adjust_stock
 from inventory_service.settings import Settings
 from inventory_service.stock.adjust import Adjusting
+from inventory_service.stock.store import RELEASE
 from inventory_service.stock.views import Recorded
 
 
@@ -14,6 +15,6 @@ def feature(database: Database, settings: Settings) -> Feature:
     return Feature(
         routers=[http.router],
         provides=[http.Reservations(database, settings.backorder_earmark_after), Adjusting(adjust)],
-        jobs=[every_in_units(settings.release_seconds, serve_backorders)],
+        jobs=[every_in_units(settings.release_seconds, serve_backorders, woken_by=RELEASE)],
         problems=http.PROBLEMS,
     )

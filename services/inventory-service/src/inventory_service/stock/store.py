@@ -5,10 +5,11 @@ a lock.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from pydantic_core import from_json
 
-from crossdock_chassis import Unit
+from crossdock_chassis import Unit, wake
 from inventory_service.stock.model import Movement, Stock
 
 # Sorted, so that two batches cannot deadlock.
@@ -44,6 +45,9 @@ DELETE_EMPTY = """
 LEDGER = (*Movement._fields, "at")
 
 COUNT_HEADS = "UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($1::text[])"
+
+RELEASE: Final = "release_queue"
+"""Wakes the job that serves the queue."""
 
 # No order can begin to wait for an item whose head this unit holds, so the search for waiting lines is no race.
 QUEUE = """
@@ -130,4 +134,10 @@ def publish_levels(unit: Unit, stock: Stock) -> None:
 
 async def queue(unit: Unit, items: Sequence[str]) -> None:
     """Queue each of the items that an order waits for. The unit must hold the heads of all of them."""
-    await unit.sql.execute(QUEUE, items, unit.now)
+    await insert_queued(unit, QUEUE, items)
+
+
+async def insert_queued(unit: Unit, statement: str, items: Sequence[str]) -> None:
+    """Insert rows into the release queue with this statement, and wake the job that serves it if there are any."""
+    if await unit.sql.execute(statement, items, unit.now) != "INSERT 0 0":
+        await wake(unit, RELEASE)
