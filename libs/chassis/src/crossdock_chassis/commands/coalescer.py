@@ -14,6 +14,7 @@ from crossdock_chassis.commands.idempotency import IdempotentRequest
 from crossdock_chassis.database.unit import (
     Database,
     Handler,
+    Moved,
     OutcomeUnknown,
     is_connection_loss,
     is_contention,
@@ -97,6 +98,7 @@ class Coalescer(Generic[C, R]):
     If that command cannot get a lock, it is retried off the writer with a longer lock timeout.
     A repeated idempotency key gets the first answer again, even if another process ran the handler.
     Use `limit=1` for commands that must not share a transaction.
+    A handler that can work in an optimistic unit is tried there first if the coalescer is `optimistic`.
     """
 
     def __init__(
@@ -108,8 +110,9 @@ class Coalescer(Generic[C, R]):
         limit: int = 500,
         queue_limit: int = 2_000,
         name: str = "",
+        optimistic: bool = False,
     ) -> None:
-        self._database, self._handler, self._result = database, handler, result
+        self._database, self._handler, self._result, self._optimistic = database, handler, result, optimistic
         self._limit, self._queue_limit = limit, queue_limit
         self._queue: deque[_Waiting[C, R]] = deque()
         self._writers = 0
@@ -277,7 +280,9 @@ class Coalescer(Generic[C, R]):
         self, batch: Sequence[tuple[C, IdempotentRequest | None]], lock_timeout: float
     ) -> Sequence[CommandResult[R] | Exception]:
         requests = [request for _, request in batch]
-        async with self._database.unit(lock_timeout=lock_timeout) as unit:
+        if self._optimistic and (answers := await self._optimistically(batch, lock_timeout)) is not None:
+            return answers
+        async with self._database.unit(lock_timeout=lock_timeout, urgent=False) as unit:
             earlier = await idempotency.claim(unit.sql, requests, self._result)
             first: dict[tuple[str, str, str], int] = {}
             mine: list[int] = []
@@ -288,7 +293,7 @@ class Coalescer(Generic[C, R]):
             done = [(request, made[i]) for i in mine if (request := requests[i]) is not None]
             if done:
                 await idempotency.remember(unit.sql, done)
-        answers: list[CommandResult[R] | Exception] = []
+        answers = []
         for position, (request, before) in enumerate(zip(requests, earlier, strict=True)):
             if isinstance(before, Exception):
                 answers.append(before)
@@ -299,6 +304,34 @@ class Coalescer(Generic[C, R]):
                 repeated = position not in made
                 answers.append(answer if isinstance(answer, Exception) else CommandResult(answer, repeated))
         return answers
+
+
+    async def _optimistically(
+        self, batch: Sequence[tuple[C, IdempotentRequest | None]], lock_timeout: float
+    ) -> list[CommandResult[R] | Exception] | None:
+        """Try the batch in an optimistic unit. Return None if an ordinary unit must do the work.
+
+        This is so if a key was used before, and if a command with a key is refused: its key may have another answer.
+        """
+        keys = [request.scope for _, request in batch if request is not None]
+        if len(set(keys)) < len(keys):
+            return None
+        try:
+            async with self._database.optimistic(lock_timeout=lock_timeout, urgent=False) as unit:
+                made = await self._handler(unit, [command for command, _ in batch])
+                done = []
+                for (_, request), answer in zip(batch, made, strict=True):
+                    if request is not None:
+                        if isinstance(answer, Exception):
+                            raise Moved("a command with a key is refused")
+                        done.append((request, answer))
+                if done:
+                    idempotency.answer(unit, done)
+        except Moved:
+            metrics.OPTIMISTIC.labels(self._label, "moved").inc()
+            return None
+        metrics.OPTIMISTIC.labels(self._label, "done").inc()
+        return [answer if isinstance(answer, Exception) else CommandResult(answer, False) for answer in made]
 
 
 E = TypeVar("E", bound=Exception)

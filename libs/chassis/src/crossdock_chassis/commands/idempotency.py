@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from crossdock_chassis.checks import Check
 from crossdock_chassis.content import Content, differs
+from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.problems import Problem
 
 R = TypeVar("R", bound=BaseModel)
@@ -148,6 +149,20 @@ async def claim(
 
 def _reused(request: IdempotentRequest, before: bytes) -> KeyReused:
     return KeyReused(request.key, request.content.difference(before))
+
+
+def answer(unit: Unit, done: Sequence[tuple[IdempotentRequest, R]]) -> None:
+    """Claim keys with their answers at the end of an optimistic unit, which raises Moved if one was used before."""
+    partners, routes, keys = (list(column) for column in zip(*(request.scope for request, _ in done), strict=True))
+    unit.call(
+        "idempotency_answer",
+        partners,
+        routes,
+        keys,
+        [request.fingerprint for request, _ in done],
+        [request.content.document for request, _ in done],
+        [answer.__pydantic_serializer__.to_json(answer).decode() for _, answer in done],
+    )
 
 
 async def remember(sql: asyncpg.Connection, done: Sequence[tuple[IdempotentRequest, R | Exception]]) -> None:

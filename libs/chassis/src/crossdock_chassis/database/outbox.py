@@ -15,26 +15,15 @@ CHANNEL = "outbox"
 MESSAGE_LIMIT_BYTES = 900_000
 """Below every topic's `max.message.bytes` (1,048,576), with room for headers and batch framing."""
 
+URGENT = "now"
+"""The payload of a notification after which the relay does not wait for more messages."""
+
 PENDING_LIMIT = 500
 """Most messages in one row of `outbox_pending`, so that the relay reads and sends bounded batches."""
 
-APPEND = f"""
-    WITH appended AS (
-        INSERT INTO outbox (event_id, topic, key, value, headers)
-        SELECT event_id, topic, key, value, headers
-        FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::json[])
-             WITH ORDINALITY AS new (event_id, topic, key, value, headers, position)
-        ORDER BY position
-        RETURNING id
-    ), pending AS (
-        INSERT INTO outbox_pending (ids)
-        SELECT array_agg(id ORDER BY id)
-        FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / {PENDING_LIMIT} AS part FROM appended) AS numbered
-        GROUP BY part ORDER BY part
-    )
-    SELECT pg_notify('outbox', ''), set_config('lock_timeout', '0', true)
-"""
-"""The last statement of a unit. It removes the lock timeout before the commit.
+FUNCTION = "outbox_append"
+"""It appends messages and lists them in `outbox_pending`. It is the last call of a unit, because it removes the lock
+timeout before the commit.
 
 Committing a NOTIFY takes a server-wide lock and waits until another unit's commit reaches the disk. With a timeout
 there, a slow disk would lead to commits with an unknown outcome."""
@@ -86,5 +75,10 @@ def row_of_message(message: Message) -> Row:
     return Row(new_id(), message.topic, message.key, message.value, to_json(headers).decode())
 
 
-async def append(sql: asyncpg.Connection, rows: Sequence[Row]) -> None:
-    await sql.execute(APPEND, *map(list, zip(*rows, strict=True)))
+def columns(rows: Sequence[Row], urgent: bool) -> list[object]:
+    """Return the arguments of `FUNCTION`."""
+    return [*map(list, zip(*rows, strict=True)), PENDING_LIMIT, URGENT if urgent else ""]
+
+
+async def append(sql: asyncpg.Connection, rows: Sequence[Row], *, urgent: bool) -> None:
+    await sql.execute(f"SELECT {FUNCTION}($1, $2, $3, $4, $5, $6, $7)", *columns(rows, urgent))

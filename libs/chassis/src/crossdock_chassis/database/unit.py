@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -31,6 +32,8 @@ TRANSACTION_LIMIT_SECONDS = 15
 """PostgreSQL enforces it (`transaction_timeout`). Code that waits for a unit to end waits at least twice as long."""
 
 POOL_SECONDS = 15.0
+BARE_CONNECTIONS = 4
+"""Connections for optimistic units: two writers of a coalescer, and one consumer for each group."""
 STATEMENT_SECONDS = TRANSACTION_LIMIT_SECONDS + 5.0
 ROLLBACK_SECONDS = 5.0
 
@@ -64,6 +67,10 @@ class OutcomeUnknown(Exception):
     """The connection broke during COMMIT. The unit is not retried: the client retries with its idempotency key."""
 
 
+class Moved(Exception):
+    """What an optimistic unit has read or assumed was no longer so at its end. Nothing was done: use an ordinary unit."""
+
+
 class NotCommitted(Exception):
     """The server answered COMMIT with a rollback, because the handler continued after a failed statement."""
 
@@ -73,27 +80,41 @@ class Unit:
 
     `sql` and `session` are two views of the same connection and transaction. Use hand-written set statements for many
     orders at once, and the ORM if a person edits one record. Write each table through only one of the two.
+
+    An `optimistic` unit takes two round trips. It reads without a transaction and without locks, and adds its writes with
+    `call`. At its end, one statement makes all calls and commits. Each function compares what was read with what is
+    stored then, under locks, and raises MOVED if it differs.
     """
 
     def __init__(
-        self, source: str, sql: asyncpg.Connection, connection: AsyncConnection, effect_kinds: Collection[str] = ()
+        self,
+        source: str,
+        sql: asyncpg.Connection,
+        connection: AsyncConnection | None,
+        effect_kinds: Collection[str] = (),
+        *,
+        urgent: bool = True,
+        optimistic: bool = False,
     ) -> None:
-        self.sql = sql
+        self.sql, self.optimistic = sql, optimistic
         self.now = datetime.now(UTC)
         self.published: list[Envelope[Event]] = []
         self.mirrored: list[outbox.Row] = []
         self.requested: list[effects.Requested] = []
         self.outcomes: list[tuple[str, int, Exception | None]] = []
         self._rows: dict[UUID, outbox.Row] = {}
-        self._source = source
+        self._source, self._urgent = source, urgent
         self._effect_kinds = effect_kinds
         self._connection = connection
+        self._calls: list[tuple[str, Sequence[object]]] = []
         self._session: AsyncSession | None = None
         self._savepoints = 0
 
     @property
     def session(self) -> AsyncSession:
         if self._session is None:
+            if self._connection is None:
+                raise Moved("the ORM needs an ordinary unit")
             self._session = AsyncSession(self._connection, expire_on_commit=False)
         return self._session
 
@@ -133,9 +154,31 @@ class Unit:
         """Append a raw message to the outbox, for a dead-letter topic."""
         self.mirrored.append(outbox.row_of_message(message))
 
+    def call(self, function: str, *arguments: object) -> None:
+        """Call a function of the database at the end of an optimistic unit. Calls are made in their order."""
+        self._calls.append((function, arguments))
+
     def count(self, verb: str, items: int, error: Exception | None = None) -> None:
         """Count the outcome of `items` in the metrics of `verb` once this unit has committed."""
         self.outcomes.append((verb, items, error))
+
+    async def finish(self, lock_timeout: float) -> None:
+        """Make the calls of an optimistic unit, and commit. Raise Moved, OutcomeUnknown."""
+        if self.requested or self.mirrored:
+            raise Moved("effects and raw messages need an ordinary unit")
+        if self.published:
+            self.call(outbox.FUNCTION, *outbox.columns([self._rows[each.id] for each in self.published], self._urgent))
+        arguments: list[object] = [f"{int(lock_timeout * 1000)}"]
+        for _, given in self._calls:
+            arguments += given
+        try:
+            await self.sql.fetchrow(_statement(tuple((name, len(given)) for name, given in self._calls)), *arguments)
+        except asyncpg.PostgresError as error:
+            if getattr(error, "severity", None) == "ERROR":  # then the transaction has certainly been rolled back
+                raise Moved(f"{type(error).__name__}: {error}") from error
+            raise OutcomeUnknown from error
+        except Exception as error:
+            raise OutcomeUnknown from error
 
     async def flush(self) -> None:
         if self._session is not None:
@@ -143,7 +186,7 @@ class Unit:
         if self.requested:
             await effects.append(self.sql, self.requested)
         if self.published or self.mirrored:
-            await outbox.append(self.sql, [self._rows[each.id] for each in self.published] + self.mirrored)
+            await outbox.append(self.sql, [self._rows[each.id] for each in self.published] + self.mirrored, urgent=self._urgent)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -172,6 +215,16 @@ class Unit:
             del self.published[published:], self.mirrored[mirrored:]
             del self.requested[requested:], self.outcomes[counted:]
             raise
+
+
+@cache
+def _statement(calls: Sequence[tuple[str, int]]) -> str:
+    """Return a statement that calls functions in their order, with the lock timeout as the first parameter."""
+    parts, used = ["set_config('lock_timeout', $1, true)"], 1
+    for name, count in calls:
+        parts.append(f"{name}({', '.join(f'${used + n}' for n in range(1, count + 1))})")
+        used += count
+    return f"SELECT {', '.join(parts)}"
 
 
 Handler: TypeAlias = Callable[[Unit, Sequence[T]], Awaitable[Sequence[R | Exception]]]
@@ -215,6 +268,18 @@ class Database:
         self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
         self.problems = Problems(passing=is_transient)  # the service replaces this value by its own
         self._url = make_url(url)
+        settings: dict[str, Any] = {
+            "timeout": 5,
+            "command_timeout": STATEMENT_SECONDS,
+            "server_settings": {
+                "application_name": source,
+                "timezone": "UTC",
+                "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
+                "jit": "off",  # compilation takes longer than any statement here
+            },
+        }
+        self._bare: asyncpg.Pool | None = None
+        self._bare_settings, self._opening = settings, asyncio.Lock()
         self._engine = create_async_engine(
             self._url.set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",
@@ -222,16 +287,7 @@ class Database:
             max_overflow=0,
             hide_parameters=True,  # a message with parameters would carry personal data into the log
             pool_timeout=POOL_SECONDS,
-            connect_args={
-                "timeout": 5,
-                "command_timeout": STATEMENT_SECONDS,
-                "server_settings": {
-                    "application_name": source,
-                    "timezone": "UTC",
-                    "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
-                    "jit": "off",  # compilation takes longer than any statement here
-                },
-            },
+            connect_args=settings,
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
 
@@ -271,11 +327,14 @@ class Database:
             raise TimeoutError(f"no connection to {self._url.database} was free for {POOL_SECONDS:g} s") from error
 
     @asynccontextmanager
-    async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
-        """Run the block in a transaction. A statement waits at most `lock_timeout` seconds for a lock."""
+    async def unit(self, *, lock_timeout: float = 5.0, urgent: bool = True) -> AsyncIterator[Unit]:
+        """Run the block in a transaction. A statement waits at most `lock_timeout` seconds for a lock.
+
+        Events that are not `urgent` may wait in the relay for events of other units, for some milliseconds.
+        """
         begin = f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}"
         async with self._transaction(begin) as (connection, sql):
-            unit = Unit(self.source, sql, connection, self.effect_kinds)
+            unit = Unit(self.source, sql, connection, self.effect_kinds, urgent=urgent)
             yield unit
             await unit.flush()
             try:
@@ -289,6 +348,35 @@ class Database:
                 raise NotCommitted(outcome)
         for counted in unit.outcomes:
             self.count(*counted)
+
+    @asynccontextmanager
+    async def optimistic(self, *, lock_timeout: float = 5.0, urgent: bool = True) -> AsyncIterator[Unit]:
+        """Run the block in an optimistic unit. Raise Moved if an ordinary unit must do the work: nothing was done."""
+        pool = self._bare or await self._open_bare()
+        async with pool.acquire() as sql:
+            unit = Unit(self.source, sql, None, self.effect_kinds, urgent=urgent, optimistic=True)
+            try:
+                yield unit
+                await unit.finish(lock_timeout)
+            except (OutcomeUnknown, asyncio.CancelledError):
+                sql.terminate()
+                raise
+        for counted in unit.outcomes:
+            self.count(*counted)
+
+    async def _open_bare(self) -> asyncpg.Pool:
+        """Return the pool of the hot path. Taking a connection from SQLAlchemy's costs as much as three round trips."""
+        async with self._opening:
+            if self._bare is None:
+                self._bare = await asyncpg.create_pool(
+                    self.dsn,
+                    min_size=0,
+                    max_size=BARE_CONNECTIONS,
+                    max_queries=1 << 31,
+                    reset=_keep,
+                    **self._bare_settings,
+                )
+        return self._bare
 
     @asynccontextmanager
     async def trial(self) -> AsyncIterator[Unit]:
@@ -329,6 +417,9 @@ class Database:
         metrics.verb_outcomes(verb, "ok" if error is None else self.problems.of(error).type).inc(items)
 
     async def close(self) -> None:
+        if self._bare is not None:
+            self._bare.terminate()
+            self._bare = None
         await self._engine.dispose()
 
 
@@ -365,6 +456,10 @@ async def _drop(connection: AsyncConnection, sql: asyncpg.Connection) -> None:
     """Close the connection at once and remove it from the pool."""
     sql.terminate()
     await asyncio.shield(connection.invalidate())
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    """Leave a connection as it is between two units, because nothing of an optimistic unit outlives its statement."""
 
 
 def _refuse_closed(adapted: Any, record: object, proxy: object) -> None:

@@ -16,7 +16,6 @@ from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import SystemFault
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Inbox
-from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_chassis.messaging.stopped import LOOK_SECONDS, Stops, version_stop
 from crossdock_chassis.messaging.stops import DecisionWithdrawn, Stop
@@ -186,7 +185,7 @@ class Consumer:
                             self.progressed = began
                         continue
                     try:
-                        taken = await self._handle(batch, failures)
+                        await self._handle(batch, failures)
                         handled = True
                     except Exception as error:
                         passing = (PositionMoved, DecisionWithdrawn, Blocked, SystemFault)
@@ -199,9 +198,6 @@ class Consumer:
                         handled = False
                 if handled:
                     self.progressed = time.monotonic()
-                    size = sum(map(len, batch.values()))
-                    if size < self._limit:
-                        await linger(began, taken)
                     failures, self._limit = 0, min(BATCH_LIMIT, 2 * self._limit)
                     continue
                 failures += 1

@@ -18,8 +18,8 @@ from crossdock_chassis.database import outbox
 from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
 from crossdock_chassis.deadlines import Interrupted, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging.gather import Gather
 from crossdock_chassis.messaging.lanes import Lane, Lanes
-from crossdock_chassis.messaging.linger import linger
 from crossdock_chassis.observability import metrics
 
 log = logging.getLogger(__name__)
@@ -157,9 +157,14 @@ class Relay:
                     await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
                 if stopping.is_set():
                     return
-            wake = asyncio.Event()
-            await connection.add_listener(outbox.CHANNEL, lambda *_: wake.set())
-            leader = _Leader(self, connection, wake)
+            wake, gather = asyncio.Event(), Gather()
+
+            def notified(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+                gather.notified(payload)
+                wake.set()
+
+            await connection.add_listener(outbox.CHANNEL, notified)
+            leader = _Leader(self, connection, wake, gather)
             # A separate task, so that a late connection-lost callback, during the cleanup, does not end the relay.
             publishing = asyncio.create_task(leader.publish(stopping))
             connection.add_termination_listener(lambda _: publishing.cancel())
@@ -181,8 +186,8 @@ class _Leader:
     An attempt of its own, with a producer of its own, sends the lane's messages, while all other lanes go on.
     """
 
-    def __init__(self, relay: Relay, connection: asyncpg.Connection, wake: asyncio.Event) -> None:
-        self._relay, self._connection, self._wake = relay, connection, wake
+    def __init__(self, relay: Relay, connection: asyncpg.Connection, wake: asyncio.Event, gather: Gather) -> None:
+        self._relay, self._connection, self._wake, self._gather = relay, connection, wake, gather
         self._lanes = Lanes()
         self._producer: AIOKafkaProducer | None = None
         self._attempts: dict[asyncio.Task[_Sent], dict[Lane, list[int]]] = {}
@@ -194,6 +199,7 @@ class _Leader:
         self._producer = await self._relay.producer()
         while True:
             self._wake.clear()
+            self._gather.urgent.clear()
             await self._collect()
             self._verified = time.monotonic()
             start = low.start(self._verified)
@@ -213,8 +219,9 @@ class _Leader:
             low.advance(_Batch(rows[-1]["pending"], rows[0]["xmin"], rows[0]["xmax"], seen))
             if sent.acknowledged or not sent.failures:
                 self._relay.progressed = time.monotonic()
+            self._gather.sent(len(rows), self._verified)
             if len(rows) < READ_LIMIT and not stopping.is_set():
-                await linger(self._verified, len(rows))
+                await self._gather.wait(self._verified)
 
     async def close(self) -> None:
         metrics.RELAY_HELD.clear()

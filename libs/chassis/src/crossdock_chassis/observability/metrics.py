@@ -54,6 +54,11 @@ JOB_OVERDUE = Gauge("crossdock_job_overdue_seconds", "How long the first due run
 JOB_FAILURES = Gauge("crossdock_job_failures", "Failures since the last success of a job that still runs", ["job"])
 
 # events out
+OPTIMISTIC = Counter(
+    "crossdock_optimistic_units",
+    "Units tried without locks, by outcome: done, or moved if an ordinary unit had to do the work",
+    ["verb", "outcome"],
+)
 OUTBOX_DEPTH = Gauge("crossdock_outbox_depth", "Committed events that Kafka has not acknowledged")
 OUTBOX_AGE = Gauge("crossdock_outbox_oldest_seconds", "Age of the oldest event in the outbox; 0 if it is empty")
 RELAY_SENT = Counter("crossdock_relay_sent", "Events that Kafka has acknowledged")

@@ -35,7 +35,7 @@ def feature(database: Database, settings: Settings) -> Feature:
         provides=[
             http.Orders(
                 database=database,
-                place=UpToDate(batches(database, place_orders, Placed), known_items),
+                place=UpToDate(batches(database, place_orders, Placed, optimistic=True), known_items),
                 validate=UpToDate(batches(database, validate_orders, Valid), known_items),
                 cancel=Coalescer(database, each(cancel_order), Cancelled, limit=1, name="cancel_order"),
                 waiters=Waiters(database),
