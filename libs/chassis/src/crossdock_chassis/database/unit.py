@@ -173,7 +173,7 @@ class Unit:
             arguments += given
         try:
             await self.sql.fetchrow(_statement(tuple((name, len(given)) for name, given in self._calls)), *arguments)
-        except asyncpg.PostgresError as error:
+        except asyncpg.exceptions.PostgresError as error:
             if getattr(error, "severity", None) == "ERROR":  # then the transaction has certainly been rolled back
                 raise Moved(f"{type(error).__name__}: {error}") from error
             raise OutcomeUnknown from error

@@ -10,12 +10,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.unit import Database, OutcomeUnknown, is_transient
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import SystemFault
-from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Inbox
+from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Decoded, Inbox
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_chassis.messaging.stopped import LOOK_SECONDS, Stops, version_stop
 from crossdock_chassis.messaging.stops import DecisionWithdrawn, Stop
@@ -279,14 +279,17 @@ class Consumer:
                 batch[tp] = records
         return batch
 
-    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]], failures: int) -> int:
-        """Handle a batch that failed `failures` times. Return how many of the records the group subscribes to.
+    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]], failures: int) -> None:
+        """Handle a batch that failed `failures` times.
 
         If a reaction fails, the batch is handled once more, to set aside the keys at fault. A single record that ends
         its whole unit again and again, for example by the time limit, is set aside without its reaction.
         """
+        decoded = self.inbox.decode([record for tp in sorted(batch) for record in batch[tp]])
         try:
-            taken = await self._in_one_unit(batch, lock_timeout=LOCK_SECONDS)
+            trying = not failures and not self._stops.deciding and self.inbox.optimistic(decoded)
+            if not (trying and await self._optimistically(batch, decoded)):
+                await self._in_one_unit(batch, decoded, lock_timeout=LOCK_SECONDS)
         except (PositionMoved, DecisionWithdrawn):
             self._stops.look_soon()
             raise
@@ -296,42 +299,61 @@ class Consumer:
                 raise
             log.warning("%s isolates what fails: %s: %s", self.subscription.group, type(error).__name__, error)
             untried = error if alone and is_transient(error) else None
-            taken = await self._in_one_unit(batch, lock_timeout=ISOLATE_LOCK_SECONDS, careful=True, untried=untried)
+            await self._in_one_unit(batch, decoded, lock_timeout=ISOLATE_LOCK_SECONDS, careful=True, untried=untried)
         for tp, records in batch.items():
             self._next[tp] = records[-1].offset + 1
             self._last_time[tp] = records[-1].time
             metrics.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
         self._note_breaker()
-        return taken
 
     def _note_breaker(self) -> None:
         metrics.BREAKER_OPEN.labels(self.subscription.group).set(self.inbox.breaker.open is not None)
 
+    async def _optimistically(self, batch: Mapping[TopicPartition, Sequence[Record]], decoded: Decoded) -> bool:
+        """Try a batch in an optimistic unit. Return False if nothing was done, so that an ordinary unit is needed."""
+        group = self.subscription.group
+        try:
+            async with self._database.optimistic(lock_timeout=LOCK_SECONDS) as unit:
+                await self.inbox.take_optimistically(unit, decoded, self._positions(batch, sorted(batch)))
+        except OutcomeUnknown:
+            raise
+        except Exception as error:  # an ordinary unit finds the fault, and sets aside what is at fault
+            metrics.OPTIMISTIC.labels(group, "moved").inc()
+            log.debug("%s tries an ordinary unit: %s: %s", group, type(error).__name__, error)
+            return False
+        metrics.OPTIMISTIC.labels(group, "done").inc()
+        return True
+
     async def _in_one_unit(
         self,
         batch: Mapping[TopicPartition, Sequence[Record]],
+        decoded: Decoded,
         *,
         lock_timeout: float,
         careful: bool = False,
         untried: Exception | None = None,
-    ) -> int:
-        group = self.subscription.group
+    ) -> None:
         tps = sorted(batch)
         async with self._database.unit(lock_timeout=lock_timeout) as unit:
-            outcome = await unit.sql.execute(
-                ADVANCE,
-                group,
-                [tp.topic for tp in tps],
-                [tp.partition for tp in tps],
-                [self._next[tp] for tp in tps],
-                [batch[tp][-1].offset + 1 for tp in tps],
-            )
+            outcome = await unit.sql.execute(ADVANCE, self.subscription.group, *self._positions(batch, tps))
             if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
                 raise PositionMoved(f"{moved} of {len(tps)} partitions were handled by another member")
             records = [record for tp in tps for record in batch[tp]]
             if self._stops.deciding:
                 records = await self._stops.carry_out(unit, records)
-            return await self.inbox.take(unit, records, careful=careful, untried=untried)
+                decoded = self.inbox.decode(records)
+            await self.inbox.take(unit, records, careful=careful, untried=untried, decoded=decoded)
+
+    def _positions(
+        self, batch: Mapping[TopicPartition, Sequence[Record]], tps: Sequence[TopicPartition]
+    ) -> list[list[object]]:
+        """Return topics, partitions, positions before the batch and positions after it."""
+        return [
+            [tp.topic for tp in tps],
+            [tp.partition for tp in tps],
+            [self._next[tp] for tp in tps],
+            [batch[tp][-1].offset + 1 for tp in tps],
+        ]
 
     async def assigned(self, client: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
         """Take over partitions at the end of a rebalance.

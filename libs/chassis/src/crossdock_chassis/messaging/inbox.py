@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
+from typing import NamedTuple
 from uuid import UUID
 
 from crossdock_chassis.database.unit import Unit, is_transient
@@ -88,13 +89,20 @@ class VersionUnknown(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
     record: Record
     envelope: Envelope[Event]
 
     @property
     def aggregate(self) -> tuple[str, bytes | None]:
         return aggregate_of(self.record.message)
+
+
+class Decoded(NamedTuple):
+    """The events of a batch to which the group subscribes, and the records that are none, with the reason."""
+
+    items: list[Item]
+    malformed: list[tuple[Record, str]]
 
 
 class Inbox:
@@ -121,15 +129,48 @@ class Inbox:
             return VersionUnknown(ce_type)
         return None
 
+    def optimistic(self, decoded: Decoded) -> bool:
+        """Return whether an optimistic unit may handle a batch: one reaction that can, and nothing to set aside."""
+        items = decoded.items
+        if decoded.malformed or self.subscription.kind == "projection" or self.breaker.tolerated or self.breaker.waits:
+            return False
+        if not items:
+            return True
+        kind = type(items[0].envelope.event)
+        return (
+            all(type(item.envelope.event) is kind for item in items)
+            and all(each.optimistic for each in self.subscription.reactions if issubclass(kind, each.event))
+            and len({item.envelope.id for item in items}) == len(items)
+        )
+
+    async def take_optimistically(self, unit: Unit, decoded: Decoded, positions: Sequence[object]) -> None:
+        """Handle a batch in an optimistic unit. `positions` are those of its partitions, before and after it."""
+        keys = sorted({item.aggregate for item in decoded.items if item.aggregate[1] is not None})
+        unit.call(
+            "consumer_take",
+            self.subscription.group,
+            *positions,
+            [topic for topic, _ in keys],
+            [key for _, key in keys],
+            [item.envelope.id for item in decoded.items],
+        )
+        if decoded.items:
+            await self._react(unit, decoded.items)
+            self.breaker.handled(item.envelope.event.ce_type for item in decoded.items)
+
     async def take(
-        self, unit: Unit, records: Sequence[Record], *, careful: bool, untried: Exception | None = None
-    ) -> int:
+        self,
+        unit: Unit,
+        records: Sequence[Record],
+        *,
+        careful: bool,
+        untried: Exception | None = None,
+        decoded: Decoded | None = None,
+    ) -> None:
         """Decode, set poison and parked events aside, drop repeats, claim, react.
 
         An event in a version that this build does not know is poison here: the consumer stops before it, unless a
         person has decided to set it aside.
-
-        Return how many of the records the group subscribes to, malformed ones included.
 
         If `careful`, a batch that raises is halved by key, under savepoints, until the failing event is alone. Poison
         becomes a dead letter; an event that failed for a passing reason is blocked, and `retries` handles it again.
@@ -138,12 +179,12 @@ class Inbox:
         reason. `untried` is a reason to block the only record without a reaction.
         """
         await self._enter(unit)
-        items, malformed = self._decode(records)
+        items, malformed = decoded or self.decode(records)
         aside: list[Aside] = []
         parked = await self._parked(unit, [*items, *malformed])
         if malformed:
             await self._set_aside_malformed(unit, malformed, items, parked, aside)
-        fresh: list[_Item] = []
+        fresh: list[Item] = []
         for item in items:
             if (state := parked.get(item.aggregate)) is not None:
                 aside.append(behind(item.record, state))
@@ -166,15 +207,14 @@ class Inbox:
             await self._count_tolerated(unit, aside)
         if untried is None and self.breaker.waits:
             self._close_breaker(fresh, aside)
-        return len(items) + len(malformed)
 
     async def again(self, unit: Unit, records: Sequence[Record]) -> list[Aside]:
         """Handle blocked records again, in their order. Return the records that are to stay aside."""
         await self._enter(unit)
-        items, malformed = self._decode(records)
+        items, malformed = self.decode(records)
         aside = [Aside(record, "poison", reason) for record, reason in malformed]
         bad = {(*aggregate_of(record.message), record.partition): record.offset for record, _ in reversed(malformed)}
-        fresh: list[_Item] = []
+        fresh: list[Item] = []
         for item in items:
             first = bad.get((*item.aggregate, item.record.partition))
             if first is not None and item.record.offset > first:
@@ -192,14 +232,14 @@ class Inbox:
         if counted:
             await count_tolerated(unit, self.subscription.group, counted)
 
-    def _close_breaker(self, items: Sequence[_Item], aside: Sequence[Aside]) -> None:
+    def _close_breaker(self, items: Sequence[Item], aside: Sequence[Aside]) -> None:
         failed = {id(each.record) for each in aside}
         self.breaker.close({item.envelope.event.ce_type for item in items if id(item.record) not in failed})
 
     async def apply(self, unit: Unit, records: Sequence[Record]) -> None:
         """Handle records of one key that were set aside, even if it is parked. Raise any error of a reaction."""
         await self._enter(unit)
-        items, _ = self._decode(records)
+        items, _ = self.decode(records)
         if fresh := await self._claim(unit, items):
             await self._lock(unit, fresh, careful=False)
             await self._react(unit, fresh)
@@ -211,8 +251,8 @@ class Inbox:
         ):
             raise GenerationEnded(f"{self.subscription.group} has ended: another generation replaces it")
 
-    def _decode(self, records: Sequence[Record]) -> tuple[list[_Item], list[tuple[Record, str]]]:
-        items: list[_Item] = []
+    def decode(self, records: Sequence[Record]) -> Decoded:
+        items: list[Item] = []
         malformed: list[tuple[Record, str]] = []
         subscription = self.subscription
         for record in records:
@@ -223,12 +263,12 @@ class Inbox:
             match subscription.catalogue.decode(record.message):
                 case Envelope() as envelope:
                     if envelope.event.ce_type in subscription.types:
-                        items.append(_Item(record, envelope))
+                        items.append(Item(record, envelope))
                 case Malformed(reason=reason):
                     malformed.append((record, reason))
                 case Unknown(type=ce_type):
                     self._pass_over(record, ce_type, malformed)
-        return items, malformed
+        return Decoded(items, malformed)
 
     def _pass_over(self, record: Record, ce_type: str, malformed: list[tuple[Record, str]]) -> None:
         """Skip and count an event to which the group does not subscribe. One in a newer version is set aside."""
@@ -238,12 +278,12 @@ class Inbox:
             metrics.UNKNOWN_TYPES.labels(self.subscription.group, _bounded(ce_type, self.subscription)).inc()
 
     async def _parked(
-        self, unit: Unit, entries: Sequence[_Item | tuple[Record, str]]
+        self, unit: Unit, entries: Sequence[Item | tuple[Record, str]]
     ) -> dict[tuple[str, bytes | None], AsideState]:
         """Return the parked keys among these entries, with the state of the records that wait behind them."""
         aggregates = {
             aggregate
-            for aggregate in (e.aggregate if isinstance(e, _Item) else aggregate_of(e[0].message) for e in entries)
+            for aggregate in (e.aggregate if isinstance(e, Item) else aggregate_of(e[0].message) for e in entries)
             if aggregate[1] is not None
         }
         if not aggregates:
@@ -258,7 +298,7 @@ class Inbox:
         self,
         unit: Unit,
         malformed: Sequence[tuple[Record, str]],
-        items: list[_Item],
+        items: list[Item],
         parked: Mapping[tuple[str, bytes | None], AsideState],
         aside: list[Aside],
     ) -> None:
@@ -279,26 +319,26 @@ class Inbox:
                 items.remove(item)
                 aside.append(behind(item.record, "parked"))
 
-    async def _claim(self, unit: Unit, items: Sequence[_Item]) -> list[_Item]:
+    async def _claim(self, unit: Unit, items: Sequence[Item]) -> list[Item]:
         """Claim the events not handled before. A batch may contain repeats, because a relay resends after a crash."""
         if not items:
             return []
         if self.subscription.kind == "projection":
             return await self._advance(unit, items)
-        first: dict[UUID, _Item] = {}
+        first: dict[UUID, Item] = {}
         for item in items:
             first.setdefault(item.envelope.id, item)
         rows = await unit.sql.fetch(CLAIM, list(first))
         claimed = {row["event_id"] for row in rows}
         return [item for id, item in first.items() if id in claimed]
 
-    async def _advance(self, unit: Unit, items: Sequence[_Item]) -> list[_Item]:
+    async def _advance(self, unit: Unit, items: Sequence[Item]) -> list[Item]:
         group = self.subscription.group
         heads: dict[tuple[str, str, str], int] = {_lane(item.envelope): 0 for item in items}
         columns = [list(column) for column in zip(*sorted(heads), strict=True)]
         for row in await unit.sql.fetch(HEADS, group, *columns):
             heads[row["source"], row["topic"], row["key"]] = row["sequence"]
-        fresh: list[_Item] = []
+        fresh: list[Item] = []
         for item in items:
             lane = _lane(item.envelope)
             if item.envelope.sequence > heads[lane]:
@@ -310,13 +350,13 @@ class Inbox:
             await unit.sql.execute(ADVANCE, group, *columns, [heads[lane] for lane in lanes])
         return fresh
 
-    async def _lock(self, unit: Unit, items: Sequence[_Item], *, careful: bool) -> None:
+    async def _lock(self, unit: Unit, items: Sequence[Item], *, careful: bool) -> None:
         """Take all locks if the batch has several types or is halved. For one type its reaction takes them at once."""
         locks = self.subscription.locks
         if locks is not None and (careful or len({type(item.envelope.event) for item in items}) > 1):
             await locks(unit, [item.envelope for item in items])
 
-    async def _react_at_once(self, unit: Unit, items: Sequence[_Item]) -> None:
+    async def _react_at_once(self, unit: Unit, items: Sequence[Item]) -> None:
         try:
             await self._lock(unit, items, careful=False)
             await self._react(unit, items)
@@ -326,7 +366,7 @@ class Inbox:
                 raise Blocked(f"{type(error).__name__}: {error}") from error
             raise
 
-    async def _react(self, unit: Unit, items: Sequence[_Item]) -> None:
+    async def _react(self, unit: Unit, items: Sequence[Item]) -> None:
         for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
             name = f"{self.subscription.group} {type(batch[0].event).__name__}"
             parents = [envelope.cause.traceparent for envelope in batch]
@@ -338,7 +378,7 @@ class Inbox:
                 metrics.verb_seconds(reaction.verb, "reaction").observe(perf_counter() - began)
             unit.count(reaction.verb, len(batch))
 
-    async def _halve(self, unit: Unit, items: Sequence[_Item], aside: list[Aside], until: float) -> None:
+    async def _halve(self, unit: Unit, items: Sequence[Item], aside: list[Aside], until: float) -> None:
         try:
             async with unit.savepoint():
                 await self._lock(unit, items, careful=True)
@@ -349,7 +389,7 @@ class Inbox:
             if unit.sql.is_closed() or (is_transient(error) and monotonic() > until):
                 raise
             failure = error
-        keys: dict[tuple[str, bytes | None], list[_Item]] = defaultdict(list)
+        keys: dict[tuple[str, bytes | None], list[Item]] = defaultdict(list)
         for item in items:
             keys[item.aggregate].append(item)
         if len(keys) > 1:
@@ -364,7 +404,7 @@ class Inbox:
         else:
             await self._poison(unit, items[0], failure, aside)
 
-    async def _one_by_one(self, unit: Unit, items: Sequence[_Item], aside: list[Aside], until: float) -> None:
+    async def _one_by_one(self, unit: Unit, items: Sequence[Item], aside: list[Aside], until: float) -> None:
         """Handle the events of one key in order. Set aside the events after a failing one."""
         for position, item in enumerate(items):
             before = len(aside)
@@ -373,13 +413,13 @@ class Inbox:
                 await self._set_aside_behind(unit, items[position + 1 :], aside)
                 return
 
-    async def _set_aside_behind(self, unit: Unit, later: Sequence[_Item], aside: list[Aside]) -> None:
+    async def _set_aside_behind(self, unit: Unit, later: Sequence[Item], aside: list[Aside]) -> None:
         state: AsideState = "blocked" if aside[-1].state == "blocked" else "parked"
         for item in later:
             await self._unclaim(unit, item)
             aside.append(behind(item.record, state))
 
-    async def _block(self, unit: Unit, item: _Item, error: Exception, aside: list[Aside]) -> None:
+    async def _block(self, unit: Unit, item: Item, error: Exception, aside: list[Aside]) -> None:
         await self._unclaim(unit, item)
         aside.append(Aside(item.record, "blocked", reason_of(error)))
         await unit.sql.execute(BLOCK, self.subscription.group, *item.aggregate)
@@ -389,7 +429,7 @@ class Inbox:
         if await unit.sql.fetchval(BLOCKED, group, BLOCKED_KEYS_LIMIT + 1) > BLOCKED_KEYS_LIMIT:
             raise Blocked(f"{group} has {BLOCKED_KEYS_LIMIT} blocked keys already")
 
-    async def _poison(self, unit: Unit, item: _Item, error: Exception, aside: list[Aside]) -> None:
+    async def _poison(self, unit: Unit, item: Item, error: Exception, aside: list[Aside]) -> None:
         failure = Failure(item.envelope.event.ce_type, error, self.subscription.packages)
         if self.breaker.refuses(failure):
             raise SystemFault(self.subscription.group, failure) from error
@@ -401,7 +441,7 @@ class Inbox:
         if item.aggregate[1] is not None:
             await unit.sql.execute(PARK, self.subscription.group, *item.aggregate)
 
-    async def _unclaim(self, unit: Unit, item: _Item) -> None:
+    async def _unclaim(self, unit: Unit, item: Item) -> None:
         """Release the claim so that a redrive can claim the event."""
         if self.subscription.kind == "reaction":
             await unit.sql.execute("DELETE FROM inbox WHERE event_id = $1", item.envelope.id)

@@ -14,15 +14,21 @@ E = TypeVar("E", bound=Event)
 class Reaction:
     event: type[Event]
     do: Callable[[Unit, Sequence[Envelope[Any]]], Awaitable[object]]
+    optimistic: bool = False
 
     @property
     def verb(self) -> str:
         return getattr(self.do, "__name__", type(self.do).__name__)
 
 
-def on(event: type[E], do: Callable[[Unit, Sequence[Envelope[E]]], Awaitable[object]]) -> Reaction:
-    """Return a row of the reaction table. A topic's base class means all its events, `Event` means all events."""
-    return Reaction(event, do)
+def on(
+    event: type[E], do: Callable[[Unit, Sequence[Envelope[E]]], Awaitable[object]], *, optimistic: bool = False
+) -> Reaction:
+    """Return a row of the reaction table. A topic's base class means all its events, `Event` means all events.
+
+    An `optimistic` reaction can work in an optimistic unit, which is tried first for a batch of this reaction alone.
+    """
+    return Reaction(event, do, optimistic)
 
 
 Start: TypeAlias = Literal["beginning", "now"]

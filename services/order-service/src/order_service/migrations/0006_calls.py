@@ -40,6 +40,41 @@ STATEMENTS = (
         END IF;
     END $$
     """,
+    # The locks are taken in the order of the ids, as by every unit with several orders.
+    """
+    CREATE FUNCTION orders_update(
+        ids uuid[], read_versions bigint[], read_sequences bigint[], statuses text[], versions bigint[],
+        sequences bigint[], decided timestamptz[], waits jsonb[], additions jsonb[],
+        waiting_ids uuid[], items text[], partners text[], since_times timestamptz[]
+    ) RETURNS void LANGUAGE plpgsql AS $$
+    DECLARE
+        changed int;
+    BEGIN
+        PERFORM FROM orders WHERE id = ANY(ids) ORDER BY id FOR UPDATE;
+        WITH updated AS (
+            UPDATE orders SET status = new.status, version = new.version, decided_at = new.decided_at,
+                              reservation_sequence = new.sequence, waiting = new.waiting,
+                              history = orders.history || new.entries
+            FROM unnest(ids, read_versions, read_sequences, statuses, versions, sequences, decided, waits, additions)
+                 AS new (id, read_version, read_sequence, status, version, sequence, decided_at, waiting, entries)
+            WHERE orders.id = new.id AND orders.version = new.read_version
+              AND orders.reservation_sequence = new.read_sequence AND orders.id = ANY(ids)
+            RETURNING orders.partner, orders.id, new.entries
+        ), noted AS (
+            INSERT INTO order_changes (partner, order_id) SELECT partner, id FROM updated WHERE entries <> '[]'
+            ON CONFLICT DO NOTHING
+        )
+        SELECT count(*) INTO changed FROM updated;
+        IF changed < cardinality(ids) THEN
+            RAISE EXCEPTION 'an order has changed' USING ERRCODE = 'CD001';
+        END IF;
+        DELETE FROM waiting_items WHERE order_id = ANY(ids);
+        IF cardinality(waiting_ids) > 0 THEN
+            INSERT INTO waiting_items (order_id, item_id, partner, since)
+            SELECT * FROM unnest(waiting_ids, items, partners, since_times);
+        END IF;
+    END $$
+    """,
 )
 
 
