@@ -46,7 +46,7 @@ def test_older_event_version_is_read_and_newer_one_refused() -> None:
     assert inbox.refuses(record("crossdock.ParcelWeighed.v1")) is None
     assert inbox.refuses(record("crossdock.ParcelWeighed.v3")) is not None
     assert inbox.refuses(record("crossdock.ParcelLost.v9")) is None
-    items, malformed = inbox._decode([record("crossdock.ParcelWeighed.v1")])
+    items, malformed = inbox.decode([record("crossdock.ParcelWeighed.v1")])
     assert malformed == [] and [item.envelope.event for item in items] == [
         ParcelWeighed(parcel_id=UUID(int=1), grams=2000)
     ]

@@ -305,7 +305,6 @@ class Coalescer(Generic[C, R]):
                 answers.append(answer if isinstance(answer, Exception) else CommandResult(answer, repeated))
         return answers
 
-
     async def _optimistically(
         self, batch: Sequence[tuple[C, IdempotentRequest | None]], lock_timeout: float
     ) -> list[CommandResult[R] | Exception] | None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
 from pydantic_core import to_json
 
 from crossdock_chassis.checks import Check
@@ -78,7 +77,3 @@ def row_of_message(message: Message) -> Row:
 def columns(rows: Sequence[Row], urgent: bool) -> list[object]:
     """Return the arguments of `FUNCTION`."""
     return [*map(list, zip(*rows, strict=True)), PENDING_LIMIT, URGENT if urgent else ""]
-
-
-async def append(sql: asyncpg.Connection, rows: Sequence[Row], *, urgent: bool) -> None:
-    await sql.execute(f"SELECT {FUNCTION}($1, $2, $3, $4, $5, $6, $7)", *columns(rows, urgent))

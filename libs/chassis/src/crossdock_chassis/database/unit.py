@@ -68,7 +68,7 @@ class OutcomeUnknown(Exception):
 
 
 class Moved(Exception):
-    """What an optimistic unit has read or assumed was no longer so at its end. Nothing was done: use an ordinary unit."""
+    """What an optimistic unit has read or assumed was no longer so at its end. Nothing was done."""
 
 
 class NotCommitted(Exception):
@@ -81,9 +81,9 @@ class Unit:
     `sql` and `session` are two views of the same connection and transaction. Use hand-written set statements for many
     orders at once, and the ORM if a person edits one record. Write each table through only one of the two.
 
-    An `optimistic` unit takes two round trips. It reads without a transaction and without locks, and adds its writes with
-    `call`. At its end, one statement makes all calls and commits. Each function compares what was read with what is
-    stored then, under locks, and raises MOVED if it differs.
+    An `optimistic` unit takes two round trips. It reads without a transaction and without locks, and adds its writes
+    with `call`. At its end, one statement makes all calls and commits. Each function compares what was read with what
+    is stored then, under locks, and raises an error if it differs.
     """
 
     def __init__(
@@ -158,6 +158,11 @@ class Unit:
         """Call a function of the database at the end of an optimistic unit. Calls are made in their order."""
         self._calls.append((function, arguments))
 
+    async def run(self, function: str, *arguments: object) -> Any:
+        """Call a function of the database at once, and return its value."""
+        places = ", ".join(f"${n}" for n in range(1, len(arguments) + 1))
+        return await self.sql.fetchval(f"SELECT {function}({places})", *arguments)
+
     def count(self, verb: str, items: int, error: Exception | None = None) -> None:
         """Count the outcome of `items` in the metrics of `verb` once this unit has committed."""
         self.outcomes.append((verb, items, error))
@@ -186,7 +191,8 @@ class Unit:
         if self.requested:
             await effects.append(self.sql, self.requested)
         if self.published or self.mirrored:
-            await outbox.append(self.sql, [self._rows[each.id] for each in self.published] + self.mirrored, urgent=self._urgent)
+            rows = [self._rows[each.id] for each in self.published] + self.mirrored
+            await self.run(outbox.FUNCTION, *outbox.columns(rows, self._urgent))
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -359,7 +365,8 @@ class Database:
                 yield unit
                 await unit.finish(lock_timeout)
             except (OutcomeUnknown, asyncio.CancelledError):
-                sql.terminate()
+                with suppress(asyncpg.exceptions.InterfaceError):  # it is closed, and no longer the pool's
+                    sql.terminate()
                 raise
         for counted in unit.outcomes:
             self.count(*counted)

@@ -10,9 +10,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
-from crossdock_chassis.database.unit import Database, OutcomeUnknown, is_transient
+from crossdock_chassis.database.unit import Database, is_transient
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
-from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging import clients, optimistic
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import SystemFault
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Decoded, Inbox
@@ -287,8 +287,10 @@ class Consumer:
         """
         decoded = self.inbox.decode([record for tp in sorted(batch) for record in batch[tp]])
         try:
-            trying = not failures and not self._stops.deciding and self.inbox.optimistic(decoded)
-            if not (trying and await self._optimistically(batch, decoded)):
+            done = None
+            if not failures and not self._stops.deciding and optimistic.suits(self.inbox, decoded):
+                done = await optimistic.take(self._database, self.inbox, decoded, self._positions(batch))
+            if done is None:
                 await self._in_one_unit(batch, decoded, lock_timeout=LOCK_SECONDS)
         except (PositionMoved, DecisionWithdrawn):
             self._stops.look_soon()
@@ -309,21 +311,6 @@ class Consumer:
     def _note_breaker(self) -> None:
         metrics.BREAKER_OPEN.labels(self.subscription.group).set(self.inbox.breaker.open is not None)
 
-    async def _optimistically(self, batch: Mapping[TopicPartition, Sequence[Record]], decoded: Decoded) -> bool:
-        """Try a batch in an optimistic unit. Return False if nothing was done, so that an ordinary unit is needed."""
-        group = self.subscription.group
-        try:
-            async with self._database.optimistic(lock_timeout=LOCK_SECONDS) as unit:
-                await self.inbox.take_optimistically(unit, decoded, self._positions(batch, sorted(batch)))
-        except OutcomeUnknown:
-            raise
-        except Exception as error:  # an ordinary unit finds the fault, and sets aside what is at fault
-            metrics.OPTIMISTIC.labels(group, "moved").inc()
-            log.debug("%s tries an ordinary unit: %s: %s", group, type(error).__name__, error)
-            return False
-        metrics.OPTIMISTIC.labels(group, "done").inc()
-        return True
-
     async def _in_one_unit(
         self,
         batch: Mapping[TopicPartition, Sequence[Record]],
@@ -335,7 +322,7 @@ class Consumer:
     ) -> None:
         tps = sorted(batch)
         async with self._database.unit(lock_timeout=lock_timeout) as unit:
-            outcome = await unit.sql.execute(ADVANCE, self.subscription.group, *self._positions(batch, tps))
+            outcome = await unit.sql.execute(ADVANCE, self.subscription.group, *self._positions(batch))
             if (moved := len(tps) - int(outcome.rpartition(" ")[2])) > 0:
                 raise PositionMoved(f"{moved} of {len(tps)} partitions were handled by another member")
             records = [record for tp in tps for record in batch[tp]]
@@ -344,10 +331,9 @@ class Consumer:
                 decoded = self.inbox.decode(records)
             await self.inbox.take(unit, records, careful=careful, untried=untried, decoded=decoded)
 
-    def _positions(
-        self, batch: Mapping[TopicPartition, Sequence[Record]], tps: Sequence[TopicPartition]
-    ) -> list[list[object]]:
+    def _positions(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> list[list[object]]:
         """Return topics, partitions, positions before the batch and positions after it."""
+        tps = sorted(batch)
         return [
             [tp.topic for tp in tps],
             [tp.partition for tp in tps],

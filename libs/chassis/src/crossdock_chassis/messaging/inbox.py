@@ -129,35 +129,6 @@ class Inbox:
             return VersionUnknown(ce_type)
         return None
 
-    def optimistic(self, decoded: Decoded) -> bool:
-        """Return whether an optimistic unit may handle a batch: one reaction that can, and nothing to set aside."""
-        items = decoded.items
-        if decoded.malformed or self.subscription.kind == "projection" or self.breaker.tolerated or self.breaker.waits:
-            return False
-        if not items:
-            return True
-        kind = type(items[0].envelope.event)
-        return (
-            all(type(item.envelope.event) is kind for item in items)
-            and all(each.optimistic for each in self.subscription.reactions if issubclass(kind, each.event))
-            and len({item.envelope.id for item in items}) == len(items)
-        )
-
-    async def take_optimistically(self, unit: Unit, decoded: Decoded, positions: Sequence[object]) -> None:
-        """Handle a batch in an optimistic unit. `positions` are those of its partitions, before and after it."""
-        keys = sorted({item.aggregate for item in decoded.items if item.aggregate[1] is not None})
-        unit.call(
-            "consumer_take",
-            self.subscription.group,
-            *positions,
-            [topic for topic, _ in keys],
-            [key for _, key in keys],
-            [item.envelope.id for item in decoded.items],
-        )
-        if decoded.items:
-            await self._react(unit, decoded.items)
-            self.breaker.handled(item.envelope.event.ce_type for item in decoded.items)
-
     async def take(
         self,
         unit: Unit,
@@ -242,7 +213,7 @@ class Inbox:
         items, _ = self.decode(records)
         if fresh := await self._claim(unit, items):
             await self._lock(unit, fresh, careful=False)
-            await self._react(unit, fresh)
+            await self.react(unit, fresh)
 
     async def _enter(self, unit: Unit) -> None:
         """Let the handlers of a projection write the tables of its generation. Raise GenerationEnded."""
@@ -359,14 +330,14 @@ class Inbox:
     async def _react_at_once(self, unit: Unit, items: Sequence[Item]) -> None:
         try:
             await self._lock(unit, items, careful=False)
-            await self._react(unit, items)
+            await self.react(unit, items)
             self.breaker.handled(item.envelope.event.ce_type for item in items)
         except Exception as error:
             if is_transient(error) and not unit.sql.is_closed():
                 raise Blocked(f"{type(error).__name__}: {error}") from error
             raise
 
-    async def _react(self, unit: Unit, items: Sequence[Item]) -> None:
+    async def react(self, unit: Unit, items: Sequence[Item]) -> None:
         for reaction, batch in react_in_order(self.subscription.reactions, [item.envelope for item in items]):
             name = f"{self.subscription.group} {type(batch[0].event).__name__}"
             parents = [envelope.cause.traceparent for envelope in batch]
@@ -382,7 +353,7 @@ class Inbox:
         try:
             async with unit.savepoint():
                 await self._lock(unit, items, careful=True)
-                await self._react(unit, items)
+                await self.react(unit, items)
             self.breaker.handled(item.envelope.event.ce_type for item in items)
             return
         except Exception as error:

@@ -31,7 +31,7 @@ from crossdock_chassis.ids import new_id
 from crossdock_chassis.jobs.declare import Queued
 from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
 from crossdock_chassis.jobs.worker import Jobs
-from crossdock_chassis.messaging import catch_up
+from crossdock_chassis.messaging import catch_up, optimistic
 from crossdock_chassis.messaging import clients as kafka_clients
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.inbox import Inbox
@@ -216,12 +216,22 @@ def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
         for _ in range(2):
             for subscription in await service.live():
                 mine = [each for each in records if each.message.topic in subscription.topics]
-                async with service.database.unit() as unit:
-                    await Inbox(subscription).take(unit, mine, careful=False)
-                published += [envelope.event for envelope in unit.published]
+                published += [envelope.event for envelope in await _handle(service, Inbox(subscription), mine)]
         return published
 
     yield hand_over
+
+
+async def _handle(service: Service, inbox: Inbox, records: Sequence[Record]) -> Sequence[Envelope[Event]]:
+    """Handle records as a consumer does: in an optimistic unit if that suits, else in an ordinary one."""
+    decoded = inbox.decode(records)
+    if optimistic.suits(inbox, decoded):
+        said = await optimistic.take(service.database, inbox, decoded, ([], [], [], []))
+        if said is not None:
+            return said
+    async with service.database.unit() as unit:
+        await inbox.take(unit, records, careful=False, decoded=decoded)
+    return unit.published
 
 
 def envelope_of(
