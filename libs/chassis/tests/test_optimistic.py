@@ -1,7 +1,8 @@
 """Optimistic units on the real database: all or nothing in one statement, and an ordinary unit after any conflict."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from examples import cancelled, placed
 from pydantic import BaseModel
 
 from crossdock_chassis import Coalescer, Content, Moved, OutcomeUnknown, Service, Unavailable, Unit, on
+from crossdock_chassis.commands import coalescer
 from crossdock_chassis.commands.idempotency import IdempotentRequest
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.messaging import optimistic
@@ -117,46 +119,47 @@ async def test_conflict_falls_back_to_an_ordinary_unit(service: Service, send: C
     assert await toy.marks(service) == {"a": 2}
 
 
+@asynccontextmanager
+async def blocked(
+    service: Service, work: Coroutine[Any, Any, object]
+) -> AsyncIterator[tuple[asyncio.Task[object], int]]:
+    """Start work that marks "a", and yield it with its backend's pid while another transaction blocks it."""
+    holder, watcher = await asyncpg.connect(service.database.dsn), await asyncpg.connect(service.database.dsn)
+    await holder.execute("BEGIN; INSERT INTO mark VALUES ('a', 0)")
+    waiting = asyncio.create_task(work)
+    async with asyncio.timeout(30):
+        while (pid := await watcher.fetchval(WAITS_FOR_A_LOCK)) is None:
+            assert not waiting.done()
+    yield waiting, pid
+    for connection in (holder, watcher):
+        await connection.close()
+
+
 async def test_connection_lost_during_the_call_leaves_the_outcome_open(
-    service: Service, send: Coalescer[str, Seen]
+    service: Service, send: Coalescer[str, Seen], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client is answered that it may have been done, and a retry with its key finds out."""
-    holder = await asyncpg.connect(service.database.dsn)
-    await holder.execute("BEGIN; INSERT INTO mark VALUES ('a', 0)")
-    waiting = asyncio.create_task(send("a", request("k")))
-    async with asyncio.timeout(30):
-        while (pid := await holder.fetchval(f"SELECT ({WAITS_FOR_A_LOCK})")) is None:
-            assert not waiting.done()
-            await holder.execute("ROLLBACK; BEGIN; INSERT INTO mark VALUES ('a', 0)")
-        await holder.fetchval("SELECT pg_terminate_backend($1)", pid)
+    monkeypatch.setattr(coalescer, "LOCK_SECONDS", 10.0)
+    async with blocked(service, send("a", request("k"))) as (waiting, pid):
+        async with service.database.unit() as unit:
+            await unit.sql.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(Unavailable):
-            await waiting
-    await holder.execute("ROLLBACK")
-    await holder.close()
+            await asyncio.wait_for(waiting, 30)
     assert not (await send("a", request("k"))).replayed
     assert await toy.marks(service) == {"a": 1}
 
 
 async def test_cancelled_call_does_not_return_its_connection(service: Service) -> None:
-    holder = await asyncpg.connect(service.database.dsn)
-    await holder.execute("BEGIN; INSERT INTO mark VALUES ('a', 0)")
-
-    async def place() -> None:
+    async def place(name: str) -> None:
         async with service.database.optimistic() as unit:
-            await mark(unit, ["a"])
+            await mark(unit, [name])
 
-    waiting = asyncio.create_task(place())
-    async with asyncio.timeout(30):
-        while not await holder.fetchval(f"SELECT count(*) FROM ({WAITS_FOR_A_LOCK}) AS waiting"):
-            await holder.execute("ROLLBACK; BEGIN; INSERT INTO mark VALUES ('a', 0)")
+    async with blocked(service, place("a")) as (waiting, _):
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await holder.execute("ROLLBACK")
-        await holder.close()
-        async with service.database.optimistic() as unit:
-            await mark(unit, ["b"])
-    assert "b" in await toy.marks(service)
+            await asyncio.wait_for(waiting, 30)
+    await place("b")
+    assert (await toy.marks(service))["b"] == 1, "whether the cancelled call was done is unknown"
 
 
 async def test_database_that_is_away_is_no_conflict(service: Service) -> None:
