@@ -300,7 +300,11 @@ async def test_requests_pass_while_the_database_is_away(unused_tcp_port: int) ->
 # --- operators
 
 
-async def test_change_takes_effect_in_running_processes(one: Process, other: Process, limited_service: Service) -> None:
+async def test_change_takes_effect_in_running_processes(
+    one: Process, other: Process, limited_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
+
     async def until(condition: Callable[[int], bool]) -> None:
         async with asyncio.timeout(10):
             while not condition((await other.post()).status_code):
@@ -321,6 +325,7 @@ async def test_change_takes_effect_in_running_processes(one: Process, other: Pro
 async def test_look_that_fails_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the task ended instead, the API would never shed again."""
     monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
     looks = 0
 
     async def broken() -> None:

@@ -101,6 +101,7 @@ async def test_hanging_look_at_the_outbox_is_abandoned(monkeypatch: pytest.Monke
     """The look after it measures again: a watch that waits for ever would let the API take orders without a limit."""
     monkeypatch.setattr(service_module, "LOOK_LIMIT_SECONDS", 0.05)
     monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
     looks, enough = 0, asyncio.Event()
 
     async def hangs() -> None:
@@ -138,6 +139,7 @@ async def test_idle_part_looks_without_a_transaction_block(
 ) -> None:
     """A service is idle for most of its life. BEGIN and COMMIT would triple the round trips of each look."""
     monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(retries, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(projections_worker, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(jobs_worker, "POLL_SECONDS", 0.01)
@@ -181,8 +183,13 @@ class Accepted(BaseModel):
     pass
 
 
-async def test_watch_sheds_commands_while_the_outbox_is_deep(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
+@pytest.mark.parametrize("kind", ["unit", "optimistic"])
+async def test_watch_sheds_commands_while_the_outbox_is_deep(
+    monkeypatch: pytest.MonkeyPatch, service: Service, kind: str
+) -> None:
+    """An idle watch sleeps until the process publishes. Then it looks as often as ever."""
     monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(service_module, "IDLE_SECONDS", 3_600.0)
 
     async def accept(unit: Unit, command: Accepted) -> Accepted:
         return command
@@ -200,8 +207,15 @@ async def test_watch_sheds_commands_while_the_outbox_is_deep(monkeypatch: pytest
     async def accepts() -> bool:
         return not await sheds()
 
-    async with running(Watch(limited)):
-        async with service.database.unit() as unit:
+    watch = Watch(limited)
+    began = watch.progressed
+
+    async def looked() -> bool:
+        return watch.progressed > began
+
+    async with running(watch):
+        await eventually(looked)
+        async with getattr(service.database, kind)() as unit:
             for _ in range(3):
                 unit.publish(placed(), sequence=1, cause=None)
         await eventually(sheds)

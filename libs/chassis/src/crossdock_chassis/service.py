@@ -23,7 +23,7 @@ from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
 from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_chassis.database.unit import Database, is_transient
-from crossdock_chassis.deadlines import PROGRESS_SECONDS, foreign_cancellation_is_an_error, within
+from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, merged
@@ -65,6 +65,7 @@ OWN_CHECKS = (UNANSWERED_KEY, PENDING_NOTHING)
 S = TypeVar("S", bound=Settings)
 
 LOOK_SECONDS = 1.0
+IDLE_SECONDS = 4.0
 GAUGE_SECONDS = 15.0
 """The interval of gauges that need several statements. Prometheus reads them about as often."""
 LOOK_LIMIT_SECONDS = 60.0
@@ -239,6 +240,8 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
 class Watch:
     """The part that measures the outbox every second, so that the API sheds before the disk fills.
 
+    While the outbox is empty and this process publishes nothing, it pauses for `IDLE_SECONDS` more.
+
     The same statement shows whether the database was restored. Then the part calls `others`.
 
     A failed look is a sign of life, because the watch itself does not depend on the database: readiness reports it.
@@ -250,18 +253,25 @@ class Watch:
         self.progressed = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
-                with foreign_cancellation_is_an_error():
-                    await within(LOOK_LIMIT_SECONDS, self._look())
-            except Exception as error:  # without the next measurement the API would never shed
-                if is_transient(error):
-                    log.warning("cannot look at the database: %s", error)
-                else:
-                    log.exception("cannot look at the database")
-            self.progressed = time.monotonic()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            while not stop.done():
+                try:
+                    with foreign_cancellation_is_an_error():
+                        await within(LOOK_LIMIT_SECONDS, self._look())
+                except Exception as error:  # without the next measurement the API would never shed
+                    if is_transient(error):
+                        log.warning("cannot look at the database: %s", error)
+                    else:
+                        log.exception("cannot look at the database")
+                self.progressed = time.monotonic()
+                if not self._database.pressure.outbox_depth:
+                    published = asyncio.create_task(self._database.pressure.published.wait())
+                    await asyncio.wait([stop, published], timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                    abandon(published)
+                await asyncio.wait([stop], timeout=LOOK_SECONDS)
+        finally:
+            abandon(stop)
 
     async def _look(self) -> None:
         await gauges.look_at_outbox(self._database)

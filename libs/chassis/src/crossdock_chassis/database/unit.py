@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
@@ -251,10 +251,14 @@ def each(one: Callable[[Unit, T], Awaitable[R]]) -> Handler[T, R]:
 
 @dataclass(slots=True)
 class _Pressure:
-    """The depth of the outbox at the last measurement. The coalescers of a process shed if it is high."""
+    """The depth of the outbox at the last measurement. The coalescers of a process shed if it is high.
+
+    `published` is set when a unit of this process has added to the outbox since the last measurement.
+    """
 
     outbox_depth: int = 0
     outbox_limit: int = 50_000
+    published: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def high(self) -> bool:
@@ -352,8 +356,7 @@ class Database:
                 raise
             if outcome != "COMMIT":
                 raise NotCommitted(outcome)
-        for counted in unit.outcomes:
-            self.count(*counted)
+        self._committed(unit)
 
     @asynccontextmanager
     async def optimistic(self, *, lock_timeout: float = 5.0, urgent: bool = True) -> AsyncIterator[Unit]:
@@ -368,6 +371,11 @@ class Database:
                 with suppress(asyncpg.exceptions.InterfaceError):  # it is closed, and no longer the pool's
                     sql.terminate()
                 raise
+        self._committed(unit)
+
+    def _committed(self, unit: Unit) -> None:
+        if unit.published or unit.mirrored:
+            self.pressure.published.set()
         for counted in unit.outcomes:
             self.count(*counted)
 

@@ -19,6 +19,7 @@ async def look_at_outbox(database: Database) -> None:
 
     Count up to one above the limit, because the API sheds at any depth above the limit.
     """
+    database.pressure.published.clear()
     (row,) = await database.fetch(OUTBOX, database.pressure.outbox_limit + 1)
     database.pressure.outbox_depth = row["depth"]
     metrics.OUTBOX_DEPTH.set(row["depth"])
