@@ -9,7 +9,7 @@ from examples import placed
 
 from crossdock_chassis import Service, Unit
 from crossdock_chassis.database.outbox import PENDING_LIMIT
-from crossdock_chassis.messaging.relay import BY_INDEX, PENDING, READ_LIMIT, _mark
+from crossdock_chassis.messaging.relay import BY_INDEX, PENDING, READ_LIMIT, _mark_partly
 
 DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
 
@@ -34,18 +34,20 @@ async def test_units_are_read_in_order_and_in_bounded_batches(service: Service) 
         async with service.database.unit() as unit:
             publish(unit, count)
     async with relay(service) as connection:
-        everything = await connection.fetch(PENDING, 0, READ_LIMIT, [])
+        everything = await connection.fetch(PENDING, 0, READ_LIMIT, [], [])
         assert [row["id"] for row in everything] == sorted(row["id"] for row in everything)
         assert len(everything) == sum(counts)
         sizes: dict[int, int] = {}
         for row in everything:
             sizes[row["pending"]] = sizes.get(row["pending"], 0) + 1
         assert list(sizes.values()) == [3, PENDING_LIMIT, PENDING_LIMIT, 1, 1, 2]
-        assert [row["id"] for row in await connection.fetch(PENDING, 0, 4, [])] == [
+        assert [row["id"] for row in await connection.fetch(PENDING, 0, 4, [], [])] == [
             row["id"] for row in everything[: 3 + PENDING_LIMIT]
         ]
         second = list(sizes)[1]
-        assert (await connection.fetch(PENDING, second, READ_LIMIT, []))[0]["id"] == everything[3 + PENDING_LIMIT]["id"]
+        assert (await connection.fetch(PENDING, second, READ_LIMIT, [], []))[0]["id"] == everything[3 + PENDING_LIMIT][
+            "id"
+        ]
 
 
 async def test_what_was_not_acknowledged_stays_pending(service: Service) -> None:
@@ -53,15 +55,17 @@ async def test_what_was_not_acknowledged_stays_pending(service: Service) -> None
         async with service.database.unit() as unit:
             publish(unit, count)
     async with relay(service) as connection:
-        rows = await connection.fetch(PENDING, 0, READ_LIMIT, [])
+        rows = await connection.fetch(PENDING, 0, READ_LIMIT, [], [])
         first, second, third = dict.fromkeys(row["pending"] for row in rows)
         unsent = rows[1]["id"]
-        await _mark(connection, rows, [row["id"] for row in rows[:5] if row["id"] != unsent])
-        left = await connection.fetch(PENDING, 0, READ_LIMIT, [])
+        await _mark_partly(connection, [first, second, third], [row["id"] for row in rows[:5] if row["id"] != unsent])
+        left = await connection.fetch(PENDING, 0, READ_LIMIT, [], [])
         assert [(row["pending"], row["id"]) for row in left] == [(first, unsent), (third, rows[5]["id"])]
         assert second not in {row["pending"] for row in left}
-        assert await connection.fetch(PENDING, 0, READ_LIMIT, [first]) == left[1:], "a row that is held back is skipped"
-        await _mark(connection, left, [row["id"] for row in left])
+        assert await connection.fetch(PENDING, 0, READ_LIMIT, [first], []) == left[1:], (
+            "a row that is held back is skipped"
+        )
+        assert await connection.fetch(PENDING, 0, READ_LIMIT, [first, third], [first, third]) == []
         assert await connection.fetchval(DEPTH) == 0
 
 
@@ -84,8 +88,8 @@ async def test_a_unit_that_fails_leaves_nothing_to_send(service: Service) -> Non
 async def test_relay_plan_made_on_an_empty_outbox_uses_the_index(service: Service) -> None:
     async with relay(service) as connection:
         await connection.execute("SET plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE made_early (bigint, bigint, bigint[]) AS {PENDING}")
-        plan = [row[0] for row in await connection.fetch("EXPLAIN (COSTS OFF) EXECUTE made_early(0, 1, '{}')")]
+        await connection.execute(f"PREPARE made_early (bigint, bigint, bigint[], bigint[]) AS {PENDING}")
+        plan = [row[0] for row in await connection.fetch("EXPLAIN (COSTS OFF) EXECUTE made_early(0, 1, '{}', '{}')")]
     assert any("Index" in line for line in plan)
     assert not any("Seq Scan" in line for line in plan), plan
 
@@ -107,8 +111,8 @@ async def test_messages_are_in_order_whatever_the_plan(service: Service) -> None
             "bitmapscan": "off",
         }.items():
             await connection.execute(f"SET enable_{kind} = {on}")
-        assert [row["id"] for row in await connection.fetch(PENDING, 0, READ_LIMIT, [])] == ids
-        assert [row["id"] for row in await connection.fetch(PENDING, 0, 1, [])] == ids[:2]
+        assert [row["id"] for row in await connection.fetch(PENDING, 0, READ_LIMIT, [], [])] == ids
+        assert [row["id"] for row in await connection.fetch(PENDING, 0, 1, [], [])] == ids[:2]
 
 
 async def test_what_an_older_version_had_not_sent_is_still_sent(service: Service) -> None:
@@ -124,6 +128,6 @@ async def test_what_an_older_version_had_not_sent_is_still_sent(service: Service
         for statement in import_module("crossdock_chassis.migrations.0002_pending").STATEMENTS:
             await unit.sql.execute(statement)
     async with relay(service) as connection:
-        rows = await connection.fetch(PENDING, 0, READ_LIMIT, [])
+        rows = await connection.fetch(PENDING, 0, READ_LIMIT, [], [])
         ids = [row["id"] for row in await connection.fetch("SELECT id FROM outbox ORDER BY id")]
     assert [row["id"] for row in rows] == ids[1:]

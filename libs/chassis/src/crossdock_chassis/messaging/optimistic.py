@@ -63,3 +63,5 @@ async def _take(unit: Unit, inbox: Inbox, decoded: Decoded, positions: Sequence[
     )
     if decoded.items:
         await inbox.react(unit, decoded.items)
+    else:  # only positions: if they are lost, the records are passed over again
+        unit.call("set_config", "synchronous_commit", "off", True)

@@ -42,10 +42,13 @@ MESSAGES = """
     ORDER BY taken.id, message.id
 """
 
-# Take the oldest rows of `outbox_pending`, except $3, until they name about $2 messages. If two units lock the row of a
-# key, the second one appends after the first one. So the order of ids is the order of each key.
+# Take the oldest rows of `outbox_pending`, except $3, until they name about $2 messages. Delete the rows $4. All their
+# messages were acknowledged, and $3 has them too. If two units lock the row of a key, the second one appends after the
+# first. So the order of ids is the order of each key.
 PENDING = f"""
-    WITH taken AS (
+    WITH published AS (
+        DELETE FROM outbox_pending WHERE id = ANY ($4::bigint[])
+    ), taken AS (
         SELECT id, created_at, ids FROM (
             SELECT id, created_at, ids, sum(cardinality(ids)) OVER (ORDER BY id) - cardinality(ids) AS before
             FROM (
@@ -58,14 +61,15 @@ PENDING = f"""
 
 HELD = f"WITH taken AS (SELECT id, created_at, ids FROM outbox_pending WHERE id = ANY ($1::bigint[])) {MESSAGES}"
 
-PUBLISHED = "DELETE FROM outbox_pending WHERE id = ANY ($1::bigint[])"
-
 PARTLY_PUBLISHED = """
     UPDATE outbox_pending SET ids = ARRAY(SELECT id FROM unnest(ids) AS id WHERE id <> ALL ($2::bigint[]) ORDER BY id)
     WHERE id = ANY ($1::bigint[])
 """
 
 EMPTY = "DELETE FROM outbox_pending WHERE id = ANY ($1::bigint[]) AND ids = '{}'"
+
+RELAXED = {"synchronous_commit": "off"}
+"""Only marks are lost if the server fails, and their messages are sent again, as after a failure of the relay."""
 
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 """PostgreSQL keeps a plan. If it is made while the outbox is empty, it is still used with millions of rows."""
@@ -147,7 +151,8 @@ class Relay:
             timeout=5,
             command_timeout=10,
             server_settings={"application_name": f"{self._name}-relay", "timezone": "UTC", "tcp_keepalives_idle": "5"}
-            | BY_INDEX,
+            | BY_INDEX
+            | RELAXED,
         )
         leader: _Leader | None = None
         try:
@@ -192,6 +197,7 @@ class _Leader:
         self._producer: AIOKafkaProducer | None = None
         self._attempts: dict[asyncio.Task[_Sent], dict[Lane, list[int]]] = {}
         self._discards: set[asyncio.Task[None]] = set()
+        self._published: list[int] = []
         self._verified = 0.0
 
     async def publish(self, stopping: asyncio.Event) -> None:
@@ -203,7 +209,10 @@ class _Leader:
             await self._collect()
             self._verified = time.monotonic()
             start = low.start(self._verified)
-            rows = await self._connection.fetch(PENDING, start, READ_LIMIT, self._lanes.rows_after(start))
+            done, self._published = self._published, []
+            rows = await self._connection.fetch(
+                PENDING, start, READ_LIMIT, [*self._lanes.rows_after(start), *done], done
+            )
             await self._attempt_due()
             if not rows:
                 self._relay.progressed = time.monotonic()
@@ -234,10 +243,17 @@ class _Leader:
         return time.monotonic() - self._verified > LEASE_SECONDS
 
     async def _send(self, rows: Sequence[asyncpg.Record]) -> _Sent:
-        """Send rows, mark the acknowledged messages, and hold back the lanes that failed or are held already."""
+        """Send rows, mark the acknowledged messages, and hold back the lanes that failed or are held already.
+
+        The next read deletes the pending rows of which nothing is left.
+        """
         assert self._producer is not None
         sent = await _send(self._producer, rows, self._lanes)
-        await _mark(self._connection, rows, sent.acknowledged)
+        pending = list(dict.fromkeys(row["pending"] for row in rows))
+        if len(sent.acknowledged) == len(rows):
+            self._published = pending
+        elif sent.acknowledged:
+            await _mark_partly(self._connection, pending, sent.acknowledged)
         metrics.RELAY_SENT.inc(len(sent.acknowledged))
         now = time.monotonic()
         for lane, left in sent.left.items():
@@ -310,15 +326,6 @@ def _warn(lane: Lane, failure: BaseException) -> None:
     topic, partition = lane
     name = topic if partition is None else f"{topic}/{partition}"
     log.warning("relay holds %s back: %s: %s", name, type(failure).__name__, failure)
-
-
-async def _mark(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], sent: Sequence[int]) -> None:
-    """Remove acknowledged messages from the pending rows. `rows` are all messages of these rows."""
-    pending = list(dict.fromkeys(row["pending"] for row in rows))
-    if len(sent) == len(rows):
-        await connection.execute(PUBLISHED, pending)
-    elif sent:
-        await _mark_partly(connection, pending, sent)
 
 
 async def _mark_partly(connection: asyncpg.Connection, pending: Sequence[int], sent: Sequence[int]) -> None:
