@@ -1,8 +1,9 @@
 """`python -m bench` prints one table, and with `--only steady,idle` the rows of these parts.
 
 `python -m bench compare OLD NEW` compares two results. `python -m bench growth` measures the rates with millions of
-stored orders. `python -m bench profile order-service.worker` profiles one process. `python -m bench feeds` measures the
-statements that the feeds of changes make dearer.
+stored orders. `python -m bench page` writes the last results into `docs/performance.md`.
+`python -m bench profile order-service.worker` profiles one process. `python -m bench feeds` measures the statements
+that the feeds of changes make dearer.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import feeds, results
+from bench import feeds, page, results
 from bench.compare import compare
 from bench.growth import SIZES, Growth
 from bench.helper import HelperFailed
@@ -40,6 +41,7 @@ def main() -> None:
     growth = commands.add_parser("growth", help="measure whether the rates hold while the tables grow")
     growth.add_argument("--sizes", type=_sizes, default=SIZES, metavar="ORDERS,…", help="stored orders")
     commands.add_parser("feeds", help="measure the cost of commit order")
+    commands.add_parser("page", help="write the last results into docs/performance.md")
     comparison = commands.add_parser("compare", help="print two results side by side")
     for name in ("old", "new"):
         comparison.add_argument(name, type=Path)
@@ -51,6 +53,9 @@ def main() -> None:
             return
         if arguments.command == "feeds":
             feeds.measure(console, count=20_000, runs=5)
+            return
+        if arguments.command == "page":
+            page.write(RESULTS / "latest.json", RESULTS / "growth.json")
             return
         if arguments.command == "compare":
             compare(console, arguments.old, arguments.new)

@@ -1,11 +1,10 @@
 """Hold what the parts of the bench share: the stack under measurement, the scale and the results so far."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench import results
 from bench.cpu import Meter
 from bench.helper import Helper
 from bench.results import Results, Row
@@ -62,14 +61,20 @@ class Bench:
     def add(self, *rows: Row) -> None:
         self.found.rows += rows
 
-    def note_cpu(self, kind: str, flows: list[Flow]) -> list[float]:
-        """Record the processor time per order by process: the median of the flows. Return each flow's sum."""
-        each = [results.per_order(flow.cpu, len(flow.load.accepted), least=0.0) for flow in flows]
-        medians = {process: middle([one.get(process, 0.0) for one in each]) for process in each[0]}
-        self.found.cpu[kind] = {process: value for process, value in medians.items() if value >= 1}
-        return [sum(one.values()) for one in each]
+    def note(self, kind: str, flows: list[Flow]) -> list[float]:
+        """Record what an order costs: the median of the flows. Return the processor time of all processes by flow."""
+        cpu = [{name: used * 1e6 / flow.orders for name, used in flow.cpu.items()} for flow in flows]
+        self.found.cpu[kind] = {name: value for name, value in _medians(cpu).items() if value >= 1}
+        self.found.counted[kind] = _medians(
+            [{name: count / flow.orders for name, count in flow.counted.items()} for flow in flows]
+        )
+        return [sum(one.values()) for one in cpu]
 
     def stop(self, *processes: str) -> None:
         """Stop processes, unless others use the stack too, so that they take no processor time from later rows."""
         if self.alone:
             self.opened.stop(*processes)
+
+
+def _medians(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: middle([one.get(name, 0.0) for one in each]) for name in each[0]}

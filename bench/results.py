@@ -42,12 +42,17 @@ class Row:
 
 @dataclass(slots=True)
 class Results:
-    """All values of a run. `cpu`: microseconds of processor time per order, by kind of load and process."""
+    """All values of a run.
+
+    By kind of load: microseconds of processor time per order by process (`cpu`), and the transactions and messages of
+    each service per order (`counted`).
+    """
 
     machine: dict[str, Any]
     goods: str
     rows: list[Row] = field(default_factory=list)
     cpu: dict[str, dict[str, float]] = field(default_factory=dict)
+    counted: dict[str, dict[str, float]] = field(default_factory=dict)
     load_before: float = 0.0
     load_after: float = 0.0
     seconds: float = 0.0
@@ -62,6 +67,7 @@ class Results:
             "seconds": self.seconds,
             "rows": rows,
             "cpu_microseconds_per_order": self.cpu,
+            "counted_per_order": self.counted,
         }
 
     def write(self, file: Path) -> Path:

@@ -7,17 +7,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import asyncpg
 import httpx
 
 from bench import goods, lifeline
 from bench.cpu import Meter, used
 from bench.helper import ROOT, Helper
 from crossdock_cli.imports import import_file
+from crossdock_cli.waiting import in_thread
 from crossdock_events.orders import OrderConfirmed
 from crossdock_local.ports import Ports
 from crossdock_local.processes import Process, Program
@@ -31,6 +33,12 @@ WORKERS = ("order-service.worker", "inventory-service.worker")
 APIS = ("order-service.api", "inventory-service.api")
 WAIT_SECONDS = 60.0
 PROBE_LINES = 500
+
+
+COUNTED = """
+    SELECT xact_commit AS transactions, coalesce((SELECT max(id) FROM outbox), 0) AS messages
+    FROM pg_stat_database WHERE datname = current_database()
+"""
 
 
 class BenchFailed(Exception):
@@ -59,11 +67,20 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A load and its confirmations. `cpu`: seconds by process, from the first request to the last confirmation."""
+    """A load and its confirmations.
+
+    `cpu`: seconds by process, from the first request to the last confirmation. `counted`: the transactions and the
+    messages of each service meanwhile, such as `order-service messages`.
+    """
 
     load: Load
     confirmed: Mapping[str, float]
     cpu: Mapping[str, float]
+    counted: Mapping[str, int]
+
+    @property
+    def orders(self) -> int:
+        return len(self.load.accepted)
 
     @property
     def seconds(self) -> float:
@@ -71,7 +88,7 @@ class Flow:
 
     @property
     def rate(self) -> float:
-        return len(self.load.accepted) / self.seconds
+        return self.orders / self.seconds
 
     @property
     def latencies(self) -> list[float]:
@@ -155,12 +172,27 @@ class BenchStack:
 
     def flow(self, subscriber: Helper, meter: Meter, count: int, seconds: float = 120.0, **load: Any) -> Flow:
         """Post orders and wait until all are confirmed. Raise HelperFailed if that takes longer than `seconds`."""
-        before = meter.read()
+        counted, before = self._counted(), meter.read()
         done = self.load(count, seconds=seconds, **load)
         confirmed: dict[str, float] = {}
         while missing := len(done.accepted.keys() - confirmed.keys()):  # earlier orders may still be confirmed
             confirmed |= subscriber.ask({"wanted": missing, "seconds": seconds})["seen"]
-        return Flow(done, confirmed, used(before, meter.read()))
+        cpu, after = used(before, meter.read()), self._counted()
+        return Flow(done, confirmed, cpu, {name: now - counted[name] for name, now in after.items()})
+
+    def _counted(self) -> dict[str, int]:
+        """Return the committed transactions of each service so far, and the last message of its outbox."""
+
+        async def count(service: str) -> asyncpg.Record:
+            sql = await asyncpg.connect(self.stack.dsn(service))
+            try:
+                row: asyncpg.Record = await sql.fetchrow(COUNTED)
+                return row
+            finally:
+                await sql.close()
+
+        found = {service: in_thread(partial(count, service)) for service in SERVICES}
+        return {f"{service} {name}": value for service, row in found.items() for name, value in row.items()}
 
     def meter(self, others: Mapping[str, int]) -> Meter:
         """Return a meter for all running processes of the stack, the loader, and `others`."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bench.bench import Bench
-from bench.parts import accept, consumer, end_to_end, garbage, idle, relay, start_up, steady, twin, variety
+from bench.parts import accept, consumer, end_to_end, garbage, idle, relay, start_up, steady, twin, variety, workers
 
 # Steady rates come before the heavy loads, because a disk that is still writing their data delays each commit.
 PARTS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "idle": idle.measure,
     "steady": steady.measure,
     "end-to-end": end_to_end.measure,
+    "workers": workers.measure,
     "variety": variety.measure,
     "garbage": garbage.measure,
     "consumer": consumer.measure,

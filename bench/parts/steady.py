@@ -30,6 +30,6 @@ def measure(bench: Bench) -> None:
                     f"POST to answer {answered * 1e3:.1f} ms",
                 )
             )
-        sums = bench.note_cpu(f"{rate}/s", flows)
+        sums = bench.note(f"{rate}/s", flows)
         milliseconds = [each / 1e3 for each in sums]
         bench.add(Row(f"CPU an order at {rate}/s", milliseconds, "ms", CPU.get(rate), "less"))

@@ -17,7 +17,7 @@ def measure(bench: Bench) -> None:
     bench.stop(*WORKERS, *APIS)
     bench.stage(f"the ordinary twin: {bench.scale.repeats} times {bench.scale.twin:,} orders")
     flows = _flows(bench)
-    bench.note_cpu("twin", flows)
+    bench.note("twin", flows)
     note = "FastAPI, ORM session per request, one message at a time; no outbox, no inbox, no ledger"
     bench.add(Row("Ordinary twin, end to end", [flow.rate for flow in flows], "orders/s", note=note))
     ordinary = middle([flow.rate for flow in flows])
