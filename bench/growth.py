@@ -99,11 +99,13 @@ class Growing:
     def _fits(self, size: int, bytes_an_order: float) -> bool:
         free = shutil.disk_usage(self._opened.stack.home.root).free
         needed = int(size * bytes_an_order * ROOM) + SPARE_BYTES
-        self._stage(
-            f"{size:,} orders need {needed / 1e9:,.0f} GB, {free / 1e9:,.0f} GB are free"
-            + ("" if needed <= free else ": this size does not fit and is left out")
-        )
-        return needed <= free
+        about = f"{size:,} orders need {needed / 1e9:,.0f} GB, {free / 1e9:,.0f} GB are free"
+        if needed <= free:
+            self._stage(about)
+            return True
+        self._stage(f"{about}: this size does not fit and is left out")
+        self._found.goods += f" Left out: {about}."
+        return False
 
     def _grow(self, first: int, last: int) -> None:
         """Insert the copies `first` to `last`."""

@@ -9,9 +9,9 @@ from bench.stack import APIS, WORKERS
 
 def measure(bench: Bench) -> None:
     stack = bench.opened.stack
-    handles = {handle.name: handle for handle in stack.handles() if handle.name != "issuer"}
-    for name, handle in handles.items():
-        bench.add(Row(f"Memory, {name}", [handle.memory / 2**20], "MiB", better="less"))
+    for handle in stack.handles():
+        if handle.alive and handle.name != "issuer":
+            bench.add(Row(f"Memory, {handle.name}", [handle.memory / 2**20], "MiB", better="less"))
     bench.stage("restarting each process")
     for name in (*WORKERS, *APIS)[: bench.scale.restarted]:
         process = stack.process(name)

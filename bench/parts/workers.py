@@ -12,6 +12,7 @@ def measure(bench: Bench) -> None:
     extra = [opened.stack.extra_worker(service) for service in SERVICES]
     try:
         meter = opened.meter({"subscriber": bench.subscriber.pid})
+        opened.flow(bench.subscriber, meter, scale.warm, **bench.batched)  # until the groups have shared the partitions
         for name, count, load in (("single", scale.single, bench.single), ("batched", scale.batched, bench.batched)):
             bench.stage(f"end to end with two workers, {name}: {scale.repeats} times {count // 2:,} orders")
             flows = [opened.flow(bench.subscriber, meter, count // 2, **load) for _ in range(scale.repeats)]
