@@ -104,7 +104,7 @@ class Growing:
             self._stage(about)
             return True
         self._stage(f"{about}: this size does not fit and is left out")
-        self._found.goods += f" Left out: {about}."
+        self._found.notes.append(f"Left out: {about}.")
         return False
 
     def _grow(self, first: int, last: int) -> None:

@@ -1,8 +1,8 @@
 """Predict what limits the rate on larger machines, from a result of the bench.
 
 A process uses some processor time for each order, and some for each transaction, however many orders it has. `fit`
-finds both from the loads of a run, in which a transaction has few orders or many. `limits` then compares the bounds of
-the design on a machine:
+finds both from the loads of single orders, in which a transaction has one order or many. An order of a batch takes less
+time, which is fitted to the batches alone. `limits` then compares the bounds of the design on a machine:
 
 - All processes share the cores.
 - A process has one event loop, so it uses at most one core. Further API processes and workers share the orders. A
@@ -10,7 +10,7 @@ the design on a machine:
 - One relay sends all messages of a database.
 - The units that reserve one item run one after another.
 
-PostgreSQL and Kafka use as many cores as they need. Disk and network are not in the model.
+PostgreSQL and Kafka use as many cores as they need. Disk, network, and conflicts between workers are not in the model.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,8 +19,9 @@ from math import ceil
 from typing import Any, Final
 
 PARTITIONS: Final = 12
-LOADS: Final = ("20/s", "50/s", "200/s", "500/s", "single", "batched")
-"""The loads from which the costs are fitted."""
+LOADS: Final = ("20/s", "50/s", "200/s", "500/s", "single")
+"""The loads of single orders, from which the costs are fitted."""
+BATCHED: Final = "batched"
 SERVICE_OF: Final[Mapping[str, str]] = {
     "order-service.api": "order-service",
     "order-service.worker": "order-service",
@@ -71,9 +72,13 @@ def fit(points: Iterable[tuple[float, float]]) -> Cost:
 
 @dataclass(frozen=True)
 class Model:
-    """The fitted costs by process, the counts per order by load, and the rows a second of a relay alone."""
+    """The fitted costs by process, the counts per order by load, and the rows a second of a relay alone.
+
+    `batched` has the costs for orders of a batch: a transaction costs as much as one of single orders.
+    """
 
     costs: Mapping[str, Cost]
+    batched: Mapping[str, Cost]
     counted: Mapping[str, Mapping[str, float]]
     relay: float
 
@@ -82,17 +87,23 @@ class Model:
         """Fit the model to a result. Raise KeyError if it lacks a part that the model needs."""
         cpu, counted = document["cpu_microseconds_per_order"], document["counted_per_order"]
         loads = [load for load in LOADS if load in cpu]
-        names = sorted({name for load in loads for name in cpu[load]})
+        names = sorted({name for load in (*loads, BATCHED) for name in cpu[load]})
         costs = {
             name: fit((_transactions(name, counted[load]), cpu[load].get(name, 0.0)) for load in loads)
             for name in names
         }
+        batched = {
+            name: Cost(max(0.0, cpu[BATCHED].get(name, 0.0) - cost.at(commits) + cost.order), cost.transaction)
+            for name, cost in costs.items()
+            for commits in [_transactions(name, counted[BATCHED])]
+        }
         relay = next(row["value"] for row in document["rows"] if row["name"] == "Relay")
-        return cls(costs, counted, relay)
+        return cls(costs, batched, counted, relay)
 
     def work(self, load: str) -> dict[str, float]:
         """Return the microseconds that an order of this load takes in each process."""
-        return {name: cost.at(_transactions(name, self.counted[load])) for name, cost in self.costs.items()}
+        costs = self.batched if load.startswith(BATCHED) else self.costs
+        return {name: cost.at(_transactions(name, self.counted[load])) for name, cost in costs.items()}
 
     def limits(self, load: str, cores: int, *, most: bool) -> list[Limit]:
         """Return the bounds, the lowest first. `most`: as many processes as help; else one of each."""

@@ -48,7 +48,7 @@ def machine(document: Mapping[str, Any]) -> str:
         f"{about['memory_gigabytes']:.0f} GB, {about['system']}, Python {about['python']}, PostgreSQL "
         f"{about['postgres']}, Kafka {about['kafka']}.\n"
         f"The load average was {load['before']:.1f} before and {load['after']:.1f} after the run of "
-        f"{document['seconds']:.0f} seconds. {document['goods']}"
+        + " ".join([f"{document['seconds']:.0f} seconds.", *document["notes"]])
     )
 
 

@@ -53,6 +53,7 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     cpu: dict[str, dict[str, float]] = field(default_factory=dict)
     counted: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     load_before: float = 0.0
     load_after: float = 0.0
     seconds: float = 0.0
@@ -63,6 +64,7 @@ class Results:
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": self.machine,
             "goods": self.goods,
+            "notes": self.notes,
             "load_average": {"before": self.load_before, "after": self.load_after},
             "seconds": self.seconds,
             "rows": rows,
@@ -85,6 +87,7 @@ class Results:
             f"{machine['system']}, Python {machine['python']}, PostgreSQL {machine['postgres']}, "
             f"Kafka {machine['kafka']}, fsync on. {self.goods}",
             f"Load average {self.load_before:.1f} before, {self.load_after:.1f} after; took {self.seconds:.0f} s.",
+            *self.notes,
             sep="\n",
         )
 
@@ -107,7 +110,7 @@ class Results:
     def _cpu(self) -> Table:
         kinds = list(self.cpu)
         table = Table(title="Processor time per order, µs", title_justify="left")
-        table.add_column("process")
+        table.add_column("process", no_wrap=True)
         for kind in kinds:
             table.add_column(kind, justify="right")
         names = dict.fromkeys(name for kind in kinds for name in self.cpu[kind])

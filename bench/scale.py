@@ -21,7 +21,7 @@ class Scale:
     batch: int = 1_000
     steady: tuple[tuple[int, int], ...] = ((20, 8), (50, 5), (200, 5), (500, 4))
     idle_seconds: int = 15
-    varied: int = 3_000
+    varied: int = 2_000
     relayed: int = 20_000
     published: int = 400_000
     consumed: int = 16_000

@@ -14,8 +14,8 @@ def measure(bench: Bench) -> None:
         meter = opened.meter({"subscriber": bench.subscriber.pid})
         opened.flow(bench.subscriber, meter, scale.warm, **bench.batched)  # until the groups have shared the partitions
         for name, count, load in (("single", scale.single, bench.single), ("batched", scale.batched, bench.batched)):
-            bench.stage(f"end to end with two workers, {name}: {scale.repeats} times {count // 2:,} orders")
-            flows = [opened.flow(bench.subscriber, meter, count // 2, **load) for _ in range(scale.repeats)]
+            bench.stage(f"end to end with two workers, {name}: {scale.repeats} times {count // 4:,} orders")
+            flows = [opened.flow(bench.subscriber, meter, count // 4, **load) for _ in range(scale.repeats)]
             bench.add(Row(f"End to end, {name}, two workers", [flow.rate for flow in flows], "orders/s"))
             bench.note(f"{name}, two workers", flows)
     finally:
