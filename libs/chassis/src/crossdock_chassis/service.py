@@ -335,7 +335,7 @@ async def _worker(service: Service) -> None:
         parts["projections"] = building
     if consumers or rebuilds:
         parts["retries"] = Retries(service.database, [each.inbox for each in consumers], building.inboxes.values())
-        own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(60, retired.drop_retired)]
+        own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(10, retired.drop_retired)]
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
         own.append(measured(GAUGE_SECONDS, gauges.look_at_effects))
