@@ -52,6 +52,25 @@ async def test_cancelled_unit_writes_nothing_and_frees_its_connection(service: S
     assert await toy.marks(service) == {}
 
 
+async def test_failed_or_cancelled_statement_frees_its_connection(service: Service) -> None:
+    """A single statement, outside a unit. One that fails leaves its connection usable."""
+    (first,) = await service.database.fetch("SELECT pg_backend_pid()")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await service.database.fetch("SELECT 1 / $1::int", 0)
+    assert await service.database.fetch("SELECT pg_backend_pid()") == [first]
+    for _ in range(service.settings.pool_size + 1):
+        task = asyncio.create_task(service.database.fetch("SELECT pg_sleep(60)"))
+        async with asyncio.timeout(20):
+            while not await service.database.fetch(SLEEPS):
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+SLEEPS = "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+
+
 async def test_the_lock_timeout_is_for_statements_not_for_the_commit(service: Service) -> None:
     """Commits that notify wait for one another; on a slow disk longer than any statement may wait."""
     other = await asyncpg.connect(service.settings.postgres)
