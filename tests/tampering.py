@@ -396,6 +396,12 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         lambda c: c.inventory("INSERT INTO ledger_sums VALUES ('nothing', 'EAST', 1, 0)"),
         {stock.SUMS},
     ),
+    "changed levels are not in the set of changed items": (
+        lambda c: c.inventory(
+            "UPDATE stock_heads SET causes = '{receipt}', cause = 'x' WHERE item_id = $1", c.items[0]
+        ),
+        {stock.UNLISTED},
+    ),
     "a movement is beyond its feed": (
         lambda c: c.inventory(
             "UPDATE movements SET changed_in = changed_in + 1000000000 WHERE item_id = $1 AND kind = 'receipt'",

@@ -2,8 +2,9 @@
 
 from uuid import uuid4
 
-from harness import Harness, order
+from harness import Harness, eventually, order
 
+from crossdock_events import Envelope, Event
 from crossdock_events.orders import OrderConfirmed, OrderPlaced
 from crossdock_events.reservations import StockReserved
 from crossdock_events.stock import StockLevelChanged
@@ -20,7 +21,11 @@ async def test_trace_correlation_and_causation_cross_the_whole_saga(harness: Har
         timeline = (await client.get(placed_order["links"]["timeline"])).json()["events"]
     placed, confirmed = await harness.events(OrderPlaced, placed_order["id"])
     (reserved,) = await harness.events(StockReserved, placed_order["id"])
-    level = (await harness.events(StockLevelChanged, item))[-1]
+
+    async def settled() -> Envelope[Event] | None:
+        return next((each for each in await harness.events(StockLevelChanged, item) if each.sequence == 2), None)
+
+    level = await eventually(settled)
     assert [type(each.event) for each in (placed, confirmed, reserved)] == [OrderPlaced, OrderConfirmed, StockReserved]
 
     for each in (placed, reserved, confirmed, level):

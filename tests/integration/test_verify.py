@@ -231,6 +231,7 @@ async def test_a_stack_that_does_not_come_to_rest_is_said_to(harness: Harness) -
     try:
         async with harness.client() as client:
             placed = await harness.post(client, order(f"PO-{uuid4().hex}", (item, 1)))
+        await harness.receive({item: 5})
         async with harness.database(INVENTORY) as stopped:
             await stopped.execute("INSERT INTO release_queue (item_id, queued_at) VALUES ($1, now())", item)
         report = await harness.verify(seconds=2)
@@ -238,6 +239,7 @@ async def test_a_stack_that_does_not_come_to_rest_is_said_to(harness: Harness) -
         assert report.unsettled == (
             f"inventory-service is 1 messages behind on {OrderEvent.topic.name}",
             "1 items of inventory-service are to be released to those who wait",
+            "the levels of 1 items of inventory-service are to be published",
         )
         assert "not settled" in str(report)
     finally:

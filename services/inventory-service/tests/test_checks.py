@@ -38,6 +38,7 @@ from inventory_service.stock.checks import (
     OTHERS_KEY,
     OVERSOLD,
     SUMS,
+    UNLISTED,
     UNREACHED,
 )
 
@@ -78,6 +79,7 @@ async def orders(warehouse: Warehouse, clients: Clients, deliver: Deliver, deliv
     await deliver(service, cancelled(made.barred))
     delivered.insert(len(delivered) - 1, envelope_of(placed(("A", 1), order_id=made.barred)))
     await warehouse.serve()
+    await warehouse.settle()
     return made
 
 
@@ -274,6 +276,10 @@ EDITS: dict[str, tuple[Edits, set[str]]] = {
         ],
         {WAITS_IN_VAIN.title, DOCUMENT.title, NOT_SAID.title},
     ),
+    "levels to be published that the worker does not see": (
+        lambda o: ["UPDATE stock_heads SET causes = '{receipt}', cause = 'x' WHERE item_id = 'B'"],
+        {UNLISTED.title},
+    ),
     "another head": (
         lambda o: ["UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = 'B'"],
         {NOT_SAID.title},
@@ -363,6 +369,7 @@ async def test_withdrawn_reservations_violate_nothing(
     lost = {"reference": "ADJ-1", "location_id": "north", "reason": "loss", "lines": [line("A", -9)]}
     assert (await client.post("/v1/adjustments", json=lost)).status_code == 201
     await warehouse.drain()
+    await warehouse.settle()
     assert (await warehouse.held(orders.open)).status == "waiting"
     assert await violations(warehouse.service) == {}
 
@@ -403,7 +410,7 @@ async def test_a_stuck_order_is_left_out(orders: Orders, violations: Violations,
 
 
 async def test_unfinished_releases_are_unsettled(orders: Orders) -> None:
-    query, _ = orders.warehouse.service.unsettled
+    query, *_ = orders.warehouse.service.unsettled
     assert not await orders.warehouse.fetch(query)
     async with orders.warehouse.database.unit() as unit:
         await unit.sql.execute("INSERT INTO release_queue (item_id, queued_at) VALUES ('A', now()), ('B', now())")

@@ -16,6 +16,7 @@ from crossdock_chassis import Content, Service, Unit
 from crossdock_chassis.testing import envelope_of, run_queued
 from crossdock_events import Cause, Envelope, Event
 from crossdock_events.orders import OrderCancelled, OrderLine, OrderPlaced
+from crossdock_events.stock import StockLevelChanged
 from inventory_service.items.change import ChangeItem, change_item
 from inventory_service.items.model import Traits
 from inventory_service.items.register import RegisterItem, register_items
@@ -158,6 +159,17 @@ class Warehouse:
             self._sweep = sweep
 
         return await self.published_by(serve)
+
+    async def settle(self) -> dict[str, StockLevelChanged]:
+        """Publish the levels that have changed, as the worker does a moment later. Return the events by item."""
+
+        async def settle(unit: Unit) -> None:
+            rows, items = await stocks.changed(unit, ALL)
+            await stocks.settle(unit, items)
+            await stocks.forget(unit, rows)
+
+        events = await self.published_by(settle)
+        return {event.item_id: event for event in events if isinstance(event, StockLevelChanged)}
 
     async def published_by(self, do: Callable[[Unit], Awaitable[object]]) -> list[Event]:
         async def done(unit: Unit) -> list[Event]:

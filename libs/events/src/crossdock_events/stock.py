@@ -21,9 +21,11 @@ class StockEvent(Event, topic=Topic("crossdock.stock.v1", key="item_id", owner="
 
 
 class StockLevelChanged(StockEvent, type="crossdock.StockLevelChanged.v1", carries="state"):
-    """The item's levels at all locations that hold it, after a change, and what changed them.
+    """The item's levels at all locations that hold it, and the causes of all changes since the event before.
 
-    The latest sequence overwrites earlier ones. At most 1,000 locations hold one item.
+    The latest sequence overwrites earlier ones. If an item runs out of free units, in all or at one location, its event
+    is published at once. So is the event of a recovery. Other changes are published up to 250 ms later, in one event.
+    At most 1,000 locations hold one item.
     """
 
     levels: tuple[Level, ...]

@@ -9,7 +9,7 @@ from inventory_service.items import checks as items
 from inventory_service.reservations import checks as reservations
 from inventory_service.stock import checks as stock
 
-UNSETTLED = (reservations.UNSETTLED, imports.UNSETTLED)
+UNSETTLED = (reservations.UNSETTLED, imports.UNSETTLED, stock.UNSETTLED)
 
 
 def checks(earmark_after: timedelta) -> Sequence[Check | CheckAtRest]:

@@ -102,6 +102,7 @@ class Unit:
         self.mirrored: list[outbox.Row] = []
         self.requested: list[effects.Requested] = []
         self.outcomes: list[tuple[str, int, Exception | None]] = []
+        self.notifies = False  # a statement of this unit has notified
         self._rows: dict[UUID, outbox.Row] = {}
         self._source, self._urgent = source, urgent
         self._effect_kinds = effect_kinds
@@ -193,6 +194,8 @@ class Unit:
         if self.published or self.mirrored:
             rows = [self._rows[each.id] for each in self.published] + self.mirrored
             await self.run(outbox.FUNCTION, *outbox.columns(rows, self._urgent))
+        elif self.notifies:  # for the reason given at `outbox.FUNCTION`
+            await self.sql.execute("SET LOCAL lock_timeout = 0")
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

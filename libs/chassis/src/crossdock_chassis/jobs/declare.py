@@ -80,7 +80,13 @@ def every_in_units(seconds: float, do: InUnits, *, woken_by: str | None = None) 
 
 async def wake(unit: Unit, name: str) -> None:
     """Wake the jobs `woken_by` this name when the unit commits: it leaves work for them."""
+    unit.notifies = True
     await unit.sql.execute(rows.WAKE, name)
+
+
+def waking(name: str) -> str:
+    """Return an SQL expression that does the same as `wake`, for a statement that leaves work. Set `unit.notifies`."""
+    return f"pg_notify('{rows.CHANNEL}', '{name}')"
 
 
 def measured(seconds: float, do: InUnit) -> Measured:

@@ -1,6 +1,6 @@
 """Import opening stock: the quantities at which Crossdock begins to count. A row counts once under its reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
@@ -95,7 +95,7 @@ async def _in_base_units(unit: Unit, rows: Sequence[Row]) -> dict[Place, _Counte
     return counted
 
 
-def _unknown(rows: Sequence[tuple[Place, _Counted]], items: Mapping[str, int], locations: set[str]) -> list[RowError]:
+def _unknown(rows: Sequence[tuple[Place, _Counted]], items: Container[str], locations: set[str]) -> list[RowError]:
     errors = []
     for (_, item, location), row in rows:
         if item not in items:

@@ -10,7 +10,7 @@ from inventory_service.reservations.model import Allocation, Reservation, withdr
 from inventory_service.stock import documents
 from inventory_service.stock import store as stocks
 from inventory_service.stock.adjust import AdjustStock
-from inventory_service.stock.model import MAX_WITHDRAWN, Movement, Place, Stock, TooManyWithdrawn
+from inventory_service.stock.model import MAX_WITHDRAWN, Head, Movement, Place, Stock, TooManyWithdrawn
 from inventory_service.stock.views import Recorded
 
 
@@ -47,7 +47,7 @@ async def _lock(unit: Unit, command: AdjustStock) -> dict[UUID, Reservation]:
     lines = command.document.lines
     if all(line.quantity > 0 for line in lines):
         return {}
-    stock = await stocks.read(unit, {line.item_id: 0 for line in lines})
+    stock = await stocks.read(unit, {line.item_id: Head(0, 0) for line in lines})
     _move(stock, command)
     missing = stock.missing()
     return await store.lock_holding(unit, await _plan(unit, missing)) if missing else {}
@@ -72,7 +72,7 @@ async def _withdraw(
     if late := withdrawn.keys() - orders.keys():
         orders |= await store.lock_holding(unit, late, wait=False)
         items = {item_id for order in late for _, item_id, _ in orders[order].lines}
-        await stocks.add(unit, stock, items - stock.sequences.keys())
+        await stocks.add(unit, stock, items - stock.heads.keys())
     cause = command.document.cause
     for order_id, allocations in withdrawn.items():
         order = orders[order_id]

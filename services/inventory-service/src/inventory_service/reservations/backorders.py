@@ -107,7 +107,7 @@ async def serve(unit: Unit, sweep: Sweep, earmark_before: datetime, max_orders: 
             await store.update_lines(unit, served)
             await store.hold_more(unit, served, granted, causes, stock)
             await store.decide(unit, served)
-            stocks.publish_levels(unit, stock)
+            stocks.publish(unit, stock)
         if len(granted) < len(plan.granted):
             return replace(sweep, look_at=LOOK_AT)  # the rest of the chunk
     if plan.ended:

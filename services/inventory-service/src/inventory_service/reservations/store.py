@@ -20,7 +20,8 @@ from inventory_service.reservations.model import (
     Want,
     sort_key,
 )
-from inventory_service.stock.model import Place, Stock
+from inventory_service.stock import store as stocks
+from inventory_service.stock.model import Head, Place, Stock
 
 TURN = "priority DESC, placed_at, order_id"
 
@@ -111,19 +112,19 @@ UPDATE_LINES = """
       AND reservation_lines.order_id = ANY($1::uuid[])
 """
 
-# One statement for all five tables, because each round trip costs as much as several orders.
+# One statement for all six tables, because each round trip costs as much as several orders.
 #
-# - $1-$4 have an entry per order: its id, the cause of the movement, its priority, whether it waits. So do $15 and $16
+# - $1-$4 have an entry per order: its id, the cause of the movement, its priority, whether it waits. So do $19 and $20
 #   if lines are written: when the order was placed, and whether it is partial.
 # - $5-$12 have an entry per part of a line. $5 is the number of its order in $1-$4; line and item follow.
 # - Position, requested and reserved are null if the line is already written.
 # - Location and quantity are null if the part gets no stock.
-# - $13 has the items that change. `levels.item_id = ANY` repeats the join condition, so that the plan uses the key even
-#   if it was made while the table was empty.
+# - $13-$17 are `stock.store.marks`; $13 has the items that change. `levels.item_id = ANY` repeats the join condition,
+#   so that the plan uses the key even if it was made while the table was empty.
 HOLD = """
     WITH part AS (
         SELECT ($1::uuid[])[number] AS order_id, ($2::uuid[])[number] AS cause, ($3::smallint[])[number] AS priority,
-               ($15::timestamptz[])[number] AS placed_at, ($16::boolean[])[number] AS partial,
+               ($19::timestamptz[])[number] AS placed_at, ($20::boolean[])[number] AS partial,
                CASE WHEN ($4::boolean[])[number] THEN requested - reserved ELSE 0 END AS waiting,
                line_id, item_id, position, requested, reserved, location_id, quantity
         FROM unnest($5::int[], $6::text[], $7::text[], $8::int[], $9::bigint[], $10::bigint[], $11::text[],
@@ -139,7 +140,7 @@ HOLD = """
         SELECT order_id, line_id, item_id, location_id, quantity FROM part WHERE quantity IS NOT NULL{more}
     ), moved AS (
         INSERT INTO movements (item_id, location_id, on_hand, reserved, kind, reference, line_id, cause, at)
-        SELECT item_id, location_id, 0, quantity, 'reservation', order_id::text, line_id, cause, $14
+        SELECT item_id, location_id, 0, quantity, 'reservation', order_id::text, line_id, cause, $18
         FROM part WHERE quantity IS NOT NULL
     ), promised AS (
         UPDATE levels SET reserved = levels.reserved + promise.units
@@ -149,16 +150,17 @@ HOLD = """
         ) AS promise
         WHERE levels.item_id = promise.item_id AND levels.location_id = promise.location_id
           AND levels.item_id = ANY($13::text[])
-    )
-    UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($13::text[])
+    ), {mark}
 """
 
-HOLD_NEW = HOLD.format(more="")  # the search for an impossible conflict costs a fifth of the statement
+# Without ON CONFLICT, because the search for an impossible conflict costs a fifth of the statement.
+HOLD_NEW = HOLD.format(mark=stocks.mark(13), more="")
 
 HOLD_MORE = HOLD.format(
+    mark=stocks.mark(13),
     more="""
         ON CONFLICT (order_id, line_id, location_id)
-            DO UPDATE SET quantity = allocations.quantity + excluded.quantity"""
+            DO UPDATE SET quantity = allocations.quantity + excluded.quantity""",
 )
 
 HELD = """
@@ -248,12 +250,12 @@ class Found(NamedTuple):
     waited_for: bool
 
 
-async def look(unit: Unit, sequences: dict[str, int]) -> Found:
-    """Read everything that decides new orders for the locked items. `sequences` comes from `stock.store.lock`."""
-    levels: dict[str, dict[str, list[int]]] = {item: {} for item in sequences}
+async def look(unit: Unit, heads: dict[str, Head]) -> Found:
+    """Read everything that decides new orders for the locked items. `heads` comes from `stock.store.lock`."""
+    levels: dict[str, dict[str, list[int]]] = {item: {} for item in heads}
     ranks: dict[str, int] = {}
     discontinued: set[str] = set()
-    rows = await unit.sql.fetch(LOOK, list(sequences))
+    rows = await unit.sql.fetch(LOOK, list(heads))
     for item, gone, location, rank, on_hand, reserved, _ in rows:
         if gone:
             discontinued.add(item)
@@ -261,7 +263,7 @@ async def look(unit: Unit, sequences: dict[str, int]) -> Found:
             levels[item][location] = [on_hand, reserved]
             ranks[location] = rank
     locations = sorted(ranks, key=lambda location: (ranks[location], location))
-    return Found(Stock(sequences, levels), locations, discontinued, bool(rows) and rows[0]["waited_for"])
+    return Found(Stock(heads, levels), locations, discontinued, bool(rows) and rows[0]["waited_for"])
 
 
 async def ahead(unit: Unit, free: Mapping[str, Mapping[str, int]]) -> dict[str, list[int]]:
@@ -327,7 +329,7 @@ async def _hold(
         [each.priority for each in reservations],
         [each.status is Status.WAITING for each in reservations],
         *zip(*parts, strict=True),
-        list(stock.changes),
+        *stocks.marks(stock),
         unit.now,
         [each.placed_at for each in reservations],
         [each.partial for each in reservations],

@@ -5,6 +5,11 @@ from collections.abc import AsyncIterator
 from crossdock_chassis import COMMIT_LIMIT, AtRest, Check, CheckAtRest
 from crossdock_events.stock import StockEvent
 
+UNSETTLED = """
+    SELECT format('the levels of %s items of inventory-service are to be published', count(*))
+    FROM (SELECT DISTINCT unnest(item_ids) FROM changed_items) AS changed HAVING count(*) > 0
+"""
+
 OVERSOLD = Check(
     2,
     "oversold",
@@ -61,6 +66,16 @@ SUMS = Check(
     UNION ALL
     SELECT format('the mark is at %s, the last movement is %s', folded_to, last)
     FROM ledger_mark CROSS JOIN (SELECT coalesce(max(id), 0) AS last FROM movements) AS ledger WHERE folded_to > last
+    """,
+)
+
+UNLISTED = Check(
+    5,
+    "lost",
+    "changed levels that are not in the set of changed items",
+    """
+    SELECT format('%s: %s after event %s', item_id, array_to_string(causes, ', '), sequence) FROM stock_heads
+    WHERE causes IS NOT NULL AND item_id NOT IN (SELECT unnest(item_ids) FROM changed_items) ORDER BY item_id
     """,
 )
 
@@ -155,4 +170,4 @@ async def _not_said(at_rest: AtRest) -> AsyncIterator[str]:
 
 NOT_SAID = CheckAtRest(5, "other", "levels that differ from the latest stock event", _not_said)
 
-CHECKS = (OVERSOLD, NEGATIVE, LEDGER, SUMS, UNREACHED, DOCUMENT, OTHERS_KEY, NOT_SAID)
+CHECKS = (OVERSOLD, NEGATIVE, LEDGER, SUMS, UNLISTED, UNREACHED, DOCUMENT, OTHERS_KEY, NOT_SAID)

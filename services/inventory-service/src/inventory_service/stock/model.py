@@ -1,6 +1,6 @@
 """Levels and their changes. Pure: each change is a movement, and the level follows from the movements."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple, TypeAlias
@@ -122,21 +122,48 @@ class Movement(NamedTuple):
     partner: str | None = None
 
 
+class Head(NamedTuple):
+    """The state of an item: `version` changes with every change, and `sequence` counts the item's events.
+
+    `causes` are the kinds of the changes after the last event. An item with any is in the set of changed items.
+    """
+
+    version: int
+    sequence: int
+    causes: Collection[str] = ()
+
+
 @dataclass(slots=True)
 class _Change:
     kinds: set[str]
     cause: Cause
+    free_before: dict[str, int] = field(default_factory=dict)  # by location, if the unit has changed its level
     raised: int = 0  # the growth of the free stock, over all locations
+
+
+class Changed(NamedTuple):
+    """The change of an item's head. `at_once` is true if the unit publishes its event."""
+
+    item_id: str
+    at_once: bool
+    kinds: Collection[str]
+    cause: Cause
+
+
+class Fact(NamedTuple):
+    event: StockLevelChanged
+    sequence: int
+    cause: Cause
 
 
 @dataclass(slots=True)
 class Stock:
     """The levels of items whose heads the unit has locked, and the unit's movements of them.
 
-    `levels` is item → location → [on hand, reserved]. `sequences` has the last sequence of each item's events.
+    `levels` is item → location → [on hand, reserved].
     """
 
-    sequences: dict[str, int]
+    heads: dict[str, Head]
     levels: dict[str, dict[str, list[int]]]
     movements: list[Movement] = field(default_factory=list)
     changes: dict[str, _Change] = field(default_factory=dict)
@@ -153,24 +180,23 @@ class Stock:
 
         The item's event gets `cause`. If a unit changes an item several times, the first cause counts.
         """
-        item = movement.item_id
-        level = self.levels.setdefault(item, {}).setdefault(movement.location_id, [0, 0])
-        level[0] += movement.on_hand
-        level[1] += movement.reserved
+        self._change(movement.item_id, movement.location_id, movement.on_hand, movement.reserved, movement.kind, cause)
         self.movements.append(movement)
-        self._changed(item, movement.kind, movement.on_hand - movement.reserved, cause)
 
     def promise(self, item: str, location: str, quantity: int, cause: Cause) -> None:
         """Reserve free units for an order. The statement that writes its allocations also writes the ledger line."""
-        self.levels[item][location][1] += quantity
-        self._changed(item, "reservation", -quantity, cause)
+        self._change(item, location, 0, quantity, "reservation", cause)
 
-    def _changed(self, item: str, kind: Kind, raised: int, cause: Cause) -> None:
+    def _change(self, item: str, location: str, on_hand: int, reserved: int, kind: Kind, cause: Cause) -> None:
+        level = self.levels.setdefault(item, {}).setdefault(location, [0, 0])
         change = self.changes.get(item)
         if change is None:
             change = self.changes[item] = _Change(set(), cause)
         change.kinds.add(kind)
-        change.raised += raised
+        change.free_before.setdefault(location, level[0] - level[1])
+        change.raised += on_hand - reserved
+        level[0] += on_hand
+        level[1] += reserved
 
     def missing(self) -> dict[Place, int]:
         """Return the reserved units that the movements have taken, by place."""
@@ -258,21 +284,48 @@ class Stock:
             if change.raised > 0 or (change.raised == 0 and "transfer" in change.kinds)
         )
 
-    def facts(self) -> Iterator[tuple[StockLevelChanged, int, Cause]]:
-        """Yield one event per item with all its levels, its sequence and its cause, in item order."""
-        for item in sorted(self.changes):
-            places = self.levels[item]
-            change = self.changes[item]
-            # one call for the whole event, because a constructor call per level costs more
-            event = StockLevelChanged.model_validate(
-                {
-                    "item_id": item,
-                    "levels": [
-                        {"location_id": location, "on_hand": places[location][0], "reserved": places[location][1]}
-                        for location in sorted(places)
-                    ],
-                    "available": sum([level[0] - level[1] for level in places.values()]),
-                    "causes": sorted(change.kinds),
-                }
-            )
-            yield event, self.sequences[item] + 1, change.cause
+    def changed(self) -> list[Changed]:
+        """Return the change of each item's head, in item order."""
+        return [
+            Changed(item, self._at_once(item, change), change.kinds, change.cause)
+            for item, change in sorted(self.changes.items())
+        ]
+
+    def _at_once(self, item: str, change: _Change) -> bool:
+        """Return whether a location has run out of free units of the item, or has some again.
+
+        If the item as a whole runs out or recovers, so does one of its locations.
+        """
+        levels = self.levels[item]
+        for location, before in change.free_before.items():
+            level = levels.get(location, (0, 0))
+            if (before > 0) != (level[0] > level[1]):
+                return True
+        return False
+
+    def facts(self) -> Iterator[Fact]:
+        """Yield the events that are published at once, in item order."""
+        for item, at_once, kinds, cause in self.changed():
+            if at_once:
+                yield self._fact(item, kinds, cause)
+
+    def settled(self, causes: Mapping[str, Cause]) -> Iterator[Fact]:
+        """Yield the events of all items. `causes` are their first causes."""
+        for item, cause in causes.items():
+            yield self._fact(item, (), cause)
+
+    def _fact(self, item: str, kinds: Iterable[str], cause: Cause) -> Fact:
+        head, places = self.heads[item], self.levels[item]
+        # one call for the whole event, because a constructor call per level costs more
+        event = StockLevelChanged.model_validate(
+            {
+                "item_id": item,
+                "levels": [
+                    {"location_id": location, "on_hand": places[location][0], "reserved": places[location][1]}
+                    for location in sorted(places)
+                ],
+                "available": sum([level[0] - level[1] for level in places.values()]),
+                "causes": sorted({*head.causes, *kinds}),
+            }
+        )
+        return Fact(event, head.sequence + 1, cause)

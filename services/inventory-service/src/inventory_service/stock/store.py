@@ -6,14 +6,19 @@ a lock.
 
 from collections.abc import Collection, Sequence
 from typing import Final
+from uuid import UUID
 
 from pydantic_core import from_json
 
-from crossdock_chassis import Unit, wake
-from inventory_service.stock.model import Movement, Stock
+from crossdock_chassis import Unit, wake, waking
+from crossdock_events import Cause
+from inventory_service.stock.model import Head, Movement, Stock
 
 # Sorted, so that two batches cannot deadlock.
-LOCK = "SELECT item_id, sequence FROM stock_heads WHERE item_id = ANY($1::text[]) ORDER BY item_id FOR UPDATE"
+LOCK = """
+    SELECT item_id, version, sequence, causes FROM stock_heads
+    WHERE item_id = ANY($1::text[]) ORDER BY item_id FOR UPDATE
+"""
 
 READ = "SELECT item_id, location_id, on_hand, reserved FROM levels WHERE item_id = ANY($1::text[])"
 
@@ -44,7 +49,51 @@ DELETE_EMPTY = """
 
 LEDGER = (*Movement._fields, "at")
 
-COUNT_HEADS = "UPDATE stock_heads SET sequence = sequence + 1 WHERE item_id = ANY($1::text[])"
+
+LEVELS: Final = "levels"
+"""Wakes the job that publishes the set of changed items."""
+
+
+def mark(first: int) -> str:
+    """Return the last part of a WITH statement that changes the heads. `$first` and the next are `marks(stock)`.
+
+    An item whose event is published at once leaves the set of changed items. Any other item enters the set.
+    """
+    items, at_once, kinds, causes, entering = (f"${n}" for n in range(first, first + 5))
+    return f"""
+    listed AS (
+        INSERT INTO changed_items (item_ids) SELECT {entering}::text[] WHERE cardinality({entering}::text[]) > 0
+        RETURNING {waking(LEVELS)}
+    )
+    UPDATE stock_heads
+    SET version = version + 1,
+        sequence = sequence + at_once::int,
+        causes = CASE WHEN at_once THEN NULL
+                      WHEN causes IS NULL THEN string_to_array(kinds, ',')
+                      WHEN causes @> string_to_array(kinds, ',') THEN causes
+                      ELSE causes || string_to_array(kinds, ',') END,
+        cause = CASE WHEN NOT at_once THEN coalesce(stock_heads.cause, changed.cause) END
+    FROM unnest({items}::text[], {at_once}::boolean[], {kinds}::text[], {causes}::text[])
+         AS changed (item_id, at_once, kinds, cause)
+    WHERE stock_heads.item_id = changed.item_id AND stock_heads.item_id = ANY({items}::text[])
+"""
+
+
+MARK = f"WITH {mark(1)}"
+
+CHANGED = "SELECT id, item_ids FROM changed_items ORDER BY id LIMIT $1"
+
+LOCK_CHANGED = """
+    SELECT item_id, version, sequence, causes, cause FROM stock_heads
+    WHERE item_id = ANY($1::text[]) AND causes IS NOT NULL ORDER BY item_id FOR UPDATE
+"""
+
+SETTLE = """
+    UPDATE stock_heads SET version = version + 1, sequence = sequence + 1, causes = NULL, cause = NULL
+    WHERE item_id = ANY($1::text[])
+"""
+
+FORGET = "DELETE FROM changed_items WHERE id = ANY($1::bigint[])"
 
 RELEASE: Final = "release_queue"
 """Wakes the job that serves the queue."""
@@ -57,26 +106,28 @@ QUEUE = """
 """
 
 
-async def lock(unit: Unit, items: Collection[str]) -> dict[str, int]:
-    """Lock the heads until the unit ends. Return the items that exist, each with the sequence of its last event."""
-    rows = await unit.sql.fetch(LOCK, sorted(items))
-    return {row["item_id"]: row["sequence"] for row in rows}
+async def lock(unit: Unit, items: Collection[str], *, wait: bool = True) -> dict[str, Head]:
+    """Lock and return the heads of the items that exist, until the unit ends.
+
+    Without `wait`, raise a lock error if another unit has one.
+    """
+    rows = await unit.sql.fetch(LOCK + ("" if wait else " NOWAIT"), sorted(items))
+    return {item: Head(version, sequence, causes or ()) for item, version, sequence, causes in rows}
 
 
-async def read(unit: Unit, sequences: dict[str, int]) -> Stock:
+async def read(unit: Unit, heads: dict[str, Head]) -> Stock:
     """Return the stock of the heads that `lock` returned."""
-    levels: dict[str, dict[str, list[int]]] = {item: {} for item in sequences}
-    for item, location, on_hand, reserved in await unit.sql.fetch(READ, list(sequences)):
+    levels: dict[str, dict[str, list[int]]] = {item: {} for item in heads}
+    for item, location, on_hand, reserved in await unit.sql.fetch(READ, list(heads)):
         levels[item][location] = [on_hand, reserved]
-    return Stock(sequences, levels)
+    return Stock(heads, levels)
 
 
 async def add(unit: Unit, stock: Stock, items: Collection[str]) -> None:
     """Lock more heads without a wait and add their stock. Raise a lock error if another unit has one of them."""
     if items:
-        rows = await unit.sql.fetch(LOCK + " NOWAIT", sorted(items))
-        more = await read(unit, {row["item_id"]: row["sequence"] for row in rows})
-        stock.sequences.update(more.sequences)
+        more = await read(unit, await lock(unit, items, wait=False))
+        stock.heads.update(more.heads)
         stock.levels.update(more.levels)
 
 
@@ -92,7 +143,7 @@ async def locations(unit: Unit) -> list[str]:
 
 
 async def write(unit: Unit, stock: Stock) -> None:
-    """Write the movements and their levels. Publish one event per item, and queue items with more free stock."""
+    """Write the movements, their levels and the heads. Publish at once, and queue items with more free stock."""
     if not stock.movements:
         return
     moved: dict[tuple[str, str], list[int]] = {}
@@ -103,7 +154,6 @@ async def write(unit: Unit, stock: Stock) -> None:
         total[0] += on_hand
         total[1] += reserved
         entering = entering or on_hand > 0
-    changed = sorted(stock.changes)
     places = sorted(moved)
     if entering:  # only then can a level be new
         await unit.sql.execute(WRITE_LEVELS, [place[0] for place in places], [place[1] for place in places])
@@ -120,16 +170,59 @@ async def write(unit: Unit, stock: Stock) -> None:
     await unit.sql.copy_records_to_table(
         "movements", columns=LEDGER, records=[(*movement, unit.now) for movement in stock.movements]
     )
-    await unit.sql.execute(COUNT_HEADS, changed)
-    publish_levels(unit, stock)
+    await unit.sql.execute(MARK, *marks(stock))
+    publish(unit, stock)
     if raised := stock.raised():
         await queue(unit, raised)
 
 
-def publish_levels(unit: Unit, stock: Stock) -> None:
-    """Publish one event for each item that changed."""
+def marks(stock: Stock) -> tuple[Sequence[object], ...]:
+    """Return the parameters of `mark`: the items, their changes, and the items that enter the set."""
+    changed = stock.changed()
+    return (
+        [each.item_id for each in changed],
+        [each.at_once for each in changed],
+        [",".join(each.kinds) for each in changed],
+        [_text(each.cause) for each in changed],
+        [each.item_id for each in changed if not each.at_once and not stock.heads[each.item_id].causes],
+    )
+
+
+def publish(unit: Unit, stock: Stock) -> None:
+    """Publish each stock-out and recovery now. The statement of `mark` wakes the job that publishes other changes."""
     for event, sequence, cause in stock.facts():
         unit.publish(event, sequence=sequence, cause=cause)
+    unit.notifies |= bool(stock.changes)
+
+
+async def changed(unit: Unit, limit: int) -> tuple[list[int], list[str]]:
+    """Return up to `limit` rows of the set of changed items, and their items in order."""
+    rows = await unit.sql.fetch(CHANGED, limit)
+    return [row["id"] for row in rows], sorted({item for row in rows for item in row["item_ids"]})
+
+
+async def settle(unit: Unit, items: Sequence[str]) -> None:
+    """Publish the levels of items. Leave out an item of which another unit has published them meanwhile."""
+    rows = await unit.sql.fetch(LOCK_CHANGED, items)
+    stock = await read(unit, {item: Head(version, sequence, causes) for item, version, sequence, causes, _ in rows})
+    for event, sequence, cause in stock.settled({row["item_id"]: _cause(row["cause"]) for row in rows}):
+        unit.publish(event, sequence=sequence, cause=cause)
+    await unit.sql.execute(SETTLE, list(stock.heads))
+
+
+async def forget(unit: Unit, rows: Sequence[int]) -> None:
+    """Delete rows of the set whose items are published."""
+    await unit.sql.execute(FORGET, rows)
+
+
+def _text(cause: Cause) -> str:
+    """Return the cause as text, because JSON takes ten times as long."""
+    return f"{cause.correlation_id} {cause.causation_id or ''} {cause.traceparent or ''}"
+
+
+def _cause(text: str) -> Cause:
+    correlation_id, causation_id, traceparent = text.split(" ", 2)
+    return Cause(UUID(correlation_id), UUID(causation_id) if causation_id else None, traceparent or None)
 
 
 async def queue(unit: Unit, items: Sequence[str]) -> None:
