@@ -6,7 +6,7 @@ import toy
 from examples import placed
 from sqlalchemy import select
 
-from crossdock_chassis import Database, OutcomeUnknown, Service, Unit, each
+from crossdock_chassis import Database, OutcomeUnknown, Service, Unit, each, wake
 from crossdock_chassis.database.outbox import MessageTooLarge
 from crossdock_chassis.database.unit import NotCommitted, is_connection_loss
 from crossdock_chassis.testing import published
@@ -71,7 +71,8 @@ async def test_failed_or_cancelled_statement_frees_its_connection(service: Servi
 SLEEPS = "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
 
 
-async def test_the_lock_timeout_is_for_statements_not_for_the_commit(service: Service) -> None:
+@pytest.mark.parametrize("publishes", [True, False])
+async def test_the_lock_timeout_is_for_statements_not_for_the_commit(service: Service, publishes: bool) -> None:
     """Commits that notify wait for one another; on a slow disk longer than any statement may wait."""
     other = await asyncpg.connect(service.settings.postgres)
     try:
@@ -88,7 +89,11 @@ async def test_the_lock_timeout_is_for_statements_not_for_the_commit(service: Se
 
         async def write() -> None:
             async with service.database.unit(lock_timeout=0.05) as unit:
-                await write_both_ways(unit)
+                if publishes:
+                    await write_both_ways(unit)
+                else:
+                    await unit.sql.execute("INSERT INTO mark VALUES ('orm', 1), ('sql', 1)")
+                    await wake(unit, "toys")
 
         writing = asyncio.create_task(write())
         done, _ = await asyncio.wait([writing], timeout=0.5)
