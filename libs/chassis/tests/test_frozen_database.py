@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from crossdock_chassis import Database, Service, Unit
 from crossdock_chassis.database import unit as unit_module
-from crossdock_chassis.database.unit import is_transient
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.testing import Clients
 
 

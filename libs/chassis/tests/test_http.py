@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from crossdock_chassis.database.unit import OutcomeUnknown
+from crossdock_chassis.database.errors import OutcomeUnknown
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.auth import requires
 from crossdock_chassis.http.conventions import accepts, cause, json_response

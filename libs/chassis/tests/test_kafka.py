@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdock_chassis import Service, Unit, on
-from crossdock_chassis.database.unit import is_transient
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -19,7 +20,7 @@ from crossdock_chassis.database.unit import Database
 from crossdock_chassis.messaging import optimistic
 from crossdock_chassis.messaging.aside import PARK, Record
 from crossdock_chassis.messaging.inbox import Inbox
-from crossdock_chassis.testing import envelope_of, published
+from crossdock_chassis.testing import envelope_of, published, scanned
 from crossdock_events import Envelope, Event
 from crossdock_events.orders import OrderCancelled, OrderPlaced
 
@@ -254,3 +255,14 @@ async def test_lost_connection_is_not_hidden_from_the_consumer(service: Service)
     with pytest.raises(OutcomeUnknown):
         await take(service, inbox(service, loses), records(envelope_of(placed("PO-1"))))
     assert await toy.marks(service) == {}
+
+
+async def test_functions_planned_on_empty_tables_use_indexes(service: Service) -> None:
+    id = UUID(int=1)
+    calls: dict[str, list[object]] = {
+        "consumer_take": ["g", [], [], [], [], ["t"], [b"k"], [id]],
+        "idempotency_answer": [["acme"], ["POST /v1/things"], ["k"], [b"f"], [b"d"], ["{}"]],
+        "outbox_append": [[id], ["t"], [b"k"], [b"v"], ["{}"], 500, ""],
+    }
+    for function, arguments in calls.items():
+        assert await scanned(service.database, function, *arguments) == [], function

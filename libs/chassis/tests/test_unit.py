@@ -7,8 +7,8 @@ from examples import placed
 from sqlalchemy import select
 
 from crossdock_chassis import Database, OutcomeUnknown, Service, Unit, each, wake
+from crossdock_chassis.database.errors import NotCommitted, is_connection_loss
 from crossdock_chassis.database.outbox import MessageTooLarge
-from crossdock_chassis.database.unit import NotCommitted, is_connection_loss
 from crossdock_chassis.testing import published
 
 

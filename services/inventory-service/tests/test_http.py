@@ -22,7 +22,7 @@ async def test_malformed_body_or_missing_scope_is_refused(
 
 async def refuses_malformed_bodies(client: httpx.AsyncClient, path: str) -> None:
     json = {"content-type": "application/json"}
-    for content in (b"", b"{", b'{"a": NaN}', b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 10_000):
+    for content in (b"", b"{", b'{"a": NaN}', b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 4_000):
         answer = await client.post(f"/v1/{path}", content=content, headers=json)
         assert answer.status_code in (400, 422), (content, answer.text)
     assert (await client.post(f"/v1/{path}", json=[])).status_code == 422

@@ -1,14 +1,21 @@
 """The statements of the hot path: their number and their plans."""
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from warehouse import Warehouse, placed, sent
 
+from crossdock_chassis.testing import scanned
 from crossdock_events.orders import OrderPlaced
 from inventory_service.reservations import store as reservations
 from inventory_service.reservations.reserve import reserve
 from inventory_service.stock import store as stocks
+
+NOBODY = UUID(int=1)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def trips(warehouse: Warehouse, *orders: OrderPlaced) -> int:
@@ -37,7 +44,6 @@ async def test_batch_of_any_size_takes_four_round_trips(warehouse: Warehouse) ->
         stocks.LOCK,
         stocks.READ,
         stocks.MOVE_LEVELS,
-        stocks.MARK,
         stocks.CHANGED,
         stocks.LOCK_CHANGED,
         stocks.SETTLE,
@@ -53,10 +59,7 @@ async def test_batch_of_any_size_takes_four_round_trips(warehouse: Warehouse) ->
         reservations.UPDATE_LINES,
         reservations.LET_GO,
         reservations.CLOSE_LINES,
-        reservations.LOOK,
         reservations.AHEAD,
-        reservations.HOLD_NEW,
-        reservations.HOLD_MORE,
     ],
 )
 async def test_plan_made_on_empty_tables_uses_indexes(warehouse: Warehouse, statement: str) -> None:
@@ -69,3 +72,19 @@ async def test_plan_made_on_empty_tables_uses_indexes(warehouse: Warehouse, stat
         await unit.sql.execute("DEALLOCATE made_early")
     assert any("Index" in line for line in plan)
     assert not any(re.search("Seq Scan on (?!locations)", line) for line in plan), plan  # locations are few
+
+
+async def test_functions_planned_on_empty_tables_use_indexes(warehouse: Warehouse) -> None:
+    order = [NOBODY]
+    part = [1], ["1"], ["a"], [0], [1], [1], ["north"], [1]
+    hold = order, order, [5], [False], *part, ["a"], [False], ["reservation"], [""], NOW, [NOW], [False]
+    calls: dict[str, Sequence[object]] = {
+        "reservations_look": [["a"]],
+        "stock_mark": [["a"], [False], ["reservation"], [""]],
+        "reservations_hold": hold,
+        "reservations_hold_more": hold,
+        "reservations_reserve": [*hold, ["open"], [1], order, [], [], []],
+    }
+    for function, arguments in calls.items():
+        found = await scanned(warehouse.database, function, *arguments)
+        assert set(found) <= {"locations"}, function  # locations are few

@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis import Content, Service, Unit
+from crossdock_chassis import Content, Moved, Service, Unit
 from crossdock_chassis.testing import envelope_of, run_queued
 from crossdock_events import Cause, Envelope, Event
 from crossdock_events.orders import OrderCancelled, OrderLine, OrderPlaced
@@ -143,8 +143,14 @@ class Warehouse:
         await self.database.run(change_item, ChangeItem(item, traits, lambda version: None, Cause(uuid7())))
 
     async def reserve(self, *orders: OrderPlaced | Envelope[OrderPlaced]) -> list[Event]:
+        """Reserve as a consumer does: in an optimistic unit, and in an ordinary one if something has moved."""
         batch = [each if isinstance(each, Envelope) else sent(each) for each in orders]
-        return await self.published_by(lambda unit: reserve(unit, batch))
+        try:
+            async with self.database.optimistic() as unit:
+                await reserve(unit, batch)
+            return [envelope.event for envelope in unit.published]
+        except Moved:
+            return await self.published_by(lambda unit: reserve(unit, batch))
 
     async def cancel(self, *orders: UUID) -> list[Event]:
         return await self.published_by(lambda unit: release(unit, [sent(cancelled(order)) for order in orders]))

@@ -21,8 +21,9 @@ from sqlalchemy import MetaData
 from crossdock_chassis import server
 from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.outbox import PENDING_NOTHING
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects

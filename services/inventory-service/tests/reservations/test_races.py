@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from warehouse import Warehouse, cancelled, placed, sent
 
-from crossdock_chassis import Service
+from crossdock_chassis import Moved, Service
 from crossdock_chassis.testing import Deliver, Fresh
 from crossdock_events.reservations import StockReserved
 from inventory_service.reservations import store
@@ -186,4 +186,52 @@ async def test_order_concurrent_with_its_cancel_reserves_nothing(warehouse: Ware
         await asyncio.gather(warehouse.reserve(order), warehouse.cancel(order.order_id))
         assert (await warehouse.held(order.order_id)).status is Status.RELEASED
         assert await warehouse.levels() == {("a", "north"): (5, 0)}
+    await warehouse.check()
+
+
+MEANWHILE: dict[str, Callable[[Warehouse], Awaitable[object]]] = {
+    "stock is reserved": lambda warehouse: warehouse.reserve(placed(("a", 5))),
+    "stock arrives": lambda warehouse: warehouse.receive("a", 5),
+    "an order begins to wait": lambda warehouse: warehouse.reserve(placed(("a", 50))),
+    "the item is discontinued": lambda warehouse: warehouse.change("a", status="discontinued"),
+}
+
+
+@pytest.mark.parametrize("event", MEANWHILE)
+async def test_reservation_is_not_written_if_something_moved(warehouse: Warehouse, event: str) -> None:
+    """The order is then decided anew, under locks."""
+    await warehouse.open("a", "b")
+    await warehouse.receive_all([("a", 8), ("b", 8)])
+    order = placed(("a", 5), ("b", 1))
+    with pytest.raises(Moved):
+        async with warehouse.database.optimistic() as unit:
+            await reserve(unit, [sent(order)])
+            await MEANWHILE[event](warehouse)
+    before = await warehouse.levels()
+    assert before["b", "north"] == (8, 0)
+    await warehouse.reserve(order)
+    await warehouse.check()
+
+
+async def test_reservation_meets_the_publication_of_levels(warehouse: Warehouse) -> None:
+    """Publishing a level moves nothing. An event that is published now must follow the one published meanwhile."""
+    await warehouse.open("a")
+    await warehouse.receive("a", 8)
+    await warehouse.reserve(placed(("a", 1)))
+    async with warehouse.database.optimistic() as unit:
+        await reserve(unit, [sent(placed(("a", 1)))])
+        await warehouse.settle()
+    assert await warehouse.levels() == {("a", "north"): (8, 2)}
+    with pytest.raises(Moved):
+        async with warehouse.database.optimistic() as unit:
+            await reserve(unit, [sent(placed(("a", 6)))])  # a stock-out
+            await warehouse.settle()
+    await warehouse.check()
+
+
+async def test_two_workers_on_one_item_sell_what_there_is(warehouse: Warehouse) -> None:
+    await warehouse.open("a")
+    await warehouse.receive("a", 20)
+    await asyncio.gather(*(warehouse.reserve(placed(("a", 1))) for _ in range(30)))
+    assert await warehouse.levels() == {("a", "north"): (20, 20)}
     await warehouse.check()

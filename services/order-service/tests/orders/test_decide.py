@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import json
 import random
+from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 import asyncpg
@@ -11,9 +13,12 @@ import pytest
 from shop import OpenShop, Shop
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis.testing import Violations, published
+from crossdock_chassis import Moved
+from crossdock_chassis.testing import Violations, published, scanned
 from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_events.orders import OrderBackordered, OrderConfirmed, OrderRejected
+from crossdock_events.reservations import StockReserved
+from order_service.orders import decide
 from order_service.orders.model import NEXT, NoSuchOrder, Status
 
 
@@ -226,3 +231,36 @@ def decode(row: asyncpg.Record) -> Envelope[Event]:
     decoded = CATALOGUE.decode(message)
     assert isinstance(decoded, Envelope)
     return decoded
+
+
+async def test_cancel_between_look_and_write_is_not_overwritten(shop: Shop) -> None:
+    order_id = await shop.placed()
+    answer = cast("Envelope[StockReserved]", shop.reserved(order_id))
+    with pytest.raises(Moved):
+        async with shop.service.database.optimistic() as unit:
+            await decide.reserved(unit, [answer])
+            assert [envelope.event.ce_type for envelope in unit.published] == [OrderConfirmed.ce_type]
+            assert (await shop.client.post(f"/v1/orders/{order_id}:cancel")).status_code == 200
+    assert (await shop.show(order_id))["status"] == "cancelled"
+    assert await shop.hears(answer) == []
+    assert (await shop.show(order_id))["status"] == "cancelled"
+
+
+async def test_answer_applied_twice_at_once_has_one_effect(shop: Shop) -> None:
+    order_id = await shop.placed()
+    answer = cast("Envelope[StockReserved]", shop.reserved(order_id))
+    with pytest.raises(Moved):
+        async with shop.service.database.optimistic() as first:
+            await decide.reserved(first, [answer])
+            async with shop.service.database.optimistic() as second:
+                await decide.reserved(second, [answer])
+    assert (await shop.show(order_id))["version"] == 2
+
+
+async def test_functions_planned_on_empty_tables_use_indexes(shop: Shop) -> None:
+    now = datetime.now(UTC)
+    new: list[object] = [[uuid7()], ["acme"], ["PO-1"], [b"f"], [None], ["{}"], ["[]"], [None], [None], now]
+    changed: list[object] = [[await shop.placed()], [1], [0], ["confirmed"], [2], [1], [now], [None], ["[{}]"]]
+    changed += [[], [], [], []]
+    for function, arguments in {"orders_insert": new, "orders_insert_all": new, "orders_update": changed}.items():
+        assert await scanned(shop.service.database, function, *arguments) == [], function

@@ -11,15 +11,8 @@ from pydantic import BaseModel
 
 from crossdock_chassis.commands import idempotency
 from crossdock_chassis.commands.idempotency import IdempotentRequest
-from crossdock_chassis.database.unit import (
-    Database,
-    Handler,
-    Moved,
-    OutcomeUnknown,
-    is_connection_loss,
-    is_contention,
-    is_transient,
-)
+from crossdock_chassis.database.errors import Moved, OutcomeUnknown, is_connection_loss, is_contention, is_transient
+from crossdock_chassis.database.unit import Database, Handler
 from crossdock_chassis.observability import metrics, tracing
 from crossdock_chassis.problems import Problem
 

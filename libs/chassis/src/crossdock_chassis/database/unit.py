@@ -18,7 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from crossdock_chassis.database import effects, outbox
-from crossdock_chassis.deadlines import Interrupted, within
+from crossdock_chassis.database.errors import Moved, NotCommitted, OutcomeUnknown, is_transient
+from crossdock_chassis.deadlines import within
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.problems import Problems
@@ -34,45 +35,10 @@ TRANSACTION_LIMIT_SECONDS = 15
 POOL_SECONDS = 15.0
 BARE_CONNECTIONS = 4
 """Connections for optimistic units: two writers of a coalescer, and one consumer for each group."""
+MANY = 100
+"""Elements of an array from which its statements are planned anew."""
 STATEMENT_SECONDS = TRANSACTION_LIMIT_SECONDS + 5.0
 ROLLBACK_SECONDS = 5.0
-
-CONNECTION_LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.exceptions.InterfaceError,
-    asyncpg.exceptions.InternalClientError,  # the server closed the connection between two statements
-    asyncpg.PostgresConnectionError,
-)
-"""The server is away or went away; the statement itself is not at fault."""
-
-SERVER_STOPPING = (
-    asyncpg.exceptions.AdminShutdownError,
-    asyncpg.exceptions.CrashShutdownError,
-    asyncpg.exceptions.CannotConnectNowError,
-    asyncpg.exceptions.TooManyConnectionsError,
-)
-
-
-_CONTENTION = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
-
-_PASSING = (
-    *_CONTENTION,
-    asyncpg.TransactionTimeoutError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-)
-
-
-class OutcomeUnknown(Exception):
-    """The connection broke during COMMIT. The unit is not retried: the client retries with its idempotency key."""
-
-
-class Moved(Exception):
-    """What an optimistic unit has read or assumed was no longer so at its end. Nothing was done."""
-
-
-class NotCommitted(Exception):
-    """The server answered COMMIT with a rollback, because the handler continued after a failed statement."""
 
 
 class Unit:
@@ -161,8 +127,9 @@ class Unit:
 
     async def run(self, function: str, *arguments: object) -> Any:
         """Call a function of the database at once, and return its value."""
-        places = ", ".join(f"${n}" for n in range(1, len(arguments) + 1))
-        return await self.sql.fetchval(f"SELECT {function}({places})", *arguments)
+        places = ", ".join(f"${n}" for n in range(2, len(arguments) + 2))
+        statement = f"SELECT set_config('plan_cache_mode', $1, true), {function}({places})"
+        return await self.sql.fetchval(statement, _planning(arguments), *arguments, column=1)
 
     def count(self, verb: str, items: int, error: Exception | None = None) -> None:
         """Count the outcome of `items` in the metrics of `verb` once this unit has committed."""
@@ -174,11 +141,10 @@ class Unit:
             raise Moved("effects and raw messages need an ordinary unit")
         if self.published:
             self.call(outbox.FUNCTION, *outbox.columns([self._rows[each.id] for each in self.published], self._urgent))
-        arguments: list[object] = [f"{int(lock_timeout * 1000)}"]
-        for _, given in self._calls:
-            arguments += given
+        arguments = [argument for _, given in self._calls for argument in given]
+        calls = tuple((name, len(given)) for name, given in self._calls)
         try:
-            await self.sql.fetchrow(_statement(tuple((name, len(given)) for name, given in self._calls)), *arguments)
+            await self.sql.fetchrow(_statement(calls), _planning(arguments), f"{int(lock_timeout * 1000)}", *arguments)
         except asyncpg.exceptions.PostgresError as error:
             if getattr(error, "severity", None) == "ERROR":  # then the transaction has certainly been rolled back
                 raise Moved(f"{type(error).__name__}: {error}") from error
@@ -228,12 +194,22 @@ class Unit:
 
 @cache
 def _statement(calls: Sequence[tuple[str, int]]) -> str:
-    """Return a statement that calls functions in their order, with the lock timeout as the first parameter."""
-    parts, used = ["set_config('lock_timeout', $1, true)"], 1
+    """Return a statement that calls functions in their order. Planning and lock timeout are its first parameters."""
+    parts, used = ["set_config('plan_cache_mode', $1, true)", "set_config('lock_timeout', $2, true)"], 2
     for name, count in calls:
         parts.append(f"{name}({', '.join(f'${used + n}' for n in range(1, count + 1))})")
         used += count
     return f"SELECT {', '.join(parts)}"
+
+
+def _planning(arguments: Sequence[object]) -> str:
+    """Return how the statements of functions with these arguments are planned.
+
+    A plan for any arguments expects ten elements in an array, and takes quadratic time for many. A plan for these
+    arguments knows their number, but takes a millisecond to make.
+    """
+    many = any(isinstance(each, (list, tuple)) and len(each) > MANY for each in arguments)
+    return "force_custom_plan" if many else "auto"
 
 
 Handler: TypeAlias = Callable[[Unit, Sequence[T]], Awaitable[Sequence[R | Exception]]]
@@ -484,26 +460,3 @@ def _refuse_closed(adapted: Any, record: object, proxy: object) -> None:
     """Make the pool replace a connection that died while idle, without a ping per checkout."""
     if adapted.driver_connection.is_closed():
         raise DisconnectionError
-
-
-def is_connection_loss(error: BaseException | None) -> bool:
-    """Return whether the server is away or went away."""
-    return _because_of(error, (*CONNECTION_LOST, *SERVER_STOPPING))
-
-
-def is_contention(error: BaseException | None) -> bool:
-    """Return whether the cause is a lock timeout, a deadlock or a serialisation failure."""
-    return _because_of(error, _CONTENTION)
-
-
-def is_transient(error: BaseException | None) -> bool:
-    """Return whether a retry of the same work is likely to succeed."""
-    return is_connection_loss(error) or _because_of(error, (OutcomeUnknown, Interrupted, *_PASSING))
-
-
-def _because_of(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
-    while error is not None:
-        if isinstance(error, kinds):
-            return True
-        error = error.__cause__
-    return False

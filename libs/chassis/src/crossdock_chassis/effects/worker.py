@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.text import storable
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.effects import rows
 from crossdock_chassis.effects.breaker import Breakers

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from crossdock_chassis.commands import idempotency
-from crossdock_chassis.database.unit import is_transient
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.housekeeping.partitions import KEPT, Units
 from crossdock_chassis.jobs.run import JobInterrupted, JobRun
 

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crossdock_chassis.database.unit import is_transient
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.http import documentation, openapi
 from crossdock_chassis.http.dependencies import Provided, dependencies_of
 from crossdock_chassis.http.front_door import Front

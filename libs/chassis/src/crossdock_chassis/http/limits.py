@@ -23,7 +23,8 @@ from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.http.auth import authenticate
 from crossdock_chassis.http.concurrency import TOO_MANY_AT_ONCE
 from crossdock_chassis.http.dependencies import Dependency

@@ -84,11 +84,6 @@ async def wake(unit: Unit, name: str) -> None:
     await unit.sql.execute(rows.WAKE, name)
 
 
-def waking(name: str) -> str:
-    """Return an SQL expression that does the same as `wake`, for a statement that leaves work. Set `unit.notifies`."""
-    return f"pg_notify('{rows.CHANNEL}', '{name}')"
-
-
 def measured(seconds: float, do: InUnit) -> Measured:
     """Return a measurement that sets gauges, in each worker."""
     return Measured(_name(do), _in_one_unit(do), seconds)

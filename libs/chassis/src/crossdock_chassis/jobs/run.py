@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 from uuid import UUID
 
-from crossdock_chassis.database.unit import Database, OutcomeUnknown, Unit
+from crossdock_chassis.database.errors import OutcomeUnknown
+from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.jobs import rows
 from crossdock_chassis.jobs.rows import Claimed
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.text import storable
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.jobs import rows

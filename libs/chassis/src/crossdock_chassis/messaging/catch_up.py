@@ -6,7 +6,8 @@ import time
 from collections.abc import Collection
 from typing import Final
 
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import within
 from crossdock_chassis.messaging import clients
 

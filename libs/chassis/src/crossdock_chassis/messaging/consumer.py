@@ -10,7 +10,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients, optimistic
 from crossdock_chassis.messaging.aside import Record

@@ -11,8 +11,9 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel, Field
 
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.text import storable
-from crossdock_chassis.database.unit import Database, Unit, is_transient
+from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Record, fingerprint, record_of
 from crossdock_chassis.messaging.breaker import Failure
 from crossdock_chassis.messaging.inbox import Inbox

@@ -7,7 +7,8 @@ from time import monotonic, perf_counter
 from typing import NamedTuple
 from uuid import UUID
 
-from crossdock_chassis.database.unit import Unit, is_transient
+from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.messaging.aside import (
     BLOCK,
     BLOCKED,

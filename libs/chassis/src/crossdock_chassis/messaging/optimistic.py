@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Sequence
 
-from crossdock_chassis.database.unit import Database, OutcomeUnknown, Unit
+from crossdock_chassis.database.errors import OutcomeUnknown
+from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.messaging.inbox import Decoded, Inbox
 from crossdock_chassis.observability import metrics
 from crossdock_events import Envelope, Event

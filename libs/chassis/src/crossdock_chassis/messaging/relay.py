@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from pydantic_core import from_json
 
 from crossdock_chassis.database import outbox
-from crossdock_chassis.database.unit import CONNECTION_LOST, SERVER_STOPPING
+from crossdock_chassis.database.errors import CONNECTION_LOST, SERVER_STOPPING
 from crossdock_chassis.deadlines import Interrupted, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.gather import Gather

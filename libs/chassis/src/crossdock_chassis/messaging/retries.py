@@ -10,8 +10,9 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.text import storable
-from crossdock_chassis.database.unit import Database, Unit, is_transient
+from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.messaging import aside
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Aside, record_of

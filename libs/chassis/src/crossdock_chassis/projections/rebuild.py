@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from crossdock_chassis.database.unit import Database, Unit, is_contention
+from crossdock_chassis.database.errors import is_contention
+from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.jobs.declare import Result, queued
 from crossdock_chassis.jobs.run import JobFailed, JobRun
 from crossdock_chassis.messaging import clients

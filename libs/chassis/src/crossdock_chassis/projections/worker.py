@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crossdock_chassis.database.unit import Database, is_transient
+from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import GenerationEnded, Inbox

@@ -7,7 +7,7 @@ Put `pytest_plugins = ["crossdock_chassis.testing"]` into the root conftest, and
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
@@ -18,7 +18,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from crossdock_chassis.checks import AtRest, LogEvent
-from crossdock_chassis.database.unit import Unit
+from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.effects import resolve
 from crossdock_chassis.effects.resolve import StoredEffect
 from crossdock_chassis.effects.worker import Effects
@@ -240,6 +240,27 @@ def envelope_of(
     """Return the envelope in which the owner of an event would send it."""
     unit = Unit(source or event.topic.owner, None, None)  # type: ignore[arg-type]  # nothing is sent
     return unit.publish(event, sequence=sequence, cause=Cause(correlation_id or new_id()))
+
+
+SCANS = "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE seq_scan > 0 ORDER BY relname"
+
+
+class _Undone(Exception):
+    pass
+
+
+async def scanned(database: Database, function: str, *arguments: object) -> list[str]:
+    """Return the tables that a function reads whole if its statements were planned on empty tables."""
+    places = ", ".join(f"${n}" for n in range(1, len(arguments) + 1))
+    tables: list[str] = []
+    with suppress(_Undone):
+        async with database.unit() as unit:
+            await unit.sql.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            before = dict(await unit.sql.fetch(SCANS))  # the connection may have scans of earlier transactions
+            await unit.sql.execute(f"SELECT {function}({places})", *arguments)
+            tables += [name for name, scans in await unit.sql.fetch(SCANS) if scans > before.get(name, 0)]
+            raise _Undone
+    return tables
 
 
 async def published(service: Service) -> Sequence[asyncpg.Record]:

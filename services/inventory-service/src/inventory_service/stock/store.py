@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
-from crossdock_chassis import Unit, wake, waking
+from crossdock_chassis import Unit, wake
 from crossdock_events import Cause
 from inventory_service.stock.model import Head, Movement, Stock
 
@@ -49,37 +49,8 @@ DELETE_EMPTY = """
 
 LEDGER = (*Movement._fields, "at")
 
-
 LEVELS: Final = "levels"
 """Wakes the job that publishes the set of changed items."""
-
-
-def mark(first: int) -> str:
-    """Return the last part of a WITH statement that changes the heads. `$first` and the next are `marks(stock)`.
-
-    An item whose event is published at once leaves the set of changed items. Any other item enters the set.
-    """
-    items, at_once, kinds, causes, entering = (f"${n}" for n in range(first, first + 5))
-    return f"""
-    listed AS (
-        INSERT INTO changed_items (item_ids) SELECT {entering}::text[] WHERE cardinality({entering}::text[]) > 0
-        RETURNING {waking(LEVELS)}
-    )
-    UPDATE stock_heads
-    SET version = version + 1,
-        sequence = sequence + at_once::int,
-        causes = CASE WHEN at_once THEN NULL
-                      WHEN causes IS NULL THEN string_to_array(kinds, ',')
-                      WHEN causes @> string_to_array(kinds, ',') THEN causes
-                      ELSE causes || string_to_array(kinds, ',') END,
-        cause = CASE WHEN NOT at_once THEN coalesce(stock_heads.cause, changed.cause) END
-    FROM unnest({items}::text[], {at_once}::boolean[], {kinds}::text[], {causes}::text[])
-         AS changed (item_id, at_once, kinds, cause)
-    WHERE stock_heads.item_id = changed.item_id AND stock_heads.item_id = ANY({items}::text[])
-"""
-
-
-MARK = f"WITH {mark(1)}"
 
 CHANGED = "SELECT id, item_ids FROM changed_items ORDER BY id LIMIT $1"
 
@@ -89,7 +60,7 @@ LOCK_CHANGED = """
 """
 
 SETTLE = """
-    UPDATE stock_heads SET version = version + 1, sequence = sequence + 1, causes = NULL, cause = NULL
+    UPDATE stock_heads SET sequence = sequence + 1, causes = NULL, cause = NULL
     WHERE item_id = ANY($1::text[])
 """
 
@@ -170,26 +141,25 @@ async def write(unit: Unit, stock: Stock) -> None:
     await unit.sql.copy_records_to_table(
         "movements", columns=LEDGER, records=[(*movement, unit.now) for movement in stock.movements]
     )
-    await unit.sql.execute(MARK, *marks(stock))
+    await unit.run("stock_mark", *marks(stock))
     publish(unit, stock)
     if raised := stock.raised():
         await queue(unit, raised)
 
 
 def marks(stock: Stock) -> tuple[Sequence[object], ...]:
-    """Return the parameters of `mark`: the items, their changes, and the items that enter the set."""
+    """Return the parameters of `stock_mark`: the items and their changes."""
     changed = stock.changed()
     return (
         [each.item_id for each in changed],
         [each.at_once for each in changed],
         [",".join(each.kinds) for each in changed],
         [_text(each.cause) for each in changed],
-        [each.item_id for each in changed if not each.at_once and not stock.heads[each.item_id].causes],
     )
 
 
 def publish(unit: Unit, stock: Stock) -> None:
-    """Publish each stock-out and recovery now. The statement of `mark` wakes the job that publishes other changes."""
+    """Publish each stock-out and recovery now. `stock_mark` wakes the job that publishes other changes."""
     for event, sequence, cause in stock.facts():
         unit.publish(event, sequence=sequence, cause=cause)
     unit.notifies |= bool(stock.changes)

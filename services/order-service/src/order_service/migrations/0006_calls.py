@@ -40,13 +40,14 @@ STATEMENTS = (
         END IF;
     END $$
     """,
-    # The locks are taken in the order of the ids, as by every unit with several orders.
+    # The locks are taken in the order of the ids, as by every unit with several orders. Without the setting, a plan
+    # made while the table was small would read all of it.
     """
     CREATE FUNCTION orders_update(
         ids uuid[], read_versions bigint[], read_sequences bigint[], statuses text[], versions bigint[],
         sequences bigint[], decided timestamptz[], waits jsonb[], additions jsonb[],
         waiting_ids uuid[], items text[], partners text[], since_times timestamptz[]
-    ) RETURNS void LANGUAGE plpgsql AS $$
+    ) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
     DECLARE
         changed int;
     BEGIN
