@@ -283,7 +283,11 @@ async def test_breaker_waits_for_a_mend_or_for_a_decision(kafka_service: Service
             assert "forgotten" in stop["reason"] and "test_breaker:" in stop["reason"]
         before = await aside()
         assert before < KEYS
-        async with running(Consumer(service.database, service.settings.kafka, subscription)):
+        consumer = Consumer(service.database, service.settings.kafka, subscription)
+        async with running(consumer):
+
+            async def untolerated() -> bool:
+                return not consumer.inbox.breaker.tolerated
 
             async def seen_again() -> bool:
                 return bool((await desk.stop())["seen_at"] > stop["seen_at"])
@@ -297,6 +301,7 @@ async def test_breaker_waits_for_a_mend_or_for_a_decision(kafka_service: Service
             (standing,) = await desk.listed()
             assert standing["records"] == 3 * KEYS - before
             assert (await desk.post(stop, "end")).status_code == 200
+            await eventually(untolerated)
             await publish(service, *((placed(f"{tag}-more-{n}"), 1) for n in range(3 * KEYS)))
             again = await desk.stop()
             assert await aside() < 4 * KEYS

@@ -46,7 +46,7 @@ async def test_order_updates_touch_no_index(shop: Shop) -> None:
     assert not indexed & CHANGING
     order_ids = [await shop.placed(items=["SKU-1", "SKU-2", "SKU-3"]) for _ in range(40)]
     await shop.hears(*(shop.reserved(order_id) for order_id in order_ids))
-    async with shop.service.database.unit() as unit:
+    async with shop.service.database.optimistic() as unit:  # on the connection that has updated the orders
         await unit.sql.execute("SELECT pg_stat_force_next_flush()")
     async with shop.service.database.unit() as unit:
         row = await unit.sql.fetchrow(
