@@ -86,6 +86,16 @@ async def test_calls_and_events_are_committed_together_or_not_at_all(service: Se
         assert await left.sql.fetchval("SELECT sum(cardinality(ids)) FROM outbox_pending") == 2
 
 
+async def test_argument_that_cannot_be_sent_is_no_lost_connection(service: Service) -> None:
+    """Then an ordinary unit finds the command at fault. A lost connection would fail the whole batch."""
+    with pytest.raises(Moved, match="DataError"):
+        async with service.database.optimistic() as unit:
+            unit.call("mark_new", ["\ud800"])
+    async with service.database.optimistic() as unit:
+        unit.call("mark_new", ["a"])
+    assert await toy.marks(service) == {"a": 1}
+
+
 async def test_block_that_raises_changes_nothing(service: Service) -> None:
     with pytest.raises(ValueError, match="out of order"):
         async with service.database.optimistic() as unit:

@@ -34,7 +34,7 @@ TRANSACTION_LIMIT_SECONDS = 15
 
 POOL_SECONDS = 15.0
 BARE_CONNECTIONS = 4
-"""Connections for optimistic units: two writers of a coalescer, and one consumer for each group."""
+"""Connections for optimistic units: the writers of a coalescer, batches of orders, and consumers."""
 MANY = 100
 """Elements of an array from which its statements are planned anew."""
 STATEMENT_SECONDS = TRANSACTION_LIMIT_SECONDS + 5.0
@@ -146,7 +146,8 @@ class Unit:
         try:
             await self.sql.fetchrow(_statement(calls), _planning(arguments), f"{int(lock_timeout * 1000)}", *arguments)
         except asyncpg.exceptions.PostgresError as error:
-            if getattr(error, "severity", None) == "ERROR":  # then the transaction has certainly been rolled back
+            # The server has rolled back, or the driver could not encode an argument and sent nothing.
+            if getattr(error, "severity_en", None) == "ERROR" or isinstance(error, asyncpg.exceptions.DataError):
                 raise Moved(f"{type(error).__name__}: {error}") from error
             raise OutcomeUnknown from error
         except Exception as error:
