@@ -12,6 +12,7 @@ import crossdock_events
 from crossdock_events import CATALOGUE, Catalogue, Cause, Envelope, Event, OpenEnum, Topic, Value
 from crossdock_events._event import Code, Identifier
 from crossdock_events._lint import FREE_TEXT, PERSONAL, lint
+from crossdock_events.examples import EXAMPLES, Example
 from crossdock_events.orders import OrderEvent
 
 THINGS = Topic("crossdock.things.v1", key="thing_id", owner="order-service")
@@ -170,6 +171,54 @@ def test_each_rule_about_fields_is_kept(declared: dict[str, Any], problem: str) 
 )
 def test_each_rule_about_types_and_topics_is_kept(contract: type[Event], problem: str) -> None:
     assert any(problem in finding for finding in findings(contract))
+
+
+def test_only_these_events_are_visible_to_a_partner() -> None:
+    """An event that is added here goes to partners: check that each field of it is the partner's to know."""
+    assert {contract.ce_type: contract.visible_to_partner for contract in CATALOGUE} == {
+        "crossdock.OrderPlaced.v1": "partner",
+        "crossdock.OrderConfirmed.v1": "partner",
+        "crossdock.OrderBackordered.v1": "partner",
+        "crossdock.OrderRejected.v1": "partner",
+        "crossdock.OrderCancelled.v1": "partner",
+        "crossdock.StockReserved.v1": None,
+        "crossdock.StockBackordered.v1": None,
+        "crossdock.StockRejected.v1": None,
+        "crossdock.StockReleased.v1": None,
+        "crossdock.StockLevelChanged.v1": None,
+        "crossdock.ItemRegistered.v1": None,
+        "crossdock.ItemChanged.v1": None,
+    }
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: f"{each.envelope.event.ce_type}.{each.label}")
+def test_an_event_is_seen_by_its_own_partner_or_by_none(example: Example) -> None:
+    event = example.envelope.event
+    assert event.seen_by == (event.partner if isinstance(event, OrderEvent) else None)
+
+
+def test_a_new_event_is_visible_to_no_partner() -> None:
+    class Touched(OrderEvent, type="crossdock.OrderTouched.v1"):
+        """It was touched."""
+
+    class Shown(OrderEvent, type="crossdock.OrderShown.v1", visible_to_partner="partner"):
+        """It was shown."""
+
+    class Hidden(Shown, type="crossdock.OrderHidden.v1"):
+        """It was hidden, and does not inherit."""
+
+    seen = [each(order_id=UUID(int=1), partner="acme", reference="r").seen_by for each in (Touched, Shown, Hidden)]
+    assert seen == [None, "acme", None]
+
+
+@pytest.mark.parametrize(
+    "declared", [{}, {"partner": (Identifier | None, None)}, {"partner": int}, {"partner": (Identifier, "acme")}]
+)
+def test_a_visible_event_names_its_partner(declared: dict[str, Any]) -> None:
+    contract = thing(**declared)
+    contract.visible_to_partner = "partner"
+    (finding,) = findings(contract)
+    assert "is visible to the partner in partner, which is not a required Identifier" in finding
 
 
 def test_a_docstring_is_not_inherited() -> None:

@@ -132,6 +132,16 @@ def test_the_asyncapi_document_tells_how_each_topic_is_kept(document: dict[str, 
         assert kafka["topicConfiguration"]["retention.ms"] == -1
 
 
+def test_page_and_asyncapi_tell_who_sees_an_event(document: dict[str, Any]) -> None:
+    page = events_page(CATALOGUE, EXAMPLES)
+    for contract in CATALOGUE:
+        partner = contract.visible_to_partner
+        message = document["components"]["messages"][contract.ce_type]
+        assert message.get("x-visible-to-partner") == partner
+        section = page.split(f"### {contract.ce_type}\n")[1].split("\n### ")[0]
+        assert (f"The partner in `{partner}` sees it." in section) == (partner is not None)
+
+
 def test_the_pages_tell_of_every_topic_event_and_field() -> None:
     topics, events = topics_page(CATALOGUE), events_page(CATALOGUE, EXAMPLES)
     for contract in CATALOGUE:

@@ -43,7 +43,8 @@ def asyncapi(catalogue: Catalogue, examples: Iterable[Example]) -> dict[str, Any
             "description": (
                 "Facts about orders, reservations, stock and items as CloudEvents 1.0 (Kafka binding, binary mode). "
                 "Delivery is at least once and ordered per key. Ignore properties and types that you do not know; an "
-                "`x-open-enum` lists the values known so far."
+                "`x-open-enum` lists the values known so far. Topics carry the events of all partners. A partner's "
+                "own feed has only messages with `x-visible-to-partner`, the field with the partner that sees them."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
@@ -115,6 +116,7 @@ def _message(contract: type[Event], examples: list[Example]) -> dict[str, Any]:
         "contentType": "application/json",
         "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
         "payload": payload,
+        **({"x-visible-to-partner": partner} if (partner := contract.visible_to_partner) else {}),
         "bindings": {"kafka": {"key": key, "bindingVersion": _BINDING}},
         "examples": [_example(each) for each in examples if each.envelope.event.ce_type == contract.ce_type],
     }

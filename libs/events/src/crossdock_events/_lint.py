@@ -91,11 +91,20 @@ def _contract(contract: type[Event]) -> Iterator[Finding]:
     order = contract.model_fields.get("order_id")
     if (about := names & _OF_AN_ORDER) and (order is None or not order.is_required()):
         yield f"has {', '.join(sorted(about))} but no required order_id", "add the order_id of the order"
+    if (seen_by := contract.visible_to_partner) is not None and not _identifies(contract.model_fields.get(seen_by)):
+        yield (
+            f"is visible to the partner in {seen_by}, which is not a required Identifier",
+            "name the required Identifier field with the partner, or drop visible_to_partner",
+        )
     for place in _unbounded_text(consumer_schema(contract), ""):
         yield (
             f"allows free text at {place}",
             f"bound it: Identifier, Code, a pattern or max_length <= {_LONGEST_TEXT}; sentences stay in your database",
         )
+
+
+def _identifies(field: FieldInfo | None) -> bool:
+    return field is not None and field.is_required() and field.annotation is str
 
 
 def _field(path: tuple[str, ...], field: FieldInfo) -> Iterator[Finding]:

@@ -65,6 +65,9 @@ def events_page(catalogue: Catalogue, examples: Iterable[Example]) -> str:
         "event of a key replaces the earlier ones. **Change**: each event adds to the earlier ones. A field that is",
         "not required may be absent; null is never sent. An open list of values may grow: expect other values.",
         "",
+        "Topics carry the events of all partners. **Partner sees it**: this field names the one partner that sees the",
+        "event, in the feed and in webhooks. If the column is empty, no partner sees the event.",
+        "",
     ]
     for topic in sorted(catalogue.topics(), key=lambda each: each.name):
         contracts = [contract for contract in catalogue if contract.topic == topic]
@@ -75,11 +78,12 @@ def events_page(catalogue: Catalogue, examples: Iterable[Example]) -> str:
                 contract.ce_type.rpartition(".")[2],
                 contract.stability,
                 contract.carries,
+                "" if contract.visible_to_partner is None else f"in `{contract.visible_to_partner}`",
                 _prose(contract).partition(". ")[0].rstrip(".") + ".",
             )
             for contract in contracts
         ]
-        lines += [*_table(("event", "version", "stability", "carries", "meaning"), rows), ""]
+        lines += [*_table(("event", "version", "stability", "carries", "partner sees it", "meaning"), rows), ""]
         for contract in contracts:
             lines += _event(contract, samples)
     return "\n".join(lines)
@@ -93,6 +97,8 @@ def _topic(topic: Topic) -> Iterator[str]:
 def _event(contract: type[Event], samples: list[Example]) -> Iterator[str]:
     schema = self_contained(consumer_schema(contract))
     yield from (f"### {contract.ce_type}", "", _prose(contract), "")
+    if contract.visible_to_partner is not None:
+        yield from (f"The partner in `{contract.visible_to_partner}` sees it.", "")
     yield from _table(("field", "type", "required"), list(_fields(schema, "")))
     yield ""
     sample = next((each for each in samples if each.envelope.event.ce_type == contract.ce_type), None)
