@@ -278,7 +278,7 @@ def _probes(items: Sequence[str]) -> Iterator[dict[str, Any]]:
 def bench_stack(items: int) -> Iterator[BenchStack]:
     """Start a separate stack on free ports, in a temporary folder."""
     with lifeline.folder() as folder, ExitStack() as helpers:
-        stack = helpers.enter_context(Stack(folder, Ports.free()))
+        stack = helpers.enter_context(Stack(folder, Ports.free(), services=SERVICES))
         built = BenchStack(stack, helpers, items)
         built.stock()
         yield built

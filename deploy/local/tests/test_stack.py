@@ -235,6 +235,14 @@ def test_the_servers_alone_are_enough_for_some(toy: None, home: Path) -> None:
         stack.down()
 
 
+def test_stack_of_named_services_has_no_others(toy: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [*discovery.installed(), Installed("other-service", "other_service", "other_service.service")]
+    monkeypatch.setattr(discovery, "installed", lambda: both)
+    with Stack(home / "s", Ports.free(), services=["toy-service"]) as stack:
+        assert stack.running
+        assert [each.name for each in stack.handles()][3:] == ["toy-service.api", "toy-service.worker"]
+
+
 def test_two_commands_at_once_do_not_mix(toy: None, home: Path) -> None:
     stack = Stack(home / "s", Ports.free())
     with stack._alone(), pytest.raises(CommandError, match="Another crossdock command"):

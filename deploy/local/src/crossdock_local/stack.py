@@ -49,7 +49,8 @@ class Stack:
     ...     httpx.post(stack.url("order-service") + "/v1/orders", headers={"Authorization": f"Bearer {token}"}, json=…)
     ...     stack.process("order-service.worker").kill()
 
-    `environment` reaches every service process: a test can shorten a deadline with it.
+    `environment` reaches every service process: a test can shorten a deadline with it. `services` are the services that
+    belong to the stack: None means all installed ones.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Stack:
         own_postgres: str | None = None,
         own_kafka: str | None = None,
         environment: Mapping[str, str] | None = None,
+        services: Sequence[str] | None = None,
     ) -> None:
         self.servers = Servers(home, ports, engine=engine, own_postgres=own_postgres, own_kafka=own_kafka)
         self.home: Home = self.servers.home
         self.ports = ports
         self._environment = dict(environment or {})
+        self._services = None if services is None else list(services)
         self._extra: dict[str, Process] = {}
 
     @classmethod
@@ -200,15 +203,15 @@ class Stack:
     def up(self, names: list[str] | None = None, report: Report = SILENT) -> None:
         """Start all processes that do not run, each step as early as possible.
 
-        `names` are the services to start: None means all, [] means none. Raise CommandError with one sentence if a step
-        fails; then every process that this call started is stopped again.
+        `names` are the services to start: None means all of the stack, [] means none. Raise CommandError with one
+        sentence if a step fails; then every process that this call started is stopped again.
         """
         with self._alone():
             before = {handle.name for handle in self.handles() if handle.alive}
             if not before:
                 self.ports.forget()
             self.ports.keep()
-            wanted = discovery.chosen(names)
+            wanted = discovery.chosen(self._services if names is None else names)
             self._require_free_ports(wanted, before)
             try:
                 self._start(wanted, report)
@@ -372,7 +375,7 @@ class Stack:
         ]
 
     def _service_processes(self) -> list[Process]:
-        return self._processes_of(discovery.installed())
+        return self._processes_of(discovery.chosen(self._services))
 
     @cached_property
     def _issuer(self) -> Process:

@@ -60,6 +60,7 @@ def _where(stack: Stack, out: Console) -> None:
     for name, address in (
         ("orders", f"{orders}/docs"),
         ("stock", f"{stack.url('inventory-service')}/docs"),
+        ("events", f"{stack.url('analytics-service')}/docs"),
         ("issuer", stack.issuer_url),
         ("Kafka", stack.kafka),
     ):
