@@ -1,14 +1,9 @@
 """The development issuer, used like any OpenID provider."""
 
-import json
-import os
 import socket
 import stat
-import subprocess
-import sys
-import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -184,6 +179,7 @@ def test_a_taken_port_is_one_sentence() -> None:
     [
         ({}, "CROSSDOCK_ISSUER_HOME is not set: "),
         ({"CROSSDOCK_ISSUER_HOME": "x", "CROSSDOCK_ISSUER_PORT": "many"}, "CROSSDOCK_ISSUER_PORT is not usable"),
+        ({"CROSSDOCK_ISSUER_HOME": "x", "CROSSDOCK_ISSUER_CODE_SECONDS": "-1"}, "CROSSDOCK_ISSUER_CODE_SECONDS is not"),
     ],
 )
 def test_settings_that_are_missing_or_wrong(environment: dict[str, str], sentence: str) -> None:
@@ -191,35 +187,12 @@ def test_settings_that_are_missing_or_wrong(environment: dict[str, str], sentenc
         issuer.main(environment)
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[str]:
-    """Yield the URL of an issuer process. With port 0 it binds any free port and prints its URL."""
-    environment = {**os.environ, "CROSSDOCK_ISSUER_HOME": str(tmp_path), "CROSSDOCK_ISSUER_PORT": "0"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crossdock_local.issuer"], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stderr is not None
-        url = json.loads(process.stderr.readline())["issuer"]
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                assert httpx.get(f"{url}/livez", trust_env=False).json() == {"status": "ok"}
-                break
-            except httpx.ConnectError:
-                assert time.monotonic() < deadline
-        yield url
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
+def test_the_process_serves_and_stops(issuer_url: str) -> None:
+    assert httpx.get(f"{issuer_url}/.well-known/openid-configuration", trust_env=False).json()["issuer"] == issuer_url
 
 
-def test_the_process_serves_and_stops(running: str) -> None:
-    assert httpx.get(f"{running}/.well-known/openid-configuration", trust_env=False).json()["issuer"] == running
-
-
-def test_issuer_holds_the_connection_rules_of_the_services(running: str) -> None:
-    port = int(running.rpartition(":")[2])
+def test_issuer_holds_the_connection_rules_of_the_services(issuer_url: str) -> None:
+    port = int(issuer_url.rpartition(":")[2])
     host = b"host: 127.0.0.1\r\n"
     for sent in (b"GET /livez HTTP/1.1\r\n" + host * 2 + b"\r\n", b"GET /livez\r\n\r\n"):
         assert said(port, sent).startswith(b"HTTP/1.1 400 ")

@@ -1,18 +1,19 @@
 """An OAuth 2 issuer for one machine: `python -m crossdock_local.issuer`.
 
-It gives partners of a development stack tokens for client credentials, like any OpenID provider. So services check real
-signatures against real published keys. Never use it for an installation that others can reach: it listens on loopback
-only. If you have an identity provider, set `CROSSDOCK_ISSUER` to that provider.
+It gives partners of a development stack tokens for client credentials, and signs people in with the authorization code
+flow (`people/`), like any OpenID provider. So services check real signatures against real published keys. Never use it
+for an installation that others can reach: it listens on loopback only. If you have an identity provider, set
+`CROSSDOCK_ISSUER` to that provider.
 
 CROSSDOCK_ISSUER_HOME   folder of the signing key and the clients, readable by its owner only
 CROSSDOCK_ISSUER_PORT   default 8400
 CROSSDOCK_ISSUER_HOST   a loopback address, default 127.0.0.1
 CROSSDOCK_AUDIENCE      default crossdock
+CROSSDOCK_ISSUER_CODE_SECONDS     how long a code for a sign-in works, default 60
+CROSSDOCK_ISSUER_PERSON_SECONDS   how long the access token of a person works, default 300
 """
 
 import asyncio
-import base64
-import binascii
 import fcntl
 import hashlib
 import hmac
@@ -27,9 +28,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote_plus
 from uuid import uuid4
 
 import uvicorn
@@ -43,6 +44,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from crossdock_local.layout import write
+from crossdock_local.oauth import NO_STORE, OAuthError, credentials_of, form_of, refused
+from crossdock_local.people.flow import ALGORITHM, GRANTS, PEOPLE_SCOPES, People
+from crossdock_local.people.grants import Lifetimes
 
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 SCOPES: Final = (
@@ -54,9 +58,7 @@ SCOPES: Final = (
     "stock:write",
     "ops",
 )
-ALGORITHM: Final = "RS256"
 LIFETIME: Final = 3600  # seconds
-MAX_FORM_BYTES: Final = 16 * 1024
 CONNECTIONS: Final = 100
 """Connections that are open at the same time. The services keep theirs for as long as a request takes."""
 _SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
@@ -170,34 +172,41 @@ class Clients:
             self._stamp = stamp
 
 
-class OAuthError(Exception):
-    """An error response of RFC 6749, section 5.2."""
+def access_token(
+    key: RSAKey,
+    issuer: str,
+    audience: str,
+    client: str,
+    partner: str | None,
+    scopes: Iterable[str],
+    *,
+    subject: str | None = None,
+    lifetime: int = LIFETIME,
+) -> str:
+    """Sign a token like those of the endpoint. The holder of the key can sign for any partner, as a stack does.
 
-    def __init__(self, error: str, description: str, status: int = 400, *, basic: bool = False) -> None:
-        super().__init__(description)
-        self.error, self.status, self.basic = error, status, basic
-
-
-def access_token(key: RSAKey, issuer: str, audience: str, client: str, partner: str, scopes: Iterable[str]) -> str:
-    """Sign a token like those of the endpoint. The holder of the key can sign for any partner, as a stack does."""
+    Tokens of people have no partner. Their `subject` is the person, and `client` the application.
+    """
     now = int(time.time())
     claims = {
         "iss": issuer,
         "aud": audience,
-        "sub": client,
+        "sub": subject or client,
         "client_id": client,
-        "partner": partner,
         "scope": " ".join(scopes),
         "iat": now,
-        "exp": now + LIFETIME,
+        "exp": now + lifetime,
         "jti": str(uuid4()),
     }
+    if partner is not None:
+        claims["partner"] = partner
     header = {"alg": ALGORITHM, "kid": key.kid}
     return jwt.encode(header, claims, key, algorithms=[ALGORITHM], default_type="at+jwt")
 
 
-def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
+def app(home: Path, issuer: str, audience: str = "crossdock", lifetimes: Lifetimes | None = None) -> Starlette:
     key, clients = signing_key(home), Clients(home)
+    people = People(home, issuer, key, partial(access_token, key, issuer, audience, partner=None), lifetimes)
     published = {"keys": [{**key.as_dict(private=False), "use": "sig", "alg": ALGORITHM}]}
 
     async def configuration(_: Request) -> JSONResponse:
@@ -206,12 +215,12 @@ def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
                 "issuer": issuer,
                 "jwks_uri": f"{issuer}/jwks.json",
                 "token_endpoint": f"{issuer}/oauth/token",
-                "grant_types_supported": ["client_credentials"],
+                "grant_types_supported": ["client_credentials", *GRANTS],
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-                "scopes_supported": list(SCOPES),
-                "response_types_supported": [],
+                "scopes_supported": list(dict.fromkeys(["openid", "offline_access", *SCOPES, *PEOPLE_SCOPES])),
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [ALGORITHM],
+                **people.discovery,
             }
         )
 
@@ -219,12 +228,14 @@ def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
         return JSONResponse(published, headers={"Cache-Control": "public, max-age=300"})
 
     async def token(request: Request) -> JSONResponse:
-        form = await _form(request)
-        if (grant := form.get("grant_type")) != "client_credentials":
+        form = await form_of(request)
+        if (grant := form.get("grant_type")) in GRANTS:
+            return people.token(request, form)
+        if grant != "client_credentials":
             if grant is None:
                 raise OAuthError("invalid_request", "grant_type is missing")
-            raise OAuthError("unsupported_grant_type", "only client_credentials")
-        client_id, secret, basic = _credentials(request, form)
+            raise OAuthError("unsupported_grant_type", f"only client_credentials, {' and '.join(GRANTS)}")
+        client_id, secret, basic = credentials_of(request, form)
         client = await clients.authenticate(client_id, secret)
         if client is None:
             raise OAuthError("invalid_client", "unknown client or wrong secret", 401, basic=basic)
@@ -233,7 +244,7 @@ def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
             raise OAuthError("invalid_scope", f"not granted to this client: {' '.join(beyond)[:200]}")
         access = access_token(key, issuer, audience, client.id, client.partner, scopes)
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": LIFETIME, "scope": " ".join(scopes)}
-        return JSONResponse(answer, headers=_NO_STORE)
+        return JSONResponse(answer, headers=NO_STORE)
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -243,61 +254,13 @@ def app(home: Path, issuer: str, audience: str = "crossdock") -> Starlette:
             Route("/.well-known/openid-configuration", configuration),
             Route("/jwks.json", keys),
             Route("/oauth/token", token, methods=["POST"]),
+            *people.routes,
             Route("/livez", live),
         ],
         # A host name of an attacker may resolve to this machine: a web page must not reach the issuer by such a name.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "::1", "[::1]"])],
-        exception_handlers={OAuthError: _refused},
+        exception_handlers={OAuthError: refused},
     )
-
-
-_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, OAuthError)
-    headers = dict(_NO_STORE)
-    if error.basic:
-        headers["WWW-Authenticate"] = 'Basic realm="crossdock"'
-    return JSONResponse({"error": error.error, "error_description": str(error)}, error.status, headers)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise OAuthError("invalid_request", "send application/x-www-form-urlencoded")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise OAuthError("invalid_request", "the form is too large", 413)
-    try:
-        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20, errors="strict")
-    except (ValueError, UnicodeDecodeError):
-        raise OAuthError("invalid_request", "the form cannot be read") from None
-    form = dict(fields)
-    if len(form) != len(fields):
-        raise OAuthError("invalid_request", "a parameter was sent twice")
-    return form
-
-
-def _credentials(request: Request, form: Mapping[str, str]) -> tuple[str, str, bool]:
-    """Return the client id, the secret, and whether they came by HTTP Basic."""
-    header = request.headers.get("authorization")
-    if header is None:
-        if not form.get("client_id") or not form.get("client_secret"):
-            raise OAuthError("invalid_client", "send client_id and client_secret", 401, basic=True)
-        return form["client_id"], form["client_secret"], False
-    if "client_secret" in form:
-        raise OAuthError("invalid_request", "authenticate once: in the header or in the form")
-    scheme, _, encoded = header.partition(" ")
-    try:
-        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        colon = ""
-    if scheme.lower() != "basic" or not colon:
-        raise OAuthError("invalid_client", "the Authorization header is not HTTP Basic", 401, basic=True)
-    return unquote_plus(client_id), unquote_plus(secret), True
 
 
 def _hash(secret: str, salt: str) -> str:
@@ -350,6 +313,13 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
+def _seconds(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, str(default))
+    if not value.isdecimal() or int(value) > 86_400:
+        raise SystemExit(f"{name} is not usable: it must be a number of seconds up to 86400.")
+    return int(value)
+
+
 def main(environment: Mapping[str, str] = os.environ) -> None:
     from crossdock_chassis import BoundedProtocol  # noqa: PLC0415  (takes seconds, and a stack imports this module too)
 
@@ -360,9 +330,13 @@ def main(environment: Mapping[str, str] = os.environ) -> None:
     if not port.isdecimal() or int(port) > 65535:
         raise SystemExit("CROSSDOCK_ISSUER_PORT is not usable: it must be a number up to 65535.")
     host = environment.get("CROSSDOCK_ISSUER_HOST", "127.0.0.1")
+    lifetimes = Lifetimes(
+        code=_seconds(environment, "CROSSDOCK_ISSUER_CODE_SECONDS", 60),
+        access=_seconds(environment, "CROSSDOCK_ISSUER_PERSON_SECONDS", 300),
+    )
     bound = listen(host, int(port))
     issuer = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
-    application = app(Path(home), issuer, environment.get("CROSSDOCK_AUDIENCE", "crossdock"))
+    application = app(Path(home), issuer, environment.get("CROSSDOCK_AUDIENCE", "crossdock"), lifetimes)
     print(json.dumps({"event": "listening", "service": "issuer", "issuer": issuer}), file=sys.stderr, flush=True)
     config: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False, "lifespan": "off"}
     config |= {"http": BoundedProtocol, "limit_concurrency": CONNECTIONS}

@@ -1,0 +1,1 @@
+"""People sign in at the development issuer: OpenID Connect's authorization code flow with PKCE."""
