@@ -40,10 +40,12 @@ reset: install  ## stop everything and delete its data (YES=1: do not ask)
 	@$(BIN)/crossdock reset $(if $(YES),--yes)
 
 test: lint types contracts  ## run all tests, on their own ports and in their own folder
+	@$(RUN) crossdock_local.console test
 	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
 	@$(RUN) pytest $(STACKS)
 
 test-unit: install  ## run the tests that need no whole stack
+	@$(RUN) crossdock_local.console test
 	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
 
 test-integration: install  ## run the tests of a whole stack: across services, and through crashes
@@ -52,14 +54,16 @@ test-integration: install  ## run the tests of a whole stack: across services, a
 test-long: install  ## run the proofs that are too long for `make test` and CI
 	@$(RUN) pytest -v -s tests/long
 
-lint: install  ## run ruff, and the lint of plain English
+lint: install  ## run ruff, the lint of plain English, and the console's lint
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/python tools/plain_english.py
+	@$(RUN) crossdock_local.console lint
 
 # mypy refuses two modules of one name in a run, and each folder of tests has a conftest. So each folder is checked in a run
 # of its own, with the folder on the path. All runs share one cache.
-types: install  ## run mypy (strict) on the sources, then on each folder of tests
+types: install  ## run mypy (strict) on the sources, then on each folder of tests, and tsc on the console
+	@$(RUN) crossdock_local.console types
 	@$(RUN) mypy
 	@for each in $(TESTS); do MYPYPATH=$$each:tools $(RUN) mypy $$each || exit 1; done
 
@@ -84,3 +88,4 @@ bench-compare: install  ## compare two results (OLD=a.json NEW=b.json)
 
 lock: install  ## pin all requirements again (UPGRADE=1: to the newest versions)
 	@"$(PYTHON)" deploy/local/bootstrap.py lock
+	@$(RUN) crossdock_local.console update-lock

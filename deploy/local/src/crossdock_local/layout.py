@@ -19,7 +19,7 @@ def default_home() -> Path:
 
 
 def downloads() -> Path:
-    """Return the folder of Kafka's jars. They are downloaded once per clone; stack and tests share them."""
+    """Return the folder of Kafka's jars and of the built console. All stacks of a clone share them."""
     return Path(os.environ.get("CROSSDOCK_DOWNLOADS") or checkout() / ".crossdock" / "kafka")
 
 
@@ -73,6 +73,11 @@ class Home:
     @property
     def issuer(self) -> Path:
         return self.root / "issuer"
+
+    @property
+    def console(self) -> Path:
+        """Return the link to the build of the console that this stack serves."""
+        return self.root / "console"
 
     @property
     def replayed(self) -> Path:

@@ -365,6 +365,7 @@ class Stack:
             "CROSSDOCK_ISSUER": self.issuer_url,
             "CROSSDOCK_AUDIENCE": AUDIENCE,
             "CROSSDOCK_HOST": HOST,
+            "CROSSDOCK_CONSOLE": str(self.home.console),
         }
 
     def _processes_of(self, wanted: Sequence[Installed]) -> list[Process]:

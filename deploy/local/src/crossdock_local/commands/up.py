@@ -8,9 +8,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from crossdock_cli.commands.replay import Fast, replay_and_verify
-from crossdock_cli.output import console, print_table
-from crossdock_cli.progress import runnable
+from crossdock_cli.errors import CommandError
+from crossdock_cli.output import console as terminal
+from crossdock_cli.output import print_table
+from crossdock_cli.progress import Report, runnable
+from crossdock_local import console
 from crossdock_local.commands.status import weight
+from crossdock_local.servers import together
 from crossdock_local.stack import Stack
 
 
@@ -19,7 +23,7 @@ def up(
     no_replay: Annotated[bool, typer.Option("--no-replay", help="Start only; do not replay the trading day.")] = False,
 ) -> None:
     """Start everything in the background and replay a real trading day into it, once."""
-    stack, out = Stack.current(), console()
+    stack, out = Stack.current(), terminal()
     begun = time.monotonic()
     if stack.running:
         out.print(f"Crossdock is running already, since {_since(stack)}.")
@@ -28,9 +32,11 @@ def up(
                 f"The code of {', '.join(outdated)} has changed since: `make down up` restarts with the new code."
             )
         started = False
+        _console(stack, Steps(out), out)
     else:
         out.print("Starting Crossdock")
-        stack.up(report=Steps(out))
+        steps = Steps(out)
+        together([lambda: stack.up(report=steps), lambda: _console(stack, steps, out)])
         out.print(f"Everything runs after {time.monotonic() - begun:.1f} s.")
         started = True
     stack.supervisor.start()
@@ -39,6 +45,15 @@ def up(
     elif started and stack.home.replayed.exists():
         out.print("The trading day was replayed before: its orders and stock are still there.")
     _where(stack, out)
+
+
+def _console(stack: Stack, report: Report, out: Console) -> None:
+    """Build the console if its sources are new. Without it everything else runs, so a failure is a sentence."""
+    try:
+        console.publish(stack.home, console.build(report=report))
+    except CommandError as refusal:
+        out.print(escape(refusal.details), style="dim")
+        out.print(f"[yellow]The console is left out.[/yellow] {escape(str(refusal))} `make up` tries again.")
 
 
 class Steps:
