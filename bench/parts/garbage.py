@@ -9,7 +9,7 @@ from bench.stack import PARTNER, SCOPES, SERVICES
 def measure(bench: Bench) -> None:
     bench.stage("feeding garbage to every route that reads a body")
     stack = bench.opened.stack
-    token = stack.token(PARTNER, (*SCOPES, "ops"))
+    token = stack.token(PARTNER, (*SCOPES, "ops:read", "ops:act"))
     gaps = [
         gap
         for service in SERVICES

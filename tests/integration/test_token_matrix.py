@@ -1,13 +1,12 @@
 """Send each kind of token to each route of the running services. The routes come from their OpenAPI."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import httpx
 import pytest
-from harness import INVENTORY, SCOPES, Harness, order
-from joserfc import jwt
+from harness import INVENTORY, Harness, order
 from served import Operation, installed, operations_of
 
 from crossdock_local import issuer
@@ -78,32 +77,52 @@ async def routes(harness: Harness, service: str) -> list[Operation]:
         return list(operations_of((await client.get("/openapi.json")).json()))
 
 
-def without_partner(harness: Harness) -> str:
-    """Return a valid token with all scopes and no partner."""
-    valid = jwt.decode(harness.token(), issuer.signing_key(harness.stack.home.issuer), algorithms=["RS256"])
-    claims = {name: value for name, value in valid.claims.items() if name != "partner"}
-    own = issuer.signing_key(harness.stack.home.issuer)
-    return jwt.encode({"alg": "RS256", "kid": own.kid, "typ": "at+jwt"}, claims, own)
-
-
 @pytest.mark.parametrize("service", [each.name for each in installed()])
 async def test_each_route_accepts_only_tokens_with_its_scope(harness: Harness, service: str) -> None:
-    nobody = without_partner(harness)
+    """A scope `ops:…` is for tokens without a partner; such a route accepts a partner's token if it has no other."""
+    operator = harness.stack.operator_token
     async with httpx.AsyncClient(base_url=harness.stack.url(service), timeout=60) as client:
         for each in await routes(harness, service):
-            assert len(each.scopes) == 1, f"{each} needs no scope"
-            others = [scope for scope in SCOPES if scope not in each.scopes]
-            for token, status in (
-                (None, 401),
-                ("garbage", 401),
-                (harness.token("acme", others), 403),
-                (harness.token("acme", []), 403),
-                (nobody, 403),
-            ):
+            for_operators = [scope for scope in each.scopes if scope.startswith("ops:")]
+            for_partners = [scope for scope in each.scopes if scope not in for_operators]
+            assert len(for_partners) <= 1 >= len(for_operators), f"{each} has several scopes for one kind of caller"
+            assert each.scopes, f"{each} needs no scope"
+            refused = {
+                "no token": None,
+                "garbage": "garbage",
+                "a partner without scopes": harness.token("acme", []),
+                "a partner with other scopes": harness.token("acme", without(for_partners or for_operators)),
+                "an operator without scopes": operator([], "ann"),
+                "an operator with other scopes": operator(without(for_operators), "ann"),
+            }
+            for kind, token in refused.items():
                 answer = await send(client, each, token)
-                assert answer.status_code == status, (str(each), token, answer.text)
-                assert status == 403 or answer.headers["www-authenticate"].startswith("Bearer")
-            assert (await send(client, each, harness.token("acme", each.scopes))).status_code not in (401, 403)
+                assert answer.status_code == (401 if kind in ("no token", "garbage") else 403), (str(each), kind)
+                assert answer.status_code == 403 or answer.headers["www-authenticate"].startswith("Bearer")
+            accepted = [harness.token("acme", for_partners or for_operators)]
+            accepted += [operator(for_operators, "ann")] if for_operators else []
+            for token in accepted:
+                assert (await send(client, each, token)).status_code not in (401, 403), str(each)
+
+
+def without(scopes: Sequence[str]) -> list[str]:
+    return [scope for scope in issuer.SCOPES if scope not in scopes]
+
+
+async def test_operators_read_any_order_and_cancel_it_for_its_partner(harness: Harness) -> None:
+    id = await placed(harness)
+    token = harness.stack.operator_token(["ops:read", "ops:act"], "ann")
+    url, headers = harness.stack.url("order-service"), {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
+        assert (await client.get(f"/v1/orders/{id}")).json()["id"] == id
+        assert (await client.get("/v1/orders?limit=1")).status_code == 422
+        listed = (await client.get("/v1/orders?limit=200&partner=acme")).json()["items"]
+        assert id in {each["id"] for each in listed}
+        cancelled = await client.post(f"/v1/orders/{id}:cancel", json={"note": "the customer called"})
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    async with harness.client() as partner:
+        timeline = await harness.get(partner, f"{id}/timeline")
+        assert timeline["events"][-1]["note"] == "the customer called"
 
 
 @pytest.mark.parametrize("service", [each.name for each in installed()])

@@ -72,8 +72,9 @@ async def test_a_token_that_is_not_good_opens_nothing(harness: Harness, kind: st
             assert answer.json()["type"].startswith("urn:crossdock:problem:")
 
 
-async def test_a_token_of_no_partner_is_known_and_may_do_nothing(harness: Harness) -> None:
-    token = signed(harness, {name: value for name, value in claims(harness).items() if name != "partner"})
+async def test_an_operator_needs_a_scope_for_operators(harness: Harness) -> None:
+    made = claims(harness, scope="orders:read orders:write")
+    token = signed(harness, {name: value for name, value in made.items() if name != "partner"})
     async with httpx.AsyncClient(base_url=harness.stack.url("order-service"), timeout=60) as client:
         answer = await client.get("/v1/orders", headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 403, answer.text

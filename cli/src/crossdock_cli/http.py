@@ -9,14 +9,16 @@ import httpx
 from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 
-OPERATOR = "operator"
 MOST_ERRORS = 20
 
 
 @contextmanager
-def client(installation: Installation, partner: str, scopes: Sequence[str]) -> Iterator[httpx.Client]:
-    """Open a client with a token of the partner. Raise CommandError if a service does not answer."""
-    token = installation.tokens([partner], scopes)[partner]
+def client(installation: Installation, partner: str | None, scopes: Sequence[str]) -> Iterator[httpx.Client]:
+    """Open a client with a token of the partner, or of an operator if it is None.
+
+    Raise CommandError if a service does not answer.
+    """
+    token = installation.operator_token(scopes) if partner is None else installation.tokens([partner], scopes)[partner]
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=10) as opened:
         try:
             yield opened

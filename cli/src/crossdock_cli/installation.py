@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crossdock_cli.errors import CommandError
 
 VARIABLE = "CROSSDOCK_INSTALLATION"
+OPERATOR = "operator"
+"""The client of the company in the file of an installation."""
 GROUP = "crossdock.installation"
 """The group has one entry point: a function that returns the installation of this machine."""
 
@@ -35,6 +37,9 @@ class Installation(Protocol):
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> Mapping[str, str]:
         """Return a bearer token for each partner."""
+
+    def operator_token(self, scopes: Sequence[str]) -> str:
+        """Return a bearer token without a partner, for a person or program of the company."""
 
     def note_replayed(self) -> None:
         """Record that the databases contain the trading day."""
@@ -72,6 +77,9 @@ class Addresses(BaseModel):
     url = "https://orders.example.com"
     postgres = "postgresql://…"              # only `verify` reads databases
     [clients.acme]                           # the OAuth client of the partner `acme`
+    id = "…"
+    secret = "…"
+    [clients.operator]                       # the OAuth client of the company
     id = "…"
     secret = "…"
     """
@@ -117,6 +125,9 @@ class Addresses(BaseModel):
         """Request tokens from the issuer. Raise CommandError if a partner has no client or the issuer refuses."""
         with httpx.Client(timeout=10) as client:
             return {partner: self._token(client, partner, scopes) for partner in partners}
+
+    def operator_token(self, scopes: Sequence[str]) -> str:
+        return self.tokens([OPERATOR], scopes)[OPERATOR]
 
     def _token(self, client: httpx.Client, partner: str, scopes: Sequence[str]) -> str:
         if partner not in self.clients:

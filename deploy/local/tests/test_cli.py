@@ -1,5 +1,7 @@
 """The commands, run as a user types them, on a folder of their own."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -104,6 +106,14 @@ def test_logs_can_be_followed(environment: dict[str, str], home: Path) -> None:
             assert "after" in (home / "out").read_text()
         finally:
             follower.terminate()
+
+
+def test_token_of_an_operator_names_no_partner(environment: dict[str, str]) -> None:
+    payload = crossdock(environment, "token", "--operator", "ann").stdout.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert (claims["sub"], claims["scope"], "partner" in claims) == ("ann", "ops:read ops:act", False)
+    both = crossdock(environment, "token", "acme", "--operator", "ann")
+    assert (both.returncode, "Name a partner, or an operator" in both.stderr) == (1, True)
 
 
 def test_a_token_stands_alone_on_stdout(environment: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey, RSAKey
 from pydantic import BaseModel
 
 from crossdock_chassis.http.application import Api
-from crossdock_chassis.http.auth import requires
+from crossdock_chassis.http.auth import OpsReader, partner_of, requires
 from crossdock_chassis.http.conventions import json_response
 from crossdock_chassis.http.hot_route import HotRoute
 from crossdock_chassis.http.request import Caller
@@ -38,6 +38,7 @@ URL = "https://issuer.test"
 ISSUER = Signer.generate()
 RSA_ISSUER = Signer.generate("RS256")
 Reader = Annotated[Caller, requires("orders:read")]
+Both = Annotated[Caller, requires("orders:read", operators="ops:read")]
 
 
 class Body(BaseModel):
@@ -59,6 +60,18 @@ def application(verifier: TokenVerifier) -> Api:
     @cold.post("/cold")
     async def post_cold(body: Body, caller: Reader) -> Who:
         return Who(partner=caller.partner, client_id=caller.client_id)
+
+    @cold.get("/operated")
+    async def get_operated(caller: OpsReader) -> dict[str, str]:
+        return {"who": caller.who}
+
+    @cold.get("/both")
+    async def get_both(caller: Both) -> dict[str, str]:
+        return {"partner": caller.partner}
+
+    @cold.get("/listed")
+    async def get_listed(caller: Both, partner: str | None = None) -> str:
+        return partner_of(caller, partner)
 
     @hot.post("/hot", response_model=Who)
     async def post_hot(body: Body, caller: Reader) -> Response:
@@ -189,8 +202,80 @@ async def test_a_token_without_the_scope_is_403_and_names_it(call: Callable[...,
 
 
 async def test_a_token_without_a_partner_is_403(call: Callable[..., Any]) -> None:
-    answered = await call(f"Bearer {ISSUER.token('acme', ['orders:read'], claims={'partner': None})}")
+    answered = await call(f"Bearer {ISSUER.token(None, ['orders:read'])}")
     assert (answered.status_code, answered.json()["detail"]) == (403, "The token names no partner")
+
+
+@pytest.mark.parametrize(
+    ("partner", "scopes", "status"),
+    [
+        (None, ["ops:read"], 200),
+        ("acme", ["ops:read"], 200),
+        (None, ["ops:act"], 403),
+        (None, ["orders:read"], 403),
+    ],
+)
+async def test_route_for_operators_needs_its_scope_and_no_partner(
+    partner: str | None, scopes: list[str], status: int
+) -> None:
+    async with connected(ISSUER.verifier()) as client:
+        token = ISSUER.token(partner, scopes, subject="ann", client_id="console")
+        answered = await client.get("/operated", headers={"authorization": f"Bearer {token}"})
+    assert answered.status_code == status
+    if status == 200:
+        assert answered.json()["who"] == ("console" if partner else "ann")
+    else:
+        assert answered.json()["scope"] == "ops:read"
+
+
+@pytest.mark.parametrize(
+    ("partner", "scopes", "status", "scope"),
+    [
+        (None, ["ops:read"], 200, None),
+        ("acme", ["orders:read"], 200, None),
+        (None, ["orders:read"], 403, "ops:read"),
+        ("acme", ["ops:read"], 403, "orders:read"),
+    ],
+)
+async def test_route_for_both_needs_the_scope_of_the_callers_kind(
+    partner: str | None, scopes: list[str], status: int, scope: str | None
+) -> None:
+    async with connected(ISSUER.verifier()) as client:
+        headers = {"authorization": f"Bearer {ISSUER.token(partner, scopes)}"}
+        answered = await client.get("/both", headers=headers)
+    assert (answered.status_code, answered.json().get("scope")) == (status, scope)
+
+
+@pytest.mark.parametrize(
+    ("partner", "named", "found"),
+    [
+        (None, "acme", "acme"),
+        (None, None, 422),
+        ("acme", None, "acme"),
+        ("acme", "acme", "acme"),
+        ("acme", "globex", 403),
+    ],
+)
+async def test_list_is_of_the_caller_or_of_the_partner_named(
+    partner: str | None, named: str | None, found: str | int
+) -> None:
+    async with connected(ISSUER.verifier()) as client:
+        headers = {"authorization": f"Bearer {ISSUER.token(partner, ['orders:read', 'ops:read'])}"}
+        answered = await client.get("/listed", headers=headers, params={} if named is None else {"partner": named})
+    assert (answered.json() if answered.is_success else answered.status_code) == found
+
+
+@pytest.mark.parametrize("subject", ["", 7, ["ann"], "x" * 256, "a\nb", "a\0b", "a\u202eb", None])
+async def test_operator_without_a_usable_subject_is_401(call: Callable[..., Any], subject: object) -> None:
+    answered = await call(f"Bearer {ISSUER.token(None, ['orders:read'], claims={'sub': subject})}")
+    assert answered.status_code == 401
+    assert "subject" in answered.json()["detail"] or "sub is not" in answered.json()["detail"]
+
+
+async def test_openapi_shows_each_scope_that_is_enough() -> None:
+    paths = application(ISSUER.verifier()).openapi()["paths"]
+    assert paths["/both"]["get"]["security"] == [{"bearer": ["orders:read"]}, {"bearer": ["ops:read"]}]
+    assert paths["/operated"]["get"]["security"] == [{"bearer": ["ops:read"]}]
 
 
 @pytest.mark.parametrize(

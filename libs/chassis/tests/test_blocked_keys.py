@@ -22,7 +22,7 @@ from crossdock_chassis.messaging import retries as retries_module
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Inbox
 from crossdock_chassis.messaging.retries import KEYS_AT_ONCE, Retries, retry_due
-from crossdock_chassis.testing import Clients, envelope_of, published
+from crossdock_chassis.testing import OPS, Clients, envelope_of, published
 from crossdock_events import Envelope
 from crossdock_events.items import ItemRegistered
 from crossdock_events.orders import OrderPlaced
@@ -152,7 +152,9 @@ async def test_blocked_event_that_turns_out_poison_waits_for_a_person(service: S
     async with locked(service, "poison-and-stuck"):
         await isolate(service, *batch)
         assert await letters(service) == [(0, "blocked"), (1, "blocked")]
-        refused = await clients(service, "ops", ["ops"]).post("/v1/dead-letters/1:discard", json={"reason": "r"})
+        refused = await clients(service, None, OPS, subject="ops").post(
+            "/v1/dead-letters/1:discard", json={"reason": "r"}
+        )
         assert refused.status_code == 409 and "blocked" in refused.json()["detail"]
     await retry(service)
     assert await letters(service) == [(0, "poison"), (1, "parked")]
@@ -203,7 +205,7 @@ async def redriving(service: Service, clients: Clients) -> Callable[[], Awaitabl
     """Return a redrive of dead letter 1, for a build in which the bug is gone."""
     assert isinstance(service.settings, toy.Settings)
     settings = service.settings.model_copy(update={"poison": "nothing is"})
-    client = clients(replace(toy.build(settings), database=service.database), "ops", ["ops"])
+    client = clients(replace(toy.build(settings), database=service.database), None, OPS, subject="ops")
     return lambda: client.post("/v1/dead-letters/1:redrive", json={"reason": "mended"})
 
 

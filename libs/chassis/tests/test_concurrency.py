@@ -17,7 +17,7 @@ from crossdock_chassis import Caller, Coalescer, Feature, HotRoute, Service, lim
 from crossdock_chassis.testing.signing import Signer
 
 ISSUER = Signer.generate()
-Writer = Annotated[Caller, requires("write")]
+Writer = Annotated[Caller, requires("write", operators="ops:act")]
 QUEUE, AT_ONCE, BATCHES = 60, 20, 2
 
 
@@ -48,8 +48,10 @@ class Flooded:
         self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
         self._holder = holder
 
-    def post(self, partner: str, count: int, path: str = "/things") -> list[asyncio.Task[httpx.Response]]:
-        token = {"authorization": f"Bearer {ISSUER.token(partner, ['write'])}"}
+    def post(
+        self, partner: str | None, count: int, path: str = "/things", subject: str | None = None
+    ) -> list[asyncio.Task[httpx.Response]]:
+        token = {"authorization": f"Bearer {ISSUER.token(partner, ['write', 'ops:act'], subject=subject)}"}
         return [
             asyncio.create_task(self._client.post(path, json={"name": str(n)}, headers=token)) for n in range(count)
         ]
@@ -93,6 +95,15 @@ async def test_a_partner_that_floods_leaves_room_for_others(flooded: Flooded, se
     assert {each.status_code for each in again} == {201}, "an answered request must not count any more"
     done = await toy.marks(service)
     assert sum(times for name, times in done.items() if name.startswith("flood-")) == 2 * AT_ONCE
+
+
+async def test_an_operator_that_floods_leaves_room_for_other_operators(flooded: Flooded) -> None:
+    flood = flooded.post(None, 50, subject="ann")
+    assert {each.status_code for each in await refusals(flood, 50 - AT_ONCE)} == {429}
+    bob, partner = flooded.post(None, 1, subject="bob"), flooded.post("ann", 1)
+    await flooded.release()
+    assert {each.status_code for each in await answered(bob + partner)} == {201}
+    assert sum(each.status_code == 201 for each in await answered(flood)) == AT_ONCE
 
 
 async def test_requests_that_end_badly_do_not_count_any_more(flooded: Flooded) -> None:

@@ -17,7 +17,7 @@ from test_kafka import eventually
 from crossdock_chassis import Service
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.dead_letters import BEHIND, EARLIER, find_statement
-from crossdock_chassis.testing import Clients, Fresh, envelope_of, published
+from crossdock_chassis.testing import OPS, Clients, Fresh, envelope_of, published
 from crossdock_events import Message
 from crossdock_events.orders import OrderPlaced
 
@@ -36,7 +36,7 @@ async def poisoned(service: Service) -> tuple[Service, OrderPlaced]:
 
 
 def ops(clients: Clients, service: Service) -> httpx.AsyncClient:
-    return clients(service, "ops", ["ops"])
+    return clients(service, None, OPS, subject="ops")
 
 
 async def mended(service: Service, fresh: Fresh) -> Service:

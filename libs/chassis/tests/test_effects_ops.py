@@ -17,7 +17,7 @@ from crossdock_chassis import perform as performer
 from crossdock_chassis.housekeeping.gauges import look_at_effects
 from crossdock_chassis.housekeeping.retention import purge
 from crossdock_chassis.service import _worker
-from crossdock_chassis.testing import Clients, Fresh, Perform, requested
+from crossdock_chassis.testing import OPS, Clients, Fresh, Perform, requested
 from crossdock_local.servers import Servers
 
 UNKNOWN = "01a218d8-c748-7589-8494-2a531fac55d0"
@@ -50,7 +50,7 @@ def service(service: Service, target: Target) -> Service:
 
 @pytest.fixture
 async def ops(service: Service, clients: Clients) -> AsyncIterator[httpx.AsyncClient]:
-    yield clients(service, "ops", ["ops"])
+    yield clients(service, None, OPS, subject="ops")
 
 
 async def request(service: Service, kind: str = "mail", target: str = "smtp", **payload: object) -> str:
@@ -112,7 +112,7 @@ async def test_a_redrive_begins_anew_and_is_audited(
     (done,) = await perform(service)
     assert (done.state, done.attempts, done.result, target.sent) == ("done", 1, {"message_id": "m-1"}, [id])
     audit = [(each.action, each.by, each.reason) for each in done.resolutions]
-    by = "client-of-ops"
+    by = "ops"
     assert audit == [("redrive", by, "template deployed"), ("redrive", by, "now really")]
     assert (await ops.post(f"/v1/effects/{id}:redrive", json={"reason": "done"})).status_code == 409
 
@@ -190,7 +190,7 @@ async def test_requests_that_make_no_sense_are_refused(
 async def test_effects_need_the_scope_ops_and_a_performer(service: Service, clients: Clients) -> None:
     assert (await clients(service, "acme", ["orders:read"]).get("/v1/effects")).status_code == 403
     bare = replace(service, effects=[])
-    assert (await clients(bare, "ops", ["ops"]).get("/v1/effects")).status_code == 404
+    assert (await clients(bare, None, OPS, subject="ops").get("/v1/effects")).status_code == 404
 
 
 async def test_the_gauges_count_what_is_pending_and_given_up(service: Service, perform: Perform) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from crossdock_chassis import Database, Service, Unit
 from crossdock_chassis.database import unit as unit_module
 from crossdock_chassis.database.errors import is_transient
-from crossdock_chassis.testing import Clients
+from crossdock_chassis.testing import OPS, Clients
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def test_read_only_block_ends_its_transaction(one: Service) -> None:
 
 
 async def test_exhausted_pool_answers_503_with_retry_after(one: Service, clients: Clients) -> None:
-    client = clients(one, "ops", ["ops"])
+    client = clients(one, None, OPS, subject="ops")
     async with one.database.unit():
         refused = await client.get("/v1/dead-letters")
         assert refused.status_code == 503, refused.text
@@ -133,7 +133,7 @@ async def test_exhausted_pool_answers_503_with_retry_after(one: Service, clients
 
 
 async def test_forty_readers_of_a_frozen_server_all_get_503(one: Service, clients: Clients) -> None:
-    client = clients(one, "ops", ["ops"])
+    client = clients(one, None, OPS, subject="ops")
     pid = await backend(one.database)
     with frozen(pid):
         answers: list[httpx.Response] = await asyncio.gather(*(client.get("/v1/dead-letters") for _ in range(40)))

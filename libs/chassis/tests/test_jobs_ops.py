@@ -19,7 +19,7 @@ from crossdock_chassis import worker as parts
 from crossdock_chassis.housekeeping.gauges import look_at_jobs
 from crossdock_chassis.jobs import worker as jobs
 from crossdock_chassis.jobs.worker import Jobs
-from crossdock_chassis.testing import Clients, Fresh, RunJobs
+from crossdock_chassis.testing import OPS, Clients, Fresh, RunJobs
 from crossdock_local.servers import Servers
 
 UNKNOWN = "01a218d8-c748-7589-8494-2a531fac55d0"
@@ -33,7 +33,7 @@ def service(service: Service) -> Service:
 
 @pytest.fixture
 async def ops(service: Service, clients: Clients) -> AsyncIterator[httpx.AsyncClient]:
-    yield clients(service, "ops", ["ops"])
+    yield clients(service, None, OPS, subject="ops")
 
 
 async def request(service: Service, rows: int = 3) -> UUID:
@@ -73,7 +73,7 @@ async def test_only_work_that_has_not_ended_is_stopped(
     for _ in range(2):
         stopped = await ops.post(f"/v1/jobs/{id}:stop")
         assert (stopped.status_code, stopped.json()["status"]) == (200, "stopped")
-    assert stopped.json()["stop_requested_by"] == "client-of-ops"
+    assert stopped.json()["stop_requested_by"] == "ops"
     done = await request(service)
     await run_jobs(service)
     await Jobs(service.database, [every(60, tick)]).run_due()
@@ -95,7 +95,7 @@ async def test_stopped_and_failed_work_goes_on_when_resumed(
         async with service.database.unit() as unit:
             await unit.sql.execute("UPDATE job SET status = $1, failures = 9", status)
         resumed = (await ops.post(f"/v1/jobs/{id}:resume")).json()
-        assert (resumed["status"], resumed["failures"], resumed["resumed_by"]) == ("queued", 0, "client-of-ops")
+        assert (resumed["status"], resumed["failures"], resumed["resumed_by"]) == ("queued", 0, "ops")
         assert resumed["stop_requested_at"] is None and resumed["finished_at"] is None
         again = await ops.post(f"/v1/jobs/{id}:resume")
         assert (again.status_code, again.json()["detail"]) == (409, "it is queued")

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel
 from test_kafka import running
 
-from crossdock_chassis import Caller, Database, Feature, HotRoute, Service, Unit, limited, requires
+from crossdock_chassis import Caller, Database, Feature, HotRoute, Operator, Service, Unit, limited, requires
 from crossdock_chassis import service as service_module
 from crossdock_chassis.http.limits import LEASE_SECONDS, TAKE, Bucket, Limit, Limits, group_of
 from crossdock_chassis.problems import Refusal
@@ -44,6 +44,10 @@ def with_routes(service: Service) -> Service:
     async def get_others(caller: Writer) -> Thing:
         return Thing()
 
+    @cold.post("/operated", dependencies=[limited("things")])
+    async def post_operated(body: Thing, caller: Operator) -> Thing:
+        return body
+
     @cold.get("/free")
     async def get_free(caller: Writer) -> Thing:
         return Thing()
@@ -60,16 +64,23 @@ class Process:
         self.client = httpx.AsyncClient(transport=transport, base_url="http://service")
 
     async def request(
-        self, method: str, path: str, partner: str = "acme", scopes: tuple[str, ...] = ("write",), **more: Any
+        self,
+        method: str,
+        path: str,
+        partner: str | None = "acme",
+        scopes: tuple[str, ...] = ("write",),
+        subject: str = "ann",
+        **more: Any,
     ) -> httpx.Response:
-        headers = {"authorization": f"Bearer {ISSUER.token(partner, scopes, client_id=f'client-of-{partner}')}"}
+        token = ISSUER.token(partner, scopes, client_id=f"client-of-{partner or 'us'}", subject=subject)
+        headers = {"authorization": f"Bearer {token}"}
         return await self.client.request(method, path, headers=headers, **more)
 
     async def post(self, partner: str = "acme", path: str = "/hot") -> httpx.Response:
         return await self.request("POST", path, partner, json={})
 
     async def operate(self, method: str, path: str, **more: Any) -> httpx.Response:
-        return await self.request(method, path, "company", ("ops",), **more)
+        return await self.request(method, path, None, ("ops:read", "ops:act"), **more)
 
     async def limit(self, rate: float, burst: int, partner: str = "acme", group: str = "things") -> None:
         answered = await self.operate("PUT", f"/v1/limits/{group}/{partner}", json={"rate": rate, "burst": burst})
@@ -282,6 +293,17 @@ async def test_partner_without_the_scope_is_limited_too(one: Process) -> None:
     assert found == [403, 429]
 
 
+async def test_operators_are_limited_each_by_the_subject(one: Process) -> None:
+    await one.limit(0.01, 1, partner="*")
+    await one.limit(100, 100, partner="ann")
+    sent = [("ann", None), ("ann", None), ("bob", None), ("ann", "acme"), ("bob", "acme"), ("x", "ann"), ("x", "ann")]
+    found = [
+        (await one.request("POST", "/operated", partner, ("ops:act",), subject=subject, json={})).status_code
+        for subject, partner in sent
+    ]
+    assert found == [200, 429, 200, 200, 429, 200, 200]
+
+
 async def test_requests_pass_while_the_database_is_away(unused_tcp_port: int) -> None:
     away = Database(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/none", source="tests")
     limits = Limits(away)
@@ -346,9 +368,7 @@ async def test_limits_and_their_changes_are_listed(one: Process) -> None:
     rest = (await one.operate("GET", "/v1/limits", params={"limit": 1, "cursor": page["next"]})).json()
     found = [(each["partner"], each["route_group"], each["rate"], each["burst"]) for each in page["items"]]
     assert found == [("a/b;c", "others", 1.5, 3)]
-    assert [(each["partner"], each["rate"], each["changed_by"]) for each in rest["items"]] == [
-        ("acme", 7, "client-of-company")
-    ]
+    assert [(each["partner"], each["rate"], each["changed_by"]) for each in rest["items"]] == [("acme", 7, "ann")]
     assert rest["next"] is None
     assert (await one.operate("DELETE", "/v1/limits/others/a/b;c")).status_code == 204
     assert (await one.operate("DELETE", "/v1/limits/others/a/b;c")).json()["type"].endswith(":no-such-limit")
@@ -360,7 +380,7 @@ async def test_limits_and_their_changes_are_listed(one: Process) -> None:
         ("acme", 7),
         ("acme", 5),
     ]
-    assert {each["changed_by"] for each in newest["items"] + older["items"]} == {"client-of-company"}
+    assert {each["changed_by"] for each in newest["items"] + older["items"]} == {"ann"}
 
 
 async def test_unknown_route_group_is_refused_with_those_that_exist(one: Process) -> None:
@@ -397,7 +417,7 @@ async def test_unknown_route_group_is_refused_with_those_that_exist(one: Process
 )
 async def test_nonsense_for_a_limit_is_refused_and_sets_nothing(one: Process, body: bytes) -> None:
     headers = {"content-type": "application/json"}
-    token = ISSUER.token("company", ["ops"])
+    token = ISSUER.token(None, ["ops:act"])
     refused = await one.client.put(
         "/v1/limits/things/acme", content=body, headers={**headers, "authorization": f"Bearer {token}"}
     )

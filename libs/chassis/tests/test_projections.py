@@ -21,7 +21,7 @@ from crossdock_chassis.messaging.clients import discard, start_consumer
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.projections import generations, rebuild, worker
 from crossdock_chassis.projections.retired import CLEAR, drop_retired
-from crossdock_chassis.testing import Clients, Fresh
+from crossdock_chassis.testing import OPS, Clients, Fresh
 from crossdock_chassis.worker import Part
 from crossdock_events import Envelope, TopicSpec
 from crossdock_events.items import ItemChanged, ItemEvent, ItemRegistered
@@ -151,7 +151,7 @@ async def catalogue(
     toys = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap)
     service = replace(toys, name=f"toy-{uuid4().hex[:8]}", reactions=[], projections=[seen_items.seen_items()])
     await service.migrate()
-    made = Catalogue(service, clients(service, "ops", ["ops"]))
+    made = Catalogue(service, clients(service, None, OPS, subject="ops"))
     async with running(Relay(service.database.dsn, service.settings.kafka, service.name)):
         for _ in range(3):
             await made.change(*(f"{service.name}-{n}" for n in range(60)))
@@ -374,7 +374,7 @@ async def test_retired_groups_are_cleared_and_no_others(catalogue: Catalogue) ->
     job = (await catalogue.client.get(f"/v1/jobs/{asked.json()['job_id']}")).json()
     assert (job["status"], job["requested_by"], job["arguments"]["reason"]) == (
         "done",
-        "client-of-ops",
+        "ops",
         reason["reason"],
     )
     assert (await catalogue.client.get("/v1/retired-groups")).json() == {"items": []}

@@ -22,7 +22,7 @@ from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import KEYS
 from crossdock_chassis.messaging.dead_letters import CHUNK
 from crossdock_chassis.redrive import UNTRIED
-from crossdock_chassis.testing import Clients, RunJobs, envelope_of
+from crossdock_chassis.testing import OPS, Clients, RunJobs, envelope_of
 from crossdock_events import Envelope
 from crossdock_events.items import ItemRegistered
 from crossdock_events.orders import OrderPlaced
@@ -49,7 +49,7 @@ def mended(service: Service) -> Service:
 
 @pytest.fixture
 def ops(mended: Service, clients: Clients) -> httpx.AsyncClient:
-    return clients(mended, "ops", ["ops"])
+    return clients(mended, None, OPS, subject="ops")
 
 
 def of_one_key(*references: str, first: int = 0) -> list[Record]:
@@ -175,10 +175,10 @@ async def test_single_redrive_of_a_large_key_queues_the_rest(
     (head,) = (await ops.get("/v1/dead-letters?state=poison")).json()["items"]
     assert head["id"] == CHUNK + 1 and head["reason"].startswith("the events before this one were redriven")
     (job,) = await run_jobs(mended)
-    assert (str(job.id), job.status, job.done, job.requested_by) == (done["job"], "done", 31, "client-of-ops")
+    assert (str(job.id), job.status, job.done, job.requested_by) == (done["job"], "done", 31, "ops")
     assert await in_order(service) == names and await parked_keys(service) == 0
     first, second, *_, last = await audit(service)
-    assert first == '{"action": "redrive", "by": "client-of-ops", "reason": "bug 12 is fixed"}'
+    assert first == '{"action": "redrive", "by": "ops", "reason": "bug 12 is fixed"}'
     assert second == first.replace("}", ', "behind": 1}')
     assert last == first.replace("}", f', "behind": {CHUNK + 1}, "job": "{job.id}"}}')
 
@@ -224,7 +224,7 @@ async def test_killed_job_goes_on_from_its_last_chunk(
 
 async def test_whole_fingerprint_in_two_groups(service: Service, ops: httpx.AsyncClient, clients: Clients) -> None:
     """The same cut records are in both groups. A filter by group leaves the other group alone."""
-    both = clients(service, "ops", ["ops"])
+    both = clients(service, None, OPS, subject="ops")
     item = ItemRegistered(item_id="A", unit_of_measure="each", category=None, status="active")
     for kind, event in (("reaction", placed("PO-1")), ("projection", item)):
         message = envelope_of(event).encode()
@@ -264,7 +264,7 @@ async def test_job_ends_early_if_record_after_record_fails(
     service: Service, mended: Service, ops: httpx.AsyncClient, clients: Clients, run_jobs: RunJobs
 ) -> None:
     await poison(service, 3 * KEYS)
-    faulty = clients(service, "ops", ["ops"])
+    faulty = clients(service, None, OPS, subject="ops")
     (sample,) = (await faulty.get("/v1/dead-letters?limit=1")).json()["items"]
     alike = {"fingerprint": sample["fingerprint"]}
     job = (await asked(faulty, records=alike))["id"]

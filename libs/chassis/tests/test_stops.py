@@ -35,7 +35,7 @@ from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import KEYS
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.stops import DecisionWithdrawn, Kind, OpenStop, Stop
-from crossdock_chassis.testing import Clients, envelope_of
+from crossdock_chassis.testing import OPS, Clients, envelope_of
 from crossdock_events import Message
 from crossdock_events.orders import OrderPlaced
 
@@ -68,7 +68,7 @@ class Desk:
     """The person who decides."""
 
     def __init__(self, service: Service, clients: Clients) -> None:
-        self.client: httpx.AsyncClient = clients(service, "ops", ["ops"])
+        self.client: httpx.AsyncClient = clients(service, None, OPS, subject="ops")
 
     async def listed(self, state: str = "open") -> list[dict[str, Any]]:
         page = (await self.client.get(f"/v1/stopped?state={state}")).json()
@@ -138,7 +138,7 @@ async def test_newer_record_is_parked_and_its_partition_goes_on(
             assert (await desk.stop())["id"] == stop["id"], "a dry run decides nothing"
         # Nobody runs now: a consumer that is killed before it sees the decision is such a case.
         decided = await desk.post(stop, "park")
-        assert decided.status_code == 200 and decided.json()["stop"]["decided_by"] == "client-of-ops"
+        assert decided.status_code == 200 and decided.json()["stop"]["decided_by"] == "ops"
         assert (await desk.post(stop, "park")).status_code == 200, "the same decision again"
         assert (await desk.post(stop, "skip")).json()["type"].endswith("stop-decided")
         second = Consumer(service.database, service.settings.kafka, service.subscriptions()[0])

@@ -13,7 +13,7 @@ async def test_malformed_body_or_missing_scope_is_refused(
     before = await warehouse.stored()
     for path in ("items", "locations", "receipts", "adjustments", "transfers"):
         await refuses_malformed_bodies(client, path)
-        for scopes in ((), (READ,), ("orders:write", "ops")):
+        for scopes in ((), (READ,), ("orders:write", "ops:act")):
             assert (await clients(service, scopes=scopes).post(f"/v1/{path}", json={})).status_code == 403
         stranger = await client.post(f"/v1/{path}", json={}, headers={"authorization": "Bearer"})
         assert stranger.status_code == 401

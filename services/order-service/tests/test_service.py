@@ -8,7 +8,7 @@ from shop import Shop
 
 from crossdock_chassis import find_jobs
 from crossdock_chassis.jobs.worker import Jobs
-from crossdock_chassis.testing import Clients, unlisted
+from crossdock_chassis.testing import OPS, Clients, unlisted
 from order_service.service import Settings, build
 
 
@@ -31,7 +31,7 @@ async def test_every_problem_is_listed_by_a_route(shop: Shop) -> None:
 
 
 async def test_partner_over_its_limit_of_orders_still_sends_batches(shop: Shop, clients: Clients) -> None:
-    company = clients(shop.service, "company", ("ops",))
+    company = clients(shop.service, None, OPS, subject="ann")
     limit = {"rate": 0.01, "burst": 2}
     assert (await company.put("/v1/limits/orders/acme", json=limit)).status_code == 200
     client = clients(shop.service, "acme", ("orders:write",))

@@ -4,7 +4,7 @@ from typing import Annotated
 import typer
 
 from crossdock_cli import installation
-from crossdock_cli.http import OPERATOR, asked, client
+from crossdock_cli.http import asked, client
 from crossdock_cli.output import After, AsJson, Limit, moment, print_page
 
 
@@ -17,7 +17,7 @@ def backorders(
     """List the items that orders wait for, or the orders that wait for one item, in their turn."""
     there = installation.current()
     position = {} if cursor is None else {"cursor": cursor}
-    with client(there, OPERATOR, ["stock:read"]) as opened:
+    with client(there, installation.OPERATOR, ["stock:read"]) as opened:
         url = f"{there.url('inventory-service')}/v1/backorders"
         if item is None:
             page = asked(opened.get(url, params={**position, "limit": limit}))

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
-from crossdock_cli.http import OPERATOR, asked, client
+from crossdock_cli.http import asked, client
 from crossdock_cli.imports import errors_of, import_file
 from crossdock_cli.output import AsJson, console, print_json
 
@@ -34,7 +34,7 @@ def import_(
 ) -> None:
     """Import a CSV file of locations, items or opening stock. Importing a file again changes nothing."""
     there = installation.current()
-    with client(there, OPERATOR, ["stock:read", "stock:write"]) as opened:
+    with client(there, installation.OPERATOR, ["stock:read", "stock:write"]) as opened:
         service = there.url("inventory-service")
         if file is None:
             template = opened.get(f"{service}/v1/{kind.value}:template")

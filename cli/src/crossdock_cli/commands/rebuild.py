@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
-from crossdock_cli.http import OPERATOR, asked, client
+from crossdock_cli.http import asked, client
 from crossdock_cli.output import AsJson, console, print_json, print_page
 from crossdock_cli.progress import runnable
 
@@ -34,7 +34,7 @@ def rebuild(
     The workers do it. Interrupt this command, and the rebuild goes on; repeat the command to watch it again.
     """
     there = installation.current()
-    with client(there, OPERATOR, ["ops"]) as opened:
+    with client(there, None, ["ops:read", "ops:act"]) as opened:
         url = there.url(service)
         found = _projections(opened, url)
         names = [each["name"] for each in found if projection in (None, each["name"])]
@@ -71,7 +71,7 @@ def retired(
 ) -> None:
     """List the consumer groups that a service no longer has, or delete the positions, heads and letters of one."""
     there = installation.current()
-    with client(there, OPERATOR, ["ops"]) as opened:
+    with client(there, None, ["ops:read", "ops:act"]) as opened:
         url = f"{there.url(service)}/v1/retired-groups"
         if group is None:
             page = asked(opened.get(url))

@@ -8,7 +8,7 @@ import typer
 
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
-from crossdock_cli.http import OPERATOR, asked, client
+from crossdock_cli.http import asked, client
 from crossdock_cli.output import AsJson, console, print_json
 from crossdock_cli.progress import runnable
 from crossdock_cli.waiting import wait_until
@@ -27,7 +27,7 @@ def receive(
 ) -> None:
     """Record a receipt of goods, and show the orders that it releases."""
     there = installation.current()
-    with client(there, OPERATOR, ["stock:read", "stock:write"]) as opened:
+    with client(there, installation.OPERATOR, ["stock:read", "stock:write"]) as opened:
         base = there.url("inventory-service")
         if location is None:
             places = asked(opened.get(f"{base}/v1/locations"))["items"]

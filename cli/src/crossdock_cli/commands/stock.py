@@ -7,7 +7,7 @@ from rich.table import Table
 
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
-from crossdock_cli.http import OPERATOR, asked, client
+from crossdock_cli.http import asked, client
 from crossdock_cli.output import AsJson, console, print_json, print_table
 from crossdock_cli.progress import runnable
 
@@ -18,7 +18,7 @@ def stock(
 ) -> None:
     """Show the stock of an item at each location, and the orders that wait for it."""
     there = installation.current()
-    with client(there, OPERATOR, ["stock:read"]) as opened:
+    with client(there, installation.OPERATOR, ["stock:read"]) as opened:
         base = there.url("inventory-service")
         (found,) = asked(opened.get(f"{base}/v1/availability", params={"item_id": item}))["items"]
         waiting = asked(opened.get(f"{base}/v1/backorders", params={"item_id": item}))["items"]

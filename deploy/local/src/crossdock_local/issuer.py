@@ -56,7 +56,8 @@ SCOPES: Final = (
     "catalogue:quantities",
     "stock:read",
     "stock:write",
-    "ops",
+    "ops:read",
+    "ops:act",
 )
 LIFETIME: Final = 3600  # seconds
 CONNECTIONS: Final = 100

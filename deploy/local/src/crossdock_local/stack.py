@@ -1,6 +1,7 @@
 """The whole stack on one machine: servers, issuer and services. `make up`, tests, benchmarks and chaos runs use it."""
 
 import fcntl
+import getpass
 import json
 import os
 import sys
@@ -183,16 +184,24 @@ class Stack:
         The tokens are signed here with the issuer's key, because a few hundred requests to the issuer take a while.
         Everyone else uses `partner add` and `POST /oauth/token`.
         """
+        sign = self._signing(scopes)
+        return {partner: sign(f"{partner}-local", partner) for partner in partners}
+
+    def operator_token(self, scopes: Sequence[str], subject: str | None = None) -> str:
+        """Return a bearer token without a partner. `subject` is the author that services store, by default this user.
+
+        Raise CommandError if a scope does not exist.
+        """
+        return self._signing(scopes)("local", None, subject=subject or getpass.getuser())
+
+    def _signing(self, scopes: Sequence[str]) -> Callable[..., str]:
         from crossdock_local import issuer  # noqa: PLC0415  (takes seconds to import, and few commands need it)
 
         if unknown := set(scopes) - set(issuer.SCOPES):
             raise CommandError(f"No such scope: {', '.join(sorted(unknown))}; there are {', '.join(issuer.SCOPES)}.")
         self.home.make()
         key = issuer.signing_key(self.home.issuer)
-        return {
-            partner: issuer.access_token(key, self.issuer_url, AUDIENCE, f"{partner}-local", partner, scopes)
-            for partner in partners
-        }
+        return partial(issuer.access_token, key, self.issuer_url, AUDIENCE, scopes=scopes)
 
     def note_replayed(self) -> None:
         """Note that the trading day is in the databases, so that the next `up` does not replay it."""

@@ -13,7 +13,7 @@ from crossdock_events import Cause
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Reader = Annotated[Caller, requires("stock:read")]
+Reader = Annotated[Caller, requires("stock:read", operators="ops:read")]
 Writer = Annotated[Caller, requires("stock:write")]
 Why = Annotated[Cause, cause]
 STOCK: Final = [limited("stock")]

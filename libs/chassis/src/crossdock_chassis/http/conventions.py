@@ -58,7 +58,7 @@ def json_response(model: BaseModel, status: int = 200, *, replayed: bool = False
 class Key:
     """An `Idempotency-Key` before its body is known. Without the header `of` returns None."""
 
-    partner: str
+    account: str
     route: str
     path: str
     key: str | None
@@ -69,7 +69,7 @@ class Key:
             return None
         content = Content.of(body) if isinstance(body, BaseModel) else body or NOTHING
         digest = hashlib.blake2b(self.path.encode() + b"\0" + content.fingerprint, digest_size=16)
-        return IdempotentRequest(self.partner, self.route, self.key, digest.digest(), content)
+        return IdempotentRequest(self.account, self.route, self.key, digest.digest(), content)
 
 
 class _IdempotencyKey(Dependency):
@@ -88,7 +88,7 @@ class _IdempotencyKey(Dependency):
         key = state.header(b"idempotency-key")
         if key is not None and not _KEY.fullmatch(key):
             raise Refusal(BAD_KEY, errors=[fault("header", "Idempotency-Key", BAD_KEY.title, "bad_key")])
-        return Key(caller.partner, f"{scope['method']} {route_template(scope)}", scope["path"], key)
+        return Key(caller.account, f"{scope['method']} {route_template(scope)}", scope["path"], key)
 
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")

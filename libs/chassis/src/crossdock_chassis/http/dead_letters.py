@@ -1,4 +1,4 @@
-"""Dead letters over HTTP, in services with reactions. Routes need the scope `ops`; resolutions have a dry run."""
+"""Dead letters over HTTP, in services with reactions. Resolutions have a dry run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crossdock_chassis.commands.coalescer import Coalescer
 from crossdock_chassis.database.unit import Database, each
 from crossdock_chassis.feature import Feature
-from crossdock_chassis.http.auth import requires
+from crossdock_chassis.http.auth import Operator, OpsReader
 from crossdock_chassis.http.conventions import (
     Cursor,
     IdempotencyKey,
@@ -22,7 +22,6 @@ from crossdock_chassis.http.conventions import (
 )
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
-from crossdock_chassis.http.request import Caller
 from crossdock_chassis.jobs.resolve import NoSuchJob, StoredJob
 from crossdock_chassis.messaging import dead_letters
 from crossdock_chassis.messaging.dead_letters import (
@@ -57,7 +56,6 @@ class DeadLetters:
     request: Coalescer[Wanted, StoredJob]
 
 
-Operator = Annotated[Caller, requires("ops")]
 DeadLettersDep = Annotated[DeadLetters, provided(DeadLetters)]
 LetterId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 DryRun = Annotated[bool, Query(description="Resolve it, answer the result, and roll everything back")]
@@ -85,7 +83,7 @@ def feature(database: Database, inboxes: Mapping[str, Inbox]) -> Feature:
 
 @router.get("", summary="List events that failed or are retried, and the events that wait behind them")
 async def get_dead_letters(
-    caller: Operator,
+    caller: OpsReader,
     letters: DeadLettersDep,
     state: dead_letters.State | None = None,
     fingerprint: Annotated[
@@ -125,7 +123,7 @@ async def resolve_many(
     letters: DeadLettersDep,
     dry_run: DryRun = False,
 ) -> Response:
-    wanted = Wanted(body, caller.client_id)
+    wanted = Wanted(body, caller.who)
     if dry_run:
         return json_response(await try_many(letters.database, wanted, letters.inboxes))
     done = await letters.request(wanted, key.of(body))
@@ -135,7 +133,7 @@ async def resolve_many(
 @router.get("/results/{job}", summary="List the results of a job by record", responses=errors(NoSuchJob.problem))
 async def get_results(
     job: UUID,
-    caller: Operator,
+    caller: OpsReader,
     letters: DeadLettersDep,
     outcome: Outcome | None = None,
     limit: PageLimit = 50,
@@ -148,7 +146,7 @@ async def get_results(
 
 
 @router.get("/{id}", summary="Show a dead letter with its raw record", responses=errors(_MISSING))
-async def get_dead_letter(id: LetterId, caller: Operator, letters: DeadLettersDep) -> DeadLetter:
+async def get_dead_letter(id: LetterId, caller: OpsReader, letters: DeadLettersDep) -> DeadLetter:
     found = await dead_letters.find(letters.database, id=id)
     if not found:
         raise NoSuchDeadLetter(str(id))
@@ -164,7 +162,7 @@ async def get_dead_letter(id: LetterId, caller: Operator, letters: DeadLettersDe
 async def redrive(
     id: LetterId, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(letters, Resolve(id, "redrive", caller.client_id, body.reason), dry_run)
+    return await _resolve(letters, Resolve(id, "redrive", caller.who, body.reason), dry_run)
 
 
 @router.post(
@@ -176,7 +174,7 @@ async def redrive(
 async def discard(
     id: LetterId, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(letters, Resolve(id, "discard", caller.client_id, body.reason), dry_run)
+    return await _resolve(letters, Resolve(id, "discard", caller.who, body.reason), dry_run)
 
 
 @router.post(
@@ -188,7 +186,7 @@ async def discard(
 async def resend(
     id: LetterId, body: Resend, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
-    command = Resolve(id, "resend", caller.client_id, body.reason, body.value.encode(), body.headers or None)
+    command = Resolve(id, "resend", caller.who, body.reason, body.value.encode(), body.headers or None)
     return await _resolve(letters, command, dry_run)
 
 

@@ -34,11 +34,15 @@ class Body:
 
 
 class Dependency:
-    """Base of the dependencies that the OpenAPI shows. A subclass has `async def __call__(self, request)`."""
+    """Base of the dependencies that the OpenAPI shows. A subclass has `async def __call__(self, request)`.
+
+    `security` has the security requirements of the OpenAPI: any one of them is enough.
+    """
 
     problems: ClassVar[Sequence[Problem]] = ()
     header: ClassVar[Header | None] = None
     body: Body | None = None
+    security: Sequence[Mapping[str, Sequence[str]]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Effects over HTTP, in services with performers. Scope `ops`; of payloads only the result of `describe` is shown."""
+"""Effects over HTTP, in services with performers. Of payloads only the result of `describe` is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ from crossdock_chassis.effects.resolve import (
     StoredEffect,
 )
 from crossdock_chassis.feature import Feature
+from crossdock_chassis.http.auth import Operator, OpsReader
 from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
-from crossdock_chassis.http.dead_letters import DryRun, Operator, Reason
+from crossdock_chassis.http.dead_letters import DryRun, Reason
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
 
@@ -45,7 +46,7 @@ def feature(database: Database, performers: Sequence[Performer]) -> Feature:
 
 @router.get("", summary="List mail, webhooks and other calls that this service makes after its commits")
 async def get_effects(
-    caller: Operator,
+    caller: OpsReader,
     effects: StoredEffectsDep,
     state: State | None = None,
     kind: Name = None,
@@ -62,7 +63,7 @@ async def get_effects(
 
 
 @router.get("/{id}", summary="Show an effect without its payload", responses=errors(_MISSING))
-async def get_effect(id: UUID, caller: Operator, effects: StoredEffectsDep) -> StoredEffect:
+async def get_effect(id: UUID, caller: OpsReader, effects: StoredEffectsDep) -> StoredEffect:
     found = await resolve.find(effects.database, effects.performers, id=id)
     if not found:
         raise NoSuchEffect(str(id))
@@ -78,7 +79,7 @@ async def get_effect(id: UUID, caller: Operator, effects: StoredEffectsDep) -> S
 async def redrive(
     id: UUID, body: Reason, caller: Operator, effects: StoredEffectsDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(effects, ResolveEffect(id, "redrive", caller.client_id, body.reason), dry_run)
+    return await _resolve(effects, ResolveEffect(id, "redrive", caller.who, body.reason), dry_run)
 
 
 @router.post(
@@ -90,7 +91,7 @@ async def redrive(
 async def discard(
     id: UUID, body: Reason, caller: Operator, effects: StoredEffectsDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(effects, ResolveEffect(id, "discard", caller.client_id, body.reason), dry_run)
+    return await _resolve(effects, ResolveEffect(id, "discard", caller.who, body.reason), dry_run)
 
 
 async def _resolve(effects: StoredEffects, command: ResolveEffect, dry_run: bool) -> Response:

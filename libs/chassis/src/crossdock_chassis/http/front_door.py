@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossdock_chassis.http.auth import Guard
-from crossdock_chassis.http.concurrency import PartnerRequests
+from crossdock_chassis.http.concurrency import CallerRequests
 from crossdock_chassis.http.hot_route import FEW_VALUES, JSON, HotRoute, is_json, strict_json, unsupported_type
 from crossdock_chassis.http.limits import Limited
 from crossdock_chassis.http.request import KEY, Fields, Limiter, RequestState, Verifier, route_template
@@ -72,7 +72,7 @@ class Front:
         self._app, self._routes, self._problems = app, routes, problems
         self._verifier, self._body_limit = verifier, body_limit
         self._limiter = limiter
-        self._in_flight = PartnerRequests(partner_requests)
+        self._in_flight = CallerRequests(partner_requests)
         self._plans: dict[int, Plan] = {}  # by id, because starlette's routes cannot be hashed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

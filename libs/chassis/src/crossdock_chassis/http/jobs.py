@@ -1,4 +1,4 @@
-"""Jobs over HTTP, in every service. Scope `ops`."""
+"""Jobs over HTTP, in every service."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.feature import Feature
+from crossdock_chassis.http.auth import Operator, OpsReader
 from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit
-from crossdock_chassis.http.dead_letters import Operator
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.jobs.resolve import (
@@ -41,7 +41,7 @@ def feature(database: Database) -> Feature:
 
 @router.get("", summary="List periodic jobs, and long work that somebody asked for")
 async def get_jobs(
-    caller: Operator,
+    caller: OpsReader,
     jobs: StoredJobsDep,
     kind: Annotated[str | None, Query(pattern=r"^[\x20-\x7e]+$", max_length=255)] = None,
     status: Status | None = None,
@@ -54,7 +54,7 @@ async def get_jobs(
 
 
 @router.get("/{id}", summary="Show a job and its progress", responses=errors(NoSuchJob.problem))
-async def get_job(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
+async def get_job(id: UUID, caller: OpsReader, jobs: StoredJobsDep) -> StoredJob:
     found = await find_jobs(jobs.database, id=id)
     if not found:
         raise NoSuchJob(str(id))
@@ -68,7 +68,7 @@ async def get_job(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
 )
 async def stop(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
     async with jobs.database.unit() as unit:
-        return await stop_job(unit, id, by=caller.client_id)
+        return await stop_job(unit, id, by=caller.who)
 
 
 @router.post(
@@ -78,4 +78,4 @@ async def stop(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
 )
 async def resume(id: UUID, caller: Operator, jobs: StoredJobsDep) -> StoredJob:
     async with jobs.database.unit() as unit:
-        return await resume_job(unit, id, by=caller.client_id)
+        return await resume_job(unit, id, by=caller.who)

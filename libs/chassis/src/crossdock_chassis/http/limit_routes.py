@@ -1,4 +1,4 @@
-"""Rate limits over HTTP, in services with route groups. Routes need the scope `ops`; each change stores its author."""
+"""Rate limits over HTTP, in services with route groups. Each change stores its author."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.feature import Feature
-from crossdock_chassis.http.auth import requires
+from crossdock_chassis.http.auth import Operator, OpsReader
 from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.limits import ANY_PARTNER, LATEST, Limits
@@ -42,7 +42,6 @@ def _usable(partner: str) -> str:
     return partner
 
 
-Operator = Annotated[Caller, requires("ops")]
 Group = Annotated[str, Path(max_length=64, examples=["orders"])]
 Partner = Annotated[
     str,
@@ -97,7 +96,7 @@ class RateLimits:
         async with self.database.unit() as unit:
             if rate is None and not await unit.sql.fetchval(IS_SET, partner, route_group):
                 raise Refusal(NO_SUCH_LIMIT, f"{partner} has no limit for the route group {route_group}")
-            row: asyncpg.Record = await unit.sql.fetchrow(CHANGE, partner, route_group, rate, burst, caller.client_id)
+            row: asyncpg.Record = await unit.sql.fetchrow(CHANGE, partner, route_group, rate, burst, caller.who)
         await self.limits.refresh()
         return row
 
@@ -112,7 +111,7 @@ def feature(database: Database, limits: Limits, groups: Collection[str]) -> Feat
 
 @router.get("", summary="List the limits that are set")
 async def get_limits(
-    caller: Operator, of: RateLimitsDep, limit: PageLimit = 100, cursor: PageCursor = None
+    caller: OpsReader, of: RateLimitsDep, limit: PageLimit = 100, cursor: PageCursor = None
 ) -> Page[RateLimit]:
     """Partners that are not listed are not limited. Processes follow a change within seconds."""
     async with of.database.unit() as unit:
@@ -125,7 +124,7 @@ async def get_limits(
 
 @router.get("/changes", summary="List all changes of limits, newest first")
 async def get_changes(
-    caller: Operator, of: RateLimitsDep, limit: PageLimit = 100, cursor: PageCursor = None
+    caller: OpsReader, of: RateLimitsDep, limit: PageLimit = 100, cursor: PageCursor = None
 ) -> Page[LimitChange]:
     async with of.database.unit() as unit:
         rows = await unit.sql.fetch(HISTORY, CHANGES.decode(cursor) or NEWEST, limit + 1)

@@ -1,4 +1,4 @@
-"""Rate limits per partner and route group: one token bucket in the service's database for all of its processes.
+"""Rate limits per caller and route group: one token bucket in the service's database for all of its processes.
 
     @router.post("/orders", dependencies=[limited("orders")])
 
@@ -7,6 +7,8 @@ a few tokens at a time from the bucket and spends them without another query. To
 `LEASE_SECONDS` are lost. So in any `t` seconds at most `burst + rate * (t + LEASE_SECONDS)` requests of a partner get
 through, for any number of processes. The bucket uses the database's clock; tokens that a process holds expire by its
 monotonic clock. While the database is away requests are not limited, because requests that need it fail anyway.
+
+A caller is a partner, or an operator by its token's subject. Operators have the limit of `ANY_PARTNER`.
 """
 
 import asyncio
@@ -33,7 +35,7 @@ from crossdock_chassis.observability import metrics
 from crossdock_chassis.problems import Problem, Refusal
 
 ANY_PARTNER: Final = "*"
-"""A limit of this partner applies to each partner without its own limit. Each partner still has its own bucket."""
+"""A limit of this partner applies to each caller without its own limit. Each caller still has its own bucket."""
 
 LEASE_SECONDS: Final = 1.0
 TAKE_SECONDS: Final = 0.1
@@ -225,15 +227,15 @@ class Limits:
             if bucket is not None and bucket.limit == self._limit(*key)
         }
 
-    async def spend(self, partner: str, group: str) -> Fields:
-        """Spend a token of the partner's bucket, if it has one. Raise Refusal 429."""
+    async def spend(self, account: str, group: str) -> Fields:
+        """Spend a token of the caller's bucket, if it has one. Raise Refusal 429."""
         if not self._limits:
             return ()
-        key = partner, group
+        key = account, group
         try:
             bucket = self._buckets[key]
         except KeyError:
-            bucket = self._buckets[key] = self._bucket(partner, group)
+            bucket = self._buckets[key] = self._bucket(account, group)
         return () if bucket is None else await bucket.spend()
 
     def _limit(self, partner: str, group: str) -> Limit | None:
@@ -251,7 +253,7 @@ class Limits:
 
 
 class Limited(Dependency):
-    """Spend one token for each request, and count those being handled. A caller without a partner is not limited."""
+    """Spend one token for each request, and count those being handled."""
 
     problems: ClassVar[tuple[Problem, ...]] = (RATE_LIMITED, TOO_MANY_AT_ONCE)
 
@@ -268,8 +270,8 @@ class Limited(Dependency):
         caller = state.caller or await authenticate(state)
         if self.at_once is not None:
             state.enter(self.group, self.at_once)
-        if state.limiter is not None and caller.partner:
-            state.fields = await state.limiter.spend(caller.partner, self.group)
+        if state.limiter is not None:
+            state.fields = await state.limiter.spend(caller.account, self.group)
 
 
 _GROUP: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -278,7 +280,7 @@ _GROUP: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 def limited(group: str, *, at_once: int | None = None) -> Any:
     """Return the dependency that counts a request against the caller's limit for this route group, or answers 429.
 
-    `at_once`: the requests of one partner that a process handles at the same time, for routes that hold much memory or
+    `at_once`: the requests of one caller that a process handles at the same time, for routes that hold much memory or
     a database connection.
 
     @router.post("/orders", dependencies=[limited("orders")])

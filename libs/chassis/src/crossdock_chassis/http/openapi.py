@@ -106,6 +106,8 @@ def _show_dependencies(operation: dict[str, Any], route: APIRoute) -> None:
     for each in found:
         if each.body is not None:
             operation["requestBody"] = _request_body(each.body)
+        if each.security:
+            operation["security"] = [dict(requirement) for requirement in each.security]
 
 
 def _parameter(header: Header) -> dict[str, Any]:

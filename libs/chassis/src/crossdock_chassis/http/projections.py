@@ -1,4 +1,4 @@
-"""Projections and retired consumer groups over HTTP, in every service that consumes. Scope `ops`."""
+"""Projections and retired consumer groups over HTTP, in every service that consumes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from pydantic_core import from_json
 
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.feature import Feature
+from crossdock_chassis.http.auth import Operator, OpsReader
 from crossdock_chassis.http.conventions import json_response
-from crossdock_chassis.http.dead_letters import Operator, Reason
+from crossdock_chassis.http.dead_letters import Reason
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
@@ -90,7 +91,7 @@ def feature(database: Database, kafka: str, rebuilds: Sequence[Rebuild], groups:
 
 
 @router.get("", summary="List the projections with their generations and the progress of rebuilds")
-async def get_projections(caller: Operator, projections: ProjectionsDep) -> ProjectionList:
+async def get_projections(caller: OpsReader, projections: ProjectionsDep) -> ProjectionList:
     async with projections.database.unit() as unit:
         rows = await unit.sql.fetch(GENERATIONS)
     return ProjectionList(
@@ -116,13 +117,13 @@ async def rebuild(name: str, caller: Operator, projections: ProjectionsDep) -> R
     if (found := projections.rebuilds.get(name)) is None:
         raise NoSuchProjection(f"The service has: {', '.join(sorted(projections.rebuilds)) or 'none'}")
     async with projections.database.unit() as unit:
-        id = await found.begin(unit, by=caller.client_id)
+        id = await found.begin(unit, by=caller.who)
     (job,) = await find_jobs(projections.database, id=id)
     return json_response(job, 202, location=f"/v1/jobs/{id}")
 
 
 @groups_router.get("", summary="List consumer groups that this version of the service no longer has")
-async def get_retired_groups(caller: Operator, projections: ProjectionsDep) -> RetiredGroupList:
+async def get_retired_groups(caller: OpsReader, projections: ProjectionsDep) -> RetiredGroupList:
     async with projections.database.unit() as unit:
         return RetiredGroupList(items=await retired.retired_groups(unit.sql, projections.groups))
 
@@ -142,7 +143,7 @@ async def clear_retired_group(
     if dry_run:
         return Clearing(cleared=found, job_id=None)
     async with projections.database.unit() as unit:
-        id = await retired.CLEAR.request(unit, {"group": group, "reason": body.reason}, by=caller.client_id)
+        id = await retired.CLEAR.request(unit, {"group": group, "reason": body.reason}, by=caller.who)
     return Clearing(cleared=found, job_id=id)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from crossdock_chassis.http.concurrency import PartnerRequests
+from crossdock_chassis.http.concurrency import CallerRequests
 from crossdock_chassis.problems import Problems
 
 KEY: Final = "crossdock"
@@ -16,11 +16,28 @@ REALM: Final = 'Bearer realm="crossdock"'
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller that the token names. The partner never comes from another source."""
+    """The caller that the token names. The partner never comes from another source.
+
+    An operator has a token without a partner: `partner` is then empty, and `subject` names the person or program.
+    """
 
     partner: str
     scopes: frozenset[str]
     client_id: str = ""
+    subject: str = ""
+
+    @property
+    def account(self) -> str:
+        """Return the name under which requests are counted and idempotency keys are kept.
+
+        It is the partner, or `operator` with the subject after a blank. No partner's name has a blank.
+        """
+        return self.partner or f"operator {self.subject}"
+
+    @property
+    def who(self) -> str:
+        """Return the client of a partner, or the subject of an operator: the name that audits show."""
+        return self.client_id if self.partner else self.subject
 
 
 class Verifier(Protocol):
@@ -38,10 +55,10 @@ Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 class Limiter(Protocol):
-    """Limits how many requests a partner may send. `limits` has the implementation."""
+    """Limits how many requests a caller may send. `limits` has the implementation."""
 
-    async def spend(self, partner: str, group: str) -> Fields:
-        """Return header fields for the response. Raise Refusal 429 if the partner is over its limit."""
+    async def spend(self, account: str, group: str) -> Fields:
+        """Return header fields for the response. Raise Refusal 429 if the caller is over its limit."""
 
 
 class RequestState:
@@ -74,7 +91,7 @@ class RequestState:
         verifier: Verifier,
         body_limit: int,
         limiter: Limiter | None,
-        in_flight: PartnerRequests,
+        in_flight: CallerRequests,
     ) -> None:
         self.headers = headers
         self.request_id = request_id
@@ -92,9 +109,9 @@ class RequestState:
         self.checked = False  # the route reads and checks its body itself
 
     def enter(self, group: str = "", at_once: int | None = None) -> None:
-        """Count the request among its partner's, until it ends. Raise Refusal 429 if there are too many."""
-        if self.caller is not None and self.caller.partner:
-            self.held.append(self.in_flight.enter(self.caller.partner, group, at_once))
+        """Count the request among its caller's, until it ends. Raise Refusal 429 if there are too many."""
+        if self.caller is not None:
+            self.held.append(self.in_flight.enter(self.caller.account, group, at_once))
 
     def leave(self) -> None:
         for key in self.held:

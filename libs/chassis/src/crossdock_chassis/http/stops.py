@@ -1,4 +1,4 @@
-"""Stopped partitions and groups over HTTP, in services with reactions. Scope `ops`; decisions have a dry run."""
+"""Stopped partitions and groups over HTTP, in services with reactions. Decisions have a dry run."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
@@ -7,8 +7,9 @@ from fastapi import APIRouter, Path, Response
 
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.feature import Feature
+from crossdock_chassis.http.auth import Operator, OpsReader
 from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
-from crossdock_chassis.http.dead_letters import DryRun, Operator, Reason
+from crossdock_chassis.http.dead_letters import DryRun, Reason
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.messaging import stops
@@ -55,7 +56,7 @@ def feature(database: Database) -> Feature:
 
 @router.get("", summary="List partitions and groups that are stopped, and the decisions that stand")
 async def get_stopped(
-    caller: Operator,
+    caller: OpsReader,
     stopped: StoppedDep,
     state: Literal["open", "all"] = "open",
     limit: PageLimit = 50,
@@ -67,7 +68,7 @@ async def get_stopped(
 
 
 @router.get("/{id}", summary="Show a stop and the decision about it", responses=errors(_MISSING))
-async def get_stop(id: StopId, caller: Operator, stopped: StoppedDep) -> StoredStop:
+async def get_stop(id: StopId, caller: OpsReader, stopped: StoppedDep) -> StoredStop:
     found = await stops.find(stopped.database, open_only=False, id=id)
     if not found:
         raise NoSuchStop(str(id))
@@ -81,7 +82,7 @@ async def get_stop(id: StopId, caller: Operator, stopped: StoppedDep) -> StoredS
     responses=_DECIDING,
 )
 async def skip(id: StopId, body: Skip, caller: Operator, stopped: StoppedDep, dry_run: DryRun = False) -> Response:
-    command = Decide(id, "skip", caller.client_id, body.reason, body.scope, body.move_to)
+    command = Decide(id, "skip", caller.who, body.reason, body.scope, body.move_to)
     return await _decide(stopped, command, dry_run)
 
 
@@ -92,7 +93,7 @@ async def skip(id: StopId, body: Skip, caller: Operator, stopped: StoppedDep, dr
     responses=_DECIDING,
 )
 async def park(id: StopId, body: Park, caller: Operator, stopped: StoppedDep, dry_run: DryRun = False) -> Response:
-    return await _decide(stopped, Decide(id, "park", caller.client_id, body.reason, body.scope), dry_run)
+    return await _decide(stopped, Decide(id, "park", caller.who, body.reason, body.scope), dry_run)
 
 
 @router.post(
@@ -103,7 +104,7 @@ async def park(id: StopId, body: Park, caller: Operator, stopped: StoppedDep, dr
 )
 async def end(id: StopId, body: Reason, caller: Operator, stopped: StoppedDep, dry_run: DryRun = False) -> Response:
     async with stopped.database.trial() if dry_run else stopped.database.unit() as unit:
-        return json_response(await stops.withdraw(unit, id, by=caller.client_id, why=body.reason))
+        return json_response(await stops.withdraw(unit, id, by=caller.who, why=body.reason))
 
 
 async def _decide(stopped: Stopped, command: Decide, dry_run: bool) -> Response:

@@ -293,14 +293,20 @@ class TokenVerifier:
         scopes = claims.get("scope", claims.get("scp"))
         scopes = scopes.split() if isinstance(scopes, str) else scopes if isinstance(scopes, list) else []
         partner = claims.get(self._partner_claim)
-        # A partner that is not usable must not become a caller without a partner: people have such tokens.
+        # A partner that is not usable must not become a caller without a partner: operators have such tokens.
         if partner is not None and not (isinstance(partner, str) and is_partner_name(partner)):
             raise refused(f"the claim {self._partner_claim} is not a usable name")
-        client = claims.get("client_id") or claims.get("azp") or claims.get("sub")
+        subject = claims.get("sub")
+        if subject is not None and not (isinstance(subject, str) and is_subject(subject)):
+            raise refused("the claim sub is not a usable name")
+        if not partner and not subject:
+            raise refused("it names neither a partner nor a subject")
+        client = claims.get("client_id") or claims.get("azp") or subject
         return Caller(
             partner=partner or "",
             scopes=frozenset(str(scope) for scope in scopes),
             client_id=str(client or ""),
+            subject=subject or "",
         )
 
 
@@ -322,6 +328,11 @@ def is_partner_name(name: str) -> bool:
     Two names that look the same must be the same partner.
     """
     return 0 < len(name) <= 64 and name.isprintable() and " " not in name and unicodedata.is_normalized("NFC", name)
+
+
+def is_subject(name: str) -> bool:
+    """Return whether the text can name the subject of a token: 1 to 255 printable characters."""
+    return 0 < len(name) <= 255 and name.isprintable()
 
 
 def _media_type(typ: str) -> str:

@@ -96,18 +96,24 @@ async def restored(service: Service) -> None:
     await look_at_outbox(service.database)  # as each process does once a second
 
 
+OPS = ("ops:read", "ops:act")
+
+
 class Clients(Protocol):
-    def __call__(self, service: Service, partner: str = "acme", scopes: Iterable[str] = ()) -> httpx.AsyncClient: ...
+    def __call__(
+        self, service: Service, partner: str | None = "acme", scopes: Iterable[str] = (), *, subject: str = ""
+    ) -> httpx.AsyncClient: ...
 
 
 class _Known:
-    """Accepts `Bearer partner scope scope …` without a signature. The tests of `http.tokens` use real tokens."""
+    """Accepts `Bearer partner/subject scope scope …` without a signature. Tests of `http.tokens` use real tokens."""
 
     def known(self, authorization: bytes) -> Caller | None:
         kind, *words = authorization.decode().split()
         if kind != "Bearer" or not words:
             return None
-        return Caller(words[0], frozenset(words[1:]), f"client-of-{words[0]}")
+        partner, _, subject = words[0].partition("/")
+        return Caller(partner, frozenset(words[1:]), f"client-of-{partner or subject}", subject)
 
     async def verify(self, authorization: bytes) -> Caller:
         raise refused("not a token of these tests")
@@ -117,15 +123,19 @@ class _Known:
 async def clients() -> AsyncIterator[Clients]:
     """`client = clients(service, partner="acme", scopes=("orders:write",))`: HTTP to the service without a socket.
 
+    `clients(service, None, ["ops:read"], subject="ann")` is the client of an operator, whose token has no partner.
+
     A problem that the OpenAPI of its route does not list fails the test.
     """
     opened: list[httpx.AsyncClient] = []
     apps: dict[int, Api] = {}
 
-    def client(service: Service, partner: str = "acme", scopes: Iterable[str] = ()) -> httpx.AsyncClient:
+    def client(
+        service: Service, partner: str | None = "acme", scopes: Iterable[str] = (), *, subject: str = ""
+    ) -> httpx.AsyncClient:
         app = apps.setdefault(id(service), service.api(_Known()))
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        headers = {"authorization": f"Bearer {' '.join([partner, *scopes])}"}
+        headers = {"authorization": " ".join(["Bearer", f"{partner or ''}/{subject}", *scopes])}
         made = httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
 
         async def check(response: httpx.Response) -> None:

@@ -17,6 +17,7 @@ class Signer:
 
     issuer = Signer.generate()
     issuer.token("acme", ["orders:write"])                     # valid
+    issuer.token(None, ["ops:read"], subject="ann")            # of an operator
     issuer.token("acme", claims={"exp": 1})                    # expired; a claim that is None is left out
     Signer.generate().token("acme", kid=issuer.kid)            # forged: names the key of another signer
     Api(…, verifier=issuer.verifier())                         # an application that trusts this issuer alone
@@ -46,9 +47,10 @@ class Signer:
 
     def token(
         self,
-        partner: str,
+        partner: str | None,
         scopes: Collection[str] = (),
         *,
+        subject: str | None = None,
         client_id: str | None = None,
         lifetime: int = 3600,
         claims: Mapping[str, Any] | None = None,
@@ -56,11 +58,11 @@ class Signer:
         typ: str = "at+jwt",
     ) -> str:
         now = int(time.time())
-        client = client_id or partner
+        client = client_id or partner or "console"
         all_claims = {
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": client,
+            "sub": subject or client,
             "client_id": client,
             "partner": partner,
             "scope": " ".join(scopes),
