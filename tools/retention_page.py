@@ -8,9 +8,9 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "retention.md"
 
 TABLES: Final = """
     SELECT relname FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname !~ '^outbox_[0-9]{8}$'
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname !~ '^(outbox|log)_[0-9]{8}$'
 """
-"""All tables of a database. The daily partitions are part of `outbox`."""
+"""All tables of a database. The daily partitions are part of `outbox` and `log`."""
 
 
 def rules() -> dict[str, str]:

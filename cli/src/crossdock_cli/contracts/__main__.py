@@ -63,6 +63,8 @@ def _who_hears_what(services: Mapping[str, "Service"]) -> str:
                 heard = [f"`{event.ce_type}`" for event in CATALOGUE if issubclass(event, row.event)]
                 verb = f"{row.do.__module__}.{row.do.__name__}".removeprefix(f"{name.replace('-', '_')}.")
                 lines.append(f"| {', '.join(heard)} | {kind} | `{verb}` |")
+        if service.log is not None:
+            lines.append("| every record of every topic | log | |")
         read = sorted({topic for subscription in service.subscriptions() for topic in subscription.topics})
         wrote = sorted({event.topic.name for event in own} | set(service.dead_letter_topics()))
         lines += ["", f"May read {', '.join(f'`{t}`' for t in read)}; may write {', '.join(f'`{t}`' for t in wrote)}."]

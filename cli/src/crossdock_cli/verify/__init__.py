@@ -8,7 +8,7 @@ writes nothing and commits no offsets.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
@@ -57,12 +57,26 @@ class Subject:
 
     @classmethod
     def of(cls, there: Installation) -> "Subject":
-        return cls(tuple(_source(each, there) for each in discovery.installed()), there.kafka)
+        return cls(_with_all_topics([_source(each, there) for each in discovery.installed()]), there.kafka)
 
     @property
     def topics(self) -> set[str]:
         own = {topic.name for topic in CATALOGUE.topics()}
         return own.union(*(each.dead_letter_topics for each in self.sources))
+
+
+def _with_all_topics(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Add the dead-letter topics of all services to the topics of logs, which keep them too."""
+    mirrors = frozenset(topic for each in sources for topic in each.dead_letter_topics)
+    return tuple(
+        replace(
+            each,
+            groups=tuple(
+                replace(group, topics=group.topics | mirrors) if group.kind == "log" else group for group in each.groups
+            ),
+        )
+        for each in sources
+    )
 
 
 def _source(installed: discovery.Installed, there: Installation) -> Source:

@@ -55,7 +55,7 @@ class Group:
     """
 
     name: str
-    kind: Literal["reaction", "projection"]
+    kind: Literal["reaction", "projection", "log"]
     topics: frozenset[str]
     types: frozenset[str]
 

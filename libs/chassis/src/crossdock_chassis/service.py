@@ -44,6 +44,7 @@ from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.aside import dead_letter_spec
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import Inbox
+from crossdock_chassis.messaging.log import Keep, LogReader, subscription_of
 from crossdock_chassis.messaging.reactions import Locks, Reaction, Start, Subscription
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.messaging.retries import Retries
@@ -83,6 +84,7 @@ class Service:
     `now`. Reactions that act on the world start at `now`, so that they do not repeat history.
     `reaction_locks` takes all locks for a batch with events of several types before the first reaction runs.
     `projections` are tables that are built from events alone. Each is rebuilt on its own.
+    `log` keeps whole records of every topic. Its group starts at the first record.
     `checks` are the invariants of its own tables, which `crossdock verify` tests.
     `unsettled` is SQL for `crossdock verify`: each row describes work that the service has not finished.
     """
@@ -97,6 +99,7 @@ class Service:
     reactions_start: Start | None = None
     reaction_locks: Locks | None = None
     projections: Sequence[Projection] = ()
+    log: Keep | None = None
     effects: Sequence[Performer] = ()
     checks: Sequence[Check | CheckAtRest] = ()
     unsettled: Sequence[str] = ()
@@ -127,11 +130,12 @@ class Service:
         return [*merged(self.features).jobs, *own]
 
     def subscriptions(self) -> list[Subscription]:
-        """Return what the reactions and the projections read. `live` has the groups that run."""
-        return self._reacting() + [each.subscription(self.name) for each in self.projections]
+        """Return what the reactions, the projections and the log read. `live` has the groups that run."""
+        logging = [] if self.log is None else [subscription_of(self.name)]
+        return self._reacting() + [each.subscription(self.name) for each in self.projections] + logging
 
     async def live(self) -> list[Subscription]:
-        """Return the groups that run: of the reactions, and of each generation that this version builds."""
+        """Return the groups that react: of the reactions, and of each generation that this version builds."""
         live = await generations.live(self.database)
         return self._reacting() + list(generations.subscriptions(self.name, self.projections, live).values())
 
@@ -169,8 +173,10 @@ class Service:
         inboxes = self.inboxes()
         own = [jobs_http.feature(self.database)]
         if self.reactions or self.projections:
-            own += [dead_letters.feature(self.database, inboxes), stops_http.feature(self.database)]
+            own.append(dead_letters.feature(self.database, inboxes))
             own.append(projections_http.feature(self.database, settings.kafka, self.rebuilds(), [*inboxes]))
+        if self.reactions or self.projections or self.log:
+            own.append(stops_http.feature(self.database))
         if self.effects:
             own.append(effects_http.feature(self.database, self.effects))
         limits = limits or Limits(self.database)
@@ -337,6 +343,9 @@ async def _worker(service: Service) -> None:
     if consumers or rebuilds:
         parts["retries"] = Retries(service.database, [each.inbox for each in consumers], building.inboxes.values())
         own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(10, retired.drop_retired)]
+    reader: LogReader | None = None
+    if service.log is not None:
+        parts["log"] = reader = LogReader(service.database, settings.kafka, service.name, service.log)
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
         own.append(measured(GAUGE_SECONDS, gauges.look_at_effects))
@@ -355,6 +364,7 @@ async def _worker(service: Service) -> None:
     async def ready() -> str | None:
         waiting = [consumer.subscription.group for consumer in consumers if not consumer.ready]
         waiting += building.waiting if rebuilds else []
+        waiting += ["log"] if reader is not None and not reader.ready else []
         return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
 
     ops = server.Ops(live=live, ready=ready)

@@ -1,20 +1,22 @@
 """Wire analytics-service, which shows what happens: it reads the events of all services and owns none of them."""
 
 from analytics_service import migrations, tables
+from analytics_service.log import feature as log
+from analytics_service.log.keep import Keeper
 from analytics_service.settings import Settings
-from crossdock_chassis import Database, Feature, Service
+from crossdock_chassis import Database, Service
 
 __all__ = ["Settings", "build"]
 
 
 def build(settings: Settings) -> Service:
     database = Database(settings.postgres, source="analytics-service", pool_size=settings.pool_size)
-    features: list[Feature] = []
     return Service(
         name="analytics-service",
         settings=settings,
         database=database,
         metadata=tables.Base.metadata,
         migrations=migrations,
-        features=features,
+        features=[log.feature(database, settings)],
+        log=Keeper(database),
     )

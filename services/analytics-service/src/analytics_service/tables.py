@@ -1,11 +1,12 @@
-"""The service's own tables, one class per table. It states for each table whether SQL or the ORM writes it."""
+"""The service's own tables, one class per table. Hand-written SQL writes them; the ORM only reads, in views."""
 
 from datetime import datetime
 from typing import Any, ClassVar
+from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Text
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, CheckConstraint, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
@@ -15,3 +16,69 @@ class Base(DeclarativeBase):
         datetime: TIMESTAMP(timezone=True),
         bytes: BYTEA,
     }
+
+
+def _index(name: str, *columns: str) -> Index:
+    return Index(name, *columns, postgresql_where=text(f"{columns[0]} IS NOT NULL"))
+
+
+class LogRow(Base):
+    """One record of Kafka, whole, with the attributes by which it is found. They are null if it is no readable event.
+
+    `position` is the one order for all readers: who has read a position has seen all rows below it. It has no gap. The
+    partitions are days of `kafka_time`, so that a rebuild of the log does not put all days into one. `headers` has each
+    byte as one character. `repeat` marks a record whose event id the topic had before.
+    """
+
+    __tablename__ = "log"
+    __table_args__ = (
+        Index("log_position", "position"),
+        _index("log_event", "event_id"),
+        _index("log_correlation", "correlation_id"),
+        _index("log_order", "order_id", "position"),
+        _index("log_partner", "partner", "position"),
+        {"postgresql_partition_by": "RANGE (kafka_time)"},
+    )
+
+    position: Mapped[int]
+    kafka_time: Mapped[datetime] = mapped_column(primary_key=True)
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    offset: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[bytes | None]
+    value: Mapped[bytes]
+    headers: Mapped[dict[str, Any]] = mapped_column(JSON)
+    type: Mapped[str | None]
+    event_id: Mapped[UUID | None]
+    source: Mapped[str | None]
+    sequence: Mapped[int | None]
+    correlation_id: Mapped[UUID | None]
+    causation_id: Mapped[UUID | None]
+    order_id: Mapped[UUID | None]
+    partner: Mapped[str | None]
+    repeat: Mapped[bool]
+
+
+class LogHeadRow(Base):
+    """The last position, under whose row lock each unit appends. Rows up to `forgotten` may be gone.
+
+    `epoch` is drawn when the database is made. So a cursor of another database is recognised.
+    """
+
+    __tablename__ = "log_head"
+    __table_args__ = (CheckConstraint("one"), {"postgresql_with": {"fillfactor": "50"}})
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    epoch: Mapped[str]
+    position: Mapped[int]
+    forgotten: Mapped[int]
+
+
+class LogArrivalRow(Base):
+    """When the log reached a position, for readers that start at a time. At most one row per few seconds and worker."""
+
+    __tablename__ = "log_arrival"
+    __table_args__ = (Index("log_arrival_at", "at"),)
+
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]

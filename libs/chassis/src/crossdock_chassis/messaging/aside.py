@@ -1,7 +1,7 @@
 """Records that a group has set aside: dead letters, blocked records, and the records that wait behind them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -122,6 +122,11 @@ def mirror(unit: Unit, subscription: Subscription, aside: Sequence[Aside]) -> No
 
 def dead_letter_topic(topic: str, group: str) -> str:
     return f"{topic}.{group}.dlq"
+
+
+def mirrors(topic: str, of: Collection[str]) -> bool:
+    """Return whether the topic mirrors the dead letters of any group on one of these topics."""
+    return topic.endswith(".dlq") and any(topic.startswith(f"{each}.") for each in of)
 
 
 def dead_letter_spec(topic: str, group: str) -> TopicSpec:

@@ -118,15 +118,19 @@ async def discard(client: Any) -> None:
 
 async def check_topics(bootstrap: str, topics: Collection[str]) -> None:
     """Raise TopicsMissing if a topic does not exist. Check at start, because later each send would block for 8 s."""
+    if missing := sorted(set(topics) - await topics_of(bootstrap)):
+        raise TopicsMissing(f"Kafka at {bootstrap} has no topic {', '.join(missing)}: create them, then start again")
+
+
+async def topics_of(bootstrap: str) -> set[str]:
+    """Return the names of all topics. Raise one of KAFKA_TROUBLE."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
     await _started_admin(admin)
     try:
-        existing = set(await within(15, admin.list_topics()))
+        return set(await within(15, admin.list_topics()))
     finally:
         with suppress(Exception):
             await within(STOP_SECONDS, admin.close())
-    if missing := sorted(set(topics) - existing):
-        raise TopicsMissing(f"Kafka at {bootstrap} has no topic {', '.join(missing)}: create them, then start again")
 
 
 async def lag(bootstrap: str, group: str, topic: str) -> dict[int, int]:

@@ -71,9 +71,9 @@ class Consumer:
     positions in the database count. Offsets are committed to Kafka for lag displays only.
     """
 
-    def __init__(self, database: Database, kafka: str, subscription: Subscription) -> None:
+    def __init__(self, database: Database, kafka: str, subscription: Subscription, inbox: Inbox | None = None) -> None:
         self._database, self._kafka, self.subscription = database, kafka, subscription
-        self.inbox = Inbox(subscription)
+        self.inbox = inbox or Inbox(subscription)
         self._stops = Stops(database, self.inbox)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._next: dict[TopicPartition, int] = {}

@@ -17,7 +17,7 @@ LOCK_SECONDS = 1.0
 def suits(inbox: Inbox, decoded: Decoded) -> bool:
     """Return whether an optimistic unit may handle a batch: one reaction that can, and nothing to set aside."""
     items = decoded.items
-    if decoded.malformed or inbox.subscription.kind == "projection" or inbox.breaker.tolerated or inbox.breaker.waits:
+    if decoded.malformed or inbox.subscription.kind != "reaction" or inbox.breaker.tolerated or inbox.breaker.waits:
         return False
     if not items:
         return True

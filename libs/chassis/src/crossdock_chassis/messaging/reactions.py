@@ -1,6 +1,6 @@
 """A service's table of reactions to events, and the order in which a batch runs through it."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -53,7 +53,8 @@ class Subscription:
 
     A `reaction` changes state and publishes: it uses inbox and outbox and is never replayed. A `projection` does not
     publish. It skips events up to the last sequence of each (source, topic, key). It writes the tables of its
-    `generation`, which it builds from the first record.
+    `generation`, which it builds from the first record. A `log` keeps whole records of all topics of the catalogue, and
+    of the topics in `also`. It has no reactions.
 
     `start` is the place on a topic that the group has never read. A group that mails starts at `now`, because
     it must not mail history.
@@ -63,19 +64,21 @@ class Subscription:
     """
 
     group: str
-    kind: Literal["reaction", "projection"]
+    kind: Literal["reaction", "projection", "log"]
     reactions: Sequence[Reaction]
     catalogue: Catalogue
     locks: Locks | None = None
     start: Start = "beginning"
     generation: Generation | None = None
+    also: Collection[str] = ()
 
     def __post_init__(self) -> None:
         events = [event for event in self.catalogue if any(issubclass(event, r.event) for r in self.reactions)]
         names = frozenset(name_of(event.ce_type) for event in events)
         # Old versions of an event are upgraded to the newest version, and reactions name only that version.
         versions = [event for event in self.catalogue if name_of(event.ce_type) in names]
-        object.__setattr__(self, "topics", frozenset(event.topic.name for event in versions))
+        read = self.catalogue if self.kind == "log" else versions
+        object.__setattr__(self, "topics", frozenset(self.also).union(event.topic.name for event in read))
         object.__setattr__(self, "types", frozenset(event.ce_type for event in versions))
         object.__setattr__(self, "names", names)
 

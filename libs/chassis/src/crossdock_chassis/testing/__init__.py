@@ -201,8 +201,8 @@ def delivered() -> list[Envelope[Event]]:
 def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
     """Deliver events to the subscriptions like Kafka, each twice: `published = await deliver(service, *events)`.
 
-    It handles one batch in one transaction per subscription, then the same records again. It returns the events that
-    the service published.
+    It handles one batch in one transaction per subscription, then the same records again. A log gets them once. It
+    returns the events that the service published.
     """
     sequences: dict[tuple[str, str], int] = defaultdict(int)
     offsets: dict[str, int] = defaultdict(int)
@@ -223,6 +223,9 @@ def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
         delivered.extend(envelopes)
         records = [record(envelope) for envelope in envelopes]
         published: list[Event] = []
+        if service.log is not None:
+            async with service.database.unit() as unit:
+                await service.log(unit, records, again=False)
         for _ in range(2):
             for subscription in await service.live():
                 mine = [each for each in records if each.message.topic in subscription.topics]
