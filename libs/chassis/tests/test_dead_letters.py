@@ -209,11 +209,11 @@ async def test_letter_that_two_people_discard_at_once_counts_once(
         await eventually(both_wait)
         await holding.rollback()
         answers = await asyncio.gather(*discards)
-        resolution = json.loads(await admin.fetchval("SELECT resolution::text FROM dead_letter"))
     finally:
         await admin.close()
     assert sorted(answer.status_code for answer in answers) == [200, 409]
-    assert resolution["reason"] == reasons[[answer.status_code for answer in answers].index(200)]
+    (action,) = (await client.get("/v1/operator-actions?target=/v1/dead-letters/1")).json()["items"]
+    assert action["why"] == reasons[[answer.status_code for answer in answers].index(200)]
 
 
 async def test_two_letters_of_one_key_are_resolved_in_their_order(service: Service, clients: Clients) -> None:

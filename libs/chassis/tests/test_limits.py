@@ -370,7 +370,8 @@ async def test_limits_and_their_changes_are_listed(one: Process) -> None:
     assert found == [("a/b;c", "others", 1.5, 3)]
     assert [(each["partner"], each["rate"], each["changed_by"]) for each in rest["items"]] == [("acme", 7, "ann")]
     assert rest["next"] is None
-    assert (await one.operate("DELETE", "/v1/limits/others/a/b;c")).status_code == 204
+    gone = await one.operate("DELETE", "/v1/limits/others/a/b;c", params={"reason": "they pay now"})
+    assert gone.status_code == 204
     assert (await one.operate("DELETE", "/v1/limits/others/a/b;c")).json()["type"].endswith(":no-such-limit")
     newest = (await one.operate("GET", "/v1/limits/changes", params={"limit": 2})).json()
     older = (await one.operate("GET", "/v1/limits/changes", params={"limit": 2, "cursor": newest["next"]})).json()

@@ -115,7 +115,7 @@ async def parked_keys(service: Service) -> int:
         return int(await unit.sql.fetchval("SELECT count(*) FROM parked_key"))
 
 
-async def audit(service: Service) -> list[str | None]:
+async def resolutions(service: Service) -> list[str | None]:
     async with service.database.unit() as unit:
         rows = await unit.sql.fetch("SELECT resolution::text FROM dead_letter ORDER BY id")
     return [row["resolution"] for row in rows]
@@ -177,10 +177,15 @@ async def test_single_redrive_of_a_large_key_queues_the_rest(
     (job,) = await run_jobs(mended)
     assert (str(job.id), job.status, job.done, job.requested_by) == (done["job"], "done", 31, "ops")
     assert await in_order(service) == names and await parked_keys(service) == 0
-    first, second, *_, last = await audit(service)
-    assert first == '{"action": "redrive", "by": "ops", "reason": "bug 12 is fixed"}'
+    first, second, *_, last = await resolutions(service)
+    assert first == '{"action": "redrive"}'
     assert second == first.replace("}", ', "behind": 1}')
     assert last == first.replace("}", f', "behind": {CHUNK + 1}, "job": "{job.id}"}}')
+    acted = (await ops.get("/v1/operator-actions")).json()["items"]
+    assert [each["target"] for each in acted] == ["/v1/dead-letters/1", f"/v1/jobs/{job.id}"]
+    assert {(each["who"], each["why"]) for each in acted} == {("ops", "bug 12 is fixed")}
+    assert acted[0]["before"]["state"] == "poison"
+    assert acted[0]["after"] == {"state": "redriven", "applied": CHUNK, "left": 31, "job": str(job.id)}
 
 
 async def test_stopped_job_leaves_a_poison_head_and_resumes(
@@ -368,7 +373,9 @@ async def test_listed_records_have_a_result_each(
         "The dead letter is blocked",
         "No dead letter has this id",
     ]
-    assert "a test order" in (await audit(service))[4]  # type: ignore[operator]
+    (asked_again,) = (await ops.get("/v1/operator-actions?action=dead-letters:resolve")).json()["items"]
+    assert (asked_again["target"], asked_again["why"]) == (f"/v1/jobs/{job.id}", "bug 12")
+    assert asked_again["after"]["records"] == body["records"]
 
 
 BAD: list[dict[str, Any]] = [

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from crossdock_chassis.database.actions import Actor, record_action
 from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.jobs import rows
@@ -210,14 +211,14 @@ class _Selection(NamedTuple):
 
 class Wanted(NamedTuple):
     many: Many
-    by: str
+    by: Actor
 
     def of(self, id: int, job: UUID | None = None) -> Resolve:
         """Return the command for one record."""
         headers: Mapping[str, str] | None = None
         if isinstance(self.many, ResendMany):
             headers = {name: text for name, text in self.many.headers.items()}
-        return Resolve(id, self.many.action, self.by, self.many.reason, headers=headers, job=job)
+        return Resolve(id, self.many.action, headers=headers, job=job)
 
 
 def resolving(inboxes: Mapping[str, Inbox]) -> Queued:
@@ -228,16 +229,19 @@ def resolving(inboxes: Mapping[str, Inbox]) -> Queued:
 async def request_many(unit: Unit, wanted: Wanted) -> StoredJob:
     """Queue a job that resolves the records."""
     newest = await unit.sql.fetchval(NEWEST)
-    arguments = {**wanted.many.model_dump(exclude_none=True), "newest": newest}
-    return await show_job(unit, await rows.request(unit.sql, KIND, arguments, wanted.by))
+    arguments = wanted.many.model_dump(exclude_none=True)
+    id = await rows.request(unit.sql, KIND, {**arguments, "newest": newest}, wanted.by.who)
+    after = {name: value for name, value in arguments.items() if name != "reason"}
+    await record_action(unit, wanted.by, "dead-letters:resolve", f"/v1/jobs/{id}", why=wanted.many.reason, after=after)
+    return await show_job(unit, id)
 
 
-async def request_rest(unit: Unit, command: Resolve, resolved: Resolved) -> UUID | None:
+async def request_rest(unit: Unit, by: Actor, reason: str, resolved: Resolved) -> UUID | None:
     """Queue a job for the events of a key that one unit could not handle. Return its id, or None without any."""
     if resolved.next is None:
         return None
-    many = RedriveMany(action="redrive", records=DeadLetterIds(ids=[resolved.next]), reason=command.reason)
-    return (await request_many(unit, Wanted(many, command.by))).id
+    many = RedriveMany(action="redrive", records=DeadLetterIds(ids=[resolved.next]), reason=reason)
+    return (await request_many(unit, Wanted(many, by))).id
 
 
 async def try_many(database: Database, wanted: Wanted, inboxes: Mapping[str, Inbox]) -> DryRunResult:
@@ -330,7 +334,7 @@ class _Work:
         arguments = dict(run.arguments)
         newest = arguments.pop("newest")
         many = _ARGUMENTS.validate_python(arguments)
-        wanted, selection = Wanted(many, run.requested_by or ""), _Selection(many.records, newest, run.id)
+        wanted, selection = Wanted(many, Actor(run.requested_by or "")), _Selection(many.records, newest, run.id)
         while True:
             began, before = time.monotonic(), run.done
             async with run.unit() as unit:

@@ -29,6 +29,7 @@ from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, merged
 from crossdock_chassis.housekeeping import gauges, partitions, retention
+from crossdock_chassis.http import actions as actions_http
 from crossdock_chassis.http import dead_letters, limit_routes
 from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http import jobs as jobs_http
@@ -171,7 +172,7 @@ class Service:
         """Return the HTTP application. Health and metrics are on the ops port."""
         settings = self.settings
         inboxes = self.inboxes()
-        own = [jobs_http.feature(self.database)]
+        own = [jobs_http.feature(self.database), actions_http.feature(self.database)]
         if self.reactions or self.projections:
             own.append(dead_letters.feature(self.database, inboxes))
             own.append(projections_http.feature(self.database, settings.kafka, self.rebuilds(), [*inboxes]))

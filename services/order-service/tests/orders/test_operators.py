@@ -51,6 +51,11 @@ async def test_operator_cancels_for_the_orders_partner(
     last = (await published(shop.service))[-1]
     assert b'"partner":"acme"' in last["value"]
     assert (await shop.timeline(order_id))[-1]["note"] == "she called"
+    (action,) = (await operator.get("/v1/operator-actions")).json()["items"]
+    assert (action["who"], action["action"], action["target"]) == ("ann", "order:cancel", f"/v1/orders/{order_id}")
+    assert action["why"] == "customer_request: she called"
+    assert action["before"] == {"status": "placed", "version": 1}
+    assert action["after"] == {"status": "cancelled", "version": 2}
     assert await violations(shop.service) == {}
 
 

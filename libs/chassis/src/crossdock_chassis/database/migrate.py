@@ -23,19 +23,20 @@ def migrate(url: str, service: ModuleType) -> None:
 async def migrate_async(url: str, service: ModuleType) -> None:
     async with schema_change(url) as connection:
         await connection.execute(text(LOCK))
-        await connection.run_sync(_upgrade, own, "crossdock_chassis_version")
+        await connection.run_sync(upgrade, own, "crossdock_chassis_version")
         sql = (await connection.get_raw_connection()).driver_connection
         assert sql is not None
         await commit_order.begin(sql)
         await commit_order.settle(sql)
-        await connection.run_sync(_upgrade, service, "crossdock_version")
+        await connection.run_sync(upgrade, service, "crossdock_version")
 
 
-def _upgrade(connection: Connection, history: ModuleType, version_table: str) -> None:
+def upgrade(connection: Connection, history: ModuleType, version_table: str, to: str = "head") -> None:
+    """Upgrade one history to a revision, within the transaction of the connection."""
     assert history.__file__ is not None
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[1] / "alembic_env"))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(Path(history.__file__).parent))
     config.attributes.update(connection=connection, version_table=version_table)
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

@@ -2,9 +2,10 @@
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import asyncpg
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
+from crossdock_chassis.database.actions import Actor, find_actions, record_action
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.problems import Problem
@@ -19,10 +21,15 @@ from crossdock_chassis.problems import Problem
 log = logging.getLogger(__name__)
 
 State = Literal["pending", "done", "given_up", "discarded"]
+Action = Literal["redrive", "discard"]
+
+PATH: Final = "/v1/effects/"
+RESOLUTIONS: Final = 2_000
+"""The most resolutions that a page shows. An effect with more than a few was redriven again and again."""
 
 COLUMNS: Final = """
     id, kind, target, key, state, attempts, created_at, pending_since, due_at, finished_at, reason, payload::text,
-    result::text, resolutions::text, claimed_by IS NOT NULL AND due_at > now() AS in_flight
+    result::text, claimed_by IS NOT NULL AND due_at > now() AS in_flight
 """
 
 # Literals, because PostgreSQL cannot use the partial index of a state that is a parameter.
@@ -46,7 +53,7 @@ class EffectNotResolvable(Exception):
 
 
 class StoredResolution(BaseModel):
-    action: Literal["redrive", "discard"]
+    action: Action
     by: str
     reason: str
     at: datetime
@@ -84,8 +91,8 @@ class EffectResolution(BaseModel):
 @dataclass(frozen=True, slots=True)
 class ResolveEffect:
     id: UUID
-    action: Literal["redrive", "discard"]
-    by: str
+    action: Action
+    by: Actor
     reason: str
 
 
@@ -103,29 +110,30 @@ async def resolve(unit: Unit, command: ResolveEffect, *, dry_run: bool) -> Effec
     if command.action == "discard" and (row["state"] not in ("pending", "given_up") or row["in_flight"]):
         found = "in flight, ask again later" if row["in_flight"] else row["state"]
         raise EffectNotResolvable(f"it is {found}; only a pending or given-up effect can be discarded")
-    stored = StoredResolution(action=command.action, by=command.by, reason=command.reason, at=datetime.now(UTC))
-    resolutions = json.dumps([*json.loads(row["resolutions"]), stored.model_dump(mode="json")])
     if command.action == "redrive":
         await unit.sql.execute(
             """
             UPDATE effect
             SET state = 'pending', attempts = 0, due_at = now(), pending_since = now(), finished_at = NULL,
-                position = DEFAULT, resolutions = $2::json
+                position = DEFAULT
             WHERE id = $1
             """,
             command.id,
-            resolutions,
         )
     else:
         await unit.sql.execute(
-            """
-            UPDATE effect SET state = 'discarded', finished_at = now(), claimed_by = NULL, resolutions = $2::json
-            WHERE id = $1
-            """,
-            command.id,
-            resolutions,
+            "UPDATE effect SET state = 'discarded', finished_at = now(), claimed_by = NULL WHERE id = $1", command.id
         )
     state: State = "pending" if command.action == "redrive" else "discarded"
+    await record_action(
+        unit,
+        command.by,
+        f"effect:{command.action}",
+        f"{PATH}{command.id}",
+        why=command.reason,
+        before={name: row[name] for name in ("state", "attempts", "reason")},
+        after={"state": state},
+    )
     return EffectResolution(id=command.id, kind=row["kind"], target=row["target"], state=state, dry_run=dry_run)
 
 
@@ -150,11 +158,17 @@ async def find(
         found = await unit.sql.fetch(
             f"SELECT {COLUMNS} FROM effect WHERE {' AND '.join(conditions)} ORDER BY id LIMIT {limit:d}", *arguments
         )
+        targets = [f"{PATH}{row['id']}" for row in found]
+        acted = await find_actions(unit.sql, targets=targets, limit=RESOLUTIONS) if targets else []
+    resolutions: dict[str, list[StoredResolution]] = defaultdict(list)
+    for each in reversed(acted):
+        done = {"action": each.action.removeprefix("effect:"), "by": each.who, "reason": each.why, "at": each.at}
+        resolutions[each.target].append(StoredResolution.model_validate(done))
     by_kind = {performer.kind: performer for performer in performers}
-    return [_stored(row, by_kind.get(row["kind"])) for row in found]
+    return [_stored(row, by_kind.get(row["kind"]), resolutions[f"{PATH}{row['id']}"]) for row in found]
 
 
-def _stored(row: asyncpg.Record, performer: Performer | None) -> StoredEffect:
+def _stored(row: asyncpg.Record, performer: Performer | None, resolutions: list[StoredResolution]) -> StoredEffect:
     return StoredEffect(
         id=row["id"],
         kind=row["kind"],
@@ -169,7 +183,7 @@ def _stored(row: asyncpg.Record, performer: Performer | None) -> StoredEffect:
         reason=row["reason"],
         result=None if row["result"] is None else json.loads(row["result"]),
         described=_described(row["payload"], performer),
-        resolutions=json.loads(row["resolutions"]),
+        resolutions=resolutions,
     )
 
 

@@ -42,6 +42,7 @@ RETENTIONS: Final = (
     Retention("dead_letter", "resolved_at", timedelta(days=30), "state IN ('redriven', 'discarded')"),
     Retention("dead_letter_result", "at", timedelta(days=30)),
     Retention("consumer_stop", "ended_at", timedelta(days=30), "ended_at IS NOT NULL"),
+    Retention("operator_action", "at", timedelta(days=400)),
     Retention("job", "finished_at", timedelta(days=30), "status IN ('done', 'failed', 'stopped')"),
 )
 

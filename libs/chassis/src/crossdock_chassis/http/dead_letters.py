@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from crossdock_chassis.commands.coalescer import Coalescer
+from crossdock_chassis.database.actions import record_action
 from crossdock_chassis.database.unit import Database, each
 from crossdock_chassis.feature import Feature
 from crossdock_chassis.http.auth import Operator, OpsReader
@@ -22,6 +23,7 @@ from crossdock_chassis.http.conventions import (
 )
 from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
+from crossdock_chassis.http.request import Caller
 from crossdock_chassis.jobs.resolve import NoSuchJob, StoredJob
 from crossdock_chassis.messaging import dead_letters
 from crossdock_chassis.messaging.dead_letters import (
@@ -123,7 +125,7 @@ async def resolve_many(
     letters: DeadLettersDep,
     dry_run: DryRun = False,
 ) -> Response:
-    wanted = Wanted(body, caller.who)
+    wanted = Wanted(body, caller.actor)
     if dry_run:
         return json_response(await try_many(letters.database, wanted, letters.inboxes))
     done = await letters.request(wanted, key.of(body))
@@ -162,7 +164,7 @@ async def get_dead_letter(id: LetterId, caller: OpsReader, letters: DeadLettersD
 async def redrive(
     id: LetterId, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(letters, Resolve(id, "redrive", caller.who, body.reason), dry_run)
+    return await _resolve(letters, caller, body, Resolve(id, "redrive"), dry_run)
 
 
 @router.post(
@@ -174,7 +176,7 @@ async def redrive(
 async def discard(
     id: LetterId, body: Reason, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(letters, Resolve(id, "discard", caller.who, body.reason), dry_run)
+    return await _resolve(letters, caller, body, Resolve(id, "discard"), dry_run)
 
 
 @router.post(
@@ -186,14 +188,26 @@ async def discard(
 async def resend(
     id: LetterId, body: Resend, caller: Operator, letters: DeadLettersDep, dry_run: DryRun = False
 ) -> Response:
-    command = Resolve(id, "resend", caller.who, body.reason, body.value.encode(), body.headers or None)
-    return await _resolve(letters, command, dry_run)
+    command = Resolve(id, "resend", body.value.encode(), body.headers or None)
+    return await _resolve(letters, caller, body, command, dry_run)
 
 
-async def _resolve(letters: DeadLetters, command: Resolve, dry_run: bool) -> Response:
+async def _resolve(letters: DeadLetters, caller: Caller, body: Reason, command: Resolve, dry_run: bool) -> Response:
     async with letters.database.trial() if dry_run else letters.database.unit() as unit:
         done = await dead_letters.resolve(unit, command, letters.inboxes)
-        job = None if dry_run else await request_rest(unit, command, done)
+        job = None if dry_run else await request_rest(unit, caller.actor, body.reason, done)
+        after: dict[str, object] = {"state": done.state, "applied": len(done.applied), "left": done.left, "job": job}
+        if command.value is not None:
+            after |= {"headers": command.headers, "value": dead_letters.shown(command.value)}
+        await record_action(
+            unit,
+            caller.actor,
+            f"dead-letter:{command.action}",
+            f"/v1/dead-letters/{command.id}",
+            why=body.reason,
+            before=done.was,
+            after=after,
+        )
     resolution = Resolution(
         id=command.id,
         state=done.state,

@@ -79,7 +79,7 @@ async def get_effect(id: UUID, caller: OpsReader, effects: StoredEffectsDep) -> 
 async def redrive(
     id: UUID, body: Reason, caller: Operator, effects: StoredEffectsDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(effects, ResolveEffect(id, "redrive", caller.who, body.reason), dry_run)
+    return await _resolve(effects, ResolveEffect(id, "redrive", caller.actor, body.reason), dry_run)
 
 
 @router.post(
@@ -91,7 +91,7 @@ async def redrive(
 async def discard(
     id: UUID, body: Reason, caller: Operator, effects: StoredEffectsDep, dry_run: DryRun = False
 ) -> Response:
-    return await _resolve(effects, ResolveEffect(id, "discard", caller.who, body.reason), dry_run)
+    return await _resolve(effects, ResolveEffect(id, "discard", caller.actor, body.reason), dry_run)
 
 
 async def _resolve(effects: StoredEffects, command: ResolveEffect, dry_run: bool) -> Response:

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-import asyncpg
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from crossdock_chassis.database.unit import Database
+from crossdock_chassis.database.actions import OperatorAction, find_actions, record_action
+from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.feature import Feature
 from crossdock_chassis.http.auth import Operator, OpsReader
 from crossdock_chassis.http.conventions import Cursor, Page, PageCursor, PageLimit, json_response
 from crossdock_chassis.http.dependencies import provided
-from crossdock_chassis.http.limits import ANY_PARTNER, LATEST, Limits
+from crossdock_chassis.http.limits import ANY_PARTNER, Limits
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.http.request import Caller
+from crossdock_chassis.http.routing import segment
 from crossdock_chassis.http.tokens import is_partner_name
 from crossdock_chassis.problems import Problem, Refusal
 from crossdock_chassis.quantities import Number
@@ -26,14 +27,22 @@ NO_SUCH_LIMIT = Problem(404, "no-such-limit", "No limit is set for this partner 
 
 LIMITS = Cursor("limits", tuple[str, str])
 CHANGES = Cursor("limit-changes", int)
+ACTIONS = ("limit:set", "limit:remove")
+KEY = {"partner", "route_group"}
 
-LIST = f"{LATEST} AND (partner, route_group) > ($1, $2) ORDER BY partner, route_group LIMIT $3"
-HISTORY = "SELECT * FROM rate_limit WHERE id < $1 ORDER BY id DESC LIMIT $2"
-CHANGE = """
-    INSERT INTO rate_limit (partner, route_group, rate, burst, changed_by) VALUES ($1, $2, $3, $4, $5) RETURNING *
+LIST = """
+    SELECT * FROM rate_limit WHERE (partner, route_group) > ($1, $2) ORDER BY partner, route_group LIMIT $3
 """
-IS_SET = f"SELECT EXISTS ({LATEST} AND (partner, route_group) = ($1, $2))"
-NEWEST = 2**63 - 1
+# The lock makes the row before a change the one that the change replaces, also if there is none.
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 2))"
+FIND = "SELECT * FROM rate_limit WHERE (partner, route_group) = ($1, $2)"
+SET = """
+    INSERT INTO rate_limit (partner, route_group, rate, burst, changed_by) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (partner, route_group) DO UPDATE
+    SET rate = excluded.rate, burst = excluded.burst, changed_by = excluded.changed_by, changed_at = now()
+    RETURNING *
+"""
+REMOVE = "DELETE FROM rate_limit WHERE (partner, route_group) = ($1, $2)"
 
 
 def _usable(partner: str) -> str:
@@ -60,6 +69,7 @@ class LimitIn(BaseModel):
 
     rate: Annotated[float, Field(ge=0.001, le=100_000, allow_inf_nan=False, description="Requests a second")]
     burst: Annotated[int, Number(1, 1_000_000), Field(description="Requests at once, after a pause")]
+    reason: Annotated[str | None, Field(min_length=1, max_length=500)] = None
 
 
 class RateLimit(BaseModel):
@@ -89,16 +99,43 @@ class RateLimits:
     limits: Limits
     groups: Collection[str]
 
-    async def change(
-        self, caller: Caller, partner: str, route_group: str, rate: float | None, burst: int | None
-    ) -> asyncpg.Record:
-        """Set a limit, or remove it without a rate. Raise Refusal if there is none to remove."""
+    async def set(self, caller: Caller, partner: str, route_group: str, wanted: LimitIn) -> RateLimit:
         async with self.database.unit() as unit:
-            if rate is None and not await unit.sql.fetchval(IS_SET, partner, route_group):
-                raise Refusal(NO_SUCH_LIMIT, f"{partner} has no limit for the route group {route_group}")
-            row: asyncpg.Record = await unit.sql.fetchrow(CHANGE, partner, route_group, rate, burst, caller.who)
+            before = await self._lock(unit, partner, route_group)
+            row = await unit.sql.fetchrow(SET, partner, route_group, wanted.rate, wanted.burst, caller.who)
+            limit = RateLimit(**row)
+            await self._acted(unit, caller, "limit:set", limit, wanted.reason, before)
         await self.limits.refresh()
-        return row
+        return limit
+
+    async def remove(self, caller: Caller, partner: str, route_group: str, reason: str | None) -> None:
+        """Remove a limit. Raise Refusal if there is none."""
+        async with self.database.unit() as unit:
+            before = await self._lock(unit, partner, route_group)
+            if before is None:
+                raise Refusal(NO_SUCH_LIMIT, f"{partner} has no limit for the route group {route_group}")
+            await unit.sql.execute(REMOVE, partner, route_group)
+            await self._acted(unit, caller, "limit:remove", before, reason, before)
+        await self.limits.refresh()
+
+    async def _lock(self, unit: Unit, partner: str, route_group: str) -> RateLimit | None:
+        await unit.sql.execute(LOCK, partner, route_group)
+        row = await unit.sql.fetchrow(FIND, partner, route_group)
+        return None if row is None else RateLimit(**row)
+
+    async def _acted(
+        self, unit: Unit, caller: Caller, action: str, limit: RateLimit, why: str | None, was: RateLimit | None
+    ) -> None:
+        shown = KEY if action == "limit:remove" else KEY | {"rate", "burst"}
+        await record_action(
+            unit,
+            caller.actor,
+            action,
+            f"/v1/limits/{segment(limit.route_group)}/{segment(limit.partner)}",
+            why=why,
+            before=None if was is None else was.model_dump(include=KEY | {"rate", "burst"}),
+            after=limit.model_dump(include=shown),
+        )
 
 
 RateLimitsDep = Annotated[RateLimits, provided(RateLimits)]
@@ -116,7 +153,7 @@ async def get_limits(
     """Partners that are not listed are not limited. Processes follow a change within seconds."""
     async with of.database.unit() as unit:
         rows = await unit.sql.fetch(LIST, *(LIMITS.decode(cursor) or ("", "")), limit + 1)
-    found = [RateLimit(**{name: row[name] for name in RateLimit.model_fields}) for row in rows]
+    found = [RateLimit(**row) for row in rows]
     page = found[:limit]
     more = len(found) > limit
     return Page(items=page, next=LIMITS.encode((page[-1].partner, page[-1].route_group)) if more else None)
@@ -127,9 +164,9 @@ async def get_changes(
     caller: OpsReader, of: RateLimitsDep, limit: PageLimit = 100, cursor: PageCursor = None
 ) -> Page[LimitChange]:
     async with of.database.unit() as unit:
-        rows = await unit.sql.fetch(HISTORY, CHANGES.decode(cursor) or NEWEST, limit + 1)
-    page = [LimitChange(**dict(row)) for row in rows[:limit]]
-    return Page(items=page, next=CHANGES.encode(page[-1].id) if len(rows) > limit else None)
+        found = await find_actions(unit.sql, actions=ACTIONS, before=CHANGES.decode(cursor), limit=limit + 1)
+    page = [_change(each) for each in found[:limit]]
+    return Page(items=page, next=CHANGES.encode(page[-1].id) if len(found) > limit else None)
 
 
 @router.put(
@@ -147,8 +184,7 @@ async def put_limit(
         raise Refusal(
             NO_SUCH_GROUP, f"The route groups are {known}, not {route_group}", extra={"route_groups": sorted(of.groups)}
         )
-    row = await of.change(caller, partner, route_group, body.rate, body.burst)
-    return json_response(RateLimit(**{name: row[name] for name in RateLimit.model_fields}))
+    return json_response(await of.set(caller, partner, route_group, body))
 
 
 @router.delete(
@@ -157,5 +193,24 @@ async def put_limit(
     summary="Remove a partner's limit",
     responses=errors(NO_SUCH_LIMIT),
 )
-async def delete_limit(route_group: Group, partner: Partner, caller: Operator, of: RateLimitsDep) -> None:
-    await of.change(caller, partner, route_group, None, None)
+async def delete_limit(
+    route_group: Group,
+    partner: Partner,
+    caller: Operator,
+    of: RateLimitsDep,
+    reason: Annotated[str | None, Query(min_length=1, max_length=500)] = None,
+) -> None:
+    await of.remove(caller, partner, route_group, reason)
+
+
+def _change(action: OperatorAction) -> LimitChange:
+    after = action.after or {}
+    return LimitChange(
+        id=action.id,
+        partner=after["partner"],
+        route_group=after["route_group"],
+        rate=after.get("rate"),
+        burst=after.get("burst"),
+        changed_at=action.at,
+        changed_by=action.who,
+    )

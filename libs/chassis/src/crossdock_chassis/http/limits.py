@@ -58,11 +58,7 @@ RATE_LIMITED: Final = Problem(
     },
 )
 
-LATEST: Final = """
-    SELECT * FROM (
-        SELECT DISTINCT ON (partner, route_group) * FROM rate_limit ORDER BY partner, route_group, id DESC
-    ) AS latest WHERE rate IS NOT NULL
-"""
+ALL: Final = "SELECT partner, route_group, rate, burst FROM rate_limit"
 
 _RATE, _BURST, _WANTED = "$3::float8", "$4::float8", "$5::float8"
 _FULL: Final = f"make_interval(secs => {_BURST} / {_RATE})"  # how long an empty bucket takes to fill
@@ -219,7 +215,7 @@ class Limits:
         self._buckets: dict[tuple[str, str], Bucket | None] = {}
 
     async def refresh(self) -> None:
-        rows = await self._database.fetch(LATEST)
+        rows = await self._database.fetch(ALL)
         self._limits = {(row["partner"], row["route_group"]): Limit(row["rate"], row["burst"]) for row in rows}
         self._buckets = {
             key: bucket

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
+from crossdock_chassis.database.actions import record_action
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.feature import Feature
 from crossdock_chassis.http.auth import Operator, OpsReader
@@ -20,7 +21,7 @@ from crossdock_chassis.http.dependencies import provided
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.jobs.resolve import StoredJob, find_jobs
 from crossdock_chassis.problems import Problem
-from crossdock_chassis.projections import retired
+from crossdock_chassis.projections import generations, retired
 from crossdock_chassis.projections.rebuild import Rebuild
 from crossdock_chassis.projections.retired import Clearing, GroupInUse, MembersUnknown, NoSuchGroup, RetiredGroup
 
@@ -113,11 +114,18 @@ async def get_projections(caller: OpsReader, projections: ProjectionsDep) -> Pro
     response_model=StoredJob,
     responses=errors(NoSuchProjection.problem),
 )
-async def rebuild(name: str, caller: Operator, projections: ProjectionsDep) -> Response:
+async def rebuild(name: str, caller: Operator, projections: ProjectionsDep, body: Reason | None = None) -> Response:
     if (found := projections.rebuilds.get(name)) is None:
         raise NoSuchProjection(f"The service has: {', '.join(sorted(projections.rebuilds)) or 'none'}")
     async with projections.database.unit() as unit:
+        was = await generations.find(unit.sql, found.projection, "building")
         id = await found.begin(unit, by=caller.who)
+        if was is None or was.job_id != id:
+            why = None if body is None else body.reason
+            target, before = f"/v1/projections/{name}", None if was is None else {"job": was.job_id}
+            await record_action(
+                unit, caller.actor, "projection:rebuild", target, why=why, before=before, after={"job": id}
+            )
     (job,) = await find_jobs(projections.database, id=id)
     return json_response(job, 202, location=f"/v1/jobs/{id}")
 
@@ -144,6 +152,15 @@ async def clear_retired_group(
         return Clearing(cleared=found, job_id=None)
     async with projections.database.unit() as unit:
         id = await retired.CLEAR.request(unit, {"group": group, "reason": body.reason}, by=caller.who)
+        await record_action(
+            unit,
+            caller.actor,
+            "retired-group:clear",
+            f"/v1/retired-groups/{group}",
+            why=body.reason,
+            before=found.model_dump(),
+            after={"job": id},
+        )
     return Clearing(cleared=found, job_id=id)
 
 

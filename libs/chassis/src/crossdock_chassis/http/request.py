@@ -7,6 +7,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 
+from crossdock_chassis.database.actions import Actor
 from crossdock_chassis.http.concurrency import CallerRequests
 from crossdock_chassis.problems import Problems
 
@@ -33,6 +34,10 @@ class Caller:
         It is the partner, or `operator` with the subject after a blank. No partner's name has a blank.
         """
         return self.partner or f"operator {self.subject}"
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.who, self.client_id, self.partner or None)
 
     @property
     def who(self) -> str:

@@ -82,7 +82,7 @@ async def get_stop(id: StopId, caller: OpsReader, stopped: StoppedDep) -> Stored
     responses=_DECIDING,
 )
 async def skip(id: StopId, body: Skip, caller: Operator, stopped: StoppedDep, dry_run: DryRun = False) -> Response:
-    command = Decide(id, "skip", caller.who, body.reason, body.scope, body.move_to)
+    command = Decide(id, "skip", caller.actor, body.reason, body.scope, body.move_to)
     return await _decide(stopped, command, dry_run)
 
 
@@ -93,7 +93,7 @@ async def skip(id: StopId, body: Skip, caller: Operator, stopped: StoppedDep, dr
     responses=_DECIDING,
 )
 async def park(id: StopId, body: Park, caller: Operator, stopped: StoppedDep, dry_run: DryRun = False) -> Response:
-    return await _decide(stopped, Decide(id, "park", caller.who, body.reason, body.scope), dry_run)
+    return await _decide(stopped, Decide(id, "park", caller.actor, body.reason, body.scope), dry_run)
 
 
 @router.post(
@@ -104,7 +104,7 @@ async def park(id: StopId, body: Park, caller: Operator, stopped: StoppedDep, dr
 )
 async def end(id: StopId, body: Reason, caller: Operator, stopped: StoppedDep, dry_run: DryRun = False) -> Response:
     async with stopped.database.trial() if dry_run else stopped.database.unit() as unit:
-        return json_response(await stops.withdraw(unit, id, by=caller.who, why=body.reason))
+        return json_response(await stops.withdraw(unit, id, by=caller.actor, why=body.reason))
 
 
 async def _decide(stopped: Stopped, command: Decide, dry_run: bool) -> Response:

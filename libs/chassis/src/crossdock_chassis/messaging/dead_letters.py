@@ -128,8 +128,6 @@ class Resolve:
 
     id: int
     action: Action
-    by: str
-    reason: str
     value: bytes | None = None
     headers: Mapping[str, str] | None = None
     job: UUID | None = None
@@ -137,7 +135,7 @@ class Resolve:
 
 @dataclass(slots=True)
 class Resolved:
-    """What one unit did: `state` of the dead letter, and the ids of the events that were handled.
+    """What one unit did: `state` of the dead letter, what it was before, and the ids of the events that were handled.
 
     `poison` is the event behind that failed. `next` is the event with which another unit must go on: it is poison
     meanwhile, so that a key never waits without one. `left` events of the key wait; a job does not count them.
@@ -145,10 +143,14 @@ class Resolved:
 
     state: State
     applied: list[int] = field(default_factory=list)
+    was: Mapping[str, object] = field(default_factory=dict)
     poison: tuple[int, Failed] | None = None
     next: int | None = None
     left: int = 0
 
+
+SHOWN_CHARACTERS: Final = 4_000
+"""An operator's action shows this much of a record."""
 
 _CONTINUED: Final = "the events before this one were redriven; redrive it to go on"
 CONTINUED: Final = Failed(_CONTINUED, fingerprint(_CONTINUED))
@@ -175,7 +177,7 @@ async def resolve(
     if await unit.sql.fetchval(EARLIER, *key, row["partition"], row["offset"]):
         raise NotPoison("An earlier event of the same key is poison or blocked: it comes first")
 
-    done = Resolved("discarded" if command.action == "discard" else "redriven")
+    done = Resolved("discarded" if command.action == "discard" else "redriven", was=_was(row, command))
     if command.action != "discard":
         record = _record(row, command.value, command.headers)
         if failed := await _try(unit, inbox, [record], patient):
@@ -186,6 +188,18 @@ async def resolve(
         at = row["partition"], row["offset"]
         await _handle_waiting(unit, inbox, key, at, command, done, limit, patient)
     return done
+
+
+def _was(row: asyncpg.Record, command: Resolve) -> Mapping[str, object]:
+    was = {name: row[name] for name in ("state", "reason", "fingerprint")}
+    if command.action == "resend":
+        was |= {"headers": json.loads(row["headers"]), "value": shown(row["value"])}
+    return was
+
+
+def shown(value: bytes) -> str:
+    """Return the beginning of a record's value as text, for the list of operators' actions."""
+    return value[: 4 * SHOWN_CHARACTERS].decode("utf-8", "backslashreplace")[:SHOWN_CHARACTERS]
 
 
 _Key: TypeAlias = tuple[str, str, bytes | None]
@@ -294,10 +308,10 @@ async def mark_poison(sql: asyncpg.Connection, id: int, failed: Failed) -> None:
 
 
 async def _close(sql: asyncpg.Connection, ids: Sequence[int], state: State, command: Resolve) -> None:
-    """Store the outcome of events, and who asked for it and why."""
+    """Store the outcome of events. The action on `behind`, `job` or the letter itself has the reason."""
     if not ids:
         return
-    resolution: dict[str, Any] = {"action": command.action, "by": command.by, "reason": command.reason}
+    resolution: dict[str, Any] = {"action": command.action}
     if command.id not in ids:
         resolution["behind"] = command.id
     if command.job is not None:

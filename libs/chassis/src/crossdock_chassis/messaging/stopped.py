@@ -100,12 +100,7 @@ class Stops:
             if decided is not None:
                 counted[decided.id] += 1
                 if decided.decision == "skip":
-                    about = {
-                        "action": "skip",
-                        "by": decided.decided_by,
-                        "reason": decided.decided_why,
-                        "stop": decided.id,
-                    }
+                    about = {"action": "skip", "stop": decided.id}
                     await discard(unit, self._inbox.subscription, record, str(refusal), about)
                     continue
             left.append(record)

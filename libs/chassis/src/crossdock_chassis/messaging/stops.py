@@ -9,6 +9,7 @@ import asyncpg
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
+from crossdock_chassis.database.actions import Actor, record_action
 from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.messaging.aside import Record
@@ -287,7 +288,7 @@ class Decided(BaseModel):
 class Decide:
     id: int
     action: Action
-    by: str
+    by: Actor
     why: str
     scope: Scope | None = None
     move_to: Place | None = None
@@ -301,16 +302,15 @@ async def decide(unit: Unit, command: Decide, *, dry_run: bool) -> Decided:
     stop = await _lock(unit, command.id)
     scope, move_to = _fitting(stop, command)
     if stop.decision is None:
-        stop = _stored(
-            await unit.sql.fetchrow(DECIDE, stop.id, command.action, scope, move_to, command.by, command.why)
-        )
+        row = await unit.sql.fetchrow(DECIDE, stop.id, command.action, scope, move_to, command.by.who, command.why)
+        stop = await _acted(unit, command.by, f"stop:{command.action}", command.why, stop, _stored(row))
     elif (stop.decision, stop.scope, stop.move_to) != (command.action, scope, move_to):
         raise AlreadyDecided(f"{stop.decided_by} has decided to {stop.decision}")
     lost, set_aside, effect = _effect(stop)
     return Decided(stop=stop, lost=lost, set_aside=set_aside, effect=effect, dry_run=dry_run)
 
 
-async def withdraw(unit: Unit, id: int, *, by: str, why: str) -> StoredStop:
+async def withdraw(unit: Unit, id: int, *, by: Actor, why: str) -> StoredStop:
     """End a decision. If the cause is still there, the consumer stops again.
 
     Raise NoSuchStop, StopEnded, UnfitDecision.
@@ -318,7 +318,16 @@ async def withdraw(unit: Unit, id: int, *, by: str, why: str) -> StoredStop:
     stop = await _lock(unit, id)
     if stop.decision is None:
         raise UnfitDecision("Nothing is decided yet: use skip or park")
-    return _stored(await unit.sql.fetchrow(WITHDRAW, id, by, why))
+    ended = _stored(await unit.sql.fetchrow(WITHDRAW, id, by.who, why))
+    return await _acted(unit, by, "stop:end", why, stop, ended)
+
+
+async def _acted(unit: Unit, by: Actor, action: str, why: str, was: StoredStop, stop: StoredStop) -> StoredStop:
+    """Record what a person has decided. Return the stop after it."""
+    shown = {"decision", "scope", "move_to", "outcome"}
+    before, after = was.model_dump(include=shown), stop.model_dump(include=shown)
+    await record_action(unit, by, action, f"/v1/stopped/{stop.id}", why=why, before=before, after=after)
+    return stop
 
 
 async def find(

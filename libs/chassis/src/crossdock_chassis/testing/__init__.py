@@ -35,9 +35,10 @@ from crossdock_chassis.messaging import catch_up, optimistic
 from crossdock_chassis.messaging import clients as kafka_clients
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.inbox import Inbox
-from crossdock_chassis.problems import MEDIA_TYPE, PREFIX, Refusal
+from crossdock_chassis.problems import MEDIA_TYPE, PREFIX
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
+from crossdock_chassis.testing.acting import Acting, find_route
 from crossdock_chassis.testing.cpu import assert_linear as assert_linear
 from crossdock_events import Cause, Envelope, Event
 
@@ -125,10 +126,12 @@ async def clients() -> AsyncIterator[Clients]:
 
     `clients(service, None, ["ops:read"], subject="ann")` is the client of an operator, whose token has no partner.
 
-    A problem that the OpenAPI of its route does not list fails the test.
+    A problem that the OpenAPI of its route does not list fails the test. So does a route on which an operator acts
+    without a row in the list of actions.
     """
     opened: list[httpx.AsyncClient] = []
     apps: dict[int, Api] = {}
+    seen: dict[int, set[str]] = defaultdict(set)
 
     def client(
         service: Service, partner: str | None = "acme", scopes: Iterable[str] = (), *, subject: str = ""
@@ -141,7 +144,9 @@ async def clients() -> AsyncIterator[Clients]:
         async def check(response: httpx.Response) -> None:
             await _check_listed(app, response)
 
-        made.event_hooks["response"].append(check)
+        acting = Acting(app, service.database, [*scopes], partner, seen[id(service)])
+        made.event_hooks["request"].append(acting.before)
+        made.event_hooks["response"] += [check, acting.after]
         opened.append(made)
         return made
 
@@ -155,11 +160,7 @@ async def _check_listed(app: Api, response: httpx.Response) -> None:
         return
     await response.aread()
     request = response.request
-    scope = {"type": "http", "method": request.method, "raw_path": request.url.raw_path.partition(b"?")[0]}
-    try:
-        route = app.routing.find({**scope, "query_string": b""})
-    except Refusal:
-        return  # 400 and 405 belong to no route
+    route = find_route(app, request)
     if route is None or not response.content:
         return
     slug = response.json()["type"].removeprefix(PREFIX)
