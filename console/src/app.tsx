@@ -1,9 +1,17 @@
-import { Suspense } from "react";
+import { lazy, Suspense } from "react";
 import { Redirect, Route, Switch } from "wouter";
 import { LivePage } from "./live/page";
 import { useMessages } from "./messages/language";
 import { Loading, Notice } from "./parts/states";
 import { Shell } from "./shell/shell";
+
+// The first load has the shell and the page of live events. The other pages are loaded when they are opened.
+const OrdersPage = lazy(() => import("./orders/list"));
+const OrderPage = lazy(() => import("./orders/detail"));
+const StockPage = lazy(() => import("./stock/list"));
+const ItemPage = lazy(() => import("./stock/detail"));
+const DeadLettersPage = lazy(() => import("./dead-letters/list"));
+const DeadLetterPage = lazy(() => import("./dead-letters/detail"));
 
 export function App() {
   const m = useMessages();
@@ -15,6 +23,12 @@ export function App() {
             <Redirect to="/live" replace />
           </Route>
           <Route path="/live" component={LivePage} />
+          <Route path="/orders" component={OrdersPage} />
+          <Route path="/orders/:id" component={OrderPage} />
+          <Route path="/stock" component={StockPage} />
+          <Route path="/stock/:item" component={ItemPage} />
+          <Route path="/dead-letters" component={DeadLettersPage} />
+          <Route path="/dead-letters/:service/:id" component={DeadLetterPage} />
           <Route>
             <Notice title={m.shell.noPage} detail={m.shell.noPageDetail} />
           </Route>

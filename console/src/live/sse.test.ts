@@ -13,6 +13,14 @@ test("messages split at any byte come out whole", () => {
   }
 });
 
+test("the last id is the one of complete blocks, comments included", () => {
+  const parser = new Parser();
+  parser.push(": here\nid: e-1.7\n\nid: e-1.8\ndata: half");
+  expect(parser.lastId).toBe("e-1.7");
+  expect(parser.push("\n\n")).toEqual([{ id: "e-1.8", event: "message", data: "half" }]);
+  expect(parser.lastId).toBe("e-1.8");
+});
+
 test("a message that has no end does not come out", () => {
   expect(new Parser().push("data: half\n")).toEqual([]);
 });

@@ -8,6 +8,8 @@ export interface Message {
 
 /** Parse a stream of server-sent events (WHATWG HTML, 9.2), chunk by chunk. Comments and `retry` are ignored. */
 export class Parser {
+  /** The cursor behind everything that came out. A comment has one too. */
+  lastId = "";
   #rest = "";
   #id = "";
   #event = "";
@@ -46,6 +48,7 @@ export class Parser {
     const { data, event } = { data: this.#data, event: this.#event };
     this.#data = [];
     this.#event = "";
+    this.lastId = this.#id;
     if (data.length === 0) return undefined;
     return { id: this.#id, event: event === "" ? "message" : event, data: data.join("\n") };
   }

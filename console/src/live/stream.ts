@@ -1,13 +1,15 @@
 import { Problem, problemOf } from "../api/problem";
-import { eventOf, type LiveEvent } from "./event";
+import { eventOf, type LiveEvent, leftOf } from "./event";
 import { EMPTY, type Feed, full, hold, received, release } from "./feed";
 import { Parser } from "./sse";
 
-export type Status = "connecting" | "open" | "retrying" | "waiting" | "hidden" | "failed";
+export type Status = "connecting" | "open" | "searching" | "retrying" | "waiting" | "hidden" | "behind" | "failed";
 
 export interface View {
   feed: Feed;
   status: Status;
+  /** Records that a search in older ones still has to look at. */
+  left: number | undefined;
   error: Problem | undefined;
 }
 
@@ -16,14 +18,14 @@ const DRAW_MS = 100;
 const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000] as const;
 
 /**
- * Follow the stream of events behind `address(cursor)`, and tell `subscribe`rs about changes.
+ * Follow the stream at `address(cursor)` and call the subscribed listeners after each change.
  *
  * It reads with fetch, because EventSource hides the status and the problem of a refused stream. After a lost
  * connection it continues behind the last event. It closes the stream while the tab is hidden, because a browser opens
  * six connections to a host in all tabs together.
  */
 export class LiveStream {
-  #view: View = { feed: EMPTY, status: "connecting", error: undefined };
+  #view: View = { feed: EMPTY, status: "connecting", left: undefined, error: undefined };
   readonly #listeners = new Set<() => void>();
   #arrived: LiveEvent[] = [];
   #cursor: string | undefined;
@@ -31,7 +33,6 @@ export class LiveStream {
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #draw: ReturnType<typeof setTimeout> | undefined;
-  #started = false;
 
   constructor(private readonly address: (cursor: string | undefined) => string) {}
 
@@ -39,14 +40,15 @@ export class LiveStream {
 
   /** Follow the stream while anybody listens. */
   readonly subscribe = (listener: () => void): (() => void) => {
+    if (this.#listeners.size === 0) this.#start();
     this.#listeners.add(listener);
-    this.#start();
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size === 0) this.#stop();
     };
   };
 
+  /** Let the list stay as it is. Later events wait. */
   readonly hold = (): void => this.#show({ feed: hold(this.#flushed()) });
 
   readonly release = (): void => {
@@ -54,29 +56,33 @@ export class LiveStream {
     if (this.#view.status === "waiting") this.#connect();
   };
 
+  /** Try again after a failure. */
   readonly again = (): void => {
     this.#failures = 0;
     this.#connect();
   };
 
+  /** Go on with what happens from now on, because the events behind the cursor are out of reach. */
+  readonly fromNow = (): void => {
+    this.#cursor = undefined;
+    this.again();
+  };
+
   #start(): void {
-    if (this.#started) return;
-    this.#started = true;
     document.addEventListener("visibilitychange", this.#seen);
     this.#connect();
   }
 
   #stop(): void {
-    this.#started = false;
     document.removeEventListener("visibilitychange", this.#seen);
     this.#disconnect();
   }
 
   readonly #seen = (): void => {
-    if (document.hidden) {
+    if (document.hidden && this.#reading !== undefined) {
       this.#disconnect();
       this.#show({ feed: this.#flushed(), status: "hidden" });
-    } else if (this.#view.status === "hidden") this.#connect();
+    } else if (!document.hidden && this.#view.status === "hidden") this.#connect();
   };
 
   #connect(): void {
@@ -104,25 +110,36 @@ export class LiveStream {
     const headers = { Accept: "text/event-stream" };
     const answer = await fetch(this.address(this.#cursor), { headers, signal, cache: "no-store" });
     if (!answer.ok || answer.body === null) throw await problemOf(answer);
-    this.#show({ status: "open" });
+    this.#show({ status: "open", left: undefined });
     const parser = new Parser();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { done, value } = await reader.read();
       if (done || signal.aborted) return;
       this.#failures = 0;
-      for (const message of parser.push(value)) {
-        if (message.id !== "") this.#cursor = message.id;
-        const event = eventOf(message);
-        if (event !== undefined) this.#arrived.push(event);
-      }
-      this.#draw ??= setTimeout(this.#drawn, DRAW_MS);
+      this.#take(parser, value);
     }
+  }
+
+  #take(parser: Parser, chunk: string): void {
+    for (const message of parser.push(chunk)) {
+      if (message.event === "message") {
+        const event = eventOf(message.id, message.data);
+        if (event !== undefined) this.#arrived.push(event);
+        if (this.#view.status === "searching") this.#show({ status: "open", left: undefined });
+      } else if (message.event === "searching") this.#show({ status: "searching", left: leftOf(message.data) });
+      else if (message.event === "behind") {
+        this.#disconnect();
+        this.#show({ feed: this.#flushed(), status: "behind" });
+      }
+    }
+    if (parser.lastId !== "") this.#cursor = parser.lastId;
+    this.#draw ??= setTimeout(this.#drawn, DRAW_MS);
   }
 
   readonly #drawn = (): void => {
     this.#draw = undefined;
-    this.#show({ feed: this.#flushed() });
+    if (this.#arrived.length > 0) this.#show({ feed: this.#flushed() });
     if (full(this.#view.feed) && this.#reading !== undefined) {
       this.#disconnect();
       this.#show({ feed: this.#flushed(), status: "waiting" });

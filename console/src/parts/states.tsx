@@ -1,7 +1,8 @@
 import type { ReactNode } from "react";
 import { Problem } from "../api/problem";
 import { signInUrl } from "../api/session";
-import { useMessages } from "../messages/language";
+import { useMessages, useTag } from "../messages/language";
+import { shortClock } from "./time";
 import "./states.css";
 
 /** A message in place of content: empty lists, failures, pages that do not exist. */
@@ -51,5 +52,20 @@ export function Failure({ error, again }: { error: Error; again: () => void }) {
         {m.states.again}
       </button>
     </Notice>
+  );
+}
+
+/** Show how old the data is, and whether the last try to read it again failed. */
+export function Freshness({ query }: { query: { dataUpdatedAt: number; error: Error | null } }) {
+  const m = useMessages();
+  const tag = useTag();
+  if (query.dataUpdatedAt === 0) return null;
+  const at = shortClock(query.dataUpdatedAt, tag);
+  return query.error === null ? (
+    <span>{m.states.asOf(at)}</span>
+  ) : (
+    <strong className="stale" role="status">
+      {m.states.stale(at)}
+    </strong>
   );
 }

@@ -1,10 +1,15 @@
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 import { Link, useLocation } from "wouter";
-import { LANGUAGES, type Language, useLanguage, useMessages } from "../messages/language";
-import { storedTheme, storeTheme, THEMES, type Theme } from "./theme";
+import { useMessages } from "../messages/language";
+import { Preferences } from "./preferences";
 import "./shell.css";
 
-const PAGES = [{ path: "/live", name: "live" }] as const;
+const PAGES = [
+  { path: "/live", name: "live" },
+  { path: "/orders", name: "orders" },
+  { path: "/stock", name: "stock" },
+  { path: "/dead-letters", name: "deadLetters" },
+] as const;
 
 export function Shell({ children }: { children: ReactNode }) {
   const m = useMessages();
@@ -26,51 +31,12 @@ export function Shell({ children }: { children: ReactNode }) {
           ))}
         </nav>
         <div className="choices">
-          <LanguageChoice />
-          <ThemeChoice />
+          <Preferences />
         </div>
       </header>
       <main id="content" tabIndex={-1}>
         {children}
       </main>
     </div>
-  );
-}
-
-function LanguageChoice() {
-  const m = useMessages();
-  const { language, choose } = useLanguage();
-  return (
-    <label>
-      <span className="unseen">{m.shell.language}</span>
-      <select value={language} onChange={(event) => choose(event.target.value as Language)}>
-        {Object.entries(LANGUAGES).map(([key, { name }]) => (
-          <option key={key} value={key}>
-            {name}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
-}
-
-function ThemeChoice() {
-  const m = useMessages();
-  const [theme, setTheme] = useState<Theme>(storedTheme);
-  const choose = (next: Theme) => {
-    storeTheme(next);
-    setTheme(next);
-  };
-  return (
-    <label>
-      <span className="unseen">{m.shell.theme}</span>
-      <select value={theme} onChange={(event) => choose(event.target.value as Theme)}>
-        {THEMES.map((each) => (
-          <option key={each} value={each}>
-            {m.shell.themes[each]}
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }

@@ -1,0 +1,49 @@
+import createClient from "openapi-fetch";
+import type { components as InventoryParts, paths as InventoryPaths } from "./generated/inventory-service";
+import type { components as OrderParts, paths as OrderPaths } from "./generated/order-service";
+import { Problem, problemFrom } from "./problem";
+import { ACTING } from "./session";
+
+export type OrderSchemas = OrderParts["schemas"];
+export type InventorySchemas = InventoryParts["schemas"];
+
+/** The services that keep dead letters behind the same routes. */
+export const SERVICES = ["order-service", "inventory-service"] as const;
+export type Service = (typeof SERVICES)[number];
+
+export const orderService = createClient<OrderPaths>(options("order-service"));
+export const inventoryService = createClient<InventoryPaths>(options("inventory-service"));
+
+/** Return the client of a service for the routes that all services have. */
+export function opsOf(service: Service): typeof orderService {
+  // The routes of the chassis are the same in each service, so the types of one service describe them all.
+  return service === "order-service" ? orderService : createClient<OrderPaths>(options(service));
+}
+
+/** Return the address of a service, as analytics-service passes calls on with the person's token. */
+export function base(service: string): string {
+  return `/api/${service}`;
+}
+
+function options(service: Service) {
+  return { baseUrl: base(service), headers: ACTING };
+}
+
+interface Answered<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** Return the data of an answer. Throw a Problem if the service refused, failed or did not answer. */
+export async function read<T>(call: Promise<Answered<T>>): Promise<T> {
+  let answer: Answered<T>;
+  try {
+    answer = await call;
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Problem(0, "", undefined, undefined);
+  }
+  if (!answer.response.ok || answer.data === undefined) throw problemFrom(answer.response.status, answer.error);
+  return answer.data;
+}
