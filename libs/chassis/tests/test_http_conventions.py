@@ -20,6 +20,7 @@ from crossdock_chassis.http.conventions import (
     Cursor,
     IdempotencyKey,
     IfMatch,
+    IfNoneMatch,
     Page,
     PageCursor,
     PageLimit,
@@ -79,6 +80,10 @@ def application() -> Api:
     async def delete_thing(version: int, match: RequiredIfMatch) -> Response:
         match.check(version)
         return Response(status_code=204)
+
+    @cold.get("/files/{version}")
+    async def get_file(version: int, copy: IfNoneMatch) -> Response:
+        return copy.answer(etag(version), b"{}", "application/schema+json")
 
     @cold.get("/wait")
     async def get_wait(wait: Wait) -> float:
@@ -159,6 +164,16 @@ async def test_a_version_that_must_be_named(client: httpx.AsyncClient) -> None:
     assert (answered.status_code, answered.json()["type"]) == (428, "urn:crossdock:problem:precondition-required")
     for tag, status in (('"2"', 412), ('"3"', 204)):
         assert (await client.delete("/v1/things/3", headers={"If-Match": tag})).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(None, 200), ('"2"', 200), ("3", 200), ("", 200), ('"3"', 304), ('W/"3"', 304), ('"1", "3"', 304), ("*", 304)],
+)
+async def test_current_copy_is_not_sent_again(client: httpx.AsyncClient, sent: str | None, status: int) -> None:
+    answered = await client.get("/v1/files/3", headers={} if sent is None else {"If-None-Match": sent})
+    assert (answered.status_code, answered.headers["etag"]) == (status, '"3"')
+    assert answered.content == (b"" if status == 304 else b"{}")
 
 
 # --- lists

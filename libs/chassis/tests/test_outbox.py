@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 
 import asyncpg
+import toy
 from examples import placed
 
 from crossdock_chassis import Service, Unit
 from crossdock_chassis.database.outbox import PENDING_LIMIT
 from crossdock_chassis.messaging.relay import BY_INDEX, PENDING, READ_LIMIT, _mark_partly
+from crossdock_chassis.testing import Fresh
 
 DEPTH = "SELECT coalesce(sum(cardinality(ids)), 0) FROM outbox_pending"
 
@@ -48,6 +50,20 @@ async def test_units_are_read_in_order_and_in_bounded_batches(service: Service) 
         assert (await connection.fetch(PENDING, second, READ_LIMIT, [], []))[0]["id"] == everything[3 + PENDING_LIMIT][
             "id"
         ]
+
+
+async def test_schema_is_named_by_its_address_if_one_is_set(fresh: Fresh) -> None:
+    for url, expected in (
+        (None, "urn:crossdock:schema:crossdock.OrderPlaced.v1"),
+        ("https://events.example/v1/schemas/", "https://events.example/v1/schemas/crossdock.OrderPlaced.v1"),
+    ):
+        service = await fresh(toy.build, toy.Settings, schemas_url=url)
+        async with service.database.unit() as unit:
+            publish(unit, 1)
+        async with service.database.optimistic() as unit:
+            publish(unit, 1)
+        found = await service.database.fetch("SELECT headers::jsonb ->> 'ce_dataschema' AS schema FROM outbox")
+        assert [row["schema"] for row in found] == [expected, expected]
 
 
 async def test_what_was_not_acknowledged_stays_pending(service: Service) -> None:

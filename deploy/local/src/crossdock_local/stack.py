@@ -27,6 +27,7 @@ from crossdock_local.servers import Engine, Handle, Servers, together
 
 AUDIENCE = "crossdock"
 PREPARED = "prepared.json"
+SERVES_SCHEMAS = "analytics-service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +376,15 @@ class Stack:
             "CROSSDOCK_AUDIENCE": AUDIENCE,
             "CROSSDOCK_HOST": HOST,
             "CROSSDOCK_CONSOLE": str(self.home.console),
+            **self._schemas,
         }
+
+    @property
+    def _schemas(self) -> dict[str, str]:
+        """Return the setting with the address of the schemas, or none if no service of this stack serves them."""
+        if SERVES_SCHEMAS in {each.name for each in discovery.chosen(self._services)}:
+            return {"CROSSDOCK_SCHEMAS_URL": f"{self.url(SERVES_SCHEMAS)}/v1/schemas"}
+        return {}
 
     def _processes_of(self, wanted: Sequence[Installed]) -> list[Process]:
         return [

@@ -106,7 +106,7 @@ class Service:
     unsettled: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Pass the problems, which outcomes are counted by, and the kinds of effects to the database.
+        """Pass the problems, which outcomes are counted by, the kinds of effects, and the schemas to the database.
 
         Raise TypeError if two features claim the same exception or class, or if reactions do not state their start.
         Raise ValueError if two performers have the same kind.
@@ -116,6 +116,8 @@ class Service:
         if len(kinds) < len(self.effects):
             raise ValueError(f"{self.name} has two performers of the same kind")
         self.database.effect_kinds = kinds
+        if self.settings.schemas_url is not None:
+            self.database.schemas = f"{self.settings.schemas_url}/"
         if self.reactions and self.reactions_start is None:
             raise TypeError(f"{self.name} has reactions: state reactions_start, 'beginning' or 'now'")
 

@@ -16,7 +16,11 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "ce_type": {"type": "string", "description": "Name and major version of the contract."},
     "ce_time": {"type": "string", "format": "date-time", "description": "When the event happened."},
     "ce_subject": {"type": "string", "description": "The record's key."},
-    "ce_dataschema": {"type": "string", "format": "uri"},
+    "ce_dataschema": {
+        "type": "string",
+        "format": "uri",
+        "description": "The address of the schema, or its name if the installation has no public address for schemas.",
+    },
     "ce_sequence": {
         "type": "string",
         "pattern": "^[0-9]{20}$",

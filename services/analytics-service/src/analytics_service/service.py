@@ -3,6 +3,7 @@
 from analytics_service import migrations, tables
 from analytics_service.log import feature as log
 from analytics_service.log.keep import Keeper
+from analytics_service.schemas import feature as schemas
 from analytics_service.settings import Settings
 from crossdock_chassis import Database, Service
 
@@ -17,6 +18,6 @@ def build(settings: Settings) -> Service:
         database=database,
         metadata=tables.Base.metadata,
         migrations=migrations,
-        features=[log.feature(database, settings)],
+        features=[log.feature(database, settings), schemas.feature()],
         log=Keeper(database),
     )

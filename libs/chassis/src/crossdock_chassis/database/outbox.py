@@ -57,9 +57,9 @@ class Row(NamedTuple):
     headers: str
 
 
-def row_of(envelope: Envelope[Event]) -> Row:
+def row_of(envelope: Envelope[Event], schemas: str) -> Row:
     """Return the row of an event. Raise MessageTooLarge, ValueError if the event cannot be sent."""
-    headers = envelope.headers()
+    headers = envelope.headers(schemas)
     key, value, topic = headers["ce_subject"].encode(), envelope.event.to_json(), envelope.event.topic.name
     if (size := len(value) + 2 * len(key)) > MESSAGE_LIMIT_BYTES:  # the key is in a header too
         raise MessageTooLarge(f"{size} bytes for {topic}")

@@ -23,7 +23,7 @@ from crossdock_chassis.deadlines import within
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.problems import Problems
-from crossdock_events import Cause, Envelope, Event, Message
+from crossdock_events import SCHEMA_URN, Cause, Envelope, Event, Message
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,6 +59,7 @@ class Unit:
         connection: AsyncConnection | None,
         effect_kinds: Collection[str] = (),
         *,
+        schemas: str = SCHEMA_URN,
         urgent: bool = True,
         optimistic: bool = False,
     ) -> None:
@@ -70,7 +71,7 @@ class Unit:
         self.outcomes: list[tuple[str, int, Exception | None]] = []
         self.notifies = False  # a statement of this unit has notified
         self._rows: dict[UUID, outbox.Row] = {}
-        self._source, self._urgent = source, urgent
+        self._source, self._urgent, self._schemas = source, urgent, schemas
         self._effect_kinds = effect_kinds
         self._connection = connection
         self._calls: list[tuple[str, Sequence[object]]] = []
@@ -94,7 +95,7 @@ class Unit:
         """
         id = new_id()
         envelope = Envelope(event, id, self._source, self.now, sequence, cause or Cause(id))
-        self._rows[id] = outbox.row_of(envelope)
+        self._rows[id] = outbox.row_of(envelope, self._schemas)
         self.published.append(envelope)
         return envelope
 
@@ -256,6 +257,7 @@ class Database:
         self.source = source
         self.pressure = _Pressure()
         self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
+        self.schemas = SCHEMA_URN  # the beginning of `ce_dataschema`, set by the service
         self.problems = Problems(passing=is_transient)  # the service replaces this value by its own
         self._url = make_url(url)
         settings: dict[str, Any] = {
@@ -324,7 +326,7 @@ class Database:
         """
         begin = f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}"
         async with self._transaction(begin) as (connection, sql):
-            unit = Unit(self.source, sql, connection, self.effect_kinds, urgent=urgent)
+            unit = Unit(self.source, sql, connection, self.effect_kinds, schemas=self.schemas, urgent=urgent)
             yield unit
             await unit.flush()
             try:
@@ -343,7 +345,7 @@ class Database:
         """Run the block in an optimistic unit. Raise Moved if an ordinary unit must do the work: nothing was done."""
         pool = self._bare or await self._open_bare()
         async with pool.acquire() as sql:
-            unit = Unit(self.source, sql, None, self.effect_kinds, urgent=urgent, optimistic=True)
+            unit = Unit(self.source, sql, None, self.effect_kinds, schemas=self.schemas, urgent=urgent, optimistic=True)
             try:
                 yield unit
                 await unit.finish(lock_timeout)
@@ -377,7 +379,7 @@ class Database:
     async def trial(self) -> AsyncIterator[Unit]:
         """Run the block in a unit that never commits, for a dry run."""
         async with self._transaction("BEGIN; SET LOCAL lock_timeout = 5000") as (connection, sql):
-            unit = Unit(self.source, sql, connection, self.effect_kinds)
+            unit = Unit(self.source, sql, connection, self.effect_kinds, schemas=self.schemas)
             yield unit
             await unit.flush()
 

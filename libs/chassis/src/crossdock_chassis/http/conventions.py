@@ -174,6 +174,30 @@ RequiredIfMatch = Annotated[Match, Depends(_RequiredIfMatch())]
 """A request without the header gets 428."""
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The tags of `If-None-Match`: the copies that the client has."""
+
+    tags: frozenset[str]
+
+    def answer(self, tag: str, content: bytes, media_type: str) -> Response:
+        """Return the content with its tag, or 304 without a body if the client has it."""
+        if self.tags & {tag, "*"}:
+            return Response(status_code=304, headers={"ETag": tag})
+        return Response(content, headers={"ETag": tag}, media_type=media_type)
+
+
+class _IfNoneMatch(Dependency):
+    header: ClassVar[Header] = Header("If-None-Match", "The `ETag` of your copy; if it is current, the answer is 304")
+
+    async def __call__(self, request: Request) -> Copy:
+        text = state_of(request).header(b"if-none-match") or ""
+        return Copy(frozenset(tag.strip().removeprefix("W/") for tag in text.split(",")))
+
+
+IfNoneMatch = Annotated[Copy, Depends(_IfNoneMatch())]
+
+
 # --- lists
 
 
