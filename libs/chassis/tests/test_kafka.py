@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from crossdock_chassis import Service, Unit, on
 from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.feature import Part
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
@@ -27,7 +28,6 @@ from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.relay import Relay, _Leader
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.testing import Fresh, envelope_of
-from crossdock_chassis.worker import Part
 from crossdock_events import CATALOGUE, Envelope, Event, Message, TopicSpec
 from crossdock_events.orders import OrderEvent
 from crossdock_events.reservations import StockReleased

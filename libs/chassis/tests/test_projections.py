@@ -16,13 +16,13 @@ import seen_items
 import toy
 
 from crossdock_chassis import Projection, Service, Unit, every_in_units
+from crossdock_chassis.feature import Part
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging.clients import discard, start_consumer
 from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.projections import generations, rebuild, worker
 from crossdock_chassis.projections.retired import CLEAR, drop_retired
 from crossdock_chassis.testing import OPS, Clients, Fresh
-from crossdock_chassis.worker import Part
 from crossdock_events import Envelope, TopicSpec
 from crossdock_events.items import ItemChanged, ItemEvent, ItemRegistered
 from crossdock_local.servers import Servers

@@ -18,6 +18,7 @@ from test_kafka import service as kafka_service
 
 from crossdock_chassis import Coalescer, Database, JobRun, Overloaded, Service, Unit, each, queued, worker
 from crossdock_chassis import service as service_module
+from crossdock_chassis.feature import Part
 from crossdock_chassis.http.limits import Limits
 from crossdock_chassis.jobs import worker as jobs_worker
 from crossdock_chassis.jobs.worker import Jobs
@@ -26,7 +27,7 @@ from crossdock_chassis.messaging.retries import Retries
 from crossdock_chassis.projections import worker as projections_worker
 from crossdock_chassis.projections.worker import Projections
 from crossdock_chassis.service import ROLES, Watch
-from crossdock_chassis.worker import NoProgress, Part, PartEnded, run_parts
+from crossdock_chassis.worker import NoProgress, PartEnded, run_parts
 
 __all__ = ["kafka_service"]
 

@@ -12,6 +12,7 @@ from crossdock_chassis import Record, Service, new_id
 from crossdock_chassis.testing import envelope_of
 from crossdock_events import Event, Message
 from crossdock_events.orders import OrderConfirmed, OrderEvent
+from crossdock_events.reservations import StockReleased
 
 ORDERS = OrderEvent.topic.name
 ROWS = """
@@ -24,6 +25,11 @@ _offsets = count(1)
 
 def confirmed(partner: str = "acme", order_id: UUID | None = None) -> OrderConfirmed:
     return OrderConfirmed(order_id=order_id or new_id(), partner=partner, reference=f"PO-{uuid4().hex[:8]}")
+
+
+def released(order_id: UUID) -> StockReleased:
+    """Return an event that no partner may see."""
+    return StockReleased(order_id=order_id, reason="cancelled", lines=())
 
 
 def record(

@@ -56,6 +56,7 @@ SCOPES: Final = (
     "catalogue:quantities",
     "stock:read",
     "stock:write",
+    "events:read",
     "ops:read",
     "ops:act",
 )

@@ -1,7 +1,9 @@
 """A feature of a service as a value: `feature(database, settings)` in the feature's package returns it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from fastapi import APIRouter
 
@@ -9,18 +11,30 @@ from crossdock_chassis.jobs.declare import Job
 from crossdock_chassis.problems import Problem
 
 
+class Part(Protocol):
+    """Work of a process beside others. `progressed` is the monotonic time of its last sign of life."""
+
+    @property
+    def progressed(self) -> float: ...
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set and what is in flight is done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """Everything that a feature adds to its service, except for its rows in `reactions.py`.
 
     `routers` are module-level values. `provides` are the objects that their routes take by `provided(Class)`, one for
-    each class. `problems` maps each exception that the routes let through to its problem.
+    each class. `problems` maps each exception that the routes let through to its problem. `parts` run in each API
+    process beside its routes, by name.
     """
 
     routers: Sequence[APIRouter] = ()
     provides: Sequence[object] = ()
     jobs: Sequence[Job] = ()
     problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 def merged(features: Sequence[Feature]) -> Feature:
@@ -41,4 +55,5 @@ def merged(features: Sequence[Feature]) -> Feature:
         provides=list(provides.values()),
         jobs=[job for feature in features for job in feature.jobs],
         problems=problems,
+        parts={name: part for feature in features for name, part in feature.parts.items()},
     )

@@ -27,7 +27,7 @@ from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
-from crossdock_chassis.feature import Feature, merged
+from crossdock_chassis.feature import Feature, Part, merged
 from crossdock_chassis.housekeeping import gauges, partitions, retention
 from crossdock_chassis.http import actions as actions_http
 from crossdock_chassis.http import dead_letters, limit_routes
@@ -58,7 +58,7 @@ from crossdock_chassis.projections.rebuild import Rebuild
 from crossdock_chassis.projections.worker import Projections
 from crossdock_chassis.redrive import resolving
 from crossdock_chassis.settings import Settings, load
-from crossdock_chassis.worker import Endless, Part, run_parts
+from crossdock_chassis.worker import Endless, run_parts
 from crossdock_events import CATALOGUE, TopicSpec
 
 log = logging.getLogger(__name__)
@@ -316,6 +316,7 @@ async def _api(service: Service) -> None:
     parts: dict[str, Part] = {
         "listeners": Endless(lambda stopping: server.until(stopping, closed)),
         "outbox watch": Watch(service, limits.refresh),
+        **merged(service.features).parts,
     }
     async with _closing(service.database):
         with server.signals() as stop:

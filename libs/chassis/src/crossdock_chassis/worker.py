@@ -5,23 +5,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from crossdock_chassis.deadlines import abandon
+from crossdock_chassis.feature import Part
 
 WATCH_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
-
-
-class Part(Protocol):
-    """A relay, a consumer or the jobs. `progressed` is the monotonic time of its last sign of life."""
-
-    @property
-    def progressed(self) -> float: ...
-
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set and what is in flight is done."""
 
 
 @dataclass(frozen=True, slots=True)

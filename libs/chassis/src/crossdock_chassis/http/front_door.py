@@ -99,7 +99,7 @@ class Front:
         current = REQUEST_ID.set(request_id)
         status = 0
         private: Fields = _PRIVATE
-        without_body = scope["method"] == "HEAD"
+        without_body = state.without_body = scope["method"] == "HEAD"
 
         async def numbered(message: Message) -> None:
             nonlocal status
@@ -145,7 +145,7 @@ class Front:
             await rendered(scope, receive, numbered)
         finally:
             state.leave()
-            _count(scope, status or 500, perf_counter() - began, opened.span)
+            _count(scope, status or 500, None if state.streamed else perf_counter() - began, opened.span)
             opened.end()
             REQUEST_ID.reset(current)
 
@@ -261,12 +261,13 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(TOO_LARGE, f"The body has more than {limit} bytes", extra={"limit": limit})
 
 
-def _count(scope: Scope, status: int, seconds: float, span: Span | None) -> None:
+def _count(scope: Scope, status: int, seconds: float | None, span: Span | None) -> None:
     method, route = scope["method"], route_template(scope)
     if method not in _METHODS:
         method = "other"
     metrics.requests(method, route, str(status)).inc()
-    metrics.latency(method, route).observe(seconds)
+    if seconds is not None:
+        metrics.latency(method, route).observe(seconds)
     if span is not None:
         span.update_name(f"{method} {route}")
         span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})

@@ -82,8 +82,10 @@ class RequestState:
         "limiter",
         "problems",
         "request_id",
+        "streamed",
         "traceparent",
         "verifier",
+        "without_body",
     )
 
     def __init__(
@@ -112,6 +114,8 @@ class RequestState:
         self.caller: Caller | None = None
         self.limited = False  # the request has spent its token
         self.checked = False  # the route reads and checks its body itself
+        self.streamed = False  # the answer stays open, so its duration is no latency
+        self.without_body = False  # the client wants the head of the answer alone
 
     def enter(self, group: str = "", at_once: int | None = None) -> None:
         """Count the request among its caller's, until it ends. Raise Refusal 429 if there are too many."""

@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import asyncpg
-
 from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.database.listening import hear
 from crossdock_chassis.database.text import storable
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error
@@ -92,26 +91,10 @@ class Jobs:
             return
         while True:
             try:
-                await self._hear()
+                await hear(self._database, rows.CHANNEL, "jobs", self._notified)
             except Exception as error:  # the poll also finds the work
                 log.warning("jobs listen again: %s: %s", type(error).__name__, error)
             await asyncio.sleep(RETRY_SECONDS)
-
-    async def _hear(self) -> None:
-        """Listen until the connection is lost."""
-        lost = asyncio.Event()
-        connection = await asyncpg.connect(
-            self._database.dsn,
-            timeout=5,
-            server_settings={"application_name": f"{self._database.source}-jobs", "tcp_keepalives_idle": "5"},
-        )
-        try:
-            connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(rows.CHANNEL, lambda *notified: self._notified(str(notified[-1])))
-            self._notified("")
-            await lost.wait()
-        finally:
-            connection.terminate()
 
     def _notified(self, name: str) -> None:
         """Wake the jobs woken by `name`. Without a name, work was requested: poll for it."""

@@ -30,7 +30,7 @@ COLUMNS: Final = (
 )
 
 # The plan of a prepared statement may have been made when the table was empty.
-BY_INDEX: Final = "SET LOCAL enable_seqscan = off"
+BY_INDEX: Final = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
 
 STORED: Final = """
     SELECT topic, partition, "offset" FROM log
