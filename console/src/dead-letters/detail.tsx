@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { opsOf, read, SERVICES, type Service } from "../api/client";
+import { mayAct, useSession } from "../api/session";
 import { useMessages, useTag } from "../messages/language";
 import { Page } from "../parts/list-page";
 import { count } from "../parts/number";
@@ -8,6 +9,7 @@ import { Fact, Facts, Section } from "../parts/sections";
 import { Failure, Freshness, Loading, Notice } from "../parts/states";
 import { TextView } from "../parts/text-view";
 import { momentInZone } from "../parts/time";
+import { ACTIONS, Act } from "./act";
 import { StateBadge } from "./state";
 
 const REFRESH_MS = 5_000;
@@ -24,6 +26,7 @@ export default function DeadLetterPage({ params }: { params: { service: string; 
 function Letter({ service, id }: { service: Service; id: number }) {
   const m = useMessages();
   const tag = useTag();
+  const session = useSession();
   const query = useQuery({
     queryKey: ["dead-letter", service, id],
     queryFn: ({ signal }) => read(opsOf(service).GET("/v1/dead-letters/{id}", { params: { path: { id } }, signal })),
@@ -44,6 +47,8 @@ function Letter({ service, id }: { service: Service; id: number }) {
             {m.deadLetters.same}
           </Link>
           <Freshness query={query} />
+          {mayAct(session) &&
+            ACTIONS.map((action) => <Act key={action} service={service} letter={letter} action={action} />)}
         </>
       }
     >

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { type OrderSchemas, orderService, read } from "../api/client";
+import { mayAct, useSession } from "../api/session";
 import { useMessages, useTag } from "../messages/language";
 import { Page } from "../parts/list-page";
 import { count, money } from "../parts/number";
@@ -8,6 +9,7 @@ import { type Column, Rows } from "../parts/rows";
 import { Fact, Facts, Section } from "../parts/sections";
 import { Failure, Freshness, Loading, Notice } from "../parts/states";
 import { momentInZone } from "../parts/time";
+import { CancelOrder } from "./cancel";
 import { StatusBadge } from "./status";
 import { OrderTimeline } from "./timeline";
 import { useWaiting } from "./waiting";
@@ -26,6 +28,7 @@ export default function OrderPage({ params }: { params: { id: string } }) {
 
 function OrderOf({ id }: { id: string }) {
   const m = useMessages();
+  const session = useSession();
   const query = useQuery({
     queryKey: ["order", id],
     queryFn: ({ signal }) =>
@@ -45,6 +48,7 @@ function OrderOf({ id }: { id: string }) {
           <Link href="/orders">{m.orders.allOrders}</Link>
           <Link href={`/live?key=${order.id}`}>{m.orders.rawEvents}</Link>
           <Freshness query={query} />
+          {mayAct(session) && <CancelOrder order={order} />}
         </>
       }
     >

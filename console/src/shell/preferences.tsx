@@ -25,7 +25,12 @@ export function Preferences() {
           {m.states.signIn}
         </a>
       )}
-      <Menu.Root onSelect={({ value }) => select(value)} positioning={{ placement: "bottom-end" }}>
+      <Menu.Root
+        lazyMount
+        unmountOnExit
+        onSelect={({ value }) => select(value)}
+        positioning={{ placement: "bottom-end" }}
+      >
         <Menu.Trigger className="button">{session?.person.name ?? m.shell.settings} ▾</Menu.Trigger>
         <Portal>
           <Menu.Positioner>
