@@ -30,7 +30,7 @@ from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, Part, merged
 from crossdock_chassis.housekeeping import gauges, partitions, retention
 from crossdock_chassis.http import actions as actions_http
-from crossdock_chassis.http import dead_letters, limit_routes
+from crossdock_chassis.http import dead_letters, limit_routes, operations
 from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http import jobs as jobs_http
 from crossdock_chassis.http import projections as projections_http
@@ -142,6 +142,10 @@ class Service:
         live = await generations.live(self.database)
         return self._reacting() + list(generations.subscriptions(self.name, self.projections, live).values())
 
+    async def running(self) -> list[Subscription]:
+        """Return all groups that run: `live`, and the log."""
+        return await self.live() + ([] if self.log is None else [subscription_of(self.name)])
+
     def _reacting(self) -> list[Subscription]:
         if self.reactions:
             start = self.reactions_start or "beginning"
@@ -174,7 +178,11 @@ class Service:
         """Return the HTTP application. Health and metrics are on the ops port."""
         settings = self.settings
         inboxes = self.inboxes()
-        own = [jobs_http.feature(self.database), actions_http.feature(self.database)]
+        own = [
+            jobs_http.feature(self.database),
+            actions_http.feature(self.database),
+            operations.feature(self.name, self.database, self.running),
+        ]
         if self.reactions or self.projections:
             own.append(dead_letters.feature(self.database, inboxes))
             own.append(projections_http.feature(self.database, settings.kafka, self.rebuilds(), [*inboxes]))

@@ -27,6 +27,13 @@ timeout before the commit.
 Committing a NOTIFY takes a server-wide lock and waits until another unit's commit reaches the disk. With a timeout
 there, a slow disk would lead to commits with an unknown outcome."""
 
+MEASURE = """
+    SELECT coalesce(sum(cardinality(ids)), 0)::bigint AS depth,
+           coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age
+    FROM (SELECT created_at, ids FROM outbox_pending ORDER BY id LIMIT $1) AS first
+"""
+"""The number of messages to send, of at most `$1` rows, and the age of the oldest in seconds."""
+
 PENDING_NOTHING = Check(
     4,
     "lost",

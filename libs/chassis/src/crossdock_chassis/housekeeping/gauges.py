@@ -1,17 +1,11 @@
 """Gauges of the tables that every database has. Each process measures its own."""
 
-from crossdock_chassis.database import commit_order
+from crossdock_chassis.database import commit_order, outbox
 from crossdock_chassis.database.unit import Database, Unit
+from crossdock_chassis.messaging.operations import COUNT_LIMIT, DEAD_LETTERS, PARKED_KEYS
 from crossdock_chassis.observability import metrics
 
-COUNT_LIMIT = 100_000
-
-OUTBOX = f"""
-    SELECT coalesce(sum(cardinality(ids)), 0)::bigint AS depth,
-           coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS age,
-           EXISTS ({commit_order.CHANGED}) AS restored
-    FROM (SELECT created_at, ids FROM outbox_pending ORDER BY id LIMIT $1) AS waiting
-"""
+OUTBOX = f"SELECT depth, age, EXISTS ({commit_order.CHANGED}) AS restored FROM ({outbox.MEASURE}) AS waiting"
 
 
 async def look_at_outbox(database: Database) -> None:
@@ -26,34 +20,6 @@ async def look_at_outbox(database: Database) -> None:
     metrics.OUTBOX_AGE.set(row["age"])
     if row["restored"]:
         await commit_order.renew(database)
-
-
-DEAD_LETTERS = """
-    WITH RECURSIVE each AS (
-        (SELECT consumer_group, state FROM dead_letter ORDER BY consumer_group, state LIMIT 1)
-        UNION ALL
-        SELECT following.consumer_group, following.state FROM each CROSS JOIN LATERAL (
-            SELECT consumer_group, state FROM dead_letter
-            WHERE (consumer_group, state) > (each.consumer_group, each.state)
-            ORDER BY consumer_group, state LIMIT 1
-        ) AS following
-    )
-    SELECT consumer_group, state, (
-        SELECT count(*) FROM (
-            SELECT FROM dead_letter WHERE (consumer_group, state) = (each.consumer_group, each.state) LIMIT $1
-        ) AS counted
-    ) AS count
-    FROM each
-"""
-
-PARKED_KEYS = """
-    SELECT consumer_group, (
-        SELECT count(*) FROM (
-            SELECT FROM parked_key WHERE parked_key.consumer_group = letters.consumer_group LIMIT $2
-        ) AS counted
-    ) AS count
-    FROM unnest($1::text[]) AS letters (consumer_group)
-"""
 
 
 async def look_at_dead_letters(unit: Unit) -> None:

@@ -34,6 +34,7 @@ from crossdock_chassis.messaging.dead_letters import (
     Resolve,
     StillPoison,
 )
+from crossdock_chassis.messaging.fingerprints import FailureCause, find_causes
 from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.redrive import (
     DeadLetterResult,
@@ -49,6 +50,7 @@ from crossdock_chassis.redrive import (
 
 LIST: Final = Cursor("dead-letters", int)
 RESULTS: Final = Cursor("dead-letter-results", int)
+CAUSES: Final = Cursor("dead-letter-causes", str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,20 @@ async def get_dead_letters(
     )
     page = found[:limit]
     return Page(items=page, next=LIST.encode(page[-1].id) if len(found) > limit else None)
+
+
+@router.get("/causes", summary="List why events failed: one entry for each fingerprint")
+async def get_causes(
+    caller: OpsReader, letters: DeadLettersDep, limit: PageLimit = 50, cursor: PageCursor = None
+) -> Page[FailureCause]:
+    """Return the poison events by fingerprint, each with its number, the keys held, the first, the last and an example.
+
+    `/v1/dead-letters?state=poison&fingerprint=…` lists the events, and `/v1/dead-letters:resolve` resolves them all.
+    """
+    async with letters.database.unit() as unit:
+        found = await find_causes(unit.sql, after=CAUSES.decode(cursor), limit=limit + 1)
+    page = found[:limit]
+    return Page(items=page, next=CAUSES.encode(page[-1].fingerprint) if len(found) > limit else None)
 
 
 @router.post(

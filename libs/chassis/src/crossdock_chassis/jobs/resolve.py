@@ -40,6 +40,12 @@ RESUME: Final = f"""
 """
 
 
+STANDING: Final = f"""
+    SELECT {COLUMNS} FROM job WHERE every_seconds IS NOT NULL OR status IN ('queued', 'running')
+    ORDER BY every_seconds IS NULL, CASE WHEN every_seconds IS NOT NULL THEN kind END, id LIMIT $1
+"""
+
+
 class NoSuchJob(Exception):
     problem = Problem(404, "no-such-job", "No such job")
 
@@ -104,6 +110,11 @@ async def find_jobs(
             f"SELECT {COLUMNS} FROM job WHERE {' AND '.join(conditions)} ORDER BY id LIMIT {limit:d}", *arguments
         )
     return [_stored(row) for row in found]
+
+
+async def find_standing(sql: asyncpg.Connection, limit: int = 200) -> list[StoredJob]:
+    """Return the periodic jobs by kind, then the work that waits or runs, the oldest first."""
+    return [_stored(row) for row in await sql.fetch(STANDING, limit)]
 
 
 async def show_job(unit: Unit, id: UUID) -> StoredJob:

@@ -17,6 +17,7 @@ from crossdock_chassis.messaging import clients, optimistic
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import SystemFault
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Decoded, Inbox
+from crossdock_chassis.messaging.progress import Progress, Seen
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_chassis.messaging.stopped import LOOK_SECONDS, Stops, version_stop
 from crossdock_chassis.messaging.stops import DecisionWithdrawn, Stop
@@ -75,6 +76,7 @@ class Consumer:
         self._database, self._kafka, self.subscription = database, kafka, subscription
         self.inbox = inbox or Inbox(subscription)
         self._stops = Stops(database, self.inbox)
+        self._progress = Progress(database, subscription.group)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._next: dict[TopicPartition, int] = {}
         self._gaps: dict[TopicPartition, int] = {}
@@ -434,6 +436,8 @@ class Consumer:
                 elif now - behind_since[tp][1] > STUCK_SECONDS and self.inbox.breaker.open is None:
                     raise Stuck(f"{tp.topic}/{tp.partition} has not moved from {position} for {STUCK_SECONDS} s")
             changed = {tp: at for tp, at in positions.items() if reported.get(tp) != at and tp in client.assignment()}
+            seen = {tp: Seen(at, client.highwater(tp), self._last_time.get(tp)) for tp, at in positions.items()}
+            await self._progress.store(seen)
             if changed:
                 with suppress(*clients.KAFKA_TROUBLE):
                     await within(5, client.commit(changed))

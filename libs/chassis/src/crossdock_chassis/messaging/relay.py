@@ -33,6 +33,13 @@ METADATA_SECONDS = 2.0
 RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 LEASE = "SELECT pg_try_advisory_lock(hashtextextended('crossdock.relay', 0))"
+LEASED = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+        WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND datname = current_database()
+          AND (classid::bigint << 32 | objid::bigint) = hashtextextended('crossdock.relay', 0)
+    )
+"""
 
 MESSAGES = """
     SELECT taken.id AS pending, message.id, topic, key, value, headers,

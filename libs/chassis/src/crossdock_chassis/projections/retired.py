@@ -14,7 +14,14 @@ from crossdock_chassis.problems import Problem
 
 CHUNK: Final = 5_000
 
-TABLES: Final = ("projection_head", "dead_letter", "parked_key", "consumer_stop", "consumer_position")
+TABLES: Final = (
+    "projection_head",
+    "dead_letter",
+    "parked_key",
+    "consumer_stop",
+    "consumer_progress",
+    "consumer_position",
+)
 
 # A generation whose job was stopped or has failed will never be current.
 ABANDON: Final = """
