@@ -331,6 +331,27 @@ async def test_a_member_whose_position_moved_drops_its_batch(service: Service) -
     assert await mine(service, tag) == {f"{tag}-next": 1}
 
 
+async def test_position_behind_passed_records_is_stored(service: Service) -> None:
+    """Records without a reaction take no unit each. A restart does not begin before them, and the next unit fits."""
+    narrow = replace(service, reactions=service.reactions[:1])
+    (consumer,) = narrow.consumers()
+    order = placed(tag := uuid4().hex[:8])
+    async with running(relay(narrow), consumer):
+        await eventually(lambda: _at_end(narrow, consumer))
+        units = metrics.OPTIMISTIC.labels(narrow.name, "done")
+        before = units._value.get()
+        for sequence in range(1, 6):
+            await publish(narrow, (cancelled(order), sequence))
+            await eventually(lambda: all_published(narrow))
+        await eventually(lambda: _at_end(narrow, consumer))
+        assert units._value.get() == before
+        async with narrow.database.unit() as unit:
+            rows = await unit.sql.fetch(consumer_module.POSITIONS, narrow.name)
+        assert {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows} == consumer._next
+        await publish(narrow, (order, 6))
+        await eventually(lambda: _has(narrow, tag, 1))
+
+
 async def test_long_empty_fetch_delays_neither_a_member_nor_an_event(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,7 +507,9 @@ async def _ready(consumer: Consumer) -> bool:
 
 
 async def _at_end(service: Service, consumer: Consumer) -> bool:
-    return bool(consumer._next) and not any((await lag(service.settings.kafka, service.name, ORDERS)).values())
+    if not consumer._next or consumer._next != consumer._stored:
+        return False
+    return not any((await lag(service.settings.kafka, service.name, ORDERS)).values())
 
 
 def _partition(order_id: UUID) -> int:

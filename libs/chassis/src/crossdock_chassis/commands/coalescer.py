@@ -10,6 +10,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from crossdock_chassis.commands import idempotency
+from crossdock_chassis.commands.gather import Gather
 from crossdock_chassis.commands.idempotency import IdempotentRequest
 from crossdock_chassis.database.errors import Moved, OutcomeUnknown, is_connection_loss, is_contention, is_transient
 from crossdock_chassis.database.unit import Database, Handler
@@ -108,8 +109,8 @@ class Coalescer(Generic[C, R]):
         self._database, self._handler, self._result, self._optimistic = database, handler, result, optimistic
         self._limit, self._queue_limit = limit, queue_limit
         self._queue: deque[_Waiting[C, R]] = deque()
-        self._writers = 0
-        self._aside = 0
+        self._writers, self._writing, self._aside = 0, 0, 0
+        self._gather = Gather()
         self._patience = asyncio.Semaphore(WRITERS)  # commands that wait for locks must not use the whole pool
         self._tasks: set[asyncio.Task[None]] = set()
         self._label = name or getattr(handler, "__name__", "commands")
@@ -125,6 +126,7 @@ class Coalescer(Generic[C, R]):
         answer: asyncio.Future[CommandResult[R]] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(command, request, answer, tracing.current_traceparent())
         self._queue.append(waiting)
+        self._gather.arrived(len(self._queue), len(self._queue) + self._writing)
         if self._writers == 0 or (self._writers < WRITERS and len(self._queue) >= WORTH_A_WRITER):
             self._writers += 1
             self._start(self._write())
@@ -168,6 +170,8 @@ class Coalescer(Generic[C, R]):
                 self._start(self._write())
 
     async def _write_once(self) -> None:
+        if self._limit > 1 and len(self._queue) < WORTH_A_WRITER:
+            await self._gather.wait(len(self._queue))
         batch: list[_Waiting[C, R]] = []
         while self._queue and len(batch) < self._limit:
             waiting = self._queue.popleft()
@@ -179,7 +183,12 @@ class Coalescer(Generic[C, R]):
         began = perf_counter()
         for waiting in batch:
             self._waits.observe(began - waiting.since)
-        if contended := await self._answer(batch):
+        self._writing += len(batch)
+        try:
+            contended = await self._answer(batch)
+        finally:
+            self._writing -= len(batch)
+        if contended:
             self._aside += len(contended)
             self._start(self._wait_aside(contended))
 
@@ -275,7 +284,7 @@ class Coalescer(Generic[C, R]):
         requests = [request for _, request in batch]
         if self._optimistic and (answers := await self._optimistically(batch, lock_timeout)) is not None:
             return answers
-        async with self._database.unit(lock_timeout=lock_timeout, urgent=False) as unit:
+        async with self._database.unit(lock_timeout=lock_timeout) as unit:
             earlier = await idempotency.claim(unit.sql, requests, self._result)
             first: dict[tuple[str, str, str], int] = {}
             mine: list[int] = []
@@ -309,7 +318,7 @@ class Coalescer(Generic[C, R]):
         if len(set(keys)) < len(keys):
             return None
         try:
-            async with self._database.optimistic(lock_timeout=lock_timeout, urgent=False) as unit:
+            async with self._database.optimistic(lock_timeout=lock_timeout) as unit:
                 made = await self._handler(unit, [command for command, _ in batch])
                 done = []
                 for (_, request), answer in zip(batch, made, strict=True):

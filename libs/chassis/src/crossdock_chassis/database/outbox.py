@@ -14,11 +14,11 @@ CHANNEL = "outbox"
 MESSAGE_LIMIT_BYTES = 900_000
 """Below every topic's `max.message.bytes` (1,048,576), with room for headers and batch framing."""
 
-URGENT = "now"
-"""The payload of a notification after which the relay does not wait for more messages."""
-
 PENDING_LIMIT = 500
 """Most messages in one row of `outbox_pending`, so that the relay reads and sends bounded batches."""
+
+NO_PAYLOAD = ""
+"""The relay needs no more than the notification. The argument is left from a payload that it once read."""
 
 FUNCTION = "outbox_append"
 """It appends messages and lists them in `outbox_pending`. It is the last call of a unit, because it removes the lock
@@ -81,6 +81,6 @@ def row_of_message(message: Message) -> Row:
     return Row(new_id(), message.topic, message.key, message.value, to_json(headers).decode())
 
 
-def columns(rows: Sequence[Row], urgent: bool) -> list[object]:
+def columns(rows: Sequence[Row]) -> list[object]:
     """Return the arguments of `FUNCTION`."""
-    return [*map(list, zip(*rows, strict=True)), PENDING_LIMIT, URGENT if urgent else ""]
+    return [*map(list, zip(*rows, strict=True)), PENDING_LIMIT, NO_PAYLOAD]

@@ -60,7 +60,6 @@ class Unit:
         effect_kinds: Collection[str] = (),
         *,
         schemas: str = SCHEMA_URN,
-        urgent: bool = True,
         optimistic: bool = False,
     ) -> None:
         self.sql, self.optimistic = sql, optimistic
@@ -71,7 +70,7 @@ class Unit:
         self.outcomes: list[tuple[str, int, Exception | None]] = []
         self.notifies = False  # a statement of this unit has notified
         self._rows: dict[UUID, outbox.Row] = {}
-        self._source, self._urgent, self._schemas = source, urgent, schemas
+        self._source, self._schemas = source, schemas
         self._effect_kinds = effect_kinds
         self._connection = connection
         self._calls: list[tuple[str, Sequence[object]]] = []
@@ -141,7 +140,7 @@ class Unit:
         if self.requested or self.mirrored:
             raise Moved("effects and raw messages need an ordinary unit")
         if self.published:
-            self.call(outbox.FUNCTION, *outbox.columns([self._rows[each.id] for each in self.published], self._urgent))
+            self.call(outbox.FUNCTION, *outbox.columns([self._rows[each.id] for each in self.published]))
         arguments = [argument for _, given in self._calls for argument in given]
         calls = tuple((name, len(given)) for name, given in self._calls)
         try:
@@ -161,7 +160,7 @@ class Unit:
             await effects.append(self.sql, self.requested)
         if self.published or self.mirrored:
             rows = [self._rows[each.id] for each in self.published] + self.mirrored
-            await self.run(outbox.FUNCTION, *outbox.columns(rows, self._urgent))
+            await self.run(outbox.FUNCTION, *outbox.columns(rows))
         elif self.notifies:  # for the reason given at `outbox.FUNCTION`
             await self.sql.execute("SET LOCAL lock_timeout = 0")
 
@@ -319,14 +318,11 @@ class Database:
             raise TimeoutError(f"no connection to {self._url.database} was free for {POOL_SECONDS:g} s") from error
 
     @asynccontextmanager
-    async def unit(self, *, lock_timeout: float = 5.0, urgent: bool = True) -> AsyncIterator[Unit]:
-        """Run the block in a transaction. A statement waits at most `lock_timeout` seconds for a lock.
-
-        Events that are not `urgent` may wait in the relay for events of other units, for some milliseconds.
-        """
+    async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
+        """Run the block in a transaction. A statement waits at most `lock_timeout` seconds for a lock."""
         begin = f"BEGIN; SET LOCAL lock_timeout = {int(lock_timeout * 1000)}"
         async with self._transaction(begin) as (connection, sql):
-            unit = Unit(self.source, sql, connection, self.effect_kinds, schemas=self.schemas, urgent=urgent)
+            unit = Unit(self.source, sql, connection, self.effect_kinds, schemas=self.schemas)
             yield unit
             await unit.flush()
             try:
@@ -341,11 +337,11 @@ class Database:
         self._committed(unit)
 
     @asynccontextmanager
-    async def optimistic(self, *, lock_timeout: float = 5.0, urgent: bool = True) -> AsyncIterator[Unit]:
+    async def optimistic(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
         """Run the block in an optimistic unit. Raise Moved if an ordinary unit must do the work: nothing was done."""
         pool = self._bare or await self._open_bare()
         async with pool.acquire() as sql:
-            unit = Unit(self.source, sql, None, self.effect_kinds, schemas=self.schemas, urgent=urgent, optimistic=True)
+            unit = Unit(self.source, sql, None, self.effect_kinds, schemas=self.schemas, optimistic=True)
             try:
                 yield unit
                 await unit.finish(lock_timeout)

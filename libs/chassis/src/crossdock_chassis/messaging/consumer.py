@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 BATCH_LIMIT = 1_000
 REPORT_SECONDS = 1.0
 STUCK_SECONDS = 30.0
+SAVE_SECONDS = 1.0
+"""How often the positions of records that need no reaction are stored."""
 POLL_MS = 500
 """How often the consumer looks around while no record arrives: at its stops, and whether the worker stops."""
 FETCH_SECONDS = 20.0
@@ -79,6 +81,8 @@ class Consumer:
         self._progress = Progress(database, subscription.group)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._next: dict[TopicPartition, int] = {}
+        self._stored: dict[TopicPartition, int] = {}
+        self._saved = 0.0
         self._gaps: dict[TopicPartition, int] = {}
         self._last_time: dict[TopicPartition, float] = {}
         self._busy = asyncio.Lock()
@@ -183,6 +187,7 @@ class Consumer:
                     continue
                 async with self._busy:
                     batch = self._expected(client, fetched)
+                    await self._save()
                     if not batch:
                         if self._caught_up(client):
                             self.progressed = began
@@ -289,6 +294,9 @@ class Consumer:
         its whole unit again and again, for example by the time limit, is set aside without its reaction.
         """
         decoded = self.inbox.decode([record for tp in sorted(batch) for record in batch[tp]])
+        if self.subscription.kind == "reaction" and not any(decoded) and not self._stops.deciding:
+            self._passed(batch)
+            return
         try:
             done = None
             if not failures and not self._stops.deciding and optimistic.suits(self.inbox, decoded):
@@ -305,11 +313,33 @@ class Consumer:
             log.warning("%s isolates what fails: %s: %s", self.subscription.group, type(error).__name__, error)
             untried = error if alone and is_transient(error) else None
             await self._in_one_unit(batch, decoded, lock_timeout=ISOLATE_LOCK_SECONDS, careful=True, untried=untried)
+        self._passed(batch)
+        self._stored |= {tp: self._next[tp] for tp in batch}
+        self._note_breaker()
+
+    def _passed(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        """Go on behind these records. If they needed no unit, the position is stored later, by `_save`."""
         for tp, records in batch.items():
             self._next[tp] = records[-1].offset + 1
             self._last_time[tp] = records[-1].time
             metrics.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
-        self._note_breaker()
+
+    async def _save(self) -> None:
+        """Store the positions behind records that needed no unit. If this fails, the records are passed over again."""
+        ahead = sorted(tp for tp, position in self._next.items() if position != self._stored[tp])
+        if not ahead or time.monotonic() - self._saved < SAVE_SECONDS:
+            return
+        self._saved = time.monotonic()
+        columns = [[t.topic for t in ahead], [t.partition for t in ahead], [self._stored[t] for t in ahead]]
+        positions = {tp: self._next[tp] for tp in ahead}
+        try:
+            await self._database.fetch(ADVANCE, self.subscription.group, *columns, list(positions.values()))
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("%s cannot store positions: %s: %s", self.subscription.group, type(error).__name__, error)
+        else:
+            self._stored |= positions
 
     def _note_breaker(self) -> None:
         metrics.BREAKER_OPEN.labels(self.subscription.group).set(self.inbox.breaker.open is not None)
@@ -340,7 +370,7 @@ class Consumer:
         return [
             [tp.topic for tp in tps],
             [tp.partition for tp in tps],
-            [self._next[tp] for tp in tps],
+            [self._stored[tp] for tp in tps],
             [batch[tp][-1].offset + 1 for tp in tps],
         ]
 
@@ -373,7 +403,7 @@ class Consumer:
                 reason = f"{stored[tp]} is next, the log reaches from {beginnings[tp]} to {ends[tp]}"
                 self._stop(client, tp, Stop("lost", reason, *tp, stored[tp], **span))
             else:
-                self._next[tp] = stored[tp]
+                self._next[tp] = self._stored[tp] = stored[tp]
                 client.seek(tp, stored[tp])
                 client.resume(tp)
         self.ready = True
@@ -387,6 +417,7 @@ class Consumer:
         log.error("%s stopped on %s/%s: %s", self.subscription.group, tp.topic, tp.partition, stop.reason)
         self._stops.add(tp, stop)
         self._next.pop(tp, None)
+        self._stored.pop(tp, None)
         client.pause(tp)
         self._count_stopped(tp.topic)
 
@@ -400,6 +431,7 @@ class Consumer:
         group = self.subscription.group
         for tp in partitions:
             self._next.pop(tp, None)
+            self._stored.pop(tp, None)
             self._last_time.pop(tp, None)
             self._gaps.pop(tp, None)
             metrics.LAG_MESSAGES.remove(group, tp.topic, str(tp.partition))

@@ -17,10 +17,10 @@ LOCK_SECONDS = 1.0
 def suits(inbox: Inbox, decoded: Decoded) -> bool:
     """Return whether an optimistic unit may handle a batch: one reaction that can, and nothing to set aside."""
     items = decoded.items
-    if decoded.malformed or inbox.subscription.kind != "reaction" or inbox.breaker.tolerated or inbox.breaker.waits:
+    if not items or decoded.malformed or inbox.subscription.kind != "reaction":
         return False
-    if not items:
-        return True
+    if inbox.breaker.tolerated or inbox.breaker.waits:
+        return False
     kind = type(items[0].envelope.event)
     return (
         all(type(item.envelope.event) is kind for item in items)
@@ -62,7 +62,4 @@ async def _take(unit: Unit, inbox: Inbox, decoded: Decoded, positions: Sequence[
         [key for _, key in keys],
         [item.envelope.id for item in decoded.items],
     )
-    if decoded.items:
-        await inbox.react(unit, decoded.items)
-    else:  # only positions: if they are lost, the records are passed over again
-        unit.call("set_config", "synchronous_commit", "off", True)
+    await inbox.react(unit, decoded.items)

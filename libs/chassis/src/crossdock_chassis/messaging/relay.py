@@ -18,7 +18,6 @@ from crossdock_chassis.database import outbox
 from crossdock_chassis.database.errors import CONNECTION_LOST, SERVER_STOPPING
 from crossdock_chassis.deadlines import Interrupted, abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients
-from crossdock_chassis.messaging.gather import Gather
 from crossdock_chassis.messaging.lanes import Lane, Lanes
 from crossdock_chassis.observability import metrics
 
@@ -26,6 +25,8 @@ log = logging.getLogger(__name__)
 
 READ_LIMIT = 2_000
 POLL_SECONDS = 1.0
+MARK_SECONDS = 0.2
+"""Sent messages are marked with the next read. If no message comes, this is the longest wait for that read."""
 RESCAN_SECONDS = 5.0
 LEASE_SECONDS = 2.0
 SEND_SECONDS = 10.0
@@ -169,14 +170,9 @@ class Relay:
                     await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
                 if stopping.is_set():
                     return
-            wake, gather = asyncio.Event(), Gather()
-
-            def notified(_connection: object, _pid: int, _channel: str, payload: str) -> None:
-                gather.notified(payload)
-                wake.set()
-
-            await connection.add_listener(outbox.CHANNEL, notified)
-            leader = _Leader(self, connection, wake, gather)
+            wake = asyncio.Event()
+            await connection.add_listener(outbox.CHANNEL, lambda *_: wake.set())
+            leader = _Leader(self, connection, wake)
             # A separate task, so that a late connection-lost callback, during the cleanup, does not end the relay.
             publishing = asyncio.create_task(leader.publish(stopping))
             connection.add_termination_listener(lambda _: publishing.cancel())
@@ -198,8 +194,8 @@ class _Leader:
     An attempt of its own, with a producer of its own, sends the lane's messages, while all other lanes go on.
     """
 
-    def __init__(self, relay: Relay, connection: asyncpg.Connection, wake: asyncio.Event, gather: Gather) -> None:
-        self._relay, self._connection, self._wake, self._gather = relay, connection, wake, gather
+    def __init__(self, relay: Relay, connection: asyncpg.Connection, wake: asyncio.Event) -> None:
+        self._relay, self._connection, self._wake = relay, connection, wake
         self._lanes = Lanes()
         self._producer: AIOKafkaProducer | None = None
         self._attempts: dict[asyncio.Task[_Sent], dict[Lane, list[int]]] = {}
@@ -212,7 +208,6 @@ class _Leader:
         self._producer = await self._relay.producer()
         while True:
             self._wake.clear()
-            self._gather.urgent.clear()
             await self._collect()
             self._verified = time.monotonic()
             start = low.start(self._verified)
@@ -225,8 +220,7 @@ class _Leader:
                 self._relay.progressed = time.monotonic()
                 if stopping.is_set():
                     return
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), min(POLL_SECONDS, self._lanes.next_due(time.monotonic())))
+                await self._wait(POLL_SECONDS)
                 continue
             if self._stale():
                 continue  # stalled since the read, so the lease may be lost: read again before sending
@@ -235,9 +229,8 @@ class _Leader:
             low.advance(_Batch(rows[-1]["pending"], rows[0]["xmin"], rows[0]["xmax"], seen))
             if sent.acknowledged or not sent.failures:
                 self._relay.progressed = time.monotonic()
-            self._gather.sent(len(rows), self._verified)
             if len(rows) < READ_LIMIT and not stopping.is_set():
-                await self._gather.wait(self._verified)
+                await self._wait(MARK_SECONDS)
 
     async def close(self) -> None:
         metrics.RELAY_HELD.clear()
@@ -245,6 +238,11 @@ class _Leader:
             abandon(task)
         if self._producer is not None:
             await clients.discard(self._producer)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for a message or an attempt that is due, at most so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), min(seconds, self._lanes.next_due(time.monotonic())))
 
     def _stale(self) -> bool:
         return time.monotonic() - self._verified > LEASE_SECONDS
