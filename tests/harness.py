@@ -19,7 +19,7 @@ from crossdock_cli.verify.reader import Reader
 from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_local.stack import Stack
 
-ORDERS, INVENTORY = "order-service", "inventory-service"
+ORDERS, INVENTORY, ANALYTICS = "order-service", "inventory-service", "analytics-service"
 SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write", "ops:read", "ops:act")
 LOCATIONS = ("EAST", "WEST")
 PATIENCE = 60.0

@@ -8,8 +8,9 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-from harness import INVENTORY, ORDERS, Harness
+from harness import ANALYTICS, INVENTORY, ORDERS, Harness
 
+from analytics_service.log import checks as kept
 from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
 from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_cli.verify import Known, Report, Subject, Violation, delivery, examine
@@ -24,6 +25,14 @@ from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
+SWAPPED = """
+    WITH pair AS (
+        SELECT array_agg(position ORDER BY position) AS positions FROM log GROUP BY topic, partition
+        HAVING count(*) > 1 LIMIT 1
+    )
+    UPDATE log SET position = positions[1] + positions[2] - position FROM pair
+    WHERE position IN (positions[1], positions[2])
+"""
 
 
 @dataclass
@@ -56,6 +65,9 @@ class Case:
         yield
         for sql in self.sql.values():
             await sql.execute("ROLLBACK TO before")
+
+    async def analytics(self, statement: str, *values: object) -> None:
+        await self.sql[ANALYTICS].execute(statement, *values)
 
     async def orders(self, statement: str, *values: object) -> None:
         await self.sql[ORDERS].execute(statement, *values)
@@ -494,4 +506,9 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         ),
         {delivery.NO_SUCH_RECORD, delivery.NO_MIRROR, delivery.NOT_THE_POISON},
     ),
+    "the log lost a record": (
+        lambda c: c.analytics("DELETE FROM log WHERE position = 5"),
+        {kept.NOT_THE_RECORDS, kept.GAPS},
+    ),
+    "two records of the log are swapped": (lambda c: c.analytics(SWAPPED), {kept.OUT_OF_ORDER}),
 }

@@ -16,8 +16,10 @@ import pytest
 from harness import INVENTORY, ORDERS, Body, Harness, order
 from tampering import TAMPERINGS, Case
 
+import analytics_service.checks
 import inventory_service.checks
 import order_service.checks
+from analytics_service.log.checks import NOT_THE_RECORDS
 from crossdock_chassis.service import OWN_CHECKS
 from crossdock_chassis.testing import envelope_of
 from crossdock_cli.verify import Subject, Violation, agreement, delivery, examine
@@ -189,7 +191,7 @@ async def test_an_unread_item_is_seen(case: Case) -> None:
     headers = dict(before.headers) | {"ce_id": str(uuid4()).encode(), "ce_sequence": b"2".zfill(20)}
     entry = before._replace(id=headers["ce_id"].decode(), sequence=2, offset=10**6, headers=tuple(headers.items()))
     report = await case.examine(log=Log([*entries(case.log), entry]))
-    assert report.checks == {delivery.NEVER_COMMITTED, NOT_THE_ITEM, NOT_THE_ITEMS}, str(report)
+    assert report.checks == {delivery.NEVER_COMMITTED, NOT_THE_ITEM, NOT_THE_ITEMS, NOT_THE_RECORDS}, str(report)
 
 
 async def test_an_event_that_cannot_be_read_is_a_difference(case: Case) -> None:
@@ -197,14 +199,14 @@ async def test_an_event_that_cannot_be_read_is_a_difference(case: Case) -> None:
     before = case.log.by_key(ItemEvent.topic.name)[case.items[0]][0]
     garbage = before._replace(value=b"nonsense")
     report = await case.examine(log=Log(garbage if each == before else each for each in entries(case.log)))
-    assert report.checks == {delivery.ALTERED, NOT_THE_ITEM, NOT_THE_ITEMS}, str(report)
+    assert report.checks == {delivery.ALTERED, NOT_THE_ITEM, NOT_THE_ITEMS, NOT_THE_RECORDS}, str(report)
 
 
 async def test_a_reservation_after_the_end_is_seen(case: Case) -> None:
     before = case.log.by_key(ReservationEvent.topic.name)[str(case.cancelled)][-1]
     entry = before._replace(id=str(uuid4()), sequence=3, offset=10**6)
     report = await case.examine(log=Log([*entries(case.log), entry]))
-    expected = {held.RESERVED_TWICE, held.NOT_SAID, delivery.NEVER_COMMITTED, orders.UNHEARD}
+    expected = {held.RESERVED_TWICE, held.NOT_SAID, delivery.NEVER_COMMITTED, orders.UNHEARD, NOT_THE_RECORDS}
     assert report.checks == expected, str(report)
 
 
@@ -253,6 +255,7 @@ async def test_a_stack_that_does_not_come_to_rest_is_said_to(harness: Harness) -
 def test_every_check_is_seen_to_fail_here() -> None:
     own = {each for module in (delivery, agreement) for each in vars(module).values() if isinstance(each, Violation)}
     made = own.union(OWN_CHECKS, order_service.checks.CHECKS, inventory_service.checks.checks(timedelta(days=1)))
+    made |= set(analytics_service.checks.CHECKS)
     seen = {check for _, checks in [*TAMPERINGS.values(), *LOG_TAMPERINGS.values()] for check in checks}
     seen |= {delivery.PARKED_FIRST, delivery.NOT_PARKED, orders.IMPOSSIBLE, held.RESERVED_TWICE, agreement.NOT_AGREED}
     assert made == seen

@@ -142,6 +142,10 @@ class Log:
         """Return the topics that have records."""
         return [topic for (topic,) in self._query("SELECT DISTINCT topic FROM entry ORDER BY topic")]
 
+    def everything(self) -> Iterator[Entry]:
+        """Yield every record by topic, partition and offset, also those that `without` hides."""
+        return map(_entry, self._query(f"SELECT {COLUMNS} FROM entry ORDER BY topic, partition, offset"))
+
     def records(self, topic: str) -> Iterator[Entry]:
         """Yield the records of the topic, by partition and offset."""
         return self._entries("topic = ? ORDER BY partition, offset", topic)

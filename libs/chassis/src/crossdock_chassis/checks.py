@@ -8,7 +8,7 @@
 A check reads the tables of its own service only. It may read any topic: topics are the contract between services.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -52,11 +52,39 @@ class LogEvent(Protocol):
     def data(self) -> Mapping[str, Any]: ...
 
 
+class LogRecord(Protocol):
+    """One record as the log holds it, readable or not. `headers` has each name once, with its last value."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def milliseconds(self) -> int: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
 class EventLog(Protocol):
     def events(self, of: type[Event]) -> Mapping[str, Sequence[LogEvent]]:
         """Return the events on the topic of this class by key, in log order, each id once. No list is empty.
 
         The log may be larger than memory, so hold no more of the result than a part."""
+
+    def everything(self) -> Iterator[LogRecord]:
+        """Yield every record by topic, partition and offset: also repeats, dead letters, and what is no event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Wire analytics-service, which shows what happens: it reads the events of all services and owns none of them."""
 
-from analytics_service import migrations, tables
+from analytics_service import checks, migrations, tables
 from analytics_service.log import feature as log
 from analytics_service.log.keep import Keeper
 from analytics_service.schemas import feature as schemas
@@ -20,4 +20,5 @@ def build(settings: Settings) -> Service:
         migrations=migrations,
         features=[log.feature(database, settings), schemas.feature()],
         log=Keeper(database),
+        checks=checks.CHECKS,
     )

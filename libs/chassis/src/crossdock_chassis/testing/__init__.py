@@ -17,7 +17,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from crossdock_chassis.checks import AtRest, LogEvent
+from crossdock_chassis.checks import AtRest, LogEvent, LogRecord
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.effects import resolve
 from crossdock_chassis.effects.resolve import StoredEffect
@@ -199,7 +199,13 @@ def delivered() -> list[Envelope[Event]]:
 
 
 @pytest.fixture
-def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
+def delivered_records() -> list[Record]:
+    """Return the records that `deliver` has delivered in this test."""
+    return []
+
+
+@pytest.fixture
+def deliver(delivered: list[Envelope[Event]], delivered_records: list[Record]) -> Iterator[Deliver]:
     """Deliver events to the subscriptions like Kafka, each twice: `published = await deliver(service, *events)`.
 
     It handles one batch in one transaction per subscription, then the same records again. A log gets them once. It
@@ -217,12 +223,14 @@ def deliver(delivered: list[Envelope[Event]]) -> Iterator[Deliver]:
 
     def record(envelope: Envelope[Event]) -> Record:
         offsets[envelope.event.topic.name] += 1
-        return Record(envelope.encode(), 0, offsets[envelope.event.topic.name], envelope.time.timestamp())
+        milliseconds = int(envelope.time.timestamp() * 1000)  # as Kafka counts
+        return Record(envelope.encode(), 0, offsets[envelope.event.topic.name], milliseconds / 1000)
 
     async def hand_over(service: Service, *events: Event | Envelope[Event]) -> list[Event]:
         envelopes = [enveloped(event) for event in events]
         delivered.extend(envelopes)
         records = [record(envelope) for envelope in envelopes]
+        delivered_records.extend(records)
         published: list[Event] = []
         if service.log is not None:
             async with service.database.unit() as unit:
@@ -343,7 +351,7 @@ class Violations(Protocol):
 
 
 @pytest.fixture
-def violations(delivered: list[Envelope[Event]]) -> Iterator[Violations]:
+def violations(delivered: list[Envelope[Event]], delivered_records: list[Record]) -> Iterator[Violations]:
     """`found = await violations(service)`: run the service's checks; return the differences by the check's title.
 
     The log has the events that the service has published and that `deliver` has delivered. `edits` are SQL statements
@@ -359,7 +367,8 @@ def violations(delivered: list[Envelope[Event]]) -> Iterator[Violations]:
         async with _admin(service.settings.postgres) as sql:
             transaction = sql.transaction()
             await transaction.start()
-            log = _Log([*map(_from_outbox, await sql.fetch(OUTBOX)), *map(_from_envelope, delivered)])
+            events = [*map(_from_outbox, await sql.fetch(OUTBOX)), *map(_from_envelope, delivered)]
+            log = _Log(events, delivered_records)
             await sql.execute("SET LOCAL session_replication_role = replica")
             for edit in edits:
                 await sql.execute(edit)
@@ -428,11 +437,31 @@ def _from_outbox(row: asyncpg.Record) -> _LogEvent:
     return _LogEvent(row["topic"], row["key"].decode(), headers["ce_type"], str(row["event_id"]), headers, data)
 
 
+class _LogRecord(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    milliseconds: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def _from_record(record: Record) -> _LogRecord:
+    message = record.message
+    headers = tuple(message.headers.items())
+    return _LogRecord(message.topic, *record.at, round(record.time * 1000), message.key, message.value, headers)
+
+
 class _Log:
     """The log of a test, in memory."""
 
-    def __init__(self, events: Iterable[_LogEvent]) -> None:
+    def __init__(self, events: Iterable[_LogEvent], records: Iterable[Record]) -> None:
         self._events = {event.id: event for event in events}.values()
+        self._records = sorted(map(_from_record, records))
+
+    def everything(self) -> Iterator[LogRecord]:
+        return iter(self._records)
 
     def events(self, of: type[Event]) -> Mapping[str, Sequence[LogEvent]]:
         found: dict[str, list[LogEvent]] = defaultdict(list)
