@@ -9,6 +9,9 @@ import pytest
 import toy
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from crossdock_chassis import Feature, HotRoute, Problem, Service, every, json_response, provided
 from crossdock_chassis.database.unit import Unit
@@ -84,3 +87,18 @@ def test_a_service_has_the_jobs_of_all_features() -> None:
 
     jobs = service(Feature(jobs=[every(1, tick)]), Feature(jobs=[every(2, tock)])).jobs
     assert [job.name for job in jobs] == [every(1, tick).name, every(2, tock).name, "resolve-dead-letters"]
+
+
+async def test_a_page_gets_only_requests_that_no_route_takes() -> None:
+    async def show(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"page {request.path_params['path']}", headers={"Cache-Control": "max-age=9"})
+
+    pages = [Route("/{path:path}", show)]
+    app = Api("shop", [cold], verifier=Signer.generate().verifier(), provides=[Shop("a")], pages=pages)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+        assert (await client.post("/cold", json={})).json() == {"name": "a"}
+        assert (await client.get("/cold")).status_code == 405
+        assert (await client.get("/openapi.json")).json()["paths"].keys() == {"/cold"}
+        page = await client.get("/a%2Fb/c")
+        assert (page.text, page.headers["cache-control"]) == ("page a%2Fb/c", "max-age=9")
+        assert "request-id" in page.headers

@@ -21,6 +21,7 @@ from crossdock_cli.progress import SILENT, Report, step
 from crossdock_events import CATALOGUE, TopicSpec
 from crossdock_local import services
 from crossdock_local.layout import Home, default_home, private, write
+from crossdock_local.people import console
 from crossdock_local.ports import HOST, Ports, require_free
 from crossdock_local.processes import Process, Program
 from crossdock_local.servers import Engine, Handle, Servers, together
@@ -293,6 +294,8 @@ class Stack:
             self.servers.up([service.package for service in fresh], report)
 
         def issuer() -> None:
+            if any(service.name == console.SERVICE for service in wanted):
+                console.register(self.home, self.url(console.SERVICE))
             if wanted and not self._issuer.ready():
                 with step(report, "issuer started"):
                     self._issuer.start()
@@ -369,6 +372,8 @@ class Stack:
         require_free(ports)
 
     def _environment_of(self, service: Installed) -> dict[str, str]:
+        serves_console = service.name == console.SERVICE
+        urls = {each.name: self.url(each.name) for each in discovery.chosen(self._services)} if serves_console else {}
         return self._environment | {
             "CROSSDOCK_POSTGRES": self.servers.databases.dsn(service.package),
             "CROSSDOCK_KAFKA": self.kafka,
@@ -377,6 +382,7 @@ class Stack:
             "CROSSDOCK_HOST": HOST,
             "CROSSDOCK_CONSOLE": str(self.home.console),
             **self._schemas,
+            **(console.environment(self.home, urls) if serves_console else {}),
         }
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from crossdock_chassis.jobs.declare import Job
 from crossdock_chassis.problems import Problem
@@ -28,9 +29,14 @@ class Feature:
     `routers` are module-level values. `provides` are the objects that their routes take by `provided(Class)`, one for
     each class. `problems` maps each exception that the routes let through to its problem. `parts` run in each API
     process beside its routes, by name.
+
+    `pages` are starlette's routes for a web page and the calls of its browser. They are no part of the API. They have
+    no OpenAPI, set their own headers, and authenticate in their own way. They get a request only if no route of the API
+    has its path. Their paths are matched undecoded.
     """
 
     routers: Sequence[APIRouter] = ()
+    pages: Sequence[BaseRoute] = ()
     provides: Sequence[object] = ()
     jobs: Sequence[Job] = ()
     problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
@@ -52,6 +58,7 @@ def merged(features: Sequence[Feature]) -> Feature:
             provides[type(value)] = value
     return Feature(
         routers=[router for feature in features for router in feature.routers],
+        pages=[page for feature in features for page in feature.pages],
         provides=list(provides.values()),
         jobs=[job for feature in features for job in feature.jobs],
         problems=problems,

@@ -200,6 +200,7 @@ class Service:
             verifier=verifier or verifier_for(settings),
             problems=whole.problems,
             provides=whole.provides,
+            pages=whole.pages,
             limiter=limits,
             max_body_bytes=settings.max_body_bytes,
             partner_requests=settings.partner_requests,

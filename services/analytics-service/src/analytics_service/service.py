@@ -5,6 +5,7 @@ from analytics_service.log import feature as log
 from analytics_service.log.keep import Keeper
 from analytics_service.schemas import feature as schemas
 from analytics_service.settings import Settings
+from analytics_service.sign_in import feature as sign_in
 from crossdock_chassis import Database, Service
 
 __all__ = ["Settings", "build"]
@@ -18,7 +19,7 @@ def build(settings: Settings) -> Service:
         database=database,
         metadata=tables.Base.metadata,
         migrations=migrations,
-        features=[log.feature(database, settings), schemas.feature()],
+        features=[log.feature(database, settings), schemas.feature(), sign_in.feature(database, settings)],
         log=Keeper(database),
         checks=checks.CHECKS,
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import JSON, TIMESTAMP, BigInteger, CheckConstraint, Index, Integer, Text, text
+from sqlalchemy import ARRAY, JSON, TIMESTAMP, BigInteger, CheckConstraint, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -82,3 +82,32 @@ class LogArrivalRow(Base):
 
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[datetime]
+
+
+class ConsoleSession(Base):
+    """A person who is signed in at the console. Written with SQL only. Tokens are sealed (`sign_in/seal.py`)."""
+
+    __tablename__ = "console_session"
+    __table_args__ = (
+        Index("console_session_of_person", "subject", "started_at"),
+        Index("console_session_ends", "ends_at"),
+    )
+
+    id: Mapped[bytes] = mapped_column(primary_key=True)
+    """The digest of the cookie's value."""
+    subject: Mapped[str]
+    name: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    access: Mapped[bytes]
+    refresh: Mapped[bytes | None]
+    identity: Mapped[bytes]
+    """The ID token: the issuer needs it as a hint to end its own session."""
+    access_expires_at: Mapped[datetime]
+    started_at: Mapped[datetime]
+    used_at: Mapped[datetime]
+    """The last request, at most a minute late."""
+    ends_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(server_default="0")
+    """Counts the refreshes."""
+    refreshing_until: Mapped[datetime | None]
+    """Until then one process refreshes the tokens, and all others wait for it."""

@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crossdock_chassis.database.errors import is_transient
@@ -21,7 +22,7 @@ from crossdock_chassis.problems import Problem, Problems
 class Api(FastAPI):
     """FastAPI with one middleware layer instead of six. Services add no middleware.
 
-    `provides` are the objects that routes take by `provided(Class)`.
+    `provides` are the objects that routes take by `provided(Class)`. `pages` come after all other routes.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Api(FastAPI):
         verifier: Verifier,
         problems: Mapping[type[Exception], Problem] | None = None,
         provides: Sequence[object] = (),
+        pages: Sequence[BaseRoute] = (),
         limiter: Limiter | None = None,
         max_body_bytes: int = 1 << 20,
         partner_requests: int = 256,
@@ -55,7 +57,7 @@ class Api(FastAPI):
         for router in routers:
             # FastAPI matches included routers twice. Their routes already have the router's prefix and dependencies.
             self.router.routes.extend(router.routes)
-        self.router.routes.extend(own)
+        self.router.routes.extend([*own, *pages])
         self.routing = Routes(self.api_routes())
         for route in self.api_routes():
             for each in dependencies_of(route):

@@ -84,6 +84,7 @@ class IssuerKeys:
         self._max_age, self._min_interval, self._timeout = max_age, min_interval, timeout
         self._transport, self._clock = transport, clock
         self._keys: list[tuple[str | None, Key]] | None = None
+        self._discovered: Mapping[str, Any] = {}
         self._had_at = self._tried_at = -math.inf
         self._failure = "never asked"
         self._refreshing: asyncio.Task[bool] | None = None
@@ -100,6 +101,14 @@ class IssuerKeys:
         if (key := pick(self._keys or [], kid, algorithm)) is None and not asked:
             raise KeysUnavailable(self._failure, self._min_interval)
         return key
+
+    async def discovered(self) -> Mapping[str, Any]:
+        """Return the discovery document that the keys were found by. Raise KeysUnavailable."""
+        if self._keys is None and not await self._refresh():
+            raise KeysUnavailable(self._failure, self._min_interval)
+        if self._clock() - self._had_at > self._max_age:
+            self._start_refresh()
+        return self._discovered
 
     async def _refresh(self) -> bool:
         """Fetch the keys unless the last fetch is too recent. Return whether the last fetch succeeded."""
@@ -143,7 +152,9 @@ class IssuerKeys:
             location = str(discovered.get("jwks_uri"))
             if self._issuer.startswith("https:") and not location.startswith("https:"):
                 raise ValueError("jwks_uri of an https issuer is not https")
-            return await _document(client, location)
+            keys = await _document(client, location)
+            self._discovered = discovered
+            return keys
 
 
 async def _document(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
