@@ -210,6 +210,8 @@ OLD_ROWS = {
     "SELECT gen_random_uuid(), 1, 'applied', $1",
     "consumer_stop": "INSERT INTO consumer_stop (consumer_group, kind, reason, outcome, ended_at) "
     "VALUES ('g', 'breaker', 'r', 'done', $1)",
+    "operator_action": "INSERT INTO operator_action (at, who, client, action, target) "
+    "VALUES ($1, 'ann', 'console', 'job:stop', '/v1/jobs/1')",
     "job": "INSERT INTO job (id, kind, requested_by, status, finished_at) "
     "VALUES (gen_random_uuid(), 'load', 'ada', 'failed', $1)",
 }

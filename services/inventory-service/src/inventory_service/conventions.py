@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Reader = Annotated[Caller, requires("stock:read", operators="ops:read")]
 Writer = Annotated[Caller, requires("stock:write")]
+Mover = Annotated[Caller, requires("stock:write", operators="ops:act")]
 Why = Annotated[Cause, cause]
 STOCK: Final = [limited("stock")]
 

@@ -4,7 +4,7 @@ import httpx
 from warehouse import READ, WRITE, Warehouse, line, receipt
 
 from crossdock_chassis import Service
-from crossdock_chassis.testing import Clients
+from crossdock_chassis.testing import OPS, Clients
 
 
 async def test_receipt_counts_once_under_its_reference_and_its_key(
@@ -55,3 +55,34 @@ async def test_document_of_another_partner_is_not_found(
     assert (await other.get(made.headers["location"])).status_code == 404
     assert (await other.post("/v1/receipts", json=receipt(line("a", 7)))).status_code == 201  # its own reference
     await warehouse.check()
+
+
+async def test_operator_records_a_receipt_under_a_reference_of_its_own(
+    service: Service, warehouse: Warehouse, client: httpx.AsyncClient, clients: Clients
+) -> None:
+    await warehouse.open("a")
+    partners = await client.post("/v1/receipts", json=receipt(line("a", 5)))
+    ann = clients(service, None, OPS, subject="ann")
+    key = {"idempotency-key": "k"}
+    made = [await ann.post("/v1/receipts", json=receipt(line("a", 7)), headers=key) for _ in range(2)]
+    assert [(each.status_code, each.headers.get("idempotent-replayed")) for each in made] == [
+        (201, None),
+        (201, "true"),
+    ]
+    assert await warehouse.levels() == {("a", "north"): (12, 0)}
+    location = made[0].headers["location"]
+    for shown in (made[0], partners):
+        assert (await ann.get(shown.headers["location"])).json() == shown.json()
+    assert (await client.get(location)).status_code == 404
+    (action,) = (await ann.get("/v1/operator-actions")).json()["items"]
+    assert (action["who"], action["action"], action["target"]) == ("ann", "receipt:record", location)
+    await warehouse.check()
+
+
+async def test_operator_without_the_right_to_act_receives_nothing(
+    service: Service, warehouse: Warehouse, clients: Clients
+) -> None:
+    await warehouse.open("a")
+    reader = clients(service, None, ("ops:read", "stock:write"), subject="rob")
+    assert (await reader.post("/v1/receipts", json=receipt(line("a", 7)))).status_code == 403
+    assert await warehouse.levels() == {}

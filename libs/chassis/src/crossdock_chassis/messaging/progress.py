@@ -88,12 +88,12 @@ class Progress:
         self._stored |= due
 
     def _is_due(self, tp: TopicPartition, seen: Seen, now: float) -> bool:
-        """Return whether the partition has changed, its rates must fall to zero, or it was stored long ago."""
+        """Return whether the partition has changed, its rates must become zero, or it was stored long ago."""
         stored = self._stored.get(tp)
         if stored is None:
             return True
         moved = (stored.seen.position, stored.seen.end) != (seen.position, seen.end)
-        return moved or bool(stored.rate) or bool(stored.inflow) or now - stored.at >= ALIVE_SECONDS
+        return moved or stored.rate != 0 or bool(stored.inflow) or now - stored.at >= ALIVE_SECONDS
 
     def _measured(self, tp: TopicPartition, seen: Seen, now: float) -> _Stored:
         """Return the row to store, with the rates in records a second since the row before: None if it is the first."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from crossdock_chassis import Content, Unit, WrongQuantity, new_id
+from crossdock_chassis import Actor, Content, Unit, WrongQuantity, new_id, record_action
 from crossdock_chassis import in_base_units as to_base_units
 from crossdock_events import Cause
 from inventory_service.stock import store
@@ -44,14 +44,19 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`content` is stored. The same reference with other content is refused."""
+    """`content` is stored. The same reference with other content is refused.
+
+    `owner` is the partner or the operator whose reference it is. `operator` is there if an operator acts.
+    """
 
     kind: DocumentKind
-    partner: str
+    owner: str
     reference: str
     lines: tuple[Part, ...]
     content: Content
     cause: Cause
+    operator: Actor | None = None
+    reason: str | None = None
 
 
 async def record(
@@ -91,7 +96,7 @@ def move(stock: Stock, document: Document, moves: Sequence[tuple[int, str]], rea
                 None,
                 reason,
                 why,
-                document.partner,
+                document.owner,
             )
             stock.move(moved, document.cause)
 
@@ -128,9 +133,13 @@ async def claim(unit: Unit, document: Document) -> Recorded:
     """Insert the document. Return the existing one if it has the same content; raise DuplicateReference if not."""
     kind, reference, sent = document.kind, document.reference, document.content
     id = new_id()
-    if await unit.sql.fetchval(CLAIM, id, kind, document.partner, reference, sent.document.decode(), unit.now):
+    if await unit.sql.fetchval(CLAIM, id, kind, document.owner, reference, sent.document.decode(), unit.now):
+        if document.operator is not None:
+            after = {"reference": reference, "lines": len(document.lines)}
+            action, target = f"{kind}:record", f"/v1/{kind}s/{id}"
+            await record_action(unit, document.operator, action, target, why=document.reason, after=after)
         return Recorded(document=DocumentView.of(id, kind, json.loads(sent.document), unit.now), created=True)
-    row = await unit.sql.fetchrow(FIND, kind, document.partner, reference)
+    row = await unit.sql.fetchrow(FIND, kind, document.owner, reference)
     if (place := sent.difference(row["body"])) is not None:
         raise DuplicateReference(
             f"The reference {reference} names a {kind} with another value at {place}", f"/v1/{kind}s/{row['id']}", place
