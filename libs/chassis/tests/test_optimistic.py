@@ -239,6 +239,32 @@ async def test_batch_that_another_member_has_handled_changes_nothing(service: Se
     assert await toy.marks(service) == {"PO-1": 1}
 
 
+@pytest.mark.parametrize(("events", "attempts"), [(1, 2), (optimistic.SMALL + 1, 1)])
+async def test_small_overtaken_batch_is_tried_again(service: Service, events: int, attempts: int) -> None:
+    """Two workers whose orders share an item overtake each other often. The second attempt costs less than locks."""
+    tried = 0
+
+    async def overtaken_once(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
+        nonlocal tried
+        tried += 1
+        await marking(unit, batch)
+        async with service.database.unit() as other:
+            await other.sql.execute("UPDATE consumer_position SET next = $1", 6 + tried)
+
+    reacting = inbox(service, overtaken_once)
+    decoded = reacting.decode(records(*(envelope_of(placed(f"PO-{n}")) for n in range(events))))
+    topic = OrderPlaced.topic.name
+    async with service.database.unit() as unit:
+        await unit.sql.execute(
+            "INSERT INTO consumer_position (consumer_group, topic, partition, next) VALUES ($1, $2, 0, 6)",
+            reacting.subscription.group,
+            topic,
+        )
+    done = await optimistic.take(service.database, reacting, decoded, [[topic], [0], [8], [9]])
+    assert tried == attempts and (done is None) == (attempts == 1)
+    assert len(await toy.marks(service)) == (events if done is not None else 0)
+
+
 async def test_failing_reaction_needs_an_ordinary_unit(service: Service) -> None:
     async def fails(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
         await marking(unit, batch)

@@ -38,6 +38,14 @@ class Moved(Exception):
     """What an optimistic unit has read or assumed was no longer so at its end. Nothing was done."""
 
 
+class Overtaken(Moved):
+    """Another unit changed first what this one has read. The same work may succeed at once."""
+
+
+OVERTAKEN = "CD001"
+"""The code of the error that the functions of optimistic units raise for this."""
+
+
 class NotCommitted(Exception):
     """The server answered COMMIT with a rollback, because the handler continued after a failed statement."""
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from crossdock_chassis.database import effects, outbox
-from crossdock_chassis.database.errors import Moved, NotCommitted, OutcomeUnknown, is_transient
+from crossdock_chassis.database.errors import OVERTAKEN, Moved, NotCommitted, OutcomeUnknown, Overtaken, is_transient
 from crossdock_chassis.deadlines import within
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics
@@ -146,6 +146,8 @@ class Unit:
         try:
             await self.sql.fetchrow(_statement(calls), _planning(arguments), f"{int(lock_timeout * 1000)}", *arguments)
         except asyncpg.exceptions.PostgresError as error:
+            if getattr(error, "sqlstate", None) == OVERTAKEN:
+                raise Overtaken(str(error)) from error
             # The server has rolled back, or the driver could not encode an argument and sent nothing.
             if getattr(error, "severity_en", None) == "ERROR" or isinstance(error, asyncpg.exceptions.DataError):
                 raise Moved(f"{type(error).__name__}: {error}") from error
