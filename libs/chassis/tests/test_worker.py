@@ -239,17 +239,22 @@ class Hanging:
         await stopping.wait()
 
 
-@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize(("role", "watched"), [("worker", False), ("worker", True), ("all", False), ("all", True)])
 async def test_livez_of_a_worker_names_the_part_that_hangs(
-    kafka_service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, watched: bool
+    kafka_service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port_factory: Callable[[], int],
+    role: str,
+    watched: bool,
 ) -> None:
     """It also ends by itself, unless the look at its parts is far away."""
     relay = Hanging()
     monkeypatch.setattr(service_module, "Relay", lambda *_: relay)
     monkeypatch.setattr(worker, "WATCH_SECONDS", 0.01 if watched else 600.0)
-    settings = kafka_service.settings.model_copy(update={"ops_port": unused_tcp_port})
-    working = asyncio.create_task(ROLES["worker"](replace(kafka_service, settings=settings)))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}", trust_env=False) as client:
+    ports = {"http_port": unused_tcp_port_factory(), "ops_port": unused_tcp_port_factory()}
+    settings = kafka_service.settings.model_copy(update=ports)
+    working = asyncio.create_task(ROLES[role](replace(kafka_service, settings=settings)))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['ops_port']}", trust_env=False) as client:
 
         async def live() -> bool:
             try:
@@ -257,19 +262,23 @@ async def test_livez_of_a_worker_names_the_part_that_hangs(
             except httpx.TransportError:
                 return False
 
+        async def refused() -> bool:
+            return not await live()
+
         await eventually(live)
         relay.hangs.set()
         if watched:
             with pytest.raises(NoProgress, match="relay"):
                 await asyncio.wait_for(working, 30)
         else:
+            await eventually(refused)  # of `all`, the parts of the worker begin after the ports listen
             answer = await client.get("/livez")
             assert (answer.status_code, answer.json().get("reason")) == (503, "no progress: relay")
             os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.wait_for(working, 30)
 
 
-@pytest.mark.parametrize("role", ["api", "worker"])
+@pytest.mark.parametrize("role", ["api", "worker", "all"])
 async def test_running_process_measures_the_outbox(
     kafka_service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int], role: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""A service as a value, and the processes that run it: one role each."""
+"""A service as a value, and the processes that run it: one role each, or `all` of them for a small machine."""
 
 import argparse
 import asyncio
@@ -24,7 +24,13 @@ from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_chassis.database.unit import Database
-from crossdock_chassis.deadlines import PROGRESS_SECONDS, abandon, foreign_cancellation_is_an_error, within
+from crossdock_chassis.deadlines import (
+    PROGRESS_SECONDS,
+    Interrupted,
+    abandon,
+    foreign_cancellation_is_an_error,
+    within,
+)
 from crossdock_chassis.effects.performer import Performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.feature import Feature, Part, merged
@@ -72,6 +78,8 @@ IDLE_SECONDS = 4.0
 GAUGE_SECONDS = 15.0
 """The interval of gauges that need several statements. Prometheus reads them about as often."""
 LOOK_LIMIT_SECONDS = 60.0
+KAFKA_PAUSE_SECONDS = 2.0
+"""The pause of the role `all` after Kafka did not answer. Its API serves meanwhile."""
 CLOSE_SECONDS = 5.0
 EXIT_SECONDS = 10.0
 
@@ -311,12 +319,23 @@ def _stuck(parts: Mapping[str, Part]) -> list[str]:
     return [name for name, part in parts.items() if time.monotonic() - part.progressed > PROGRESS_SECONDS]
 
 
+def _no_progress(names: Sequence[str]) -> str | None:
+    return f"no progress: {', '.join(names)}" if names else None
+
+
 async def _api(service: Service) -> None:
     """Serve HTTP until SIGTERM. If a part ends by itself or hangs, the process exits, as a worker does."""
+    await _serve(service, {}, lambda: [], drain_seconds=CLOSE_SECONDS)
+
+
+async def _serve(
+    service: Service, others: Mapping[str, Part], hanging: Callable[[], list[str]], *, drain_seconds: float
+) -> None:
+    """Serve HTTP, and run `others` beside the parts of the API until SIGTERM. `hanging` names more that hangs."""
     settings, limits = service.settings, Limits(service.database)
 
     def stuck() -> str | None:
-        return f"no progress: {', '.join(names)}" if (names := _stuck(parts)) else None
+        return _no_progress([*_stuck(parts), *hanging()])
 
     async def live() -> str | None:
         return stuck()
@@ -326,20 +345,26 @@ async def _api(service: Service) -> None:
         "listeners": Endless(lambda stopping: server.until(stopping, closed)),
         "outbox watch": Watch(service, limits.refresh),
         **merged(service.features).parts,
+        **others,
     }
     async with _closing(service.database):
         with server.signals() as stop:
             async with server.serving(service.api(limits=limits), ops, settings, closed):
-                await run_parts(parts, stop, stuck, drain_seconds=CLOSE_SECONDS, draining=ops.drain)
+                await run_parts(parts, stop, stuck, drain_seconds=drain_seconds, draining=ops.drain)
 
 
-async def _worker(service: Service) -> None:
-    """Run relay, consumers, effects and jobs until SIGTERM, then drain them for at most `drain_seconds`.
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The parts of a worker. `hanging` names the parts and jobs that hang, `waiting` the groups not joined yet."""
 
-    If a part fails, ends by itself or makes no progress, the process exits and a supervisor starts it again.
-    """
+    parts: Mapping[str, Part]
+    hanging: Callable[[], list[str]]
+    waiting: Callable[[], list[str]]
+
+
+def _work(service: Service) -> _Work:
+    """Build relay, consumers, effects and jobs. None of them runs yet."""
     settings = service.settings
-    await clients.check_topics(settings.kafka, service.topics())
     relay = Relay(service.database.dsn, settings.kafka, service.name)
     consumers = service.consumers()
     own: list[Job] = [
@@ -364,29 +389,86 @@ async def _worker(service: Service) -> None:
         own.append(measured(GAUGE_SECONDS, gauges.look_at_effects))
     jobs = Jobs(service.database, [*service.jobs, *own], drain_seconds=settings.drain_seconds)
     parts["jobs"] = jobs
-    parts["outbox watch"] = Watch(service)
-    database_ready = _ready(service)
+
+    def hanging() -> list[str]:
+        return [*_stuck(parts), *jobs.hanging]
+
+    def waiting() -> list[str]:
+        groups = [consumer.subscription.group for consumer in consumers if not consumer.ready]
+        groups += building.waiting if rebuilds else []
+        return groups + (["log"] if reader is not None and not reader.ready else [])
+
+    return _Work(parts, hanging, waiting)
+
+
+async def _worker(service: Service) -> None:
+    """Run relay, consumers, effects and jobs until SIGTERM, then drain them for at most `drain_seconds`.
+
+    If a part fails, ends by itself or makes no progress, the process exits and a supervisor starts it again.
+    """
+    settings = service.settings
+    await clients.check_topics(settings.kafka, service.topics())
+    work, watch, database_ready = _work(service), Watch(service), _ready(service)
 
     def stuck() -> str | None:
-        names = _stuck(parts)
-        return f"no progress: {', '.join([*names, *jobs.hanging])}" if names else None
+        return _no_progress([*work.hanging(), *_stuck({"outbox watch": watch})])
 
     async def live() -> str | None:
         return stuck()
 
     async def ready() -> str | None:
-        waiting = [consumer.subscription.group for consumer in consumers if not consumer.ready]
-        waiting += building.waiting if rebuilds else []
-        waiting += ["log"] if reader is not None and not reader.ready else []
+        waiting = work.waiting()
         return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
 
     ops = server.Ops(live=live, ready=ready)
     closed = asyncio.Event()
-    parts["ops port"] = Endless(lambda stopping: server.until(stopping, closed))
+    listening = Endless(lambda stopping: server.until(stopping, closed))
+    parts: dict[str, Part] = {**work.parts, "outbox watch": watch, "ops port": listening}
     async with _closing(service.database), server.ops_port(ops, settings, closed) as port:
         log.info("listening", extra={"ops_port": port})
         with server.signals() as stop:
             await run_parts(parts, stop, stuck, drain_seconds=settings.drain_seconds, draining=ops.drain)
+
+
+async def _all(service: Service) -> None:
+    """Serve HTTP and run the parts of a worker in one process, for small machines.
+
+    The API does not wait for Kafka: the parts of the worker start once Kafka answers. Readiness is the API's.
+    """
+    drain_seconds, work = service.settings.drain_seconds, None
+
+    def hanging() -> list[str]:
+        return [] if work is None else work.hanging()
+
+    async def run(stopping: asyncio.Event) -> None:
+        nonlocal work
+        if await _topics_exist(service, stopping):
+            work = _work(service)
+            await run_parts(work.parts, stopping, lambda: _no_progress(hanging()), drain_seconds=drain_seconds)
+
+    await _serve(service, {"worker": Endless(run)}, hanging, drain_seconds=drain_seconds + CLOSE_SECONDS)
+
+
+async def _topics_exist(service: Service, stopping: asyncio.Event) -> bool:
+    """Ask until Kafka answers. Return False if `stopping` is set before. Raise TopicsMissing if a topic is missing."""
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        while not stop.done():
+            check = asyncio.create_task(clients.check_topics(service.settings.kafka, service.topics()))
+            await asyncio.wait([stop, check], return_when=asyncio.FIRST_COMPLETED)
+            if not check.done():
+                abandon(check)
+                break
+            try:
+                await check
+            except (*clients.KAFKA_TROUBLE, Interrupted) as error:
+                log.warning("the worker waits for Kafka: %s", error)
+                await asyncio.wait([stop], timeout=KAFKA_PAUSE_SECONDS)
+            else:
+                return True
+        return False
+    finally:
+        abandon(stop)
 
 
 async def _migrate(service: Service) -> None:
@@ -399,7 +481,7 @@ async def _openapi(service: Service) -> None:
     print()
 
 
-ROLES = {"api": _api, "worker": _worker, "migrate": _migrate, "openapi": _openapi}
+ROLES = {"api": _api, "worker": _worker, "all": _all, "migrate": _migrate, "openapi": _openapi}
 
 
 def _quieten_collector() -> None:
@@ -415,7 +497,7 @@ def _quieten_collector() -> None:
 
 
 def main(build: Callable[[S], Service], settings: type[S]) -> None:
-    """Run one role of a service: `python -m order_service api|worker|migrate|openapi`."""
+    """Run one role of a service: `python -m order_service api|worker|all|migrate|openapi`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=ROLES)
     role = parser.parse_args().role
