@@ -1,5 +1,6 @@
 """The console's files, over real HTTP."""
 
+import gzip
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,20 @@ async def test_assets_may_be_kept_for_ever(browser: Browser) -> None:
     again = await browser.get("/icon.svg")
     known = {"If-None-Match": again.headers["etag"]}
     assert (await browser.get("/icon.svg", headers=known)).status_code == 304
+
+
+async def test_a_file_is_compressed_for_a_browser_that_asks(console: Console, files: Path) -> None:
+    script = "let text = 'again and again';\n" * 2_000
+    (files / "assets" / "big-1.js").write_text(script)
+    url = f"{console.url}/assets/big-1.js"
+    async with console.http.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as answer:
+        raw = b"".join([chunk async for chunk in answer.aiter_raw()])
+    assert (answer.headers["content-encoding"], answer.headers["vary"]) == ("gzip", "Accept-Encoding")
+    assert gzip.decompress(raw).decode() == script and len(raw) < len(script) / 10
+    plain = await console.http.get(url, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers and plain.text == script
+    again = {"Accept-Encoding": "gzip", "If-None-Match": answer.headers["etag"]}
+    assert (await console.http.get(url, headers=again)).status_code == 304
 
 
 async def test_what_is_no_page_is_not_found(browser: Browser) -> None:

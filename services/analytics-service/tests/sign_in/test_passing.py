@@ -113,6 +113,20 @@ async def test_events_stream_through_at_once(console: Console, signed_in: Browse
     await asyncio.wait_for(console.upstream.left.wait(), 10)  # the service sees that the browser has left
 
 
+async def test_a_stream_ends_after_the_sign_out(
+    console: Console, signed_in: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passing, "LOOK_SECONDS", 0.0)
+    url = f"{console.url}/api/upstream/v1/events"
+    async with console.http.stream("GET", url, headers=signed_in.headers()) as answer:
+        chunks = answer.aiter_raw()
+        assert b"first" in await asyncio.wait_for(anext(chunks), 10)
+        await signed_in.post("/session/sign-out")
+        console.upstream.go_on.set()
+        assert [chunk async for chunk in chunks] == []
+    await asyncio.wait_for(console.upstream.left.wait(), 10)
+
+
 async def test_a_body_beyond_the_limit_is_refused(console: Console, signed_in: Browser) -> None:
     fields = signed_in.headers("POST") | {"Content-Length": str(passing.MAX_BODY_BYTES + 1), "Host": "127.0.0.1"}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

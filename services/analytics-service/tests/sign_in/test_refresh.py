@@ -80,6 +80,18 @@ async def test_a_sign_in_that_ended_at_the_issuer_ends_here(console: Console, si
     assert await console.service.database.fetch("SELECT FROM console_session") == []
 
 
+async def test_tokens_of_a_session_that_ended_meanwhile_are_revoked(console: Console, signed_in: Browser) -> None:
+    await edit(console, "access_expires_at = now()")
+    console.issuer.slow = 0.5
+    call = asyncio.create_task(signed_in.get(JOBS))
+    while console.issuer.token_calls == 1:
+        await asyncio.sleep(0.01)
+    async with console.service.database.unit() as unit:
+        await unit.sql.execute("DELETE FROM console_session")
+    assert kind(await call) == (401, "not-signed-in")
+    assert "/oauth/revoke" in console.issuer.asked
+
+
 async def test_a_session_without_refresh_token_ends_with_its_token(console: Console, signed_in: Browser) -> None:
     await edit(console, "refresh = NULL, access_expires_at = now() + interval '20 s'")
     assert (await signed_in.get(JOBS)).status_code == 200

@@ -1,11 +1,14 @@
 """Serve the files of the console. A page of the console has many addresses, and all of them get `index.html`."""
 
+import asyncio
+import gzip
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
@@ -38,6 +41,7 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 ASSETS: Final = "assets/"
 """The build names these files by their content, so a browser may keep them."""
 NO_PAGES: Final = ("v1/", "api/", "session/", ASSETS)
+COMPRESSED: Final = (".css", ".html", ".js", ".json", ".svg")
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost")
 
 
@@ -66,7 +70,10 @@ class ConsoleFiles:
                 raise Refusal(NOT_BUILT)
         if answer is None:
             raise Refusal(NOT_FOUND)
+        if isinstance(answer, FileResponse) and "gzip" in request.headers.get("accept-encoding", ""):
+            answer = await _compressed(answer)
         answer.headers.update(HEADERS)
+        answer.headers["Vary"] = "Accept-Encoding"
         answer.headers["Cache-Control"] = FOR_EVER if path.startswith(ASSETS) else "no-cache"
         return answer
 
@@ -91,3 +98,20 @@ class ConsoleFiles:
             return None
         query = request.scope["query_string"].decode("latin-1")
         return f"{scheme}://{host}/{request.path_params['path'].lstrip('/')}{'?' if query else ''}{query}"
+
+
+async def _compressed(answer: FileResponse) -> Response:
+    """Return the file compressed if that helps. Its entity tag becomes weak, because the bytes are others."""
+    path = Path(answer.path)
+    if path.suffix not in COMPRESSED or answer.status_code != 200:
+        return answer
+    found = await asyncio.to_thread(path.stat)
+    body = await asyncio.to_thread(_gzipped, path, found.st_mtime_ns, found.st_size)
+    headers = {"Content-Encoding": "gzip", "ETag": f"W/{answer.headers['etag']}"}
+    return Response(body, headers=headers, media_type=answer.media_type)
+
+
+@lru_cache(maxsize=64)
+def _gzipped(path: Path, changed: int, size: int) -> bytes:
+    """Return the compressed file. `changed` and `size` make a replaced file another one."""
+    return gzip.compress(path.read_bytes(), mtime=0)

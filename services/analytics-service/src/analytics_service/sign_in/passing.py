@@ -7,6 +7,7 @@ that server-sent events arrive at once.
 import asyncio
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from analytics_service.sign_in.openapi import METHODS, NoFile, OpenApiFiles
 from analytics_service.sign_in.person import People, check_page
+from analytics_service.sign_in.store import Session
 from crossdock_chassis import METHOD_NOT_ALLOWED, TOO_LARGE, Problem, Refusal, limit_body, streamed
 
 NOT_PASSED_ON: Final = Problem(404, "not-passed-on", "No service of the console has this route in its OpenAPI file")
@@ -47,6 +49,8 @@ CALLS: Final = 64
 CONNECT_SECONDS: Final = 3.0
 QUIET_SECONDS: Final = 60.0
 """The longest pause in an answer. A stream sends a comment more often."""
+LOOK_SECONDS: Final = 10.0
+"""How often a stream of events asks whether its person is still signed in."""
 WHOLE_SECONDS: Final = 300.0
 """The longest time for a call that is no stream of events."""
 
@@ -120,7 +124,7 @@ class Passing:
         except BaseException:
             self._leave(session.id)
             raise
-        return self._returned(request, answer, service, session.id)
+        return self._returned(request, answer, service, session)
 
     async def _check_route(self, service: str, path: str, method: str) -> None:
         """Raise Refusal 404 or 405 unless the OpenAPI file of the service has the route."""
@@ -162,7 +166,7 @@ class Passing:
             log.warning("no answer", extra={"reason": f"{type(error).__name__}: {error}"})
             raise Refusal(NO_ANSWER) from error
 
-    def _returned(self, request: Request, answer: httpx.Response, service: str, session: bytes) -> Response:
+    def _returned(self, request: Request, answer: httpx.Response, service: str, session: Session) -> Response:
         headers = {
             name: value
             for name, value in answer.headers.items()
@@ -176,18 +180,25 @@ class Passing:
             streamed(request)
         return StreamingResponse(self._body(answer, session, streams), answer.status_code, {**headers, **OWN_HEADERS})
 
-    async def _body(self, answer: httpx.Response, session: bytes, streams: bool) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Break the connection if the service breaks its own or a limit is passed."""
-        seen = 0
+    async def _body(self, answer: httpx.Response, session: Session, streams: bool) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives. Break the connection if the service breaks its own or a limit is passed.
+
+        A stream of events ends when its session has ended. That is noticed when the next event or comment arrives.
+        """
+        seen, look_at = 0, time.monotonic() + LOOK_SECONDS
         try:
             async with asyncio.timeout(None if streams else WHOLE_SECONDS):
                 async for chunk in answer.aiter_raw():
                     seen += len(chunk)
                     if seen > MAX_ANSWER_BYTES and not streams:
                         raise ValueError(f"more than {MAX_ANSWER_BYTES} bytes from the service")
+                    if streams and time.monotonic() > look_at:
+                        if not await self._people.still_signed_in(session):
+                            return
+                        look_at = time.monotonic() + LOOK_SECONDS
                     yield chunk
         finally:
-            self._leave(session)
+            self._leave(session.id)
             await asyncio.shield(answer.aclose())
 
     def _leave(self, session: bytes) -> None:

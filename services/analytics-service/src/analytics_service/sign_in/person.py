@@ -56,6 +56,15 @@ class People:
         value = cookie.value_in(request.headers)
         return await self._session(cookie.digest(value)) if value is not None else _nobody("The request has no session")
 
+    async def still_signed_in(self, session: Session) -> bool:
+        """Return whether the session of an open stream still exists. While the database is away, it counts as so."""
+        try:
+            return await self._sessions.find(session.id) is not None
+        except (ConnectionError, TimeoutError):
+            return True
+        except Unreadable:
+            return False
+
     async def with_token(self, request: Request) -> Session:
         """Return the session with an access token that works. Raise Refusal 401, or 503 if the issuer is away.
 
@@ -100,8 +109,15 @@ class People:
                 return session
             log.warning("issuer away", extra={"reason": str(error)})
             raise Refusal(ISSUER_AWAY) from error
-        await self._sessions.renew(session, tokens)
+        if not await self._sessions.renew(session, tokens) and tokens.refresh is not None:
+            await self._revoke(tokens.refresh)  # the person has signed out meanwhile
         return await self._session(session.id)
+
+    async def _revoke(self, refresh: str) -> None:
+        try:
+            await self._issuer.revoke(refresh)
+        except IssuerAway as error:
+            log.warning("a token was not revoked", extra={"reason": str(error)})
 
     async def _session(self, id: bytes) -> Session:
         try:

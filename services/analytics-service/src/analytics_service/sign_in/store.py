@@ -41,7 +41,7 @@ WHERE id = $1 AND version = $2 AND (refreshing_until IS NULL OR refreshing_until
 RENEW = """
 UPDATE console_session SET access = $3, refresh = $4, scopes = $5,
     access_expires_at = now() + make_interval(secs => $6), version = version + 1, refreshing_until = NULL
-WHERE id = $1 AND version = $2
+WHERE id = $1 AND version = $2 RETURNING true
 """
 RELEASE = "UPDATE console_session SET refreshing_until = NULL WHERE id = $1 AND version = $2"
 DELETE = "DELETE FROM console_session WHERE id = $1 RETURNING refresh, identity"
@@ -113,13 +113,18 @@ class Sessions:
         async with self._database.unit() as unit:
             return await unit.sql.fetchval(CLAIM, session.id, session.version, CLAIM_SECONDS) is True
 
-    async def renew(self, session: Session, tokens: Tokens) -> None:
-        """Store the tokens of a refresh. An issuer that sends no new refresh token means the old one."""
+    async def renew(self, session: Session, tokens: Tokens) -> bool:
+        """Store the tokens of a refresh. Return False if the session has ended meanwhile.
+
+        An issuer that sends no new refresh token means the old one.
+        """
         access, refresh = self._sealed(session.id, tokens)
         if refresh is None and session.refresh is not None:
             refresh = self._seal.seal(session.refresh, b"refresh" + session.id)
         scopes = session.scopes if tokens.scopes is None else tokens.scopes
-        await self._execute(RENEW, session.id, session.version, access, refresh, list(scopes), tokens.seconds)
+        values = session.id, session.version, access, refresh, list(scopes), tokens.seconds
+        async with self._database.unit() as unit:
+            return await unit.sql.fetchval(RENEW, *values) is True
 
     async def release(self, session: Session) -> None:
         """Give the claim back, so that the next request tries again."""
