@@ -12,8 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
+from groups import begin_at_the_end, until_the_end
 from harness import INVENTORY, ORDERS, Harness, eventually, order
 
 from crossdock_cli.verify.log import Entry
@@ -28,35 +27,6 @@ def program() -> str:
     return str(found)
 
 
-@asynccontextmanager
-async def _member(harness: Harness, group: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """Yield a consumer that reads and commits the group's offsets on all partitions without joining the group."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=harness.stack.kafka, group_id=group, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign([TopicPartition(TOPIC, number) for number in range(12)])
-        yield consumer
-    finally:
-        await consumer.stop()
-
-
-async def _begin_at_the_end(harness: Harness, group: str) -> None:
-    """Commit the current ends as the group's offsets, because other tests wrote records the subscriber cannot read."""
-    async with _member(harness, group) as consumer:
-        await consumer.commit(await consumer.end_offsets(consumer.assignment()))
-
-
-async def _until_the_end(harness: Harness, group: str) -> None:
-    """Wait until the group has committed the current ends."""
-    async with _member(harness, group) as consumer:
-        ends = await consumer.end_offsets(consumer.assignment())
-
-        async def there() -> bool:
-            return all([await consumer.committed(partition) == end for partition, end in ends.items()])
-
-        await eventually(there)
-
-
 def _group(program: str) -> str:
     (group,) = re.findall(r'group_id="([^"]+)"', program)
     return str(group)
@@ -66,7 +36,7 @@ def _group(program: str) -> str:
 async def written(harness: Harness, program: str) -> str:
     """Return the program for this stack. Its group starts at the end of the topic."""
     own = f"{_group(program)}-{uuid4().hex[:8]}"
-    await _begin_at_the_end(harness, own)
+    await begin_at_the_end(harness, own, TOPIC)
     (broker,) = re.findall(r'bootstrap_servers="([^"]+)"', program)
     return program.replace(broker, harness.stack.kafka).replace(_group(program), own)
 
@@ -148,7 +118,7 @@ async def test_killed_subscriber_loses_and_repeats_no_event(harness: Harness, wr
     assert len(handled) == 3
     async with _running(written, tmp_path) as lines:
         rest = asyncio.create_task(_all(lines))
-        await _until_the_end(harness, _group(written))
+        await until_the_end(harness, _group(written), TOPIC)
     handled += await rest
     ours = [(reference, sequence) for _, sequence, reference in handled if reference in references]
     assert sorted(ours) == sorted((reference, sequence) for reference in references for sequence in "12")
