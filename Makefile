@@ -12,10 +12,10 @@ RUN := $(BIN)/python -m
 # Each pytest process starts its own servers. Tests of a whole stack run alone. The longest files come first, because a file
 # that starts last runs while the other processes are idle. xdist would start the files with the fewest tests last.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-UNITS := tests/boundary deploy/local/tests libs services cli/tests bench/tests tools/tests
+UNITS := tests/boundary deploy/local/tests deploy/alerts/tests libs services cli/tests bench/tests tools/tests
 # `make test` and CI leave tests/long out.
 STACKS := tests/integration tests/chaos
-TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests bench/tests tools/tests tests
+TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests deploy/alerts/tests bench/tests tools/tests tests
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20

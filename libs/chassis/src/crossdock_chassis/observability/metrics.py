@@ -98,6 +98,7 @@ EFFECT_CIRCUITS_OPEN = Gauge("crossdock_effect_circuits_open", "Failing targets 
 
 # the business, as far as every service has it
 WAITING_ORDERS = Gauge("crossdock_waiting_orders", "Waiting orders by reason; counted up to 100,000", ["reason"])
+LEDGER_DRIFT = Gauge("crossdock_ledger_drift_levels", "Levels that differ from the sum of their movements")
 WAITING_OLDEST = Gauge("crossdock_waiting_oldest_seconds", "How long the oldest waiting order has waited", ["reason"])
 
 
