@@ -13,7 +13,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 def pages(root: Path) -> Iterator[Path]:
     for page in root.rglob("*.md"):
-        if not any(part.startswith(".") for part in page.relative_to(root).parts):
+        if not any(part.startswith(".") or part == "node_modules" for part in page.relative_to(root).parts):
             yield page
 
 
