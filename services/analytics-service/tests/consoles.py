@@ -3,8 +3,10 @@
 import asyncio
 import html
 import json
+import os
 import re
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -244,6 +246,12 @@ class Browser:
         answer = await self.get(await self.choose(await self.to_issuer(), person))
         assert (answer.status_code, answer.headers["location"]) == (303, "/orders?status=placed")
 
+    async def answers(self) -> bool:
+        try:
+            return (await self.get("/session")).status_code in (200, 401)
+        except httpx.ConnectError:
+            return False
+
     async def who(self) -> str | None:
         answer = await self.get("/session")
         return str(answer.json()["person"]["subject"]) if answer.status_code == 200 else None
@@ -282,6 +290,39 @@ async def another_api(console: Console, **settings: Any) -> AsyncIterator[Browse
             yield Browser(console, url)
     finally:
         await service.database.close()
+
+
+@asynccontextmanager
+async def api_process(console: Console) -> AsyncIterator[Browser]:
+    """Run one more API process on the same database, a real one, and yield a browser of it."""
+    own = console.service.settings
+    assert isinstance(own, Settings)
+    port = next(free_ports())
+    given = {
+        "POSTGRES": own.postgres,
+        "KAFKA": own.kafka,
+        "ISSUER": own.issuer,
+        "HTTP_PORT": str(port),
+        "OPS_PORT": "0",
+        "CONSOLE_URL": console.url,
+        "SIGN_IN_SECRET": SECRET,
+        "SIGN_IN_KEY": KEY,
+        "SERVICES": json.dumps(own.services),
+        "LOG_LEVEL": "warning",
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CROSSDOCK_")}
+    environment |= {f"CROSSDOCK_{name}": value for name, value in given.items()}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "analytics_service", "api", env=environment)
+    try:
+        browser = Browser(console, f"http://127.0.0.1:{port}")
+        async with asyncio.timeout(60):
+            while not await browser.answers():
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+        yield browser
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 @asynccontextmanager

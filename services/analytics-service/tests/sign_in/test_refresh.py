@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from consoles import KEY, Browser, Console, another_api, kind
+from consoles import KEY, Browser, Console, another_api, api_process, kind
 from pydantic import SecretStr
 
 JOBS = "/api/analytics-service/v1/jobs"
@@ -30,7 +30,7 @@ async def test_an_expired_token_is_refreshed_unnoticed(console: Console, signed_
 
 async def test_two_processes_refresh_a_token_once(console: Console, signed_in: Browser) -> None:
     """The issuer takes a second use of a refresh token for theft, and would end the sign-in."""
-    async with another_api(console) as other:
+    async with api_process(console) as other:
         other.cookie = signed_in.cookie
         for turn in range(1, 4):
             await edit(console, "access_expires_at = now() - interval '1 s'")
