@@ -35,6 +35,14 @@ async def test_operator_names_the_partner_of_a_list(shop: Shop, operator: httpx.
     assert (await shop.client.get(path, params={"partner": "globex"})).status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders/changes", "/v1/orders/by-reference/PO-1"])
+async def test_garbage_for_a_partner_is_refused(operator: httpx.AsyncClient, path: str) -> None:
+    for garbage in ("", "x" * 65, "%00", "%ff", "a&partner=b"):
+        assert (await operator.get(f"{path}?partner={garbage}")).status_code in (400, 422), garbage
+    unknown = await operator.get(f"{path}?partner=nobody")
+    assert unknown.status_code == (404 if "by-reference" in path else 200)
+
+
 def _ids(answer: dict[str, Any]) -> Sequence[str]:
     return [each["id"] for each in answer["items"]] if "items" in answer else [answer["id"]]
 
