@@ -165,7 +165,7 @@ async def _examine_at_rest(books: list[Books], log: Log, known: Known, found: Fi
     await delivery.check(books, log, own, known.poison, found)
     agreement.check(own, stuck, found)
     for each in books:
-        at_rest = AtRest(each.sql, known.accepted, own, stuck)
+        at_rest = AtRest(each.sql, known.accepted, own, stuck, log)
         for check in each.source.checks:
             if isinstance(check, CheckAtRest):
                 await _run(check, check.differences(at_rest), each.sql, found)

@@ -143,8 +143,8 @@ class Log:
         return [topic for (topic,) in self._query("SELECT DISTINCT topic FROM entry ORDER BY topic")]
 
     def everything(self) -> Iterator[Entry]:
-        """Yield every record by topic, partition and offset, also those that `without` hides."""
-        return map(_entry, self._query(f"SELECT {COLUMNS} FROM entry ORDER BY topic, partition, offset"))
+        """Yield every record by topic, partition and offset."""
+        return self._entries("true ORDER BY topic, partition, offset")
 
     def records(self, topic: str) -> Iterator[Entry]:
         """Yield the records of the topic, by partition and offset."""

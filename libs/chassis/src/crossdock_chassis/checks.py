@@ -103,10 +103,12 @@ class AtRest(Snapshot):
     """A snapshot which contains the effect of every event on the log.
 
     `stuck` are keys with an open dead letter in any service. Their later events wait until a person resolves it.
+    `whole` is the log with all records, also those that a test has injected, which `log` leaves out.
     """
 
     log: EventLog
     stuck: Collection[str]
+    whole: EventLog
 
     async def without_row(self, of: type[Event], rows: str) -> AsyncIterator[str]:
         """Yield the keys on the topic of this class that the query does not return. `$1` is a part of them, as text."""

@@ -1,8 +1,10 @@
 """Wire analytics-service, which shows what happens: it reads the events of all services and owns none of them."""
 
-from analytics_service import checks, migrations, tables
+from analytics_service import checks, migrations, reactions, tables
+from analytics_service.levels import feature as levels
 from analytics_service.log import feature as log
 from analytics_service.log.keep import Keeper
+from analytics_service.orders import feature as orders
 from analytics_service.schemas import feature as schemas
 from analytics_service.settings import Settings
 from analytics_service.sign_in import feature as sign_in
@@ -19,7 +21,14 @@ def build(settings: Settings) -> Service:
         database=database,
         metadata=tables.Base.metadata,
         migrations=migrations,
-        features=[log.feature(database, settings), schemas.feature(), sign_in.feature(database, settings)],
+        features=[
+            log.feature(database, settings),
+            orders.feature(database),
+            levels.feature(database),
+            schemas.feature(),
+            sign_in.feature(database, settings),
+        ],
+        projections=reactions.PROJECTIONS,
         log=Keeper(database),
         checks=checks.CHECKS,
     )

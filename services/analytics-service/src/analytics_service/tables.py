@@ -111,3 +111,71 @@ class ConsoleSession(Base):
     """Counts the refreshes."""
     refreshing_until: Mapped[datetime | None]
     """Until then one process refreshes the tokens, and all others wait for it."""
+
+
+class OrdersProjected(DeclarativeBase):
+    """The tables of the projection `orders_now`. No migration creates them: each generation has its own."""
+
+    type_annotation_map: ClassVar[dict[type, Any]] = Base.type_annotation_map
+
+
+class OrderNowRow(OrdersProjected):
+    """Each order of every partner as its last event left it. `sequence` is that of the event.
+
+    `since` is when the order got its status. The columns of the placement are null if its event is a dead letter.
+    """
+
+    __tablename__ = "orders_now"
+    __table_args__ = (
+        Index("orders_now_list", "placed_at", "order_id"),
+        Index("orders_now_status", "status", "placed_at", "order_id"),
+        Index("orders_now_partner", "partner", "placed_at", "order_id"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    partner: Mapped[str]
+    reference: Mapped[str]
+    status: Mapped[str]
+    since: Mapped[datetime]
+    placed_at: Mapped[datetime]
+    sequence: Mapped[int]
+    reason: Mapped[str | None]
+    priority: Mapped[int | None]
+    currency: Mapped[str | None]
+    total: Mapped[str | None]
+    lines: Mapped[int | None]
+    units: Mapped[int | None]
+
+
+class WaitingLineRow(OrdersProjected):
+    """The lines of backordered orders that lack units, as the last event of their order has them."""
+
+    __tablename__ = "waiting_lines"
+    __table_args__ = (Index("waiting_lines_item", "item_id", "order_id"),)
+
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    line_id: Mapped[str] = mapped_column(primary_key=True)
+    item_id: Mapped[str]
+    requested: Mapped[int]
+    reserved: Mapped[int]
+    backordered: Mapped[int]
+
+
+class LevelsProjected(DeclarativeBase):
+    """The table of the projection `levels_now`. No migration creates it: each generation has its own."""
+
+    type_annotation_map: ClassVar[dict[type, Any]] = Base.type_annotation_map
+
+
+class LevelNowRow(LevelsProjected):
+    """The stock of each item at each location that holds it. `sequence` is of the item's last event."""
+
+    __tablename__ = "levels_now"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "70"}},)
+
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    location_id: Mapped[str] = mapped_column(primary_key=True)
+    on_hand: Mapped[int]
+    reserved: Mapped[int]
+    sequence: Mapped[int]
+    changed_at: Mapped[datetime]

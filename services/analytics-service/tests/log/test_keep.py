@@ -154,7 +154,7 @@ async def test_reader_misses_no_late_commit(service: Service) -> None:
 
 
 async def _waits_or_ends(service: Service, task: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not task.done():
             if await service.database.fetch("SELECT FROM pg_locks WHERE NOT granted"):
                 return

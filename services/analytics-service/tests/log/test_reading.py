@@ -17,7 +17,7 @@ from crossdock_chassis.testing import Fresh
 from crossdock_events import CATALOGUE, Message, TopicSpec
 from crossdock_local.servers import Servers
 
-PATIENCE = 40.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

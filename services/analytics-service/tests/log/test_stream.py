@@ -20,7 +20,7 @@ from crossdock_chassis.testing import restored
 from crossdock_chassis.testing.signing import Signer
 from crossdock_events.items import ItemChanged
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass

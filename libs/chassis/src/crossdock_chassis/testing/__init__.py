@@ -375,7 +375,7 @@ def violations(delivered: list[Envelope[Event]], delivered_records: list[Record]
             await sql.execute("SET TRANSACTION READ ONLY")
             found: dict[str, list[str]] = {}
             for check in service.invariants:
-                at_rest = AtRest(sql, accepted or {}, log, stuck)
+                at_rest = AtRest(sql, accepted or {}, log, stuck, log)
                 if differences := [each async for each in check.differences(at_rest)]:
                     found[check.title] = differences
             await transaction.rollback()

@@ -40,7 +40,7 @@ DISORDER: Final = """
 async def _differences(at_rest: AtRest) -> AsyncIterator[str]:
     """Read Kafka and the log side by side, both by place, and yield what one of them lacks or has otherwise."""
     oldest = await at_rest.sql.fetchval("SELECT now()") - KEPT + MARGIN
-    kafka = (each for each in at_rest.log.everything() if EPOCH + timedelta(milliseconds=each.milliseconds) >= oldest)
+    kafka = (each for each in at_rest.whole.everything() if EPOCH + timedelta(milliseconds=each.milliseconds) >= oldest)
     expected = next(kafka, None)
     async for row in at_rest.sql.cursor(STORED, oldest, prefetch=CHUNK):
         place = row["topic"], row["partition"], row["offset"]

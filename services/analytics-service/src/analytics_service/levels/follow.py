@@ -1,0 +1,39 @@
+"""A projection of inventory's stock: what each location holds of each item."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from crossdock_chassis import Unit
+from crossdock_events import Envelope
+from crossdock_events.stock import StockLevelChanged
+
+LEVELS_NOW: Final = "levels_now"
+
+KEEP: Final = """
+    INSERT INTO levels_now AS old (item_id, location_id, on_hand, reserved, sequence, changed_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+         AS new (item_id, location_id, on_hand, reserved, sequence, changed_at)
+    ORDER BY item_id, location_id
+    ON CONFLICT (item_id, location_id) DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved,
+        sequence = excluded.sequence, changed_at = excluded.changed_at
+    WHERE old.sequence < excluded.sequence
+"""
+
+# An event has all locations that hold the item. Rows of an older event are of locations that hold it no longer.
+DROP: Final = """
+    DELETE FROM levels_now AS old USING unnest($1::text[], $2::bigint[]) AS new (item_id, sequence)
+    WHERE old.item_id = new.item_id AND old.sequence < new.sequence
+"""
+
+
+async def follow_levels(unit: Unit, batch: Sequence[Envelope[StockLevelChanged]]) -> None:
+    """Apply the last event of each item: each has all levels of its item."""
+    last = {each.event.item_id: each for each in batch}
+    rows = [
+        (item, level.location_id, level.on_hand, level.reserved, each.sequence, each.time)
+        for item, each in last.items()
+        for level in each.event.levels
+    ]
+    if rows:
+        await unit.sql.execute(KEEP, *(list(column) for column in zip(*rows, strict=True)))
+    await unit.sql.execute(DROP, list(last), [each.sequence for each in last.values()])

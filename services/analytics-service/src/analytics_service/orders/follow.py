@@ -1,0 +1,103 @@
+"""A projection of the orders of all partners: the status of each, and the lines that wait for stock."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from crossdock_chassis import Unit
+from crossdock_events import Envelope
+from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderEvent, OrderPlaced, OrderRejected
+
+ORDERS_NOW: Final = "orders_now"
+
+PLACE: Final = """
+    INSERT INTO orders_now (order_id, partner, reference, status, since, placed_at, sequence, priority, currency, total,
+                            lines, units)
+    SELECT order_id, partner, reference, 'placed', placed_at, placed_at, sequence, priority, currency, total, lines,
+           units
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::text[],
+                $8::text[], $9::bigint[], $10::bigint[])
+         AS new (order_id, partner, reference, placed_at, sequence, priority, currency, total, lines, units)
+    ORDER BY order_id
+    ON CONFLICT (order_id) DO UPDATE SET placed_at = excluded.placed_at, priority = excluded.priority,
+        currency = excluded.currency, total = excluded.total, lines = excluded.lines, units = excluded.units
+"""
+
+CHANGE: Final = """
+    INSERT INTO orders_now AS old (order_id, partner, reference, status, since, placed_at, sequence, reason)
+    SELECT order_id, partner, reference, status, since, since, sequence, reason
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::text[])
+         AS new (order_id, partner, reference, status, since, sequence, reason)
+    ORDER BY order_id
+    ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, sequence = excluded.sequence,
+        since = CASE WHEN old.status = excluded.status THEN old.since ELSE excluded.since END, reason = excluded.reason
+    WHERE old.sequence < excluded.sequence
+"""
+
+CLEAR: Final = "DELETE FROM waiting_lines WHERE order_id = ANY ($1::uuid[])"
+
+WAIT: Final = """
+    INSERT INTO waiting_lines (order_id, line_id, item_id, requested, reserved, backordered)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+    ON CONFLICT (order_id, line_id) DO UPDATE SET item_id = excluded.item_id, requested = excluded.requested,
+        reserved = excluded.reserved, backordered = excluded.backordered
+"""
+
+STATUS: Final = {
+    "crossdock.OrderConfirmed.v1": "confirmed",
+    "crossdock.OrderBackordered.v1": "backordered",
+    "crossdock.OrderRejected.v1": "rejected",
+    "crossdock.OrderCancelled.v1": "cancelled",
+}
+"""The status after each event. Events that are not listed change no status."""
+
+
+async def follow_orders(unit: Unit, batch: Sequence[Envelope[OrderEvent]]) -> None:
+    """Apply events of one type. Only the last event of an order counts, because each has the whole of its kind."""
+    last = {each.event.order_id: each for each in batch}
+    placed = [(each, each.event) for each in last.values() if isinstance(each.event, OrderPlaced)]
+    if placed:
+        await unit.sql.execute(PLACE, *_columns([_placement(*each) for each in placed]))
+    changed = [each for each in last.values() if each.event.ce_type in STATUS]
+    if changed:
+        await unit.sql.execute(CHANGE, *_columns([_change(each) for each in changed]))
+        await _wait(unit, [each.event for each in changed])
+
+
+async def _wait(unit: Unit, events: Sequence[OrderEvent]) -> None:
+    await unit.sql.execute(CLEAR, [event.order_id for event in events])
+    rows = [
+        (event.order_id, line.line_id, line.item_id, line.requested, line.reserved, line.backordered)
+        for event in events
+        if isinstance(event, OrderBackordered)
+        for line in event.lines
+        if line.backordered
+    ]
+    if rows:
+        await unit.sql.execute(WAIT, *_columns(rows))
+
+
+def _placement(envelope: Envelope[OrderEvent], event: OrderPlaced) -> tuple[object, ...]:
+    return (
+        event.order_id,
+        event.partner,
+        event.reference,
+        envelope.time,
+        envelope.sequence,
+        event.priority,
+        event.currency,
+        str(event.total),
+        len(event.lines),
+        sum(line.quantity for line in event.lines),
+    )
+
+
+def _change(envelope: Envelope[OrderEvent]) -> tuple[UUID, str, str, str, object, int, str | None]:
+    event = envelope.event
+    reason = event.reason if isinstance(event, (OrderRejected, OrderCancelled)) else None
+    status = STATUS[event.ce_type]
+    return event.order_id, event.partner, event.reference, status, envelope.time, envelope.sequence, reason
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]

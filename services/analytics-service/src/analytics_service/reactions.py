@@ -1,0 +1,13 @@
+"""The projections: tables that are built from the events of all services, and can be rebuilt from the first one."""
+
+from analytics_service.levels.follow import LEVELS_NOW, follow_levels
+from analytics_service.orders.follow import ORDERS_NOW, follow_orders
+from analytics_service.tables import LevelsProjected, OrdersProjected
+from crossdock_chassis import Projection, on
+from crossdock_events.orders import OrderEvent
+from crossdock_events.stock import StockLevelChanged
+
+PROJECTIONS = [
+    Projection(ORDERS_NOW, OrdersProjected.metadata, [on(OrderEvent, follow_orders)]),
+    Projection(LEVELS_NOW, LevelsProjected.metadata, [on(StockLevelChanged, follow_levels)]),
+]

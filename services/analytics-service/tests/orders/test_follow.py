@@ -1,0 +1,165 @@
+"""Orders of all partners as their events leave them."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from analytics_service.orders.checks import NOT_THE_ORDERS
+from crossdock_chassis import Service, new_id
+from crossdock_chassis.testing import Clients, Deliver, Violations, envelope_of
+from crossdock_events.orders import (
+    OrderBackordered,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderLine,
+    OrderPlaced,
+    OrderRejected,
+    RefusedLine,
+    WaitingLine,
+)
+
+
+@pytest.fixture
+def operator(service: Service, clients: Clients) -> httpx.AsyncClient:
+    return clients(service, partner="", scopes=("ops:read",))
+
+
+def placed(order_id: UUID, partner: str = "acme", *lines: tuple[str, int]) -> OrderPlaced:
+    made = [
+        OrderLine(line_id=str(n), item_id=item, quantity=quantity, amount=Decimal("1.50"))
+        for n, (item, quantity) in enumerate(lines or (("SKU-1", 2), ("SKU-2", 3)), start=1)
+    ]
+    return OrderPlaced(
+        order_id=order_id,
+        partner=partner,
+        reference=f"PO-{order_id}",
+        channel="api",
+        priority=5,
+        partial=False,
+        currency="EUR",
+        lines=tuple(made),
+        total=Decimal("3.00"),
+    )
+
+
+def named(order_id: UUID, partner: str = "acme") -> dict[str, Any]:
+    return {"order_id": order_id, "partner": partner, "reference": f"PO-{order_id}"}
+
+
+def backordered(order_id: UUID, *lines: tuple[str, str, int]) -> OrderBackordered:
+    waiting = [
+        WaitingLine(line_id=line, item_id=item, requested=9, reserved=9 - missing, backordered=missing)
+        for line, item, missing in lines
+    ]
+    return OrderBackordered(**named(order_id), lines=tuple(waiting))
+
+
+async def listed(operator: httpx.AsyncClient, **filters: str) -> list[dict[str, Any]]:
+    answer = await operator.get("/v1/orders", params=filters)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def test_order_is_shown_with_its_status(service: Service, deliver: Deliver, operator: httpx.AsyncClient) -> None:
+    first, second = new_id(), new_id()
+    await deliver(service, placed(first), placed(second, "globex"))
+    assert [each["id"] for each in await listed(operator)] == [str(second), str(first)]
+    await deliver(service, OrderConfirmed(**named(first)))
+    (shown,) = await listed(operator, partner="acme")
+    assert (shown["status"], shown["version"], shown["lines"], shown["units"]) == ("confirmed", 2, 2, 5)
+    assert (shown["total"], shown["currency"], shown["priority"]) == ("3.00", "EUR", 5)
+    assert shown["since"] > shown["placed_at"]
+    assert [each["id"] for each in await listed(operator, status="placed")] == [str(second)]
+
+
+async def test_backorders_are_listed_by_item(service: Service, deliver: Deliver, operator: httpx.AsyncClient) -> None:
+    first, second = new_id(), new_id()
+    await deliver(service, placed(first), placed(second))
+    await deliver(service, backordered(first, ("1", "SKU-1", 2), ("2", "SKU-2", 0)))
+    await deliver(service, backordered(second, ("1", "SKU-1", 4), ("2", "SKU-2", 1)))
+    page = (await operator.get("/v1/backorders")).json()["items"]
+    assert [(each["item_id"], each["orders"], each["units_missing"]) for each in page] == [
+        ("SKU-1", 2, 6),
+        ("SKU-2", 1, 1),
+    ]
+    assert {each["id"] for each in await listed(operator, waiting_item="SKU-2")} == {str(second)}
+    since = (await listed(operator, waiting_item="SKU-2"))[0]["since"]
+    await deliver(service, backordered(second, ("1", "SKU-1", 4)))
+    (shown,) = [each for each in await listed(operator) if each["id"] == str(second)]
+    assert shown["since"] == since, "it still waits"
+    await deliver(service, OrderConfirmed(**named(first)), OrderCancelled(**named(second), reason="no_answer"))
+    assert (await operator.get("/v1/backorders")).json()["items"] == []
+    assert {each["reason"] for each in await listed(operator, status="cancelled")} == {"no_answer"}
+
+
+async def test_pages_have_each_order_once(service: Service, deliver: Deliver, operator: httpx.AsyncClient) -> None:
+    ids = [new_id() for _ in range(7)]
+    await deliver(service, *(placed(each) for each in ids))
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        params = {"limit": "3"} | ({"cursor": cursor} if cursor else {})
+        page = (await operator.get("/v1/orders", params=params)).json()
+        seen += [each["id"] for each in page["items"]]
+        if (cursor := page["next"]) is None:
+            break
+    assert seen == [str(each) for each in reversed(ids)]
+
+
+async def test_order_without_its_placement_is_shown(
+    service: Service, deliver: Deliver, operator: httpx.AsyncClient
+) -> None:
+    """The event of the placement was set aside as a dead letter, and is handled later."""
+    order_id = new_id()
+    await deliver(service, envelope_of(OrderConfirmed(**named(order_id)), sequence=2))
+    (shown,) = await listed(operator)
+    assert (shown["status"], shown["total"]) == ("confirmed", None)
+
+
+@pytest.mark.parametrize("who", [("acme", ("events:read", "orders:read")), ("", ("ops:act",))])
+async def test_lists_need_the_scope_of_operators(
+    service: Service, clients: Clients, who: tuple[str, tuple[str, ...]]
+) -> None:
+    client = clients(service, partner=who[0], scopes=who[1])
+    for path in ("/v1/orders", "/v1/backorders", "/v1/levels"):
+        assert (await client.get(path)).status_code == 403
+
+
+EDITS = [
+    "UPDATE {orders} SET status = 'placed'",
+    "UPDATE {orders} SET since = since + interval '1 ms'",
+    "UPDATE {orders} SET units = 1",
+    "UPDATE {orders} SET partner = 'x'",
+    "UPDATE {orders} SET reason = 'x'",
+    "DELETE FROM {orders}",
+    "DELETE FROM {lines}",
+    "UPDATE {lines} SET backordered = backordered + 1",
+    "INSERT INTO {lines} VALUES (gen_random_uuid(), '1', 'x', 1, 0, 1)",
+    "INSERT INTO {orders} SELECT gen_random_uuid(), 'x', 'x', 'placed', now(), now(), 1",
+]
+
+
+async def test_check_finds_each_edit(service: Service, deliver: Deliver, violations: Violations) -> None:
+    ids = [new_id() for _ in range(5)]
+    await deliver(service, *(placed(each) for each in ids))
+    await deliver(
+        service,
+        OrderConfirmed(**named(ids[0])),
+        backordered(ids[1], ("2", "SKU-2", 1), ("1", "SKU-1", 4)),
+        OrderRejected(
+            **named(ids[2]),
+            reason="unknown_item",
+            lines=(RefusedLine(line_id="1", item_id="SKU-1", reason="unknown_item"),),
+        ),
+        OrderCancelled(**named(ids[3]), reason="partner_request"),
+    )
+    await deliver(service, OrderCancelled(**named(ids[1]), reason="other"), backordered(ids[4], ("1", "SKU-1", 4)))
+    assert await violations(service) == {}
+    for edit in EDITS:
+        schema = "orders_now_g1."
+        statement = edit.format(orders=f"{schema}orders_now", lines=f"{schema}waiting_lines")
+        assert (await violations(service, statement)).keys() == {NOT_THE_ORDERS.title}, edit

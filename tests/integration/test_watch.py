@@ -1,0 +1,86 @@
+"""Operators watch: a posted order is on the stream at once, and projections are rebuilt under traffic and a kill."""
+
+import asyncio
+import json
+import signal
+from uuid import uuid4
+
+import httpx
+from harness import ANALYTICS, Harness, eventually, order
+
+PROJECTIONS = ("orders_now", "levels_now")
+
+
+async def test_posted_order_is_on_the_stream(harness: Harness) -> None:
+    (item,) = await harness.items(on_hand=5)
+    seen: list[str] = []
+
+    async def watch(client: httpx.AsyncClient, begun: asyncio.Event) -> None:
+        async with client.stream("GET", "/v1/stream", params={"text": item, "topic": "crossdock.orders.v1"}) as answer:
+            async for line in answer.aiter_lines():
+                begun.set()
+                if line.startswith("data: "):
+                    seen.append(json.loads(line[6:])["type"])
+
+    async with harness.client(ANALYTICS) as watching, harness.client() as client:
+        begun = asyncio.Event()
+        task = asyncio.create_task(watch(watching, begun))
+        await begun.wait()
+        placed = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1)))
+
+        async def arrived() -> bool:
+            return "crossdock.OrderPlaced.v1" in seen
+
+        await eventually(arrived)
+        task.cancel()
+
+        async def shown() -> bool:
+            listed = (await watching.get("/v1/orders", params={"partner": "acme", "limit": 5})).json()["items"]
+            return any(each["id"] == placed["id"] and each["status"] == "confirmed" for each in listed)
+
+        await eventually(shown)
+
+
+async def test_projections_are_rebuilt_under_traffic_and_a_kill(harness: Harness) -> None:
+    """Readers see no order less meanwhile, and the state is the fold of the topics afterwards."""
+    (item,) = await harness.items(on_hand=100)
+    worker = harness.stack.process(f"{ANALYTICS}.worker")
+    stopping = False
+    counts: list[int] = []
+
+    async def traffic(client: httpx.AsyncClient) -> None:
+        while not stopping and len(counts) < 1_000:
+            await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1)))
+
+    async def read() -> None:
+        async with harness.database(ANALYTICS) as sql:
+            while not stopping:
+                counts.append(await sql.fetchval("SELECT count(*) FROM orders_now"))
+                await asyncio.sleep(0.05)
+
+    async def generations(client: httpx.AsyncClient) -> dict[str, list[tuple[int, str]]]:
+        items = (await client.get("/v1/projections")).json()["items"]
+        return {each["name"]: [(one["generation"], one["state"]) for one in each["generations"]] for each in items}
+
+    async with harness.client() as client, harness.client(ANALYTICS) as watching:
+        before = await generations(watching)
+        tasks = [asyncio.create_task(traffic(client)), asyncio.create_task(read())]
+        for name in PROJECTIONS:
+            answer = await watching.post(f"/v1/projections/{name}:rebuild")
+            assert answer.status_code == 202, answer.text
+        worker.kill(signal.SIGKILL)
+        worker.start()
+        await asyncio.to_thread(worker.wait_ready)
+
+        async def switched() -> bool:
+            after = await generations(watching)
+            return all(
+                len(after[name]) == 1 and after[name][0][1] == "current" and after[name] != before[name]
+                for name in PROJECTIONS
+            )
+
+        await eventually(switched)
+        stopping = True
+        await asyncio.gather(*tasks)
+    assert counts == sorted(counts)
+    await harness.adds_up()
