@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth lock
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch lock
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -82,6 +82,9 @@ bench: install  ## run the benchmark and print one table (ONLY=steady,idle: thes
 
 bench-growth: install  ## measure the rates with millions of stored orders (SIZES=10000,1000000)
 	@$(RUN) bench growth $(if $(SIZES),--sizes $(SIZES))
+
+bench-watch: install  ## measure the log, the projections and the live streams of analytics-service
+	@$(RUN) bench watch
 
 bench-compare: install  ## compare two results (OLD=a.json NEW=b.json)
 	@$(RUN) bench compare "$(OLD)" "$(NEW)"

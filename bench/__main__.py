@@ -3,7 +3,7 @@
 `python -m bench compare OLD NEW` compares two results. `python -m bench growth` measures the rates with millions of
 stored orders. `python -m bench page` writes the last results into `docs/performance.md`.
 `python -m bench profile order-service.worker` profiles one process. `python -m bench feeds` measures the statements
-that the feeds of changes make dearer.
+that the feeds of changes make dearer. `python -m bench watch` measures analytics-service.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import feeds, page, results
+from bench import feeds, page, results, watch
 from bench.compare import compare
 from bench.growth import SIZES, Growth
 from bench.helper import HelperFailed
@@ -41,6 +41,7 @@ def main() -> None:
     growth = commands.add_parser("growth", help="measure whether the rates hold while the tables grow")
     growth.add_argument("--sizes", type=_sizes, default=SIZES, metavar="ORDERS,…", help="stored orders")
     commands.add_parser("feeds", help="measure the cost of commit order")
+    commands.add_parser("watch", help="measure the log, the projections and the live streams")
     commands.add_parser("page", help="write the last results into docs/performance.md")
     comparison = commands.add_parser("compare", help="print two results side by side")
     for name in ("old", "new"):
@@ -53,6 +54,9 @@ def main() -> None:
             return
         if arguments.command == "feeds":
             feeds.measure(console, count=20_000, runs=5)
+            return
+        if arguments.command == "watch":
+            watch.measure(console, events=60_000, streams=20, rate=200, seconds=10.0)
             return
         if arguments.command == "page":
             page.write(RESULTS / "latest.json", RESULTS / "growth.json")
