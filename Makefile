@@ -24,8 +24,8 @@ install:
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "Python 3.11 or newer is needed and none was found: install python3." >&2; exit 1; }
 	@"$(PYTHON)" deploy/local/bootstrap.py install
 
-up: install  ## start everything and replay a trading day (FAST=1: as fast as possible)
-	@$(BIN)/crossdock up $(if $(FAST),--fast)
+up: install  ## start everything and replay a trading day (FAST=1: as fast as possible; TOGETHER=1 or 0: one process a service)
+	@$(BIN)/crossdock up $(if $(FAST),--fast) $(if $(TOGETHER),$(if $(filter 0,$(TOGETHER)),--apart,--together))
 
 down: install  ## stop everything; the data stays
 	@$(BIN)/crossdock down

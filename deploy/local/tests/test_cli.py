@@ -68,6 +68,13 @@ def test_reset_does_not_forget_without_being_told(environment: dict[str, str], h
     assert not home.joinpath("logs", "kafka.log").exists()
 
 
+def test_reset_forgets_that_a_service_is_one_process(environment: dict[str, str], home: Path) -> None:
+    Home(home).together.touch()
+    assert "order-service.all" in crossdock(environment, "status").stdout
+    assert crossdock(environment, "reset", "--yes").returncode == 0
+    assert "order-service.api" in crossdock(environment, "status").stdout
+
+
 def test_reset_keeps_what_was_downloaded(environment: dict[str, str], home: Path) -> None:
     jar = home / "kafka" / "4" / "broker.jar"
     jar.parent.mkdir(parents=True)

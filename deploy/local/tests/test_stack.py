@@ -138,6 +138,32 @@ def test_stack_starts_is_found_again_recovers_and_stops(
     assert not second.alive
 
 
+def test_service_in_one_process_is_remembered_until_the_opposite(
+    toy: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSDOCK_HOME", str(home / "s"))
+    with Stack(home / "s", Ports.free(), together=True) as stack:
+        again = Stack.current()
+        assert again.running
+        assert [each.name for each in again.status()][3:] == ["toy-service.all"]
+        assert again.status()[3].url == again.url("toy-service")
+        assert again.well(again.process("toy-service.all"))()
+        with pytest.raises(CommandError, match=r"^toy-service\.all still run: stop them with `.*crossdock down` first"):
+            Stack.current(together=False).up()
+        assert again.running
+        stack.process("toy-service.all").kill()
+        assert not again.running
+        again.up()
+        assert stack.running
+    assert not any(handle.alive for handle in again.handles())
+    apart = Stack.current(together=False)
+    try:
+        apart.up([])
+    finally:
+        apart.down()
+    assert [each.name for each in Stack.current().handles()][3:] == ["toy-service.api", "toy-service.worker"]
+
+
 def test_what_is_prepared_is_prepared_again_only_for_other_code(toy: None, home: Path) -> None:
     stack = Stack(home / "s", Ports.free())
     said: list[str] = []
@@ -264,6 +290,7 @@ def test_default_ports_are_those_of_the_plan(toy: None, home: Path) -> None:
     assert stack.url("toy-service") == "http://127.0.0.1:8410"
     assert stack.ops_url("toy-service.api") == "http://127.0.0.1:8411"
     assert stack.ops_url("toy-service.worker") == "http://127.0.0.1:8412"
+    assert stack.ops_url("toy-service.all") == "http://127.0.0.1:8411"
     assert stack.kafka == "127.0.0.1:8492"
     assert json.loads((home / "s" / "ports.json").read_text())["toy-service"] == 8410
 

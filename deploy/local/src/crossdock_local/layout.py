@@ -84,6 +84,11 @@ class Home:
         """Return the file that exists after the trading day was replayed into this stack's databases."""
         return self.root / "replayed.json"
 
+    @property
+    def together(self) -> Path:
+        """Return the file that exists if each service of this stack runs as one process."""
+        return self.root / "together.json"
+
     def secret(self, name: str) -> str:
         """Return the password `name`. It is created once, in a file that only its owner can read."""
         self.make()

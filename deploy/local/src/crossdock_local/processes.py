@@ -77,7 +77,7 @@ class Process:
         found = self._find()
         if found is None:
             return 0
-        return sum(_own_memory(each) for each in [found, *_children(found)])
+        return memory_of(found.pid)
 
     @property
     def started_at(self) -> float | None:
@@ -192,6 +192,14 @@ class Process:
         with suppress(ChildProcessError):
             os.waitpid(found.pid, os.WNOHANG)
         return None
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes of RAM of a process and its children, or 0 if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return sum(_own_memory(each) for each in [process, *_children(process)])
+    return 0
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

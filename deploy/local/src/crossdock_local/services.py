@@ -12,8 +12,10 @@ from crossdock_local.layout import OWNER_ONLY, Home, private
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.processes import Process, Program
 
-ROLES = ("api", "worker")
-OPS_PORT_AFTER = {"api": 1, "worker": 2}
+APART = ("api", "worker")
+TOGETHER = ("all",)
+"""The roles of a service's processes. The first one serves HTTP."""
+OPS_PORT_AFTER = {"api": 1, "worker": 2, "all": 1}
 MIGRATION_SECONDS = 120
 START_SECONDS = 90
 

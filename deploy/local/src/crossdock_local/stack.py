@@ -17,7 +17,7 @@ from typing import Self
 from crossdock_cli import discovery
 from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
-from crossdock_cli.progress import SILENT, Report, step
+from crossdock_cli.progress import SILENT, Report, runnable, step
 from crossdock_events import CATALOGUE, TopicSpec
 from crossdock_local import services
 from crossdock_local.layout import Home, default_home, private, write
@@ -53,7 +53,8 @@ class Stack:
     ...     stack.process("order-service.worker").kill()
 
     `environment` reaches every service process: a test can shorten a deadline with it. `services` are the services that
-    belong to the stack: None means all installed ones.
+    belong to the stack: None means all installed ones. `together`: each service is one process, `order-service.all`;
+    None means as at the last start in this folder, by default two processes.
     """
 
     def __init__(
@@ -66,17 +67,19 @@ class Stack:
         own_kafka: str | None = None,
         environment: Mapping[str, str] | None = None,
         services: Sequence[str] | None = None,
+        together: bool | None = None,
     ) -> None:
         self.servers = Servers(home, ports, engine=engine, own_postgres=own_postgres, own_kafka=own_kafka)
         self.home: Home = self.servers.home
         self.ports = ports
         self._environment = dict(environment or {})
         self._services = None if services is None else list(services)
+        self._together = together
         self._extra: dict[str, Process] = {}
 
     @classmethod
-    def current(cls) -> Self:
-        """Return the stack that the environment variables describe.
+    def current(cls, *, together: bool | None = None) -> Self:
+        """Return the stack that the environment variables describe. `together` is as for `Stack`.
 
         CROSSDOCK_HOME names its folder. CROSSDOCK_PORTS=free gives a second stack its own ports; the folder remembers
         them, and a running stack keeps its ports. CROSSDOCK_POSTGRES and CROSSDOCK_KAFKA name your own servers; the
@@ -88,11 +91,11 @@ class Stack:
 
         own_postgres = os.environ.get("CROSSDOCK_POSTGRES") or None
         own_kafka = os.environ.get("CROSSDOCK_KAFKA") or None
-        found = cls(home, Ports.of_home(Home(home).ports), own_postgres=own_postgres, own_kafka=own_kafka)
+        build = partial(cls, home, own_postgres=own_postgres, own_kafka=own_kafka, together=together)
+        found = build(Ports.of_home(Home(home).ports))
         if asked in (None, found.ports.kind) or any(handle.alive for handle in found.handles()):
             return found
-        ports = Ports.free() if asked == "free" else Ports.fixed()
-        return cls(home, ports, own_postgres=own_postgres, own_kafka=own_kafka)
+        return build(Ports.free() if asked == "free" else Ports.fixed())
 
     # Addresses and processes
 
@@ -109,6 +112,11 @@ class Stack:
     def url(self, service: str) -> str:
         """Return the URL of the service's HTTP API, without a slash at the end."""
         return f"http://{HOST}:{services.port_of(self.ports, self._installed(service))}"
+
+    @property
+    def together(self) -> bool:
+        """Return whether each service runs as one process."""
+        return self.home.together.exists() if self._together is None else self._together
 
     def ops_url(self, process: str) -> str:
         """Return the URL of a process's ops port: /livez, /readyz, /metrics. `process` is like `order-service.api`."""
@@ -218,6 +226,7 @@ class Stack:
         sentence if a step fails; then every process that this call started is stopped again.
         """
         with self._alone():
+            self._keep_together()
             before = {handle.name for handle in self.handles() if handle.alive}
             if not before:
                 self.ports.forget()
@@ -364,9 +373,10 @@ class Stack:
         if wanted and "issuer" not in running:
             ports.append(("issuer", self.ports.of("issuer")))
         for service in wanted:
-            if f"{service.name}.api" not in running:
-                ports.append((f"{service.name}.api", services.port_of(self.ports, service)))
-            for role in services.ROLES:
+            serving = f"{service.name}.{self._roles[0]}"
+            if serving not in running:
+                ports.append((serving, services.port_of(self.ports, service)))
+            for role in self._roles:
                 if f"{service.name}.{role}" not in running:
                     ports.append((f"{service.name}.{role}", services.port_of(self.ports, service, role)))
         require_free(ports)
@@ -392,11 +402,25 @@ class Stack:
             return {"CROSSDOCK_SCHEMAS_URL": f"{self.url(SERVES_SCHEMAS)}/v1/schemas"}
         return {}
 
-    def _processes_of(self, wanted: Sequence[Installed]) -> list[Process]:
+    @property
+    def _roles(self) -> Sequence[str]:
+        return services.TOGETHER if self.together else services.APART
+
+    def _keep_together(self) -> None:
+        """Remember in the folder whether each service is one process. Raise CommandError if the others still run."""
+        others = services.APART if self.together else services.TOGETHER
+        if left := [each.name for each in self._processes_of(discovery.chosen(self._services), others) if each.alive]:
+            raise CommandError(f"{', '.join(left)} still run: stop them with `{runnable('crossdock down')}` first.")
+        if self.together:
+            write(self.home.together, json.dumps({"at": datetime.now().astimezone().isoformat()}))
+        else:
+            self.home.together.unlink(missing_ok=True)
+
+    def _processes_of(self, wanted: Sequence[Installed], roles: Sequence[str] | None = None) -> list[Process]:
         return [
             services.process_of(self.home, self.ports, service, role, partial(self._environment_of, service))
             for service in wanted
-            for role in services.ROLES
+            for role in roles or self._roles
         ]
 
     def _service_processes(self) -> list[Process]:
@@ -429,7 +453,7 @@ class Stack:
         if name == "issuer":
             return self.issuer_url
         service, _, role = name.partition(".")
-        return self.url(service) if role == "api" else self.ops_url(name)
+        return self.url(service) if role == self._roles[0] else self.ops_url(name)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -24,8 +24,8 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
     stack.down()
     freed = 0
     home = stack.home
-    for name in ("postgres", "broker", "issuer", "secrets", "logs", "run", home.ports.name, home.replayed.name):
-        path = home.root / name
+    folders = [home.root / name for name in ("postgres", "broker", "issuer", "secrets", "logs", "run")]
+    for path in (*folders, home.ports, home.replayed, home.together):
         freed += size_of(path)
         if path.is_dir():
             shutil.rmtree(path)

@@ -21,9 +21,17 @@ from crossdock_local.stack import Stack
 def up(
     fast: Fast = False,
     no_replay: Annotated[bool, typer.Option("--no-replay", help="Start only; do not replay the trading day.")] = False,
+    in_one: Annotated[
+        bool | None,
+        typer.Option(
+            "--together/--apart",
+            show_default=False,
+            help="API and worker of a service in one process, for small machines, or in two. Remembered until `reset`.",
+        ),
+    ] = None,
 ) -> None:
     """Start everything in the background and replay a real trading day into it, once."""
-    stack, out = Stack.current(), terminal()
+    stack, out = Stack.current(together=in_one), terminal()
     begun = time.monotonic()
     if stack.running:
         out.print(f"Crossdock is running already, since {_since(stack)}.")
