@@ -129,6 +129,19 @@ async def test_lists_need_the_scope_of_operators(
         assert (await client.get(path)).status_code == 403
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_order_waits_since_its_first_event_of_a_batch(
+    service: Service, deliver: Deliver, violations: Violations, together: bool
+) -> None:
+    """A consumer may read both events in one batch or in two. The order has the same row then."""
+    order_id = new_id()
+    events = [backordered(order_id, ("1", "SKU-1", 4)), backordered(order_id, ("1", "SKU-1", 2))]
+    await deliver(service, placed(order_id))
+    for batch in [events] if together else [[each] for each in events]:
+        await deliver(service, *batch)
+    assert await violations(service) == {}
+
+
 EDITS = [
     "UPDATE {orders} SET status = 'placed'",
     "UPDATE {orders} SET since = since + interval '1 ms'",

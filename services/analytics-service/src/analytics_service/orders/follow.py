@@ -1,6 +1,7 @@
 """A projection of the orders of all partners: the status of each, and the lines that wait for stock."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -53,14 +54,15 @@ STATUS: Final = {
 
 
 async def follow_orders(unit: Unit, batch: Sequence[Envelope[OrderEvent]]) -> None:
-    """Apply events of one type. Only the last event of an order counts, because each has the whole of its kind."""
+    """Apply events of one type. Of an order the last one counts, and its status began with the first one."""
     last = {each.event.order_id: each for each in batch}
+    began = {each.event.order_id: each.time for each in reversed(batch)}
     placed = [(each, each.event) for each in last.values() if isinstance(each.event, OrderPlaced)]
     if placed:
         await unit.sql.execute(PLACE, *_columns([_placement(*each) for each in placed]))
     changed = [each for each in last.values() if each.event.ce_type in STATUS]
     if changed:
-        await unit.sql.execute(CHANGE, *_columns([_change(each) for each in changed]))
+        await unit.sql.execute(CHANGE, *_columns([_change(each, began[each.event.order_id]) for each in changed]))
         await _wait(unit, [each.event for each in changed])
 
 
@@ -92,11 +94,11 @@ def _placement(envelope: Envelope[OrderEvent], event: OrderPlaced) -> tuple[obje
     )
 
 
-def _change(envelope: Envelope[OrderEvent]) -> tuple[UUID, str, str, str, object, int, str | None]:
+def _change(envelope: Envelope[OrderEvent], since: datetime) -> tuple[UUID, str, str, str, datetime, int, str | None]:
     event = envelope.event
     reason = event.reason if isinstance(event, (OrderRejected, OrderCancelled)) else None
     status = STATUS[event.ce_type]
-    return event.order_id, event.partner, event.reference, status, envelope.time, envelope.sequence, reason
+    return event.order_id, event.partner, event.reference, status, since, envelope.sequence, reason
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
