@@ -14,7 +14,7 @@ RUN := $(BIN)/python -m
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 UNITS := tests/boundary deploy/local/tests deploy/alerts/tests libs services cli/tests bench/tests tools/tests
 # `make test` and CI leave tests/long out.
-STACKS := tests/integration tests/chaos
+STACKS := tests/integration tests/browser tests/chaos
 TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests deploy/alerts/tests bench/tests tools/tests tests
 
 help:  ## show this list

@@ -1,9 +1,11 @@
 import createClient from "openapi-fetch";
+import type { components as AnalyticsParts, paths as AnalyticsPaths } from "./generated/analytics-service";
 import type { components as InventoryParts, paths as InventoryPaths } from "./generated/inventory-service";
 import type { components as OrderParts, paths as OrderPaths } from "./generated/order-service";
 import { Problem, problemFrom } from "./problem";
 import { ACTING } from "./session";
 
+export type AnalyticsSchemas = AnalyticsParts["schemas"];
 export type OrderSchemas = OrderParts["schemas"];
 export type InventorySchemas = InventoryParts["schemas"];
 
@@ -11,6 +13,7 @@ export type InventorySchemas = InventoryParts["schemas"];
 export const SERVICES = ["order-service", "inventory-service"] as const;
 export type Service = (typeof SERVICES)[number];
 
+export const analyticsService = createClient<AnalyticsPaths>(options("analytics-service"));
 export const orderService = createClient<OrderPaths>(options("order-service"));
 export const inventoryService = createClient<InventoryPaths>(options("inventory-service"));
 
@@ -25,7 +28,7 @@ export function base(service: string): string {
   return `/api/${service}`;
 }
 
-function options(service: Service) {
+function options(service: Service | "analytics-service") {
   return { baseUrl: base(service), headers: ACTING };
 }
 

@@ -6,14 +6,15 @@ export type Values = Readonly<Record<Filter, string>>;
 /** These two may have several values, separated by commas. */
 const SEVERAL: readonly Filter[] = ["type", "topic"];
 
-/** Return path and query of the stream behind `cursor`, or of what comes from now on. */
-export function streamPath(values: Values, cursor: string | undefined): string {
+/** Return path and query of the stream behind `cursor`, else from the time `since` on, else of what comes from now on. */
+export function streamPath(values: Values, cursor: string | undefined, since: string | undefined): string {
   const query = new URLSearchParams();
   for (const name of FILTERS) {
     const words = SEVERAL.includes(name) ? values[name].split(",") : [values[name]];
     for (const word of words) if (word.trim() !== "") query.append(name, whole(name, word.trim()));
   }
   if (cursor !== undefined) query.set("after", cursor);
+  else if (since !== undefined) query.set("since", since);
   const text = query.toString();
   return text === "" ? "/v1/stream" : `/v1/stream?${text}`;
 }

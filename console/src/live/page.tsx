@@ -2,13 +2,14 @@ import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "reac
 import { useSearchParams } from "wouter";
 import { base } from "../api/client";
 import { useMessages, useTag } from "../messages/language";
-import { FilterBar, TextFilter, useFilters } from "../parts/filters";
+import { ChoiceFilter, FilterBar, TextFilter, useFilters } from "../parts/filters";
 import { count } from "../parts/number";
 import { type Column, Rows } from "../parts/rows";
-import { Failure, Notice } from "../parts/states";
+import { Failure, Loading, Notice } from "../parts/states";
 import { clock, zone } from "../parts/time";
 import { shortType } from "../parts/type-name";
 import { asCurl, FILTERS, streamPath } from "./address";
+import { AGES, type Age, ageFrom, beginning, USUAL } from "./beginning";
 import type { LiveEvent } from "./event";
 import { EventPanel } from "./panel";
 import { LiveStream } from "./stream";
@@ -20,11 +21,16 @@ export function LivePage() {
   const filters = useFilters(FILTERS);
   const [search, setSearch] = useSearchParams();
   const chosen = JSON.stringify(filters.values);
+  const from = useFilters(["from"] as const);
+  const age = ageFrom(from.values.from);
   // Other filters are another stream, which begins anew.
   const stream = useMemo(() => {
     const values = JSON.parse(chosen) as typeof filters.values;
-    return new LiveStream((cursor) => base("analytics-service") + streamPath(values, cursor));
-  }, [chosen]);
+    return new LiveStream(
+      (cursor, since) => base("analytics-service") + streamPath(values, cursor, since),
+      beginning(age, Date.now()),
+    );
+  }, [chosen, age]);
   const { feed, status, left, error } = useSyncExternalStore(stream.subscribe, stream.view);
   const [paused, setPaused] = useState(false);
   const [away, setAway] = useState(false);
@@ -77,9 +83,15 @@ export function LivePage() {
               {m.live.pause}
             </button>
           )}
-          <CopyCurl path={streamPath(filters.values, undefined)} />
+          <CopyCurl path={streamPath(filters.values, undefined, undefined)} />
         </div>
         <FilterBar filters={filters}>
+          <ChoiceFilter
+            label={m.live.from}
+            value={age}
+            choices={(Object.keys(AGES) as Age[]).map((each) => [each, m.live.ages[each]] as const)}
+            onChange={(value) => from.set("from", value === USUAL ? "" : value)}
+          />
           {FILTERS.map((name) => (
             <TextFilter
               key={name}
@@ -98,6 +110,8 @@ export function LivePage() {
             {m.live.fromNow}
           </button>
         </Notice>
+      ) : rows.length === 0 && status !== "open" && status !== "searching" ? (
+        <Loading />
       ) : rows.length === 0 ? (
         <Notice title={filters.any ? m.live.emptyFiltered : m.live.empty} detail={m.live.emptyDetail} />
       ) : (

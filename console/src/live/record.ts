@@ -1,36 +1,14 @@
-import { base } from "../api/client";
-import { Problem, problemOf } from "../api/problem";
+import { type AnalyticsSchemas, analyticsService, read } from "../api/client";
 
-/** One record of the log, whole. */
-export interface LogRecord {
-  topic: string;
-  partition: number;
-  offset: number;
-  time: string;
-  key: string | null;
-  type: string | null;
-  source: string | null;
-  sequence: number | null;
-  order_id: string | null;
-  partner: string | null;
-  repeat: boolean;
-  size: number;
-  headers: Readonly<Record<string, string>>;
-  /** The data as text. Bytes that are no JSON object are shown in hexadecimal digits. */
-  body: string;
-}
+/** One record of the log, whole. `body` is its data as text: bytes that are no JSON object are hexadecimal digits. */
+export type LogRecord = Omit<AnalyticsSchemas["RecordView"], "data" | "raw"> & { body: string };
 
 /** Return the record at a cursor. Throw a Problem. */
 export async function readRecord(cursor: string, signal: AbortSignal): Promise<LogRecord> {
-  const answer = await fetch(`${base("analytics-service")}/v1/events/${encodeURIComponent(cursor)}`, { signal }).catch(
-    (error: unknown) => {
-      throw signal.aborted ? error : new Problem(0, "", undefined, undefined);
-    },
-  );
-  if (!answer.ok) throw await problemOf(answer);
-  const text = await answer.text();
-  const record = JSON.parse(text) as Omit<LogRecord, "body"> & { data: unknown; raw: string | null };
-  return { ...record, body: record.raw ?? dataOf(text) };
+  const params = { path: { id: cursor } };
+  const text = await read(analyticsService.GET("/v1/events/{id}", { params, signal, parseAs: "text" }));
+  const { data: _, raw, ...record } = JSON.parse(text) as AnalyticsSchemas["RecordView"];
+  return { ...record, body: raw ?? dataOf(text) };
 }
 
 /** The service writes `data` last, behind `raw`. No header can look like this, because the value of a header is a text. */

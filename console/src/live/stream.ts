@@ -18,7 +18,7 @@ const DRAW_MS = 100;
 const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000] as const;
 
 /**
- * Follow the stream at `address(cursor)` and call the subscribed listeners after each change.
+ * Follow the stream at `address(cursor, since)` and call the subscribed listeners after each change.
  *
  * It reads with fetch, because EventSource hides the status and the problem of a refused stream. After a lost
  * connection it continues behind the last event. It closes the stream while the tab is hidden, because a browser opens
@@ -34,7 +34,10 @@ export class LiveStream {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #draw: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly address: (cursor: string | undefined) => string) {}
+  constructor(
+    private readonly address: (cursor: string | undefined, since: string | undefined) => string,
+    private since: string | undefined,
+  ) {}
 
   readonly view = (): View => this.#view;
 
@@ -65,6 +68,7 @@ export class LiveStream {
   /** Go on with what happens from now on, because the events behind the cursor are out of reach. */
   readonly fromNow = (): void => {
     this.#cursor = undefined;
+    this.since = undefined;
     this.again();
   };
 
@@ -108,7 +112,7 @@ export class LiveStream {
 
   async #read(signal: AbortSignal): Promise<void> {
     const headers = { Accept: "text/event-stream" };
-    const answer = await fetch(this.address(this.#cursor), { headers, signal, cache: "no-store" });
+    const answer = await fetch(this.address(this.#cursor, this.since), { headers, signal, cache: "no-store" });
     if (!answer.ok || answer.body === null) throw await problemOf(answer);
     this.#show({ status: "open", left: undefined });
     const parser = new Parser();

@@ -46,7 +46,7 @@ function OrderOf({ id }: { id: string }) {
         <>
           <StatusBadge status={order.status} />
           <Link href="/orders">{m.orders.allOrders}</Link>
-          <Link href={`/live?key=${order.id}`}>{m.orders.rawEvents}</Link>
+          <Link href={`/live?order_id=${order.id}&from=30d`}>{m.orders.rawEvents}</Link>
           <Freshness query={query} />
           {mayAct(session) && <CancelOrder order={order} />}
         </>
@@ -142,7 +142,7 @@ function OrderLines({ order }: { order: Order }) {
     },
   ];
   return (
-    <Section title={m.orders.lines} rows={order.lines.length}>
+    <Section title={m.orders.lines} list={{ rows: order.lines.length, columns: columns.length }}>
       <Rows label={m.orders.lines} rows={order.lines} columns={columns} keyOf={(line) => line.line_id} />
     </Section>
   );

@@ -38,7 +38,7 @@ export function OrderTimeline({ id, version }: { id: string; version: number }) 
   ];
   const events = query.data?.events;
   return (
-    <Section title={m.orders.timeline} rows={events?.length ?? 1}>
+    <Section title={m.orders.timeline} list={{ rows: events?.length ?? 1, columns: columns.length }}>
       {events !== undefined ? (
         <Rows label={m.orders.timeline} rows={events} columns={columns} keyOf={(entry) => entry.id} />
       ) : query.error ? (

@@ -14,6 +14,6 @@ export function useWaiting(): (waiting: Waiting | null) => string | undefined {
     const since = moment(waiting.since, tag);
     return waiting.for === "answer"
       ? m.orders.waitsFor.answer(since)
-      : m.orders.waitsFor.stock(count(waiting.lines.length, tag), since);
+      : m.orders.waitsFor.stock(waiting.lines.length, count(waiting.lines.length, tag), since);
   };
 }

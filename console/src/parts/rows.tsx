@@ -2,6 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, type ReactNode, type RefObject, useEffect, useRef } from "react";
 import { Link } from "wouter";
 import { usePhone } from "./media";
+import { rowHeight } from "./row-height";
 import { destination } from "./rows-keys";
 import "./rows.css";
 
@@ -30,8 +31,8 @@ interface Props<Row> {
   scroller?: RefObject<HTMLDivElement | null>;
 }
 
-const ROW = 36;
-const CARD_LINE = 24;
+/** From this distance to the top on, the first row counts as out of sight. */
+const TOP = 36;
 const NEAR_END = 10;
 
 /**
@@ -53,7 +54,7 @@ export function Rows<Row>({
   const phone = usePhone();
   const own = useRef<HTMLDivElement>(null);
   const scroller = given ?? own;
-  const size = phone ? columns.length * CARD_LINE + 20 : ROW;
+  const size = rowHeight(phone, columns.length);
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -99,7 +100,7 @@ export function Rows<Row>({
         className="scroller"
         ref={scroller}
         onKeyDown={move}
-        onScroll={onTop && (() => onTop((scroller.current?.scrollTop ?? 0) < ROW))}
+        onScroll={onTop && (() => onTop((scroller.current?.scrollTop ?? 0) < TOP))}
       >
         <ul aria-label={label} style={{ height: virtual.getTotalSize() }}>
           {items.map((item) => {

@@ -1,16 +1,24 @@
 import type { ReactNode } from "react";
 import { usePhone } from "./media";
+import { rowHeight } from "./row-height";
 import "./sections.css";
 
 const MOST = 480;
-const HEAD = 30;
-const ROW = 36;
-const CARD = 168;
+const HEAD = 34;
+const FOOT = 30;
 
-/** A part of a page. With `rows` it is as high as that many rows need, up to a limit; then the list scrolls. */
-export function Section({ title, rows, children }: { title?: string; rows?: number; children: ReactNode }) {
+interface Props {
+  title?: string;
+  /** The list in the section: the section is as high as the list needs, up to a limit; then the list scrolls. */
+  list?: { rows: number; columns: number; foot?: boolean };
+  children: ReactNode;
+}
+
+/** A part of a page. */
+export function Section({ title, list, children }: Props) {
   const phone = usePhone();
-  const height = rows === undefined ? undefined : Math.min(MOST, (phone ? CARD : ROW) * Math.max(1, rows) + HEAD + 4);
+  const needed = list && Math.max(1, list.rows) * rowHeight(phone, list.columns) + HEAD + (list.foot ? FOOT : 0);
+  const height = needed && Math.min(MOST, needed);
   return (
     <section className="section">
       {title !== undefined && <h2>{title}</h2>}

@@ -81,7 +81,7 @@ function Locations({ levels }: { levels: readonly Level[] }) {
     })),
   ];
   return (
-    <Section title={m.stock.locations} rows={levels.length}>
+    <Section title={m.stock.locations} list={{ rows: levels.length, columns: columns.length }}>
       {levels.length === 0 ? (
         <p className="none">{m.stock.noLevels}</p>
       ) : (
@@ -124,7 +124,7 @@ function Queue({ item }: { item: string }) {
     { name: "since", header: m.stock.since, width: "12rem", cell: (row) => moment(row.since, tag) },
   ];
   return (
-    <Section title={m.stock.queue} rows={Math.max(1, rows?.length ?? 1) + 1}>
+    <Section title={m.stock.queue} list={{ rows: rows?.length ?? 1, columns: columns.length, foot: true }}>
       {rows?.length === 0 ? (
         <p className="none">{m.stock.noQueue}</p>
       ) : (
@@ -174,7 +174,7 @@ function Ledger({ item }: { item: string }) {
     { name: "reference", header: m.stock.reference, width: "minmax(8rem, 2fr)", cell: (row) => row.reference },
   ];
   return (
-    <Section title={m.stock.ledger} rows={Math.max(1, listed.rows?.length ?? 1) + 1}>
+    <Section title={m.stock.ledger} list={{ rows: listed.rows?.length ?? 1, columns: columns.length, foot: true }}>
       {listed.rows?.length === 0 ? (
         <p className="none">{m.stock.noLedger}</p>
       ) : (

@@ -276,3 +276,15 @@ async def test_idle_tail_reads_nothing(running: Running) -> None:
 async def test_head_request_ends(running: Running) -> None:
     answer = await running.client.head("/v1/stream", headers=running.headers())
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_stream_since_a_time_has_what_arrived_after_it(running: Running) -> None:
+    sent = [record() for _ in range(3)]
+    await keep(running.service, *sent)
+    async with running.stream(since="2020-01-01T00:00:00Z") as reader:
+        assert [each.offset for each in await reader.take(3)] == [each.offset for each in sent]
+    cursor = (await running.client.get("/v1/events", headers=running.headers())).json()["items"][1]["cursor"]
+    async with running.stream(since="2020-01-01T00:00:00Z", after=cursor) as reader:
+        assert [each.offset for each in await reader.take(1)] == [sent[2].offset]
+    answer = await running.client.get("/v1/stream", params={"since": "yesterday"}, headers=running.headers())
+    assert answer.status_code == 422

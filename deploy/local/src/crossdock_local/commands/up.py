@@ -17,6 +17,9 @@ from crossdock_local.commands.status import weight
 from crossdock_local.servers import together
 from crossdock_local.stack import Stack
 
+CONSOLE = "analytics-service"
+"""The service that serves the console."""
+
 
 def up(
     fast: Fast = False,
@@ -80,7 +83,9 @@ class Steps:
 def _where(stack: Stack, out: Console) -> None:
     orders = stack.url("order-service")
     table = Table.grid(padding=(0, 2))
+    page = [("console", stack.url(CONSOLE))] if stack.home.console.exists() else []
     for name, address in (
+        *page,
         ("orders", f"{orders}/docs"),
         ("stock", f"{stack.url('inventory-service')}/docs"),
         ("events", f"{stack.url('analytics-service')}/docs"),

@@ -119,12 +119,18 @@ async def get_stream(
 ) -> Response:
     """Send each record as a message whose `id` is its cursor and whose `data` is the event as `/v1/events` shows it.
 
-    Without a cursor the stream begins with the next record. Data of more than 32 KiB is null: `/v1/events/{id}` has it.
+    Without a cursor or `since` the stream begins with the next record. Data of more than 32 KiB is null:
+    `/v1/events/{id}` has it.
     Comments come every 15 seconds. A message `searching` has the place that a filter has reached in older records. A
     message `behind` is the last one of a stream whose client reads too slowly. The stream ends when the token expires.
     """
     head = await views.head(log.database)
     cursor = last_event_id or filters.after
     name, where = ("Last-Event-ID", "header") if last_event_id else ("after", "query")
-    position = head.position if cursor is None else head.position_of(cursor, name, where)
+    if cursor is not None:
+        position = head.position_of(cursor, name, where)
+    elif filters.since is not None:
+        position = await views.at_time(log.database, head, filters.since)
+    else:
+        position = head.position
     return EventStream(log.database, log.tail, request, head, position, filters)

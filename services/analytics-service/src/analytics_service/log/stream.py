@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from analytics_service.log import views
 from analytics_service.log.tail import READ, Entry, Tail
 from analytics_service.log.views import Head
-from crossdock_chassis import Database, abandon, is_transient, still_valid, streamed
+from crossdock_chassis import Database, Timestamp, abandon, is_transient, still_valid, streamed
 
 COMMENT_SECONDS: Final = 15.0
 TOKEN_SECONDS: Final = 5.0
@@ -36,6 +36,9 @@ class Filters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     after: Annotated[str | None, Field(max_length=100, description="Begin behind this cursor")] = None
+    since: Annotated[
+        Timestamp | None, Field(description="Begin with what arrived after this time, if there is no cursor")
+    ] = None
     topic: Annotated[Words, Field(description="Repeat it for several")] = []
     type: Annotated[Words, Field(description="Repeat it for several")] = []
     key: Annotated[Word | None, Field(description="The id of the aggregate")] = None
@@ -55,7 +58,7 @@ class Filters(BaseModel):
 
     @property
     def any(self) -> bool:
-        return bool(self.model_fields_set - {"after"})
+        return bool(self.model_fields_set - {"after", "since"})
 
     def passes(self) -> "Passes":
         return Passes(self)

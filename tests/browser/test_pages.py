@@ -1,0 +1,112 @@
+"""Visit each page in each look. CROSSDOCK_SCREENSHOTS names a folder that gets a picture of each."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from browsing import OPERATOR, READER, Console
+from harness import INVENTORY, ORDERS, Harness, eventually, order
+from playwright.async_api import ViewportSize, expect
+
+from crossdock_events import Message
+
+WIDE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
+LOOKS = {
+    "light": (WIDE, "light", "en"),
+    "dark": (WIDE, "dark", "en"),
+    "phone": (PHONE, "light", "en"),
+    "chinese": (WIDE, "light", "zh"),
+}
+
+
+@pytest.fixture
+async def paths(harness: Harness) -> dict[str, str]:
+    """Yield the pages by name, with an order that waits and a dead letter to show."""
+    (item,) = await harness.items(on_hand=3)
+    async with harness.client() as client:
+        await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 2)))
+        placed = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 2)))
+        await harness.until(client, placed["id"], "backordered")
+    letter = await _dead_letter(harness)
+    return {
+        "live": "/live",
+        "orders": "/orders?partner=acme",
+        "order": f"/orders/{placed['id']}",
+        "stock": "/stock",
+        "item": f"/stock/{item}",
+        "backorders": "/stock?view=backorders",
+        "dead-letters": f"/dead-letters?service={INVENTORY}",
+        "dead-letter": f"/dead-letters/{INVENTORY}/{letter}",
+    }
+
+
+async def _dead_letter(harness: Harness) -> int:
+    """Let inventory-service fail at a record, and return the id of its dead letter."""
+    key = str(uuid4())
+    headers = {"ce_specversion": b"1.0", "ce_id": str(uuid4()).encode(), "ce_type": b"crossdock.OrderPlaced.v1"}
+    await harness.inject(Message("crossdock.orders.v1", key.encode(), b'{"order_id": 7}', headers), poison=True)
+
+    async def found() -> int | None:
+        async with harness.client(INVENTORY) as client:
+            letters = (await client.get("/v1/dead-letters", params={"limit": 200})).json()["items"]
+        return next((letter["id"] for letter in letters if letter["key"] == key), None)
+
+    return await eventually(found)
+
+
+@pytest.fixture(params=LOOKS)
+async def seen(request: pytest.FixtureRequest, opened: Console) -> AsyncIterator[tuple[str, Console]]:
+    """Yield the name of a look, and the console that an operator has signed in to and sees like this."""
+    viewport, theme, language = LOOKS[request.param]
+    await opened.sign_in(OPERATOR)
+    await opened.page.set_viewport_size(viewport)
+    await opened.page.evaluate(
+        f"localStorage.setItem('crossdock.theme', '{theme}'); localStorage.setItem('crossdock.language', '{language}')"
+    )
+    yield request.param, opened
+
+
+async def test_each_page_shows_its_content(seen: tuple[str, Console], paths: dict[str, str]) -> None:
+    look, opened = seen
+    for name, path in paths.items():
+        await opened.page.goto(opened.url + path)
+        await expect(opened.page.locator("main li, main .text-view").first).to_be_visible()
+        width = await opened.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert width <= 0, f"{path} is {width} pixels too wide"
+        if folder := os.environ.get("CROSSDOCK_SCREENSHOTS"):
+            await opened.page.screenshot(path=Path(folder) / f"{name}-{look}.png")
+
+
+async def test_dead_letter_is_given_up_after_a_dry_run(opened: Console, harness: Harness) -> None:
+    await opened.sign_in(OPERATOR)
+    await opened.page.goto(f"{opened.url}/dead-letters/{INVENTORY}/{await _dead_letter(harness)}")
+    await opened.page.get_by_role("button", name="Give up").click()
+    dialog = opened.page.get_by_role("dialog")
+    await expect(dialog.get_by_role("button", name="Give up")).to_be_disabled()
+
+    await dialog.get_by_label("Reason, for the audit").fill("made by a test")
+    await dialog.get_by_role("button", name="Dry run").click()
+    await expect(dialog.get_by_text("This would happen:")).to_be_visible()
+    await dialog.get_by_role("button", name="Give up").click()
+
+    await expect(dialog.get_by_text("Done:")).to_be_visible()
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(opened.page.get_by_text("given up", exact=True)).to_be_visible()
+
+
+async def test_reader_sees_no_actions_and_is_refused(opened: Console, paths: dict[str, str]) -> None:
+    await opened.sign_in(READER)
+    for name in ("order", "dead-letter"):
+        await opened.page.goto(opened.url + paths[name])
+        await expect(opened.page.get_by_role("main").get_by_role("heading").first).to_be_visible()
+        await expect(opened.page.get_by_text("Robin Reader")).to_be_visible()
+        assert await opened.page.get_by_role("main").get_by_role("button").count() == 0
+
+    order_id = paths["order"].rpartition("/")[2]
+    status = await opened.page.evaluate(
+        f"fetch('/api/{ORDERS}/v1/orders/{order_id}:cancel', {{ method: 'POST', body: '{{}}',"
+        " headers: { 'Content-Type': 'application/json', 'Crossdock-Console': '1' } }).then((answer) => answer.status)"
+    )
+    assert status == 403
