@@ -14,7 +14,7 @@ export interface View {
 }
 
 /** The list is drawn at most this often, because a draw for each of 500 events a second would keep the page busy. */
-const DRAW_MS = 100;
+const DRAW_MS = 250;
 const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000] as const;
 
 /**
