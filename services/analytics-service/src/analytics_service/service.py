@@ -8,6 +8,7 @@ from analytics_service.orders import feature as orders
 from analytics_service.schemas import feature as schemas
 from analytics_service.settings import Settings
 from analytics_service.sign_in import feature as sign_in
+from analytics_service.trace import feature as trace
 from crossdock_chassis import Database, Service
 
 __all__ = ["Settings", "build"]
@@ -24,6 +25,7 @@ def build(settings: Settings) -> Service:
         features=[
             log.feature(database, settings),
             orders.feature(database),
+            trace.feature(database),
             levels.feature(database),
             schemas.feature(),
             sign_in.feature(database, settings),

@@ -207,7 +207,7 @@ def encoded(row: asyncpg.Record, at: Head, *, whole: bool = False, most: int | N
         "id": _text(row["event_id"]),
         "source": row["source"],
         "sequence": row["sequence"],
-        "event_time": _header(row, "ce_time"),
+        "event_time": header(row, "ce_time"),
         "correlation_id": _text(row["correlation_id"]),
         "causation_id": _text(row["causation_id"]),
         "order_id": _text(row["order_id"]),
@@ -245,6 +245,7 @@ def _text(id: UUID | None) -> str | None:
     return None if id is None else str(id)
 
 
-def _header(row: asyncpg.Record, name: str) -> str | None:
+def header(row: asyncpg.Record, name: str) -> str | None:
+    """Return a header of a row, None if it is missing."""
     value = json.loads(row["headers"]).get(name)
     return value if isinstance(value, str) else None
