@@ -20,7 +20,7 @@ from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_local.stack import Stack
 
 ORDERS, INVENTORY, ANALYTICS = "order-service", "inventory-service", "analytics-service"
-SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write", "ops:read", "ops:act")
+SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write", "events:read", "ops:read", "ops:act")
 LOCATIONS = ("EAST", "WEST")
 PATIENCE = 60.0
 """Seconds to wait for a condition. Long, because the machine may be busy."""
