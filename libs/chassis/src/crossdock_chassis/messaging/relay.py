@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 READ_LIMIT = 2_000
 POLL_SECONDS = 1.0
-MARK_SECONDS = 0.2
+MARK_SECONDS = 0.05
 """Sent messages are marked with the next read. If no message comes, this is the longest wait for that read."""
 RESCAN_SECONDS = 5.0
 LEASE_SECONDS = 2.0
