@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 LOCK_SECONDS = 1.0
 ATTEMPTS = 3
 SMALL = 50
-"""A batch of so many events is tried again if another unit was faster. A larger one would only meet the next."""
+"""A batch of at most so many events is tried again if another unit was faster. A larger one would meet the next."""
 
 
 def suits(inbox: Inbox, decoded: Decoded) -> bool:
@@ -41,7 +41,9 @@ async def take(
     positions before the batch and after it. Raise OutcomeUnknown.
     """
     group = inbox.subscription.group
-    for left in reversed(range(ATTEMPTS if len(decoded.items) <= SMALL else 1)):
+    left = ATTEMPTS if len(decoded.items) <= SMALL else 1
+    while True:
+        left -= 1
         try:
             async with database.optimistic(lock_timeout=LOCK_SECONDS) as unit:
                 await _take(unit, inbox, decoded, positions)
@@ -56,7 +58,6 @@ async def take(
             metrics.OPTIMISTIC.labels(group, "done").inc()
             inbox.breaker.handled(item.envelope.event.ce_type for item in decoded.items)
             return unit.published
-    return None
 
 
 async def _take(unit: Unit, inbox: Inbox, decoded: Decoded, positions: Sequence[Sequence[object]]) -> None:

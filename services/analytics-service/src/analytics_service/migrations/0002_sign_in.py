@@ -31,7 +31,3 @@ STATEMENTS = (
 def upgrade() -> None:
     for statement in STATEMENTS:
         op.execute(statement)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("migrations only go forward")
