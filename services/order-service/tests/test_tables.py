@@ -1,33 +1,13 @@
 """The schema as declared is the schema as migrated, and an order's updates stay on its page."""
 
-from typing import Any
-
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from shop import Shop
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from crossdock_chassis.testing import schema_differences
 from order_service.tables import Base, OrderRow
 
 
 async def test_migrations_create_the_declared_tables(shop: Shop) -> None:
-    declared = set(Base.metadata.tables)
-
-    def ours(object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
-        return kind != "table" or not reflected or name in declared
-
-    def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(
-            connection, opts={"include_object": ours, "compare_type": True, "compare_server_default": True}
-        )
-        return list(compare_metadata(context, Base.metadata))
-
-    engine = create_async_engine(shop.service.settings.postgres.replace("postgresql://", "postgresql+asyncpg://"))
-    async with engine.connect() as connection:
-        found = await connection.run_sync(differences)
-    await engine.dispose()
-    assert found == []
+    assert await schema_differences(shop.service) == []
     async with shop.service.database.unit() as unit:
         options = dict(await unit.sql.fetch("SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL"))
         checks = await unit.sql.fetchval("SELECT count(*) FROM pg_constraint WHERE conname = 'orders_status'")

@@ -40,6 +40,7 @@ from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings
 from crossdock_chassis.testing.acting import Acting, find_route
 from crossdock_chassis.testing.cpu import assert_linear as assert_linear
+from crossdock_chassis.testing.schema import schema_differences as schema_differences
 from crossdock_events import Cause, Envelope, Event
 
 S = TypeVar("S", bound=Settings)
