@@ -5,7 +5,7 @@ from dataclasses import replace
 import toy
 
 from crossdock_chassis import Service
-from crossdock_chassis.service import main
+from crossdock_chassis.roles import main
 
 
 class Settings(toy.Settings):

@@ -16,7 +16,7 @@ from crossdock_chassis import Effect, Permanent, Schedule, Service
 from crossdock_chassis import perform as performer
 from crossdock_chassis.housekeeping.gauges import look_at_effects
 from crossdock_chassis.housekeeping.retention import purge
-from crossdock_chassis.service import _worker
+from crossdock_chassis.roles import _worker
 from crossdock_chassis.testing import OPS, Clients, Fresh, Perform, requested
 from crossdock_local.servers import Servers
 

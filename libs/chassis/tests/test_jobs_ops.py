@@ -13,8 +13,7 @@ import toy
 from jobs_child import load
 from prometheus_client import REGISTRY
 
-from crossdock_chassis import Feature, JobRun, Service, Unit, every, queued
-from crossdock_chassis import service as chassis
+from crossdock_chassis import Feature, JobRun, Service, Unit, every, queued, roles
 from crossdock_chassis import worker as parts
 from crossdock_chassis.housekeeping.gauges import look_at_jobs
 from crossdock_chassis.jobs import worker as jobs
@@ -147,12 +146,12 @@ async def test_a_hanging_job_fails_livez(
     service = replace(toys, features=[Feature(jobs=[queued("load", hang)])], reactions=[], projections=[])
     await request(service)
     monkeypatch.setattr(parts, "WATCH_SECONDS", 600)
-    role = asyncio.create_task(chassis._worker(service))
+    role = asyncio.create_task(roles._worker(service))
     async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
         await began.wait()
         livez = f"http://127.0.0.1:{unused_tcp_port}/livez"
         assert (await client.get(livez)).status_code == 200
-        for module in (chassis, jobs):
+        for module in (roles, jobs):
             monkeypatch.setattr(module, "PROGRESS_SECONDS", 2.0)
         while "load" not in (answer := await client.get(livez)).text:
             await asyncio.sleep(0.05)

@@ -14,11 +14,10 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel
 from test_kafka import running
 
-from crossdock_chassis import Caller, Database, Feature, HotRoute, Operator, Service, Unit, limited, requires
-from crossdock_chassis import service as service_module
+from crossdock_chassis import Caller, Database, Feature, HotRoute, Operator, Service, Unit, limited, requires, roles
 from crossdock_chassis.http.limits import LEASE_SECONDS, TAKE, Bucket, Limit, Limits, group_of
 from crossdock_chassis.problems import Refusal
-from crossdock_chassis.service import Watch
+from crossdock_chassis.roles import Watch
 from crossdock_chassis.testing.signing import Signer
 
 ISSUER = Signer.generate()
@@ -325,7 +324,7 @@ async def test_requests_pass_while_the_database_is_away(unused_tcp_port: int) ->
 async def test_change_takes_effect_in_running_processes(
     one: Process, other: Process, limited_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "IDLE_SECONDS", 0.01)
 
     async def until(condition: Callable[[int], bool]) -> None:
         async with asyncio.timeout(10):
@@ -346,8 +345,8 @@ async def test_change_takes_effect_in_running_processes(
 
 async def test_look_that_fails_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the task ended instead, the API would never shed again."""
-    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "IDLE_SECONDS", 0.01)
     looks = 0
 
     async def broken() -> None:

@@ -18,9 +18,8 @@ from examples import placed
 from test_kafka import eventually, publish
 from test_kafka import service as kafka_service
 
-from crossdock_chassis import Service
-from crossdock_chassis import service as service_module
-from crossdock_chassis.service import ROLES
+from crossdock_chassis import Service, roles
+from crossdock_chassis.roles import ROLES
 from crossdock_local.servers import Servers
 
 __all__ = ["kafka_service"]
@@ -142,7 +141,7 @@ class Failing:
 async def test_failed_part_of_the_worker_ends_the_process(
     kafka_service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    monkeypatch.setattr(service_module, "Relay", Failing)
+    monkeypatch.setattr(roles, "Relay", Failing)
     ports = {"http_port": unused_tcp_port_factory(), "ops_port": unused_tcp_port_factory()}
     settings = kafka_service.settings.model_copy(update=ports)
     with pytest.raises(ValueError, match="out of order"):

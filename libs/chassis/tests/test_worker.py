@@ -16,8 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from test_kafka import eventually, running
 from test_kafka import service as kafka_service
 
-from crossdock_chassis import Coalescer, Database, JobRun, Overloaded, Service, Unit, each, queued, worker
-from crossdock_chassis import service as service_module
+from crossdock_chassis import Coalescer, Database, JobRun, Overloaded, Service, Unit, each, queued, roles, worker
 from crossdock_chassis.feature import Part
 from crossdock_chassis.http.limits import Limits
 from crossdock_chassis.jobs import worker as jobs_worker
@@ -26,7 +25,7 @@ from crossdock_chassis.messaging import retries
 from crossdock_chassis.messaging.retries import Retries
 from crossdock_chassis.projections import worker as projections_worker
 from crossdock_chassis.projections.worker import Projections
-from crossdock_chassis.service import ROLES, Watch
+from crossdock_chassis.roles import ROLES, Watch
 from crossdock_chassis.worker import NoProgress, PartEnded, run_parts
 
 __all__ = ["kafka_service"]
@@ -100,9 +99,9 @@ async def test_a_part_that_ignores_the_stop_is_abandoned() -> None:
 
 async def test_hanging_look_at_the_outbox_is_abandoned(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
     """The look after it measures again: a watch that waits for ever would let the API take orders without a limit."""
-    monkeypatch.setattr(service_module, "LOOK_LIMIT_SECONDS", 0.05)
-    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "LOOK_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(roles, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "IDLE_SECONDS", 0.01)
     looks, enough = 0, asyncio.Event()
 
     async def hangs() -> None:
@@ -139,8 +138,8 @@ async def test_idle_part_looks_without_a_transaction_block(
     service: Service, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A service is idle for most of its life. BEGIN and COMMIT would triple the round trips of each look."""
-    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(service_module, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(retries, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(projections_worker, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(jobs_worker, "POLL_SECONDS", 0.01)
@@ -189,8 +188,8 @@ async def test_watch_sheds_commands_while_the_outbox_is_deep(
     monkeypatch: pytest.MonkeyPatch, service: Service, kind: str
 ) -> None:
     """An idle watch sleeps until the process publishes. Then it looks as often as ever."""
-    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(service_module, "IDLE_SECONDS", 3_600.0)
+    monkeypatch.setattr(roles, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "IDLE_SECONDS", 3_600.0)
 
     async def accept(unit: Unit, command: Accepted) -> Accepted:
         return command
@@ -249,7 +248,7 @@ async def test_livez_of_a_worker_names_the_part_that_hangs(
 ) -> None:
     """It also ends by itself, unless the look at its parts is far away."""
     relay = Hanging()
-    monkeypatch.setattr(service_module, "Relay", lambda *_: relay)
+    monkeypatch.setattr(roles, "Relay", lambda *_: relay)
     monkeypatch.setattr(worker, "WATCH_SECONDS", 0.01 if watched else 600.0)
     ports = {"http_port": unused_tcp_port_factory(), "ops_port": unused_tcp_port_factory()}
     settings = kafka_service.settings.model_copy(update=ports)
@@ -283,8 +282,8 @@ async def test_running_process_measures_the_outbox(
     kafka_service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int], role: str
 ) -> None:
     """Without the measurement an API would accept commands while the outbox grows without a limit."""
-    monkeypatch.setattr(service_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(service_module, "Relay", Hanging)
+    monkeypatch.setattr(roles, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(roles, "Relay", Hanging)
     async with kafka_service.database.unit() as unit:
         for _ in range(3):
             unit.publish(placed(), sequence=1, cause=None)
