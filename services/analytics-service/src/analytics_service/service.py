@@ -1,6 +1,8 @@
 """Wire analytics-service, which shows what happens: it reads the events of all services and owns none of them."""
 
 from analytics_service import checks, migrations, reactions, tables
+from analytics_service.asking import Services
+from analytics_service.attention import feature as attention
 from analytics_service.levels import feature as levels
 from analytics_service.log import feature as log
 from analytics_service.log.keep import Keeper
@@ -16,6 +18,7 @@ __all__ = ["Settings", "build"]
 
 def build(settings: Settings) -> Service:
     database = Database(settings.postgres, source="analytics-service", pool_size=settings.pool_size)
+    services = Services(settings.services)
     return Service(
         name="analytics-service",
         settings=settings,
@@ -27,6 +30,7 @@ def build(settings: Settings) -> Service:
             orders.feature(database),
             trace.feature(database),
             levels.feature(database),
+            attention.feature(database, settings, services),
             schemas.feature(),
             sign_in.feature(database, settings),
         ],

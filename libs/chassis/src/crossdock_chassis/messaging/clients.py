@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -131,6 +132,19 @@ async def topics_of(bootstrap: str) -> set[str]:
     finally:
         with suppress(Exception):
             await within(STOP_SECONDS, admin.close())
+
+
+async def broker_trouble(bootstrap: str, seconds: float) -> str | None:
+    """Return why Kafka does not answer a request within the time, None if it does."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(seconds * 1000))
+    try:
+        await within(seconds, client.bootstrap())
+    except KAFKA_TROUBLE as error:
+        return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    finally:
+        with suppress(Exception):
+            await within(PART_SECONDS, client.close())
+    return None
 
 
 async def lag(bootstrap: str, group: str, topic: str) -> dict[int, int]:
