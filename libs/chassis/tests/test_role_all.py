@@ -96,13 +96,21 @@ async def test_api_serves_without_kafka_and_the_worker_begins_with_it(
                 return "the worker waits for Kafka" in child.log.read_text()
 
             async def marked(reference: str) -> bool:
+                assert child.process.poll() in (None, 0), child.log.read_text()
                 return reference in await toy.marks(kafka_service)
+
+            async def applied(reference: str) -> None:
+                try:
+                    await eventually(lambda: marked(reference))
+                except TimeoutError:
+                    pytest.fail(child.log.read_text())
 
             await eventually(waits)
             assert await child.ready()
             assert (await child.ops.get("/livez")).status_code == 200
             await asyncio.to_thread(servers.kafka.start)
-            await eventually(lambda: marked("before Kafka"))
+            await asyncio.to_thread(servers.kafka.wait_ready)  # a killed broker first recovers the topics of all tests
+            await applied("before Kafka")
 
             async def blocked() -> bool:
                 return bool(await kafka_service.database.fetch(f"{WAITING} HAVING count(*) > 0"))
