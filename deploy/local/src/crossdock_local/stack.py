@@ -20,6 +20,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, runnable, step
 from crossdock_events import CATALOGUE, TopicSpec
 from crossdock_local import services
+from crossdock_local.holds import Holds
 from crossdock_local.layout import Home, default_home, private, write
 from crossdock_local.people import console
 from crossdock_local.ports import HOST, Ports, require_free
@@ -29,6 +30,8 @@ from crossdock_local.servers import Engine, Handle, Servers, together
 AUDIENCE = "crossdock"
 PREPARED = "prepared.json"
 SERVES_SCHEMAS = "analytics-service"
+START_SECONDS = 300.0
+"""The longest time in which `up` starts everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +228,7 @@ class Stack:
         `names` are the services to start: None means all of the stack, [] means none. Raise CommandError with one
         sentence if a step fails; then every process that this call started is stopped again.
         """
-        with self._alone():
+        with self._alone(), self.holds.released("crossdock up", START_SECONDS):
             self._keep_together()
             before = {handle.name for handle in self.handles() if handle.alive}
             if not before:
@@ -246,6 +249,8 @@ class Stack:
         with self._alone():
             self.supervisor.stop()
             self._stop(self.handles())
+            for hold in self.holds.all():
+                self.holds.drop(hold.name)
 
     # Watched over
 
@@ -261,6 +266,18 @@ class Stack:
             ),
             ready=lambda: self.restarts_file.exists(),
         )
+
+    @property
+    def holds(self) -> Holds:
+        """Return the processes that a drill holds back from the supervisor."""
+        return Holds(self.home.run / "held")
+
+    def heal(self) -> None:
+        """Start the processes that an ended drill left behind, if no supervisor runs that would do so."""
+        for hold in [] if self.supervisor.alive else self.holds.all():
+            if not hold.valid:
+                self.process(hold.name).start()
+                self.holds.drop(hold.name)
 
     @property
     def restarts_file(self) -> Path:

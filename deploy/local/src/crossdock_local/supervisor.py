@@ -12,8 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from crossdock_local.holds import Hold
 from crossdock_local.layout import write
 from crossdock_local.logfiles import trim
 from crossdock_local.servers import Handle
@@ -30,7 +32,10 @@ LIMIT_SECONDS = 1_800.0
 
 @dataclass(slots=True)
 class Watched:
-    """One process, as its supervisor sees it. `well` asks whether it makes progress."""
+    """One process, as its supervisor sees it. `well` asks whether it makes progress.
+
+    `held` returns the hold of a drill on the process, and `drop` removes it.
+    """
 
     handle: Handle
     well: Callable[[], bool]
@@ -39,9 +44,12 @@ class Watched:
     ill_since: float | None = None
     recent: deque[float] = field(default_factory=deque)
     given_up: bool = False
+    held: Callable[[], Hold | None] = lambda: None
+    drop: Callable[[], None] = lambda: None
 
     def look(self, now: float) -> str | None:
         """Restart the process if necessary; return what happened. `now` is monotonic."""
+        self._is_held()  # a hold that is not valid goes, also if the process runs
         if self.given_up:
             return None
         if self.handle.alive:
@@ -52,8 +60,18 @@ class Watched:
             patience = START_SECONDS if now - self.started < START_SECONDS else HANG_SECONDS
             if now - self.ill_since < patience:
                 return None
-            self.handle.kill()
-        return self._restart(now)
+            if not self._is_held():
+                self.handle.kill()
+        # The hold is read after the process was seen dead, because a drill makes it before it kills the process.
+        return None if self._is_held() else self._restart(now)
+
+    def _is_held(self) -> bool:
+        """Return whether a drill holds the process back. Drop the hold of a drill that has ended."""
+        hold = self.held()
+        if hold is not None and not hold.valid:
+            self.drop()
+            return False
+        return hold is not None
 
     def _restart(self, now: float) -> str | None:
         while self.recent and now - self.recent[0] > LIMIT_SECONDS:
@@ -112,9 +130,16 @@ def main() -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     stack = Stack.current()
-    supervise(
-        [Watched(handle, stack.well(handle)) for handle in stack.handles()], stack.restarts_file, stack.home.logs, stop
-    )
+    watched = [
+        Watched(
+            handle,
+            stack.well(handle),
+            held=partial(stack.holds.of, handle.name),
+            drop=partial(stack.holds.drop, handle.name),
+        )
+        for handle in stack.handles()
+    ]
+    supervise(watched, stack.restarts_file, stack.home.logs, stop)
 
 
 if __name__ == "__main__":

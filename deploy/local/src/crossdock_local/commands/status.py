@@ -12,12 +12,15 @@ def status() -> None:
     stack, out = Stack.current(), console()
     table = Table("process", "state", "restarts", "pid", "RAM", "address", box=None)
     restarts = supervisor.restarts(stack.restarts_file)
+    stack.heal()
+    held = {hold.name: hold.why for hold in stack.holds.all() if hold.valid}
     states = stack.status()
     for each in states:
         colour = {"ready": "green", "stopped": "red"}.get(each.state, "yellow")
         ram = f"{each.memory / 1e6:.0f} MB" if each.memory else ""
         count = str(restarts.get(each.name) or "")
-        table.add_row(each.name, f"[{colour}]{each.state}[/{colour}]", count, str(each.pid or ""), ram, each.url)
+        state = f"{each.state}, held by {held[each.name]}" if each.name in held else each.state
+        table.add_row(each.name, f"[{colour}]{state}[/{colour}]", count, str(each.pid or ""), ram, each.url)
     print_table(out, table)
     out.print(weight(stack))
     if any(each.state != "ready" for each in states):

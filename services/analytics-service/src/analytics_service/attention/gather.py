@@ -35,6 +35,8 @@ PARTS: Final[Mapping[str, str]] = {
 MOST: Final = 100
 """Reasons of dead letters, and stops, that are shown of a service."""
 ITEMS: Final = 100
+NEWEST: Final = 20
+"""Of the items, so many are those that began to lack last. Otherwise old backorders would hide each new one."""
 ORDERS: Final = 10_000
 """The oldest orders that wait are counted, at most so many."""
 
@@ -51,12 +53,17 @@ BACKORDERS: Final = text(
         SELECT item_id, currency, count(*) AS orders, sum(units) AS units, min(since) AS since,
                sum(total::numeric) AS amount
         FROM lacking GROUP BY item_id, currency
+    ), items AS (
+        SELECT item_id AS item, sum(orders)::bigint AS orders, sum(units)::bigint AS units, min(since) AS since,
+               CASE WHEN bool_and(currency IS NOT NULL)
+                    THEN json_object_agg(currency, amount::text) FILTER (WHERE currency IS NOT NULL) END AS amounts,
+               (SELECT count(*) FROM waiting) AS counted,
+               row_number() OVER (ORDER BY min(since), item_id) AS oldest,
+               row_number() OVER (ORDER BY min(since) DESC, item_id DESC) AS newest
+        FROM priced GROUP BY item_id
     )
-    SELECT item_id AS item, sum(orders)::bigint AS orders, sum(units)::bigint AS units, min(since) AS since,
-           CASE WHEN bool_and(currency IS NOT NULL)
-                THEN json_object_agg(currency, amount::text) FILTER (WHERE currency IS NOT NULL) END AS amounts,
-           (SELECT count(*) FROM waiting) AS counted
-    FROM priced GROUP BY item_id ORDER BY min(since), item_id LIMIT :items
+    SELECT item, orders, units, since, amounts, counted FROM items
+    WHERE oldest <= :items - :newest OR newest <= :newest ORDER BY since, item
     """
 )
 UNANSWERED: Final = text(
@@ -139,7 +146,7 @@ class Gatherer:
 
     async def _orders(self) -> tuple[datetime, Sequence[RowMapping], RowMapping]:
         async with self.database.reading() as session:
-            backorders = (await session.execute(BACKORDERS, {"orders": ORDERS, "items": ITEMS})).mappings().all()
+            backorders = (await session.execute(BACKORDERS, {"orders": ORDERS, "items": ITEMS, "newest": NEWEST})).mappings().all()
             found = await session.execute(UNANSWERED, {"orders": ORDERS, "seconds": ANSWER_SECONDS})
             unanswered = found.mappings().one()
         return unanswered["at"], backorders, unanswered
