@@ -112,7 +112,7 @@ def test_the_first_error_is_raised_if_the_undoing_fails_too() -> None:
     def fail() -> None:
         raise CommandError("No connection.")
 
-    toy.restore, toy.say = fail, said.append  # type: ignore[method-assign]
+    toy.restore, toy.say = fail, said.append  # type: ignore[method-assign, assignment]
     with pytest.raises(CommandError, match="did not show"):
         toy.run()
     assert said[-1] == "Not restored: No connection."

@@ -63,7 +63,7 @@ BACKORDERS: Final = text(
         FROM priced GROUP BY item_id
     )
     SELECT item, orders, units, since, amounts, counted FROM items
-    WHERE oldest <= :items - :newest OR newest <= :newest ORDER BY since, item
+    WHERE oldest <= :oldest OR newest <= :newest ORDER BY since, item
     """
 )
 UNANSWERED: Final = text(
@@ -146,7 +146,8 @@ class Gatherer:
 
     async def _orders(self) -> tuple[datetime, Sequence[RowMapping], RowMapping]:
         async with self.database.reading() as session:
-            backorders = (await session.execute(BACKORDERS, {"orders": ORDERS, "items": ITEMS, "newest": NEWEST})).mappings().all()
+            bounds = {"orders": ORDERS, "oldest": ITEMS - NEWEST, "newest": NEWEST}
+            backorders = (await session.execute(BACKORDERS, bounds)).mappings().all()
             found = await session.execute(UNANSWERED, {"orders": ORDERS, "seconds": ANSWER_SECONDS})
             unanswered = found.mappings().one()
         return unanswered["at"], backorders, unanswered
