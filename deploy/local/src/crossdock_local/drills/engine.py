@@ -55,7 +55,7 @@ class Fault(Protocol):
 
     @property
     def beside(self) -> bool:
-        """Return whether such rows may exist before. Their counts then tell the drill's own apart."""
+        """Return whether such rows may exist before. If so, a rise of their counts is the sign."""
 
     @property
     def shown_within(self) -> float: ...

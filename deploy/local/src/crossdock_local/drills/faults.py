@@ -13,7 +13,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import runnable
 from crossdock_cli.waiting import in_thread, wait_until
 from crossdock_events import Message
-from crossdock_events.orders import OrderEvent
+from crossdock_events.orders import OrderCancelled, OrderEvent
 from crossdock_local.drills.company import ANALYTICS, INVENTORY, SECONDS, Company
 from crossdock_local.drills.engine import Fault, Remedy, Sign
 from crossdock_local.stack import Stack
@@ -112,7 +112,11 @@ class Poison(Drill):
         self._order = self._company.place(1)
         if not self._company.await_status(self._order, "confirmed"):
             raise CommandError("The order of the drill was not confirmed, so nothing was broken: is a consumer behind?")
-        headers = {"ce_specversion": b"1.0", "ce_type": b"drill", "crossdock_drill": self._company.item.encode()}
+        headers = {
+            "ce_specversion": b"1.0",
+            "ce_type": OrderCancelled.ce_type.encode(),
+            "crossdock_drill": self._company.item.encode(),
+        }
         message = Message(TOPIC, self._order.encode(), b"not an event: made by crossdock drill", headers)
         self.place = in_thread(lambda: _send(self._stack.kafka, message))
         self._company.cancel(self._order)  # this event waits behind the record
