@@ -1,11 +1,12 @@
 import { lazy, Suspense } from "react";
-import { Redirect, Route, Switch } from "wouter";
+import { Route, Switch } from "wouter";
 import { LivePage } from "./live/page";
 import { useMessages } from "./messages/language";
 import { Loading, Notice } from "./parts/states";
 import { Shell } from "./shell/shell";
 
 // The first load has the shell and the page of live events. The other pages are loaded when they are opened.
+const HomePage = lazy(() => import("./home/page"));
 const OrdersPage = lazy(() => import("./orders/list"));
 const OrderPage = lazy(() => import("./orders/detail"));
 const StockPage = lazy(() => import("./stock/list"));
@@ -19,9 +20,7 @@ export function App() {
     <Shell>
       <Suspense fallback={<Loading />}>
         <Switch>
-          <Route path="/">
-            <Redirect to="/live" replace />
-          </Route>
+          <Route path="/" component={HomePage} />
           <Route path="/live" component={LivePage} />
           <Route path="/orders" component={OrdersPage} />
           <Route path="/orders/:id" component={OrderPage} />

@@ -1,8 +1,22 @@
+/** The figures of a row that needs attention, as texts. `one` is true if exactly one of them is concerned. */
+interface AttentionTexts {
+  service: string;
+  subject: string;
+  many: string;
+  one: boolean;
+  units: string;
+  events: string;
+  reason: string;
+  worker: boolean;
+  decided: boolean;
+}
+
 /** All texts in English. `Messages` has their shape, so another language that lacks one fails the build. */
 export const en = {
   shell: {
     skip: "Skip to the content",
     pages: "Pages",
+    home: "Home",
     live: "Live",
     orders: "Orders",
     stock: "Stock",
@@ -41,6 +55,93 @@ export const en = {
     filters: "Filters",
     dryRun: "Dry run",
     signInAgain: "Your sign-in has expired. Sign in in another tab, then try again here. Your text stays.",
+  },
+  home: {
+    title: "What needs attention",
+    nothing: "Nothing needs attention",
+    nothingDetail: "All that was checked is well. The list below shows what was checked.",
+    nothingKnown: "Nothing is known to need attention",
+    nothingKnownDetail: "A part of the list below did not answer, so its state is not known.",
+    causes: {
+      service_silent: "Services that do not answer",
+      broker_away: "Kafka does not answer",
+      process_dead: "Processes that do not run",
+      consumer_stopped: "Consumers that are stopped",
+      outbox_blocked: "Events that are not sent",
+      dead_letters: "Events that failed",
+      key_parked: "Events that wait behind another one",
+      log_behind: "The log is behind",
+      consumer_behind: "Consumers that are behind",
+      answer_overdue: "Orders without an answer",
+      backordered: "Items that orders wait for",
+    },
+    sentences: {
+      service_silent: (row: AttentionTexts) => `${row.service} does not answer (${row.reason}). Its state is unknown.`,
+      broker_away: (row: AttentionTexts) =>
+        `Kafka does not answer (${row.reason}). Events wait in the outbox of their service.`,
+      process_dead: (row: AttentionTexts) =>
+        row.worker
+          ? `No worker of ${row.service} runs: it sends no events and handles none.`
+          : `No consumer of ${row.subject} is seen any more.`,
+      consumer_stopped: (row: AttentionTexts) =>
+        row.decided
+          ? `A decision still stands for ${row.subject}: ${row.reason}`
+          : `${row.subject} is stopped: ${row.reason}`,
+      outbox_blocked: (row: AttentionTexts) =>
+        `${row.many} ${row.one ? "message waits" : "messages wait"} in the outbox of ${row.service} for Kafka.`,
+      dead_letters: (row: AttentionTexts) =>
+        `${row.many} ${row.one ? "event" : "events"} failed in ${row.service}: ${row.reason}`,
+      key_parked: (row: AttentionTexts) =>
+        `Events wait in ${row.subject}: ${row.events} of ${row.many} ${row.one ? "key" : "keys"}.`,
+      log_behind: (row: AttentionTexts) =>
+        `The log is ${row.many} records behind: live events, orders and stock are shown late.`,
+      consumer_behind: (row: AttentionTexts) =>
+        `${row.subject} is ${row.many} ${row.one ? "record" : "records"} behind.`,
+      answer_overdue: (row: AttentionTexts) =>
+        `${row.many} ${row.one ? "order" : "orders"} without an answer of ${row.service}.`,
+      backordered: (row: AttentionTexts) =>
+        `${row.many} ${row.one ? "order waits" : "orders wait"} for ${row.units} of ${row.subject}.`,
+    },
+    since: (time: string) => `Since ${time}`,
+    sinceUnknown: "Since an unknown time",
+    worth: (amounts: string) => `Orders worth ${amounts}`,
+    more: (rows: number) => `${rows} more are not shown here.`,
+    checked: "What was checked",
+    own: { orders: "Orders without an answer", backorders: "Backorders", broker: "Kafka" },
+    parts: { operations: "outbox and consumers", "dead-letters": "dead letters", stopped: "stopped consumers" },
+    answered: "answered",
+    silent: "no answer, so unknown",
+    actions: {
+      redrive: "Handle again",
+      discard: "Give up",
+      park: "Set aside and go on",
+      skip: "Go on without it",
+      end: "End the decision",
+    },
+    explained: {
+      redrive: "All events that failed for this reason are handled once more, then the events that wait behind them.",
+      discard: "All events that failed for this reason are given up. The events that wait behind them are handled.",
+      park: "The events that stop the consumer become dead letters, and the consumer goes on.",
+      skip: "The consumer goes on without the records that it cannot read. The dry run shows what is lost.",
+      end: "The decision ends. The consumer stops again if the cause is still there.",
+    },
+    moveTo: "Where it goes on",
+    places: {
+      default: "behind what is lost",
+      beginning: "at the beginning of the log",
+      end: "at the end of the log",
+    },
+    ended: "The decision is no longer in force.",
+    wouldResolve: (events: string, keys: string) => `${events} events of ${keys} keys`,
+    tried: (events: string, failing: string) => `The first ${events} were tried: ${failing} fail again`,
+    progress: (done: string, total: string) => `${done} of ${total} events`,
+    jobs: {
+      queued: "The job waits",
+      running: "The job runs",
+      done: "The job is done",
+      failed: "The job has failed",
+      stopped: "The job was stopped",
+    },
   },
   live: {
     title: "Live events",

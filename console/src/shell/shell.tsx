@@ -5,11 +5,17 @@ import { Preferences } from "./preferences";
 import "./shell.css";
 
 const PAGES = [
+  { path: "/", name: "home" },
   { path: "/live", name: "live" },
   { path: "/orders", name: "orders" },
   { path: "/stock", name: "stock" },
   { path: "/dead-letters", name: "deadLetters" },
 ] as const;
+
+/** Return whether a path belongs to a page. Every path begins like that of the home page, which has no other. */
+function isIn(path: string, page: string): boolean {
+  return page === "/" ? path === page : path.startsWith(page);
+}
 
 export function Shell({ children }: { children: ReactNode }) {
   const m = useMessages();
@@ -25,7 +31,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </Link>
         <nav aria-label={m.shell.pages}>
           {PAGES.map((page) => (
-            <Link key={page.path} href={page.path} aria-current={path.startsWith(page.path) ? "page" : undefined}>
+            <Link key={page.path} href={page.path} aria-current={isIn(path, page.path) ? "page" : undefined}>
               {m.shell[page.name]}
             </Link>
           ))}

@@ -154,7 +154,7 @@ class Facts:
 # --- rows
 
 
-class Value(BaseModel):
+class Figures(BaseModel):
     """More figures of a row. Null means that the cause does not have it, or that it is not known."""
 
     amounts: Annotated[dict[str, str] | None, Field(description="Totals of the orders concerned, by currency")] = None
@@ -164,7 +164,7 @@ class Value(BaseModel):
     seconds: Annotated[float | None, Field(description="How far it is behind")] = None
 
 
-class Action(BaseModel):
+class Remedy(BaseModel):
     """A call that fixes the cause. `body` lacks the reason, which the person states."""
 
     service: str
@@ -175,18 +175,18 @@ class Action(BaseModel):
     body: dict[str, Any]
 
 
-class Row(BaseModel):
+class AttentionRow(BaseModel):
     cause: Cause
     service: str | None
     subject: Annotated[str | None, Field(description="An item, a fingerprint, a consumer group or a process")] = None
     count: Annotated[
         int | None, Field(description="Orders, events, keys or messages, as the sentence has it; null if not known")
     ] = None
-    value: Value | None = None
+    value: Figures | None = None
     since: Annotated[datetime | None, Field(description="The oldest of them; null if not known")] = None
     detail: Annotated[str | None, Field(description="The reason as a service or a library states it")] = None
     explain: Annotated[str, Field(description="The page of the console that explains it")]
-    action: Action | None = None
+    action: Remedy | None = None
     sentence: str
 
 
@@ -199,12 +199,12 @@ class Checked(BaseModel):
 
 
 class Attention(BaseModel):
-    rows: list[Row]
+    rows: list[AttentionRow]
     checked: list[Checked]
     at: datetime
 
 
-def rows_of(facts: Facts) -> list[Row]:
+def rows_of(facts: Facts) -> list[AttentionRow]:
     """Return what needs attention: the gravest cause first, and the oldest of each."""
     found = [*_broker(facts), *_orders(facts), *_backorders(facts)]
     for service in facts.services:
@@ -219,11 +219,11 @@ def rows_of(facts: Facts) -> list[Row]:
     )
 
 
-def _silent(service: ServiceFacts) -> Iterator[Row]:
+def _silent(service: ServiceFacts) -> Iterator[AttentionRow]:
     if service.silent:
         reason = next(iter(service.silent.values()))
         parts = ", ".join(sorted(service.silent))
-        yield Row(
+        yield AttentionRow(
             cause="service_silent",
             service=service.name,
             detail=reason,
@@ -232,9 +232,9 @@ def _silent(service: ServiceFacts) -> Iterator[Row]:
         )
 
 
-def _broker(facts: Facts) -> Iterator[Row]:
+def _broker(facts: Facts) -> Iterator[AttentionRow]:
     if facts.broker_away is not None:
-        yield Row(
+        yield AttentionRow(
             cause="broker_away",
             service=None,
             since=facts.broker_away_since,
@@ -244,13 +244,13 @@ def _broker(facts: Facts) -> Iterator[Row]:
         )
 
 
-def _orders(facts: Facts) -> Iterator[Row]:
+def _orders(facts: Facts) -> Iterator[AttentionRow]:
     if (found := facts.unanswered) is not None:
-        yield Row(
+        yield AttentionRow(
             cause="answer_overdue",
             service="inventory-service",
             count=found.orders,
-            value=Value(amounts=_amounts(found)),
+            value=Figures(amounts=_amounts(found)),
             since=found.since,
             explain=_page("/orders", status="placed"),
             sentence=f"{_some(found.orders, 'order')} without an answer of inventory-service for more than "
@@ -258,14 +258,14 @@ def _orders(facts: Facts) -> Iterator[Row]:
         )
 
 
-def _backorders(facts: Facts) -> Iterator[Row]:
+def _backorders(facts: Facts) -> Iterator[AttentionRow]:
     for each in facts.backorders:
-        yield Row(
+        yield AttentionRow(
             cause="backordered",
             service="inventory-service",
             subject=each.item,
             count=each.orders,
-            value=Value(units=each.units, amounts=_amounts(each)),
+            value=Figures(units=each.units, amounts=_amounts(each)),
             since=each.since,
             explain=f"/stock/{quote(each.item, safe='')}",
             sentence=f"{'' if facts.complete else 'At least '}{_some(each.orders, 'order')} wait"
@@ -273,16 +273,16 @@ def _backorders(facts: Facts) -> Iterator[Row]:
         )
 
 
-def _failures(service: ServiceFacts) -> Iterator[Row]:
+def _failures(service: ServiceFacts) -> Iterator[AttentionRow]:
     if service.failures is None:
         return
     for each in service.failures.items:
-        yield Row(
+        yield AttentionRow(
             cause="dead_letters",
             service=service.name,
             subject=each.fingerprint,
             count=each.records,
-            value=Value(keys=each.keys),
+            value=Figures(keys=each.keys),
             since=each.first_at,
             detail=each.reason,
             explain=_page("/dead-letters", service=service.name, fingerprint=each.fingerprint),
@@ -290,7 +290,7 @@ def _failures(service: ServiceFacts) -> Iterator[Row]:
             sentence=f"{_some(each.records, 'event')} failed in {service.name} for one reason: {each.reason}",
         )
     if service.failures.next is not None:
-        yield Row(
+        yield AttentionRow(
             cause="dead_letters",
             service=service.name,
             explain=_page("/dead-letters", service=service.name, state="poison"),
@@ -298,8 +298,8 @@ def _failures(service: ServiceFacts) -> Iterator[Row]:
         )
 
 
-def _redrive(service: str, fingerprint: str) -> Action:
-    return Action(
+def _redrive(service: str, fingerprint: str) -> Remedy:
+    return Remedy(
         service=service,
         method="POST",
         url="/v1/dead-letters:resolve",
@@ -309,19 +309,19 @@ def _redrive(service: str, fingerprint: str) -> Action:
     )
 
 
-def _keys(service: ServiceFacts) -> Iterator[Row]:
+def _keys(service: ServiceFacts) -> Iterator[AttentionRow]:
     assert service.operations is not None
     failures = [] if service.failures is None else service.failures.items
     for each in service.operations.groups:
         if not (waiting := each.parked + each.blocked):
             continue
         causes = [failure for failure in failures if failure.example.group == each.group]
-        yield Row(
+        yield AttentionRow(
             cause="key_parked",
             service=service.name,
             subject=each.group,
             count=each.held_keys,
-            value=Value(events=waiting),
+            value=Figures(events=waiting),
             since=min((failure.first_at for failure in causes), default=None),
             explain=_page("/dead-letters", service=service.name, state="parked" if each.parked else "blocked"),
             action=_redrive(service.name, causes[0].fingerprint) if len(causes) == 1 and each.parked else None,
@@ -330,7 +330,7 @@ def _keys(service: ServiceFacts) -> Iterator[Row]:
         )
 
 
-def _stops(service: ServiceFacts) -> Iterator[Row]:
+def _stops(service: ServiceFacts) -> Iterator[AttentionRow]:
     for each in [] if service.stops is None else service.stops.items:
         place = each.group if each.topic is None else f"{each.group} at {each.topic}/{each.partition}"
         if each.decision is None:
@@ -338,7 +338,7 @@ def _stops(service: ServiceFacts) -> Iterator[Row]:
             sentence = f"{place} is stopped: {each.reason}"
         else:
             fix, sentence = "end", f"The decision to {each.decision} still stands for {place}: {each.reason}"
-        yield Row(
+        yield AttentionRow(
             cause="consumer_stopped",
             service=service.name,
             subject=each.group,
@@ -346,7 +346,7 @@ def _stops(service: ServiceFacts) -> Iterator[Row]:
             since=each.since,
             detail=each.reason,
             explain=_page("/consumers", service=service.name, group=each.group),
-            action=Action(
+            action=Remedy(
                 service=service.name,
                 method="POST",
                 url=f"/v1/stopped/{each.id}:{fix}",
@@ -369,10 +369,10 @@ def _lag_at(operations: Operations | None, stop: Stop) -> int | None:
     return None
 
 
-def _processes(service: str, seen: Operations, *, away: bool) -> Iterator[Row]:
+def _processes(service: str, seen: Operations, *, away: bool) -> Iterator[AttentionRow]:
     last = [each.seen_at for each in seen.groups if each.seen_at is not None]
     if not seen.outbox.relay_runs:
-        yield Row(
+        yield AttentionRow(
             cause="process_dead",
             service=service,
             subject="worker",
@@ -384,7 +384,7 @@ def _processes(service: str, seen: Operations, *, away: bool) -> Iterator[Row]:
     # Without the broker a consumer that starts anew stores nothing, and the broker has a row of its own.
     for each in [] if away else seen.groups:
         if each.kind and each.seen_at and (seen.at - each.seen_at).total_seconds() > SEEN_SECONDS:
-            yield Row(
+            yield AttentionRow(
                 cause="process_dead",
                 service=service,
                 subject=each.group,
@@ -395,32 +395,32 @@ def _processes(service: str, seen: Operations, *, away: bool) -> Iterator[Row]:
             )
 
 
-def _outbox(service: str, seen: Operations) -> Iterator[Row]:
+def _outbox(service: str, seen: Operations) -> Iterator[AttentionRow]:
     if seen.outbox.depth and seen.outbox.age_seconds > OUTBOX_SECONDS:
-        yield Row(
+        yield AttentionRow(
             cause="outbox_blocked",
             service=service,
             count=seen.outbox.depth,
-            value=Value(seconds=seen.outbox.age_seconds),
+            value=Figures(seconds=seen.outbox.age_seconds),
             since=seen.at - timedelta(seconds=seen.outbox.age_seconds),
             explain=_page("/consumers", service=service),
             sentence=f"{_some(seen.outbox.depth, 'message')} wait in the outbox of {service} for Kafka.",
         )
 
 
-def _lags(service: str, seen: Operations, stops: Stops | None) -> Iterator[Row]:
+def _lags(service: str, seen: Operations, stops: Stops | None) -> Iterator[AttentionRow]:
     # A group that is stopped as a whole has its lag in the row of the stop.
     stopped = {each.group for each in ([] if stops is None else stops.items) if not each.decision and not each.topic}
     for each in seen.groups:
         if each.group in stopped or not each.lag or (each.lag_seconds or 0.0) <= BEHIND_SECONDS:
             continue
         log = each.kind == "log"
-        yield Row(
+        yield AttentionRow(
             cause="log_behind" if log else "consumer_behind",
             service=service,
             subject=each.group,
             count=each.lag,
-            value=Value(seconds=each.lag_seconds),
+            value=Figures(seconds=each.lag_seconds),
             since=seen.at - timedelta(seconds=each.lag_seconds or 0.0),
             explain=_page("/consumers", service=service, group=each.group),
             sentence=f"{'The log' if log else each.group} is {_some(each.lag, 'record')} behind."
