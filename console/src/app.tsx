@@ -11,6 +11,7 @@ const OrdersPage = lazy(() => import("./orders/list"));
 const OrderPage = lazy(() => import("./orders/detail"));
 const StockPage = lazy(() => import("./stock/list"));
 const ItemPage = lazy(() => import("./stock/detail"));
+const ConsumersPage = lazy(() => import("./consumers/page"));
 const DeadLettersPage = lazy(() => import("./dead-letters/list"));
 const DeadLetterPage = lazy(() => import("./dead-letters/detail"));
 
@@ -26,6 +27,7 @@ export function App() {
           <Route path="/orders/:id" component={OrderPage} />
           <Route path="/stock" component={StockPage} />
           <Route path="/stock/:item" component={ItemPage} />
+          <Route path="/consumers" component={ConsumersPage} />
           <Route path="/dead-letters" component={DeadLettersPage} />
           <Route path="/dead-letters/:service/:id" component={DeadLetterPage} />
           <Route>

@@ -31,6 +31,7 @@ async def paths(harness: Harness) -> dict[str, str]:
         await harness.until(client, placed["id"], "backordered")
     letter = await _dead_letter(harness)
     return {
+        "home": "/",
         "live": "/live",
         "orders": "/orders?partner=acme",
         "order": f"/orders/{placed['id']}",
@@ -38,6 +39,7 @@ async def paths(harness: Harness) -> dict[str, str]:
         "item": f"/stock/{item}",
         "backorders": "/stock?view=backorders",
         "dead-letters": f"/dead-letters?service={INVENTORY}",
+        "consumers": f"/consumers?service={INVENTORY}&group={INVENTORY}",
         "dead-letter": f"/dead-letters/{INVENTORY}/{letter}",
     }
 
@@ -98,7 +100,7 @@ async def test_dead_letter_is_given_up_after_a_dry_run(opened: Console, harness:
 
 async def test_reader_sees_no_actions_and_is_refused(opened: Console, paths: dict[str, str]) -> None:
     await opened.sign_in(READER)
-    for name in ("order", "dead-letter"):
+    for name in ("home", "order", "dead-letter"):
         await opened.page.goto(opened.url + paths[name])
         await expect(opened.page.get_by_role("main").get_by_role("heading").first).to_be_visible()
         await expect(opened.page.get_by_text("Robin Reader")).to_be_visible()

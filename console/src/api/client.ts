@@ -9,18 +9,23 @@ export type AnalyticsSchemas = AnalyticsParts["schemas"];
 export type OrderSchemas = OrderParts["schemas"];
 export type InventorySchemas = InventoryParts["schemas"];
 
-/** The services that keep dead letters behind the same routes. */
-export const SERVICES = ["order-service", "inventory-service"] as const;
+/** The services. Each keeps its consumers, dead letters and jobs behind the same routes. */
+export const SERVICES = ["order-service", "inventory-service", "analytics-service"] as const;
 export type Service = (typeof SERVICES)[number];
 
 export const analyticsService = createClient<AnalyticsPaths>(options("analytics-service"));
 export const orderService = createClient<OrderPaths>(options("order-service"));
 export const inventoryService = createClient<InventoryPaths>(options("inventory-service"));
 
+// The routes of the chassis are the same in each service, so the types of one service describe them all.
+const OPS = Object.fromEntries(SERVICES.map((each) => [each, createClient<OrderPaths>(options(each))])) as Record<
+  Service,
+  typeof orderService
+>;
+
 /** Return the client of a service for the routes that all services have. */
 export function opsOf(service: Service): typeof orderService {
-  // The routes of the chassis are the same in each service, so the types of one service describe them all.
-  return service === "order-service" ? orderService : createClient<OrderPaths>(options(service));
+  return OPS[service];
 }
 
 /** Return the address of a service, as analytics-service passes calls on with the person's token. */
@@ -28,7 +33,7 @@ export function base(service: string): string {
   return `/api/${service}`;
 }
 
-function options(service: Service | "analytics-service") {
+function options(service: Service) {
   return { baseUrl: base(service), headers: ACTING };
 }
 

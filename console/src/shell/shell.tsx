@@ -10,6 +10,7 @@ const PAGES = [
   { path: "/orders", name: "orders" },
   { path: "/stock", name: "stock" },
   { path: "/dead-letters", name: "deadLetters" },
+  { path: "/consumers", name: "consumers" },
 ] as const;
 
 /** Return whether a path belongs to a page. Every path begins like that of the home page, which has no other. */

@@ -69,7 +69,7 @@ CASES: list[tuple[Cause, Facts, dict[str, Any]]] = [
     (
         "broker_away",
         Facts(NOW, broker_away="no answer in time", broker_away_since=OLD),
-        {"service": None, "since": OLD, "explain": "/topics"},
+        {"service": None, "since": OLD, "explain": "/consumers"},
     ),
     (
         "process_dead",

@@ -239,7 +239,7 @@ def _broker(facts: Facts) -> Iterator[AttentionRow]:
             service=None,
             since=facts.broker_away_since,
             detail=facts.broker_away,
-            explain="/topics",
+            explain="/consumers",
             sentence=f"Kafka does not answer ({facts.broker_away}). Events wait in the outbox of their service.",
         )
 
