@@ -130,6 +130,8 @@ class OrderNowRow(OrdersProjected):
         Index("orders_now_list", "placed_at", "order_id"),
         Index("orders_now_status", "status", "placed_at", "order_id"),
         Index("orders_now_partner", "partner", "placed_at", "order_id"),
+        Index("orders_now_partner_status", "partner", "status", "placed_at", "order_id"),
+        Index("orders_now_reference", "reference"),
     )
 
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -162,16 +164,44 @@ class WaitingLineRow(OrdersProjected):
 
 
 class LevelsProjected(DeclarativeBase):
-    """The table of the projection `levels_now`. No migration creates it: each generation has its own."""
+    """The tables of the projection `levels_now`. No migration creates them: each generation has its own."""
 
     type_annotation_map: ClassVar[dict[type, Any]] = Base.type_annotation_map
+
+
+class StockItemRow(LevelsProjected):
+    """Each item, with its stock at all locations together. `sequence` is of its last event of stock, or 0.
+
+    An item that no event of the items has named yet has no status. `empty` is true if no unit is unreserved: a column
+    of its own, so that most changes of stock change no index.
+    """
+
+    __tablename__ = "stock_items"
+    __table_args__ = (
+        Index("stock_items_empty", "item_id", postgresql_where=text("empty")),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str | None]
+    category: Mapped[str | None]
+    unit_of_measure: Mapped[str | None]
+    item_sequence: Mapped[int] = mapped_column(server_default=text("0"))
+    on_hand: Mapped[int] = mapped_column(server_default=text("0"))
+    reserved: Mapped[int] = mapped_column(server_default=text("0"))
+    empty: Mapped[bool] = mapped_column(server_default=text("true"))
+    sequence: Mapped[int] = mapped_column(server_default=text("0"))
+    changed_at: Mapped[datetime | None]
 
 
 class LevelNowRow(LevelsProjected):
     """The stock of each item at each location that holds it. `sequence` is of the item's last event."""
 
     __tablename__ = "levels_now"
-    __table_args__ = ({"postgresql_with": {"fillfactor": "70"}},)
+    __table_args__ = (
+        Index("levels_now_location", "location_id", "item_id"),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
 
     item_id: Mapped[str] = mapped_column(primary_key=True)
     location_id: Mapped[str] = mapped_column(primary_key=True)

@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from analytics_service.orders import views
 from analytics_service.orders.checks import NOT_THE_ORDERS
 from crossdock_chassis import Service, new_id
 from crossdock_chassis.testing import Clients, Deliver, Violations, envelope_of
@@ -57,7 +58,7 @@ def backordered(order_id: UUID, *lines: tuple[str, str, int]) -> OrderBackordere
     return OrderBackordered(**named(order_id), lines=tuple(waiting))
 
 
-async def listed(operator: httpx.AsyncClient, **filters: str) -> list[dict[str, Any]]:
+async def listed(operator: httpx.AsyncClient, **filters: Any) -> list[dict[str, Any]]:
     answer = await operator.get("/v1/orders", params=filters)
     assert answer.status_code == 200, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]
@@ -110,6 +111,74 @@ async def test_pages_have_each_order_once(service: Service, deliver: Deliver, op
     assert seen == [str(each) for each in reversed(ids)]
 
 
+async def test_each_filter_selects_its_orders(service: Service, deliver: Deliver, operator: httpx.AsyncClient) -> None:
+    first, second, third, fourth = (new_id() for _ in range(4))
+    await deliver(service, placed(first), placed(second, "globex"))
+    await deliver(service, placed(third, "globex"), placed(fourth))
+    await deliver(service, OrderConfirmed(**named(first)), backordered(third, ("1", "SKU-1", 4)))
+
+    async def ids(**filters: Any) -> list[UUID]:
+        return [UUID(each["id"]) for each in await listed(operator, **filters)]
+
+    assert await ids(waiting="true") == [fourth, third, second]
+    assert await ids(waiting="true", sort="oldest") == [second, third, fourth]
+    assert await ids(waiting="true", partner="globex", sort="oldest", limit="1") == [second]
+    assert await ids(waiting="false") == [first]
+    assert await ids(waiting="false", status="placed") == []
+    assert await ids(reference=f"PO-{second}") == [second]
+    assert await ids(order_id=[str(first), str(third)]) == [third, first]
+    shown = await listed(operator, order_id=str(third))
+    assert third in await ids(placed_since=shown[0]["placed_at"])
+    assert third not in await ids(placed_before=shown[0]["placed_at"])
+
+
+async def test_orders_are_counted_by_status(service: Service, deliver: Deliver, operator: httpx.AsyncClient) -> None:
+    ids = [new_id() for _ in range(4)]
+    await deliver(service, *(placed(each) for each in ids[:3]), placed(ids[3], "globex"))
+    await deliver(service, OrderConfirmed(**named(ids[0])), backordered(ids[1], ("1", "SKU-1", 4)))
+
+    async def counted(**filters: str) -> dict[str, int]:
+        answer = (await operator.get("/v1/orders/counts", params=filters)).json()["items"]
+        assert all(each["complete"] for each in answer)
+        return {each["status"]: each["orders"] for each in answer if each["orders"]}
+
+    assert await counted() == {"placed": 2, "confirmed": 1, "backordered": 1}
+    assert await counted(partner="acme") == {"placed": 1, "confirmed": 1, "backordered": 1}
+    assert await counted(waiting="true", waiting_item="SKU-1") == {"backordered": 1}
+    assert await counted(status="placed", waiting="false") == {}
+
+
+async def test_more_orders_than_are_counted_are_not_all(
+    service: Service, deliver: Deliver, operator: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MOST_COUNTED", 2)
+    await deliver(service, *(placed(new_id()) for _ in range(3)))
+    (shown,) = [each for each in (await operator.get("/v1/orders/counts")).json()["items"] if each["orders"]]
+    assert shown == {"status": "placed", "orders": 2, "complete": False}
+
+
+GARBAGE = [
+    {"status": "x"},
+    {"waiting": "maybe"},
+    {"partner": ""},
+    {"reference": "x" * 65},
+    {"order_id": "x"},
+    {"sort": "x"},
+    {"placed_since": "yesterday"},
+    {"placed_before": "2026-07-01T12:00:00"},
+    {"cursor": "x"},
+    {"unknown": "1"},
+]
+
+
+@pytest.mark.parametrize("params", GARBAGE)
+async def test_garbage_in_a_filter_is_refused(operator: httpx.AsyncClient, params: dict[str, str]) -> None:
+    for path in ("/v1/orders", "/v1/orders/counts"):
+        answer = await operator.get(path, params=params)
+        assert answer.status_code in (400, 422), answer.text
+        assert answer.json()["type"].startswith("urn:crossdock:problem:")
+
+
 async def test_order_without_its_placement_is_shown(
     service: Service, deliver: Deliver, operator: httpx.AsyncClient
 ) -> None:
@@ -125,7 +194,7 @@ async def test_lists_need_the_scope_of_operators(
     service: Service, clients: Clients, who: tuple[str, tuple[str, ...]]
 ) -> None:
     client = clients(service, partner=who[0], scopes=who[1])
-    for path in ("/v1/orders", "/v1/backorders", "/v1/levels"):
+    for path in ("/v1/orders", "/v1/orders/counts", "/v1/backorders", "/v1/levels", "/v1/stock"):
         assert (await client.get(path)).status_code == 403
 
 

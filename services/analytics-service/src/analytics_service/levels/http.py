@@ -8,6 +8,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import select, tuple_
 
+from analytics_service.levels import views
+from analytics_service.levels.views import StockFilters, StockNow
 from analytics_service.tables import LevelNowRow
 from crossdock_chassis import Cursor, Database, OpsReader, Page, PageCursor, PageLimit, provided
 
@@ -55,3 +57,10 @@ async def get_levels(
     items = [LevelNow.model_validate(each, from_attributes=True) for each in found[:limit]]
     more = LEVELS.encode((items[-1].item_id, items[-1].location_id)) if len(found) > limit else None
     return Page(items=items, next=more)
+
+
+@router.get("/stock", summary="List all items with their stock at each location")
+async def get_stock(caller: OpsReader, wanted: Annotated[StockFilters, Query()], levels: LevelsDep) -> Page[StockNow]:
+    """Return one page by item and location. Unlike `/v1/levels` it has items that lie nowhere, too."""
+    async with levels.database.reading() as session:
+        return await views.stock(session, wanted)

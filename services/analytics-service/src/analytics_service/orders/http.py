@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from analytics_service.orders import views
-from analytics_service.orders.views import ItemBackorders, OrderNow, Status
+from analytics_service.orders.views import Filters, ItemBackorders, ListOfOrders, OrderCounts, OrderNow
 from crossdock_chassis import Database, OpsReader, Page, PageCursor, PageLimit, provided
 
 
@@ -18,24 +18,21 @@ class Orders:
 
 
 OrdersDep = Annotated[Orders, provided(Orders)]
-Name = Annotated[str, Query(min_length=1, max_length=64)]
 router = APIRouter(prefix="/v1", tags=["orders"])
 
 
 @router.get("/orders", summary="List the orders of all partners, newest first")
-async def get_orders(
-    caller: OpsReader,
-    orders: OrdersDep,
-    status: Annotated[Status | None, Query(description="Only orders with this status")] = None,
-    partner: Annotated[Name | None, Query(description="Only orders of this partner")] = None,
-    waiting_item: Annotated[Name | None, Query(description="Only orders that wait for this item")] = None,
-    cursor: PageCursor = None,
-    limit: PageLimit = 100,
-) -> Page[OrderNow]:
+async def get_orders(caller: OpsReader, wanted: Annotated[ListOfOrders, Query()], orders: OrdersDep) -> Page[OrderNow]:
     """Return one page. It is built from events, so it is up to some seconds behind order-service."""
-    after = views.ORDERS.decode(cursor)
     async with orders.database.reading() as session:
-        return await views.orders(session, status, partner, waiting_item, after, limit)
+        return await views.orders(session, wanted)
+
+
+@router.get("/orders/counts", summary="Count the orders of each status")
+async def get_counts(caller: OpsReader, filters: Annotated[Filters, Query()], orders: OrdersDep) -> OrderCounts:
+    """Count the orders that pass the filters, of each status at most 10,000."""
+    async with orders.database.reading() as session:
+        return await views.counts(session, filters)
 
 
 @router.get("/backorders", summary="List the items that orders wait for")
