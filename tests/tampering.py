@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from harness import ANALYTICS, INVENTORY, ORDERS, Harness
 
-from analytics_service.levels.checks import NOT_THE_LEVELS
+from analytics_service.levels import checks as shown
 from analytics_service.log import checks as kept
 from analytics_service.orders.checks import NOT_THE_ORDERS
 from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
@@ -522,7 +522,11 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
     ),
     "a level is shown with other units": (
         lambda c: c.analytics("UPDATE levels_now SET on_hand = on_hand + 1 WHERE item_id = $1", c.items[0]),
-        {NOT_THE_LEVELS},
+        {shown.NOT_THE_LEVELS},
+    ),
+    "an item is shown with another unit of measure": (
+        lambda c: c.analytics("UPDATE stock_items SET unit_of_measure = 'mm' WHERE item_id = $1", c.items[0]),
+        {shown.NOT_THE_ITEMS},
     ),
     "two records of the log are swapped": (lambda c: c.analytics(SWAPPED), {kept.OUT_OF_ORDER}),
 }
