@@ -8,6 +8,7 @@ from analytics_service.log import feature as log
 from analytics_service.log.keep import Keeper
 from analytics_service.orders import feature as orders
 from analytics_service.schemas import feature as schemas
+from analytics_service.search import feature as search
 from analytics_service.settings import Settings
 from analytics_service.sign_in import feature as sign_in
 from analytics_service.trace import feature as trace
@@ -31,6 +32,7 @@ def build(settings: Settings) -> Service:
             trace.feature(database),
             levels.feature(database),
             attention.feature(database, settings, services),
+            search.feature(database),
             schemas.feature(),
             sign_in.feature(database, settings),
         ],

@@ -35,6 +35,7 @@ class LogRow(Base):
         Index("log_position", "position"),
         _index("log_event", "event_id"),
         _index("log_correlation", "correlation_id"),
+        _index("log_trace", "trace_id"),
         _index("log_order", "order_id", "position"),
         _index("log_partner", "partner", "position"),
         {"postgresql_partition_by": "RANGE (kafka_time)"},
@@ -57,6 +58,7 @@ class LogRow(Base):
     order_id: Mapped[UUID | None]
     partner: Mapped[str | None]
     repeat: Mapped[bool]
+    trace_id: Mapped[UUID | None]
 
 
 class LogHeadRow(Base):
@@ -129,9 +131,15 @@ class OrderNowRow(OrdersProjected):
     __table_args__ = (
         Index("orders_now_list", "placed_at", "order_id"),
         Index("orders_now_status", "status", "placed_at", "order_id"),
-        Index("orders_now_partner", "partner", "placed_at", "order_id"),
+        Index(
+            "orders_now_partner",
+            "partner",
+            "placed_at",
+            "order_id",
+            postgresql_ops={"partner": "text_pattern_ops"},  # for the search, in databases of any collation
+        ),
         Index("orders_now_partner_status", "partner", "status", "placed_at", "order_id"),
-        Index("orders_now_reference", "reference"),
+        Index("orders_now_reference", "reference", postgresql_ops={"reference": "text_pattern_ops"}),
     )
 
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -179,6 +187,7 @@ class StockItemRow(LevelsProjected):
     __tablename__ = "stock_items"
     __table_args__ = (
         Index("stock_items_empty", "item_id", postgresql_where=text("empty")),
+        Index("stock_items_search", "item_id", postgresql_ops={"item_id": "text_pattern_ops"}),
         {"postgresql_with": {"fillfactor": "70"}},
     )
 

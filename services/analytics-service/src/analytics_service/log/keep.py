@@ -27,6 +27,7 @@ COLUMNS: Final = (
     "order_id",
     "partner",
     "repeat",
+    "trace_id",
 )
 
 # The plan of a prepared statement may have been made when the table was empty.
@@ -157,4 +158,5 @@ def _row(record: Record, at: datetime, fact: Facts, repeat: bool) -> tuple[objec
         fact.order_id,
         fact.partner,
         repeat,
+        fact.trace_id,
     )

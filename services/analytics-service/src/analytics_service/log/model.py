@@ -1,5 +1,6 @@
 """Read from a record the attributes by which it is found. Any bytes are a record, so nothing here raises."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -10,6 +11,7 @@ from pydantic_core import from_json
 from crossdock_events import CATALOGUE, Envelope, Message
 
 MAX_SEQUENCE: Final = 2**63 - 1
+TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-", re.ASCII)
 MAX_PARTNER: Final = 200
 """An index row of PostgreSQL could not hold a name of any length. No partner has a longer one."""
 
@@ -26,6 +28,7 @@ class Facts:
     causation_id: UUID | None = None
     order_id: UUID | None = None
     partner: str | None = None
+    trace_id: UUID | None = None
 
 
 def facts_of(message: Message) -> Facts:
@@ -45,6 +48,7 @@ def facts_of(message: Message) -> Facts:
         _uuid(_text(headers.get("ce_causationid"))),
         _uuid(data.get("order_id")),
         _partner(data.get("partner")),
+        _trace(_text(headers.get("traceparent"))),
     )
 
 
@@ -71,6 +75,7 @@ def _decoded(message: Message) -> Facts:
         cause.causation_id,
         _uuid(str(getattr(event, "order_id", ""))),
         _partner(getattr(event, "partner", None)),
+        _trace(cause.traceparent),
     )
 
 
@@ -82,6 +87,12 @@ def _text(value: bytes | None) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in found else found
+
+
+def _trace(parent: str | None) -> UUID | None:
+    """Return the trace of a W3C `traceparent`."""
+    found = TRACEPARENT.match(parent or "")
+    return None if found is None else UUID(found[1])
 
 
 def _uuid(value: object) -> UUID | None:

@@ -25,6 +25,8 @@ BEHIND: Final = 100_000
 TROUBLE_SECONDS: Final = 1.0
 TURN_LIMIT_SECONDS: Final = 1.0
 _MOST: Final = 20
+IDS: Final = ("order_id", "correlation_id", "trace_id")
+"""Filters that are columns of the log with an index, the most selective first."""
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
 Words = Annotated[list[Word], Field(max_length=_MOST)]
@@ -43,6 +45,8 @@ class Filters(BaseModel):
     type: Annotated[Words, Field(description="Repeat it for several")] = []
     key: Annotated[Word | None, Field(description="The id of the aggregate")] = None
     order_id: UUID | None = None
+    correlation_id: UUID | None = None
+    trace_id: Annotated[UUID | None, Field(description="The trace of W3C `traceparent`")] = None
     partner: Word | None = None
     item: Annotated[Word | None, Field(description="The data has this text as a whole value, such as an item id")] = (
         None
@@ -52,9 +56,9 @@ class Filters(BaseModel):
     @property
     def indexed(self) -> tuple[str | None, object]:
         """Return the column whose index serves the filters, and its value."""
-        if self.order_id is not None:
-            return "order_id", self.order_id
-        return (None, None) if self.partner is None else ("partner", self.partner)
+        indexed = (each for each in (*IDS, "partner") if getattr(self, each) is not None)
+        name = next(indexed, None)
+        return name, None if name is None else getattr(self, name)
 
     @property
     def any(self) -> bool:
@@ -70,7 +74,7 @@ class Passes:
     def __init__(self, filters: Filters) -> None:
         self._topics, self._types = frozenset(filters.topic), frozenset(filters.type)
         self._key, self._partner = filters.key, filters.partner
-        self._order = filters.order_id
+        self._ids = {name: id for name in IDS if (id := getattr(filters, name)) is not None}
         self._item = None if filters.item is None else json.dumps(filters.item, ensure_ascii=False).encode()
         self._text = None if filters.text is None else filters.text.lower()
 
@@ -79,7 +83,7 @@ class Passes:
             (not self._topics or entry.topic in self._topics)
             and (not self._types or entry.type in self._types)
             and (self._key is None or entry.key == self._key)
-            and (self._order is None or entry.order_id == self._order)
+            and all(entry.row[name] == id for name, id in self._ids.items())
             and (self._partner is None or entry.partner == self._partner)
             and (self._item is None or self._item in entry.value)
             and (self._text is None or self._text in entry.value.decode("utf-8", "replace").lower())

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
-from uuid import UUID
 
 import asyncpg
 
@@ -34,7 +33,7 @@ DATA_BYTES: Final = 32 << 10
 class Entry:
     """A record with the fields that filters compare. Its message is encoded once, when the first stream sends it."""
 
-    __slots__ = ("_head", "_message", "key", "order_id", "partner", "position", "row", "topic", "type", "value")
+    __slots__ = ("_head", "_message", "key", "partner", "position", "row", "topic", "type", "value")
 
     def __init__(self, row: asyncpg.Record, head: Head) -> None:
         self.row, self._head = row, head
@@ -43,7 +42,6 @@ class Entry:
         self.topic: str = row["topic"]
         self.type: str | None = row["type"]
         self.key = text_of(row["key"])
-        self.order_id: UUID | None = row["order_id"]
         self.partner: str | None = row["partner"]
         self.value: bytes = row["value"]
 

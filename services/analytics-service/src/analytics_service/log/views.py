@@ -41,12 +41,20 @@ ARRIVED: Final = "SELECT position FROM log_arrival WHERE at <= $1 ORDER BY at DE
 
 _COLUMNS: Final = """
     position, kafka_time, topic, partition, "offset", key, type, event_id, source, sequence, correlation_id,
-    causation_id, order_id, partner, repeat, headers::text AS headers
+    causation_id, order_id, partner, repeat, trace_id, headers::text AS headers
+"""
+# These indexes have no position, so that equal ids share an entry.
+_OF_ID: Final = f"""
+    WITH chosen AS MATERIALIZED (SELECT position FROM log WHERE {{column}} = $3 AND position > $1)
+    SELECT {_COLUMNS}, value FROM log
+    WHERE position = ANY (ARRAY(SELECT position FROM chosen ORDER BY position LIMIT $2)) ORDER BY position
 """
 FROM: Final = {
     None: f"SELECT {_COLUMNS}, value FROM log WHERE position > $1 ORDER BY position LIMIT $2",
     "order_id": f"SELECT {_COLUMNS}, value FROM log WHERE position > $1 AND order_id = $3 ORDER BY position LIMIT $2",
     "partner": f"SELECT {_COLUMNS}, value FROM log WHERE position > $1 AND partner = $3 ORDER BY position LIMIT $2",
+    "correlation_id": _OF_ID.format(column="correlation_id"),
+    "trace_id": _OF_ID.format(column="trace_id"),
 }
 """The rows behind a position, by the column whose index serves the filter."""
 
