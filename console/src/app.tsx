@@ -9,6 +9,7 @@ import { Shell } from "./shell/shell";
 const HomePage = lazy(() => import("./home/page"));
 const OrdersPage = lazy(() => import("./orders/list"));
 const OrderPage = lazy(() => import("./orders/detail"));
+const SearchPage = lazy(() => import("./search/page"));
 const StockPage = lazy(() => import("./stock/list"));
 const ItemPage = lazy(() => import("./stock/detail"));
 const ConsumersPage = lazy(() => import("./consumers/page"));
@@ -25,6 +26,7 @@ export function App() {
           <Route path="/live" component={LivePage} />
           <Route path="/orders" component={OrdersPage} />
           <Route path="/orders/:id" component={OrderPage} />
+          <Route path="/search" component={SearchPage} />
           <Route path="/stock" component={StockPage} />
           <Route path="/stock/:item" component={ItemPage} />
           <Route path="/consumers" component={ConsumersPage} />

@@ -32,6 +32,7 @@ async def paths(harness: Harness) -> dict[str, str]:
     letter = await _dead_letter(harness)
     return {
         "home": "/",
+        "search": f"/search?q={item[:8]}",
         "live": "/live",
         "orders": "/orders?partner=acme",
         "order": f"/orders/{placed['id']}",
@@ -79,6 +80,25 @@ async def test_each_page_shows_its_content(seen: tuple[str, Console], paths: dic
         assert width <= 0, f"{path} is {width} pixels too wide"
         if folder := os.environ.get("CROSSDOCK_SCREENSHOTS"):
             await opened.page.screenshot(path=Path(folder) / f"{name}-{look}.png")
+
+
+async def test_order_is_found_by_the_beginning_of_its_reference(opened: Console, harness: Harness) -> None:
+    (item,) = await harness.items(on_hand=1)
+    reference = f"PO-{uuid4().hex[:12]}"
+    async with harness.client() as client:
+        placed = await harness.post(client, order(reference, (item, 1)))
+    await opened.sign_in(READER)
+
+    await opened.page.keyboard.press("/")
+    await opened.page.keyboard.type(reference[:-2])
+    await opened.page.keyboard.press("Enter")
+    await opened.page.get_by_role("main").get_by_role("link", name=reference).click()
+    await expect(opened.page).to_have_url(f"{opened.url}/orders/{placed['id']}")
+
+    await opened.page.keyboard.press("/")
+    await opened.page.keyboard.type(item)
+    await opened.page.keyboard.press("Enter")
+    await expect(opened.page).to_have_url(f"{opened.url}/stock/{item}")
 
 
 async def test_dead_letter_is_given_up_after_a_dry_run(opened: Console, harness: Harness) -> None:

@@ -1,5 +1,15 @@
 /** The filters of the stream, by the names that they have in its query. An empty one lets everything pass. */
-export const FILTERS = ["type", "topic", "key", "order_id", "partner", "item", "text"] as const;
+export const FILTERS = [
+  "type",
+  "topic",
+  "key",
+  "order_id",
+  "correlation_id",
+  "trace_id",
+  "partner",
+  "item",
+  "text",
+] as const;
 export type Filter = (typeof FILTERS)[number];
 export type Values = Readonly<Record<Filter, string>>;
 

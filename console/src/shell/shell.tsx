@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 import { useMessages } from "../messages/language";
+import { SearchBox } from "../search/box";
 import { Preferences } from "./preferences";
 import "./shell.css";
 
@@ -37,6 +38,7 @@ export function Shell({ children }: { children: ReactNode }) {
             </Link>
           ))}
         </nav>
+        <SearchBox />
         <div className="choices">
           <Preferences />
         </div>
