@@ -39,10 +39,9 @@ logs: install  ## show the ends of the logs (NAME=kafka: one log)
 reset: install  ## stop everything and delete its data (YES=1: do not ask)
 	@$(BIN)/crossdock reset $(if $(YES),--yes)
 
+# The tests of a whole stack wait more than they work, so they run beside the others. Old versions of make cannot sort output.
 test: lint types contracts  ## run all tests, on their own ports and in their own folder
-	@$(RUN) crossdock_local.console test
-	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
-	@$(RUN) pytest $(STACKS)
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-O) test-unit test-integration
 
 test-unit: install  ## run the tests that need no whole stack
 	@$(RUN) crossdock_local.console test
