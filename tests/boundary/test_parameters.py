@@ -25,7 +25,7 @@ def faults(answered: httpx.Response) -> set[Fault]:
 
 async def test_unknown_query_parameter_is_refused_at_every_route(served: Served) -> None:
     for each in served.operations:
-        for name in ("dryrun", "DRY_RUN", "limits", "q"):
+        for name in ("dryrun", "DRY_RUN", "limits", "query"):
             answered = await served.send(each, f"{name}=true")
             assert faults(answered) == {(name, "unknown_parameter")}, (str(each), answered.text)
             assert f"query {name}:" in answered.json()["detail"]
