@@ -79,7 +79,7 @@ async def test_projections_are_rebuilt_under_traffic_and_a_kill(harness: Harness
                 for name in PROJECTIONS
             )
 
-        await eventually(switched)
+        await eventually(switched, 180)
         stopping = True
         await asyncio.gather(*tasks)
     assert counts == sorted(counts)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import toy
 from examples import placed
-from test_kafka import eventually, publish
+from test_kafka import eventually, from_now_on, publish
 from test_kafka import service as kafka_service
 
 from crossdock_chassis import Service, roles
@@ -85,6 +85,7 @@ async def test_api_serves_without_kafka_and_the_worker_begins_with_it(
     kafka_service: Service, servers: Servers, start: Start
 ) -> None:
     """The process also drains: a batch that waits for a lock at SIGTERM is finished before the process ends."""
+    await from_now_on(kafka_service)
     servers.kafka.kill()
     try:
         async with start(kafka_service) as child:
@@ -109,7 +110,6 @@ async def test_api_serves_without_kafka_and_the_worker_begins_with_it(
             assert await child.ready()
             assert (await child.ops.get("/livez")).status_code == 200
             await asyncio.to_thread(servers.kafka.start)
-            await asyncio.to_thread(servers.kafka.wait_ready)  # a killed broker first recovers the topics of all tests
             await applied("before Kafka")
 
             async def blocked() -> bool:
