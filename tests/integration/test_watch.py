@@ -6,7 +6,7 @@ import signal
 from uuid import uuid4
 
 import httpx
-from harness import ANALYTICS, Harness, eventually, order
+from harness import ANALYTICS, INVENTORY, Body, Harness, eventually, order
 
 PROJECTIONS = ("orders_now", "levels_now")
 
@@ -39,6 +39,39 @@ async def test_posted_order_is_on_the_stream(harness: Harness) -> None:
             return any(each["id"] == placed["id"] and each["status"] == "confirmed" for each in listed)
 
         await eventually(shown)
+
+
+async def test_diagnosis_follows_an_order_and_a_dead_worker(harness: Harness) -> None:
+    """It names the order's place in the queue, then the worker that does not run, then that nothing is missing."""
+    (scarce, plenty) = await harness.items(2)
+    await harness.receive({plenty: 5})
+    worker = harness.stack.process(f"{INVENTORY}.worker")
+    async with harness.client() as client, harness.client(ANALYTICS) as watching:
+
+        async def explained(placed: Body, what: str, why: str | None) -> Body:
+            async def found() -> Body | None:
+                answer = await watching.get(f"/v1/orders/{placed['id']}/diagnosis")
+                assert answer.status_code == 200, answer.text
+                shown: Body = answer.json()
+                return shown if (shown["what"]["code"], (shown["why"] or {}).get("code")) == (what, why) else None
+
+            return await eventually(found)
+
+        first = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (scarce, 3)))
+        await explained(first, "waits_for_stock", "first_in_queue")
+        second = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (scarce, 2)))
+        shown = await explained(second, "waits_for_stock", "orders_ahead")
+        (line,) = shown["lines"]
+        assert (line["item_id"], line["missing"], line["orders_ahead"], line["units_ahead"]) == (scarce, 2, 1, 3)
+        assert [each["code"] for each in shown["actions"]] == ["receive", "cancel"]
+        assert shown["next"]["at"] is not None
+
+        worker.kill(signal.SIGKILL)
+        stuck = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (plenty, 1)))
+        shown = await explained(stuck, "awaiting_answer", "worker_not_running")
+        assert shown["actions"][0]["code"] == "start_worker"
+        worker.start()
+        await explained(stuck, "confirmed", None)
 
 
 async def test_projections_are_rebuilt_under_traffic_and_a_kill(harness: Harness) -> None:

@@ -92,6 +92,21 @@ async def test_list_finds_few_among_many_by_an_index(
     assert len(found) == 20 and {each[name] == value for each in found for name, value in filters.items()} == {True}
 
 
+async def test_open_letters_of_a_key_are_found_by_the_index(service: Service, clients: Clients) -> None:
+    async with service.database.unit() as unit:
+        await unit.sql.execute(MANY)
+        await unit.sql.execute("ANALYZE dead_letter")
+        statement, arguments = find_statement(state=None, fingerprint=None, after=None, limit=9, key=b"1000")
+        plan = "\n".join(row[0] for row in await unit.sql.fetch(f"EXPLAIN {statement}", *arguments))
+    assert "using dead_letter_open on dead_letter" in plan and "Seq Scan" not in plan, plan
+    client = ops(clients, service)
+    for key, found in (("1000", ["poison"]), ("1001", []), ("7", ["parked"])):
+        page = (await client.get("/v1/dead-letters", params={"key": key})).json()
+        assert [each["state"] for each in page["items"]] == found, "1001 is resolved"
+    for garbage in ("", "\0", "x" * 251):
+        assert (await client.get("/v1/dead-letters", params={"key": garbage})).status_code in (400, 422)
+
+
 async def test_first_events_of_a_key_are_read_in_order_by_the_index(service: Service) -> None:
     """A chunk of a key with 20,000 parked events reads its own events only."""
     async with service.database.unit() as unit:

@@ -3,6 +3,7 @@
 from analytics_service import checks, migrations, reactions, tables
 from analytics_service.asking import Services
 from analytics_service.attention import feature as attention
+from analytics_service.diagnosis import feature as diagnosis
 from analytics_service.levels import feature as levels
 from analytics_service.log import feature as log
 from analytics_service.log.keep import Keeper
@@ -30,6 +31,7 @@ def build(settings: Settings) -> Service:
             log.feature(database, settings),
             orders.feature(database),
             trace.feature(database),
+            diagnosis.feature(database, settings, services),
             levels.feature(database),
             attention.feature(database, settings, services),
             search.feature(database),

@@ -54,7 +54,11 @@ class Settings(crossdock_chassis.Settings):
     services: dict[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], Annotated[str, AfterValidator(_service_url)]
     ] = Field(default_factory=dict)
-    """Addresses of the services that the console calls: JSON like {"order-service": "http://10.0.0.1:8410"}."""
+    """Addresses of the services that are asked for an operator: JSON like {"order-service": "http://10.0.0.1:8410"}."""
+
+    answer_overdue_seconds: Annotated[float, Field(gt=0)] = 65.0
+    """order-service cancels an order without an answer about so long after it was placed: the sum of its settings
+    `answer_within_seconds` and `answer_outbox_seconds`."""
 
     @field_validator("sign_in_secret", "sign_in_key")
     @classmethod

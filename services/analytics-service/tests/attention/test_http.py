@@ -2,50 +2,21 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import pytest
+from behind import Behind
 from consoles import serving
 from orders.test_follow import backordered, placed
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from analytics_service import asking
 from analytics_service.service import Settings, build
 from crossdock_chassis import Service, new_id
 from crossdock_chassis.testing import Clients, Deliver, Fresh
-
-Answer = Callable[[Request], Response]
-OUTBOX = {"depth": 0, "age_seconds": 0.0, "relay_runs": True}
-OPERATIONS = {"service": "x", "at": "2026-03-01T12:00:00Z", "outbox": OUTBOX, "groups": [], "jobs": []}
-EMPTY: dict[str, Any] = {"items": [], "next": None}
-
-
-class Behind:
-    """A service that is asked. Tests replace the answer of a path."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Any] = {
-            "/v1/operations": OPERATIONS,
-            "/v1/dead-letters/causes": EMPTY,
-            "/v1/stopped": EMPTY,
-        }
-        self.tokens: set[str] = set()
-        self.slow: float = 0.0
-
-    def app(self) -> Starlette:
-        return Starlette(routes=[Route("/{path:path}", self._answer)])
-
-    async def _answer(self, request: Request) -> Response:
-        self.tokens.add(request.headers["authorization"])
-        await asyncio.sleep(self.slow)
-        answer = self.answers[request.url.path]
-        return answer if isinstance(answer, Response) else JSONResponse(answer)
 
 
 @pytest.fixture

@@ -93,11 +93,19 @@ async def get_dead_letters(
     fingerprint: Annotated[
         str | None, Query(pattern="^[0-9a-f]{12}$", description="Event type, exception and line of a failure")
     ] = None,
+    key: Annotated[
+        str | None, Query(min_length=1, max_length=250, description="Only events of this key that are not resolved")
+    ] = None,
     limit: PageLimit = 50,
     cursor: PageCursor = None,
 ) -> Page[DeadLetter]:
     found = await dead_letters.find(
-        letters.database, state=state, fingerprint=fingerprint, after=LIST.decode(cursor), limit=limit + 1
+        letters.database,
+        state=state,
+        fingerprint=fingerprint,
+        after=LIST.decode(cursor),
+        limit=limit + 1,
+        key=None if key is None else key.encode(),
     )
     page = found[:limit]
     return Page(items=page, next=LIST.encode(page[-1].id) if len(found) > limit else None)

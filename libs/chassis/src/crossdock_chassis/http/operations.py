@@ -61,6 +61,26 @@ class Operations:
     database: Database
     live: Callable[[], Awaitable[Sequence[Subscription]]]
 
+    async def state(self) -> OperationsState:
+        """Return what the service's own database has."""
+        live = await self.live()
+        limit = self.database.pressure.outbox_limit
+        async with self.database.unit() as unit:
+            outbox = await unit.sql.fetchrow(MEASURE, limit + 1)
+            runs = await unit.sql.fetchval(LEASED)
+            groups = await groups_of(unit.sql, unit.now, live)
+            jobs = await find_standing(unit.sql)
+        return OperationsState(
+            service=self.service,
+            at=unit.now,
+            outbox=OutboxState(depth=outbox["depth"], age_seconds=outbox["age"], limit=limit, relay_runs=runs),
+            groups=groups,
+            jobs=[
+                JobState(last_run=each.started_at, **each.model_dump(include=set(JobState.model_fields) - {"last_run"}))
+                for each in jobs
+            ],
+        )
+
 
 OperationsDep = Annotated[Operations, provided(Operations)]
 router = APIRouter(prefix="/v1/operations", tags=["operations"])
@@ -76,20 +96,4 @@ async def get_operations(caller: OpsReader, of: OperationsDep) -> OperationsStat
 
     Null means unknown, and 0 means none. A group whose consumer is dead keeps its last figures: see `seen_at`.
     """
-    live = await of.live()
-    limit = of.database.pressure.outbox_limit
-    async with of.database.unit() as unit:
-        outbox = await unit.sql.fetchrow(MEASURE, limit + 1)
-        runs = await unit.sql.fetchval(LEASED)
-        groups = await groups_of(unit.sql, unit.now, live)
-        jobs = await find_standing(unit.sql)
-    return OperationsState(
-        service=of.service,
-        at=unit.now,
-        outbox=OutboxState(depth=outbox["depth"], age_seconds=outbox["age"], limit=limit, relay_runs=runs),
-        groups=groups,
-        jobs=[
-            JobState(last_run=each.started_at, **each.model_dump(include=set(JobState.model_fields) - {"last_run"}))
-            for each in jobs
-        ],
-    )
+    return await of.state()

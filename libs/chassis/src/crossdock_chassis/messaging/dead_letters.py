@@ -43,9 +43,10 @@ COLUMNS = """
     created_at
 """
 
+OPEN: Final = "state IN ('poison', 'parked', 'blocked')"
+
 WAITING: Final = f"""
-    (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES}
-    AND state IN ('poison', 'parked', 'blocked')
+    (consumer_group, topic, key) = ($1, $2, $3) AND octet_length(key) <= {MAX_KEY_BYTES} AND {OPEN}
 """
 
 EARLIER: Final = f"""
@@ -336,10 +337,22 @@ def _record(row: asyncpg.Record, value: bytes | None = None, headers: Mapping[st
 
 
 def find_statement(
-    *, state: State | None, fingerprint: str | None, after: int | None, limit: int, id: int | None = None
+    *,
+    state: State | None,
+    fingerprint: str | None,
+    after: int | None,
+    limit: int,
+    id: int | None = None,
+    key: bytes | None = None,
 ) -> tuple[str, list[object]]:
-    """Return the statement that finds dead letters, and its arguments. An index serves each filter."""
+    """Return the statement that finds dead letters, and its arguments. An index serves each filter.
+
+    Of a `key`, only the letters that are not resolved are found: the index has no others.
+    """
     conditions, arguments = ["true"], list[object]()
+    if key is not None:
+        arguments.append(key)
+        conditions.append(f"key = $1 AND octet_length(key) <= {MAX_KEY_BYTES} AND {OPEN}")
     for condition, value in (("state =", state), ("fingerprint =", fingerprint), ("id >", after), ("id =", id)):
         if value is not None:
             arguments.append(value)
@@ -367,9 +380,12 @@ async def find(
     after: int | None = None,
     limit: int = 1,
     id: int | None = None,
+    key: bytes | None = None,
 ) -> list[DeadLetter]:
     """Return dead letters, newest last, and how many events are parked behind each poison event."""
-    statement, arguments = find_statement(state=state, fingerprint=fingerprint, after=after, limit=limit, id=id)
+    statement, arguments = find_statement(
+        state=state, fingerprint=fingerprint, after=after, limit=limit, id=id, key=key
+    )
     async with database.unit() as unit:
         rows = await unit.sql.fetch(statement, *arguments)
     return [

@@ -12,7 +12,7 @@ from crossdock_chassis import Database, Page, PageCursor, PageLimit, Problem, er
 from inventory_service.conventions import Reader
 from inventory_service.reservations import views
 from inventory_service.reservations.model import NoSuchReservation
-from inventory_service.reservations.views import Backorder, ItemBackorders, Overdue, ReservationView
+from inventory_service.reservations.views import Backorder, ItemBackorders, Overdue, QueuePlace, ReservationView
 
 NO_SUCH_RESERVATION: Final = Problem(404, "no-such-reservation", "No order with this id has asked for stock")
 
@@ -74,3 +74,14 @@ async def get_overdue(caller: Reader, reservations: ReservationsDep) -> Overdue:
 async def get_reservation(order_id: UUID, caller: Reader, reservations: ReservationsDep) -> ReservationView:
     async with reservations.database.reading() as session:
         return await views.get(session, order_id)
+
+
+@router.get(
+    "/reservations/{order_id}/queue",
+    summary="Show the place of an order in the queue for stock",
+    responses=errors(NO_SUCH_RESERVATION),
+)
+async def get_queue_place(order_id: UUID, caller: Reader, reservations: ReservationsDep) -> QueuePlace:
+    """Return the lines that lack stock, each with the orders that get stock of its item first."""
+    async with reservations.database.reading() as session:
+        return await views.place(session, order_id)

@@ -52,6 +52,36 @@ WAITED_FOR = """
     WHERE lines > 0 ORDER BY item_id
 """
 
+QUEUED_LINES = 20
+
+# The lines of one order that lack stock, the largest lack first, each with what is ahead of it for the item. Two ranges
+# of the index hold that: higher priorities, and earlier orders of the same priority. Each is read up to a limit.
+PLACES = """
+    SELECT line.line_id, line.item_id, line.requested, line.reserved, line.waiting AS missing, line.lines,
+           item.status = 'active' AS orderable, ahead.orders, ahead.units, ahead.lines <= :most AS complete,
+           coalesce((
+               SELECT sum(on_hand - reserved) FROM levels WHERE levels.item_id = line.item_id
+           ), 0)::bigint AS available
+    FROM (
+        SELECT *, count(*) OVER () AS lines FROM reservation_lines WHERE order_id = :order_id AND waiting > 0
+        ORDER BY waiting DESC, position LIMIT :shown
+    ) AS line
+    JOIN items AS item USING (item_id)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS lines, count(DISTINCT order_id) AS orders, coalesce(sum(waiting), 0)::bigint AS units FROM (
+            (SELECT order_id, waiting FROM reservation_lines AS other
+             WHERE other.item_id = line.item_id AND waiting > 0 AND priority > line.priority
+             LIMIT CAST(:most AS bigint) + 1)
+            UNION ALL
+            (SELECT order_id, waiting FROM reservation_lines AS other
+             WHERE other.item_id = line.item_id AND waiting > 0 AND priority = line.priority
+               AND (placed_at, order_id) < (line.placed_at, line.order_id)
+             LIMIT CAST(:most AS bigint) + 1)
+        ) AS earlier
+    ) AS ahead
+    ORDER BY line.waiting DESC, line.position
+"""
+
 
 class Held(BaseModel):
     location_id: str
@@ -77,6 +107,34 @@ class ReservationView(BaseModel):
     placed_at: datetime | None
     version: int
     lines: list[ReservationLineView]
+
+
+class QueuedLine(BaseModel):
+    """A line that lacks stock, and its place in the queue for the item."""
+
+    line_id: str
+    item_id: str
+    requested: int
+    reserved: int
+    missing: int
+    orders_ahead: Annotated[int, Field(description="Other orders that get stock of the item first")]
+    units_ahead: Annotated[int, Field(description="The units that they lack")]
+    complete: Annotated[bool, Field(description="False if more lines are ahead than were counted, at least 10,000")]
+    available: Annotated[int, Field(description="Unreserved units of the item. They are too few, or set aside")]
+    discontinued: Annotated[bool, Field(description="True: the line gets no stock until the item is active again")]
+
+
+class QueuePlace(BaseModel):
+    """Where an order is in the queue for stock. Only an order whose status is `waiting` has lines here."""
+
+    order_id: UUID
+    status: Status
+    version: int
+    changed_at: datetime
+    partial: bool
+    priority: int | None
+    lines: Annotated[list[QueuedLine], Field(description="The lines that lack most, at most 20")]
+    lines_left_out: int
 
 
 class ItemBackorders(BaseModel):
@@ -148,6 +206,39 @@ async def get(session: AsyncSession, order_id: UUID) -> ReservationView:
             )
             for line in lines
         ],
+    )
+
+
+async def place(session: AsyncSession, order_id: UUID) -> QueuePlace:
+    """Return the place of an order in the queue for each item that it lacks. Raise NoSuchReservation."""
+    row = await session.get(ReservationRow, order_id)
+    if row is None:
+        raise NoSuchReservation(f"No order with the id {order_id} has asked for stock")
+    values = {"order_id": order_id, "most": COUNTED_LINES, "shown": QUEUED_LINES}
+    found = (await session.execute(text(PLACES), values)).all() if row.status == Status.WAITING else []
+    return QueuePlace(
+        order_id=order_id,
+        status=Status(row.status),
+        version=row.sequence,
+        changed_at=row.changed_at,
+        partial=row.partial,
+        priority=row.priority,
+        lines=[
+            QueuedLine(
+                line_id=line.line_id,
+                item_id=line.item_id,
+                requested=line.requested,
+                reserved=line.reserved,
+                missing=line.missing,
+                orders_ahead=line.orders,
+                units_ahead=line.units,
+                complete=line.complete,
+                available=line.available,
+                discontinued=not line.orderable,
+            )
+            for line in found
+        ],
+        lines_left_out=found[0].lines - len(found) if found else 0,
     )
 
 

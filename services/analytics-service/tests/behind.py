@@ -1,0 +1,36 @@
+"""A service that analytics-service asks over HTTP."""
+
+import asyncio
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+OUTBOX = {"depth": 0, "age_seconds": 0.0, "limit": 1000, "relay_runs": True}
+OPERATIONS = {"service": "x", "at": "2026-03-01T12:00:00Z", "outbox": OUTBOX, "groups": [], "jobs": []}
+EMPTY: dict[str, Any] = {"items": [], "next": None}
+
+
+class Behind:
+    """A service that is asked. Tests replace the answer of a path."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {
+            "/v1/operations": OPERATIONS,
+            "/v1/dead-letters": EMPTY,
+            "/v1/dead-letters/causes": EMPTY,
+            "/v1/stopped": EMPTY,
+        }
+        self.tokens: set[str] = set()
+        self.slow: float = 0.0
+
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/{path:path}", self._answer)])
+
+    async def _answer(self, request: Request) -> Response:
+        self.tokens.add(request.headers["authorization"])
+        await asyncio.sleep(self.slow)
+        answer = self.answers.get(request.url.path, JSONResponse({}, 404))
+        return answer if isinstance(answer, Response) else JSONResponse(answer)
