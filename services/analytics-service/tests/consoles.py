@@ -57,7 +57,7 @@ def _no_signals() -> Iterator[None]:
 
 @dataclass
 class DevelopmentIssuer:
-    """The issuer, over HTTP. It counts the requests of each path, and can be away."""
+    """The issuer, over HTTP. It counts the requests of each path, and gives tokens while `gives` is set."""
 
     url: str
     home: Path
@@ -65,10 +65,16 @@ class DevelopmentIssuer:
     asked: list[str] = field(default_factory=list)
     away: bool = False
     slow: float = 0.0
+    gives: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gives.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked.append(scope["path"])
         await asyncio.sleep(self.slow)
+        if scope["path"] == "/oauth/token":
+            await self.gives.wait()
         answer: ASGIApp = Response(status_code=503) if self.away else self.app
         await answer(scope, receive, send)
 

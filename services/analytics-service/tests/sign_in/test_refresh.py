@@ -44,12 +44,13 @@ async def test_the_old_token_works_while_the_new_one_is_fetched(console: Console
     async with another_api(console) as other:
         other.cookie = signed_in.cookie
         await edit(console, "access_expires_at = now() + interval '20 s'")
-        console.issuer.slow = 1.0
+        console.issuer.gives.clear()
         first = asyncio.create_task(signed_in.get(JOBS))
         while console.issuer.token_calls == 1:
             await asyncio.sleep(0.01)
         assert (await other.get(JOBS)).status_code == 200
         assert not first.done()
+        console.issuer.gives.set()
         assert (await first).status_code == 200
 
 
@@ -82,12 +83,13 @@ async def test_a_sign_in_that_ended_at_the_issuer_ends_here(console: Console, si
 
 async def test_tokens_of_a_session_that_ended_meanwhile_are_revoked(console: Console, signed_in: Browser) -> None:
     await edit(console, "access_expires_at = now()")
-    console.issuer.slow = 0.5
+    console.issuer.gives.clear()
     call = asyncio.create_task(signed_in.get(JOBS))
     while console.issuer.token_calls == 1:
         await asyncio.sleep(0.01)
     async with console.service.database.unit() as unit:
         await unit.sql.execute("DELETE FROM console_session")
+    console.issuer.gives.set()
     assert kind(await call) == (401, "not-signed-in")
     assert "/oauth/revoke" in console.issuer.asked
 
