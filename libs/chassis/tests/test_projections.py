@@ -275,6 +275,43 @@ async def test_a_generation_with_a_dead_letter_more_is_not_shown(catalogue: Cata
     assert await catalogue.up_to_date()
 
 
+@pytest.mark.parametrize("action", ["discard", "resend"])
+async def test_a_rebuild_decides_again_as_people_did(catalogue: Catalogue, action: str) -> None:
+    """A record that no generation can handle stays in Kafka. Nobody has to decide about it twice."""
+    (old,) = await catalogue.current()
+    bad = f"{catalogue.service.name}-7"
+
+    async def refuse(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None:
+        if any((each.event.item_id, each.sequence, each.event.category) == (bad, 4, f"of {bad}") for each in batch):
+            raise ValueError(bad)
+
+    async def letters(state: str) -> list[dict[str, Any]]:
+        answer = await catalogue.client.get(f"/v1/dead-letters?state={state}")
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
+
+    async def set_aside() -> bool:
+        return len(await letters("poison")) == 1
+
+    await catalogue.change(bad)
+    async with running(*catalogue.parts(catalogue.at(before=refuse))):
+        await eventually(set_aside)
+        (letter,) = await letters("poison")
+        body = {"reason": "known fault"}
+        if action == "resend":
+            body["value"] = letter["value"].replace(f"of {bad}", "mended")
+        done = await catalogue.client.post(f"/v1/dead-letters/{letter['id']}:{action}", json=body)
+        assert done.status_code == 200, done.text
+        await catalogue.change(bad)
+        await eventually(catalogue.up_to_date)
+
+        job = await catalogue.rebuild()
+        await eventually(lambda: catalogue.only(old + 1))
+    assert await catalogue.status(job) == "done" and await catalogue.up_to_date()
+    decided = await letters("discarded" if action == "discard" else "redriven")
+    assert {each["group"] for each in decided} == {f"{catalogue.service.name}.seen_items.{old + 1}"}
+
+
 async def test_a_generation_behind_in_one_partition_is_not_shown(catalogue: Catalogue) -> None:
     """No consumer runs: the positions are written here. The job shows the progress and the time left."""
     (old,) = await catalogue.current()

@@ -11,6 +11,8 @@ from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.jobs.declare import Result, queued
 from crossdock_chassis.jobs.run import JobFailed, JobRun
 from crossdock_chassis.messaging import clients
+from crossdock_chassis.messaging.dead_letters import NotPoison, Resolve, StillPoison, resolve
+from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.projections import generations
 from crossdock_chassis.projections.declare import Projection
 
@@ -23,6 +25,17 @@ log = logging.getLogger(__name__)
 STATE: Final = "SELECT state, consumer_group FROM projection WHERE generation = $1"
 
 NEXT: Final = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
+
+# What people have decided for a record in the current generation, and what the new generation has set aside again.
+DECIDED: Final = """
+    SELECT new.id, old.resolution FROM projection AS shown
+    JOIN dead_letter AS new ON new.consumer_group = $2 AND new.state = 'poison'
+    JOIN dead_letter AS old ON (old.consumer_group, old.topic, old.partition, old."offset")
+        = (shown.consumer_group, new.topic, new.partition, new."offset")
+    WHERE shown.name = $1 AND shown.state = 'current' AND old.state IN ('discarded', 'redriven')
+        AND old.resolution->>'action' IN ('discard', 'resend') AND NOT old.resolution::jsonb ? 'behind' AND new.id > $3
+    ORDER BY new.id LIMIT 1
+"""
 
 WANTED: Final = """
     SELECT EXISTS (SELECT FROM job WHERE id = $1 AND status IN ('queued', 'running') AND stop_requested_at IS NULL)
@@ -89,9 +102,39 @@ class Rebuild:
             run.done = done
         if len(positions) < len(spans) or run.total - run.done > NEAR:
             return False
+        await self._decide_again(run, generation, row["consumer_group"])
         waits = await self._switch(run, generation, topics)
         run.state = {**run.state, "waits": waits}
         return waits is None
+
+    async def _decide_again(self, run: JobRun, generation: int, group: str) -> None:
+        """Discard or resend what the new generation could not handle, as people did it in the current generation.
+
+        Records of Kafka stay as they are, so each generation meets them again. Only an event that a person has not
+        decided about, or for which the decision no longer works, keeps the generation waiting.
+        """
+        inboxes = {group: Inbox(self.projection.subscription(self._service, generation))}
+        after = 0
+        while True:
+            try:
+                async with run.unit() as unit:
+                    row = await unit.sql.fetchrow(DECIDED, self.projection.name, group, after)
+                    if row is None:
+                        return
+                    after, before = row["id"], row["resolution"]
+                    value = before.get("value")
+                    again = Resolve(
+                        after,
+                        before["action"],
+                        value=None if value is None else value.encode(),
+                        headers=before.get("headers"),
+                        job=run.id,
+                    )
+                    done = await resolve(unit, again, inboxes, patient=True)
+            except (NotPoison, StillPoison) as error:
+                log.warning("cannot decide again about dead letter %d of %s: %s", after, group, error)
+            else:
+                log.info("dead letter %d of %s is %s, as before the rebuild", after, group, done.state)
 
     async def _switch(self, run: JobRun, generation: int, topics: Sequence[str]) -> str | None:
         try:
