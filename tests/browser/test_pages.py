@@ -120,7 +120,7 @@ async def test_dead_letter_is_given_up_after_a_dry_run(opened: Console, harness:
 
 async def test_reader_sees_no_actions_and_is_refused(opened: Console, paths: dict[str, str]) -> None:
     await opened.sign_in(READER)
-    for name in ("home", "order", "dead-letter"):
+    for name in ("home", "order", "item", "dead-letter"):
         await opened.page.goto(opened.url + paths[name])
         await expect(opened.page.get_by_role("main").get_by_role("heading").first).to_be_visible()
         await expect(opened.page.get_by_text("Robin Reader")).to_be_visible()
@@ -132,3 +132,44 @@ async def test_reader_sees_no_actions_and_is_refused(opened: Console, paths: dic
         " headers: { 'Content-Type': 'application/json', 'Crossdock-Console': '1' } }).then((answer) => answer.status)"
     )
     assert status == 403
+
+
+async def test_goods_are_received_and_orders_served_in_their_turn(opened: Console, harness: Harness) -> None:
+    """Two partners wait for an item. The goods that come serve the order with the higher priority first."""
+    (item,) = await harness.items()
+    waiting = []
+    for partner, priority in (("acme", 3), ("globex", 8)):
+        async with harness.client(partner=partner) as client:
+            body = order(f"PO-{uuid4().hex[:12]}", (item, 2), priority=priority)
+            placed = await harness.post(client, body, partner)
+            await harness.until(client, placed["id"], "backordered")
+            waiting.append(placed)
+    later, first = waiting
+    await opened.sign_in(OPERATOR)
+    await opened.page.goto(f"{opened.url}/orders?waiting=true&item={item}")
+    for placed in waiting:
+        await expect(opened.page.get_by_role("main").get_by_role("link", name=placed["reference"])).to_be_visible()
+
+    await opened.page.goto(f"{opened.url}/stock/{item}")
+    turns = opened.page.get_by_role("list", name="Backorders in the order in which they are served")
+    await expect(turns.get_by_role("link").nth(0)).to_have_text(first["reference"])
+    await turns.get_by_role("link", name=later["reference"]).click()
+    await expect(opened.page.get_by_text("1 order with 2 missing units come first.")).to_be_visible()
+    way = opened.page.get_by_role("list", name="Way through the services")
+    await expect(way.get_by_role("link").first).to_have_text("OrderPlaced")
+    await opened.page.get_by_role("link", name=f"Receive 2 units of {item}").click()
+    await expect(turns.get_by_role("link").nth(1)).to_have_text(later["reference"])
+    await opened.page.get_by_role("button", name="Receive goods").click()
+    dialog = opened.page.get_by_role("dialog")
+    await dialog.get_by_label("Quantity").fill("3")
+    await expect(dialog.get_by_role("button", name="Receive goods")).to_be_disabled()
+    await dialog.get_by_label("Reference").fill(f"GRN-{uuid4().hex[:12]}")
+    await dialog.get_by_role("button", name="Receive goods").click()
+    await expect(dialog.get_by_text("3 units received at EAST.")).to_be_visible()
+    await dialog.get_by_role("button", name="Close").click()
+
+    await expect(turns.get_by_role("link")).to_have_text([later["reference"]])
+    await opened.page.goto(f"{opened.url}/orders/{first['id']}")
+    await expect(opened.page.get_by_text("Is confirmed since")).to_be_visible()
+    async with harness.client(partner="globex") as client:
+        await harness.until(client, first["id"], "confirmed")

@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { type AnalyticsSchemas, analyticsService, read } from "../api/client";
-import { mayAct, useSession } from "../api/session";
 import { useMessages, useTag } from "../messages/language";
 import { Page } from "../parts/list-page";
 import { count, money } from "../parts/number";
@@ -59,7 +58,6 @@ export default function HomePage() {
 function Item({ row }: { row: Row }) {
   const m = useMessages();
   const tag = useTag();
-  const session = useSession();
   const amounts = Object.entries(row.value?.amounts ?? {}).map(([currency, amount]) => money(amount, currency));
   const sentence = m.home.sentences[row.cause]({
     service: row.service ?? "",
@@ -81,7 +79,7 @@ function Item({ row }: { row: Row }) {
           {amounts.length > 0 && <span>{m.home.worth(amounts.join(" + "))}</span>}
         </p>
       </div>
-      {row.action && mayAct(session) && <Act remedy={row.action} />}
+      {row.action && <Act remedy={row.action} />}
     </li>
   );
 }

@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { type OrderSchemas, orderService, read } from "../api/client";
-import { mayAct, useSession } from "../api/session";
 import { useMessages, useTag } from "../messages/language";
 import { Page } from "../parts/list-page";
 import { count, money } from "../parts/number";
@@ -10,9 +9,10 @@ import { Fact, Facts, Section } from "../parts/sections";
 import { Failure, Freshness, Loading, Notice } from "../parts/states";
 import { momentInZone } from "../parts/time";
 import { CancelOrder } from "./cancel";
+import { OrderDiagnosis } from "./diagnosis";
 import { StatusBadge } from "./status";
 import { OrderTimeline } from "./timeline";
-import { useWaiting } from "./waiting";
+import { OrderTrace } from "./trace";
 
 type Order = OrderSchemas["OrderView"];
 type Line = OrderSchemas["LineView"];
@@ -28,7 +28,6 @@ export default function OrderPage({ params }: { params: { id: string } }) {
 
 function OrderOf({ id }: { id: string }) {
   const m = useMessages();
-  const session = useSession();
   const query = useQuery({
     queryKey: ["order", id],
     queryFn: ({ signal }) =>
@@ -48,14 +47,16 @@ function OrderOf({ id }: { id: string }) {
           <Link href="/orders">{m.orders.allOrders}</Link>
           <Link href={`/live?order_id=${order.id}&from=30d`}>{m.orders.rawEvents}</Link>
           <Freshness query={query} />
-          {mayAct(session) && <CancelOrder order={order} />}
+          <CancelOrder order={order} />
         </>
       }
     >
       <div className="sections">
+        <OrderDiagnosis id={id} version={order.version} />
         <OrderFacts order={order} />
-        <OrderTimeline id={id} version={order.version} />
         <OrderLines order={order} />
+        <OrderTimeline id={id} version={order.version} />
+        <OrderTrace id={id} version={order.version} />
       </div>
     </Page>
   );
@@ -64,27 +65,14 @@ function OrderOf({ id }: { id: string }) {
 function OrderFacts({ order }: { order: Order }) {
   const m = useMessages();
   const tag = useTag();
-  const waiting = useWaiting()(order.waiting);
   const place = order.ship_to;
   return (
     <Section>
-      {waiting !== undefined && (
-        <p className="lead">
-          {m.orders.waits} {waiting}.
-          {order.waiting?.until && ` ${m.orders.until(momentInZone(order.waiting.until, tag))}`}
-        </p>
-      )}
       <Facts>
         <Fact name={m.orders.placed}>{momentInZone(order.placed_at, tag)}</Fact>
         <Fact name={m.orders.decided}>{momentInZone(order.decided_at, tag)}</Fact>
         <Fact name={m.orders.total}>{money(order.total, order.currency)}</Fact>
-        <Fact name={m.orders.customer}>
-          {order.customer_id ? (
-            <Link href={`/orders?customer=${encodeURIComponent(order.customer_id)}`}>{order.customer_id}</Link>
-          ) : (
-            m.states.none
-          )}
-        </Fact>
+        <Fact name={m.orders.customer}>{order.customer_id ?? m.states.none}</Fact>
         <Fact name={m.orders.priority}>{order.priority}</Fact>
         <Fact name={m.orders.partial}>{order.partial ? m.states.yes : m.states.no}</Fact>
         <Fact name={m.orders.requested}>{order.requested_date ?? m.states.none}</Fact>

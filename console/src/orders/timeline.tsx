@@ -20,9 +20,9 @@ export function OrderTimeline({ id, version }: { id: string; version: number }) 
     placeholderData: (old) => old,
   });
   const columns: Column<Entry>[] = [
+    { name: "event", header: m.orders.event, width: "minmax(9rem, 1fr)", cell: (entry) => shortType(entry.type) },
     { name: "sequence", header: m.orders.sequence, width: "3rem", numeric: true, cell: (entry) => entry.sequence },
     { name: "time", header: m.orders.time, width: "14rem", cell: (entry) => precise(entry.time, tag) },
-    { name: "event", header: m.orders.event, width: "minmax(9rem, 1fr)", cell: (entry) => shortType(entry.type) },
     {
       name: "because",
       header: m.orders.because,
@@ -40,7 +40,13 @@ export function OrderTimeline({ id, version }: { id: string; version: number }) 
   return (
     <Section title={m.orders.timeline} list={{ rows: events?.length ?? 1, columns: columns.length }}>
       {events !== undefined ? (
-        <Rows label={m.orders.timeline} rows={events} columns={columns} keyOf={(entry) => entry.id} />
+        <Rows
+          label={m.orders.timeline}
+          rows={events}
+          columns={columns}
+          keyOf={(entry) => entry.id}
+          hrefOf={(entry) => `/live?${new URLSearchParams({ order_id: id, from: "30d", event: entry.id })}`}
+        />
       ) : query.error ? (
         <Failure error={query.error} again={() => void query.refetch()} />
       ) : (

@@ -2,31 +2,34 @@ import { Dialog } from "@ark-ui/react/dialog";
 import { Portal } from "@ark-ui/react/portal";
 import type { ReactNode } from "react";
 import { Problem } from "../api/problem";
-import { signInUrl } from "../api/session";
+import { mayAct, signInUrl, useSession } from "../api/session";
 import { useMessages } from "../messages/language";
 import "./action-dialog.css";
 
 interface Props {
   name: string;
   explained: string;
-  /** Whether the button that opens the dialog is shown. An open dialog stays open. */
+  /** Whether the thing allows the action now. The button also needs the right to act. An open dialog stays open. */
   offered: boolean;
   /** The fields of the dialog, then the result. */
   children: ReactNode;
   error: Error | null;
   /** A trial without an effect, if the action has one. It must succeed before the action. */
   dryRun?: { run: () => void; ready: boolean; passed: boolean };
+  /** Whether all that the action needs is typed. */
+  ready?: boolean;
   run: () => void;
   busy: boolean;
   done: boolean;
 }
 
 /** Ask for what an action needs, try it if it has a dry run, then carry it out. The dialog shows the outcome. */
-export function ActionDialog({ name, explained, offered, children, error, dryRun, run, busy, done }: Props) {
+export function ActionDialog({ name, explained, offered, children, error, dryRun, ready, run, busy, done }: Props) {
   const m = useMessages();
+  const session = useSession();
   return (
     <Dialog.Root lazyMount unmountOnExit>
-      {offered && <Dialog.Trigger className="button">{name}</Dialog.Trigger>}
+      {offered && mayAct(session) && <Dialog.Trigger className="button">{name}</Dialog.Trigger>}
       <Portal>
         <Dialog.Backdrop className="backdrop" />
         <Dialog.Positioner className="positioner">
@@ -45,7 +48,7 @@ export function ActionDialog({ name, explained, offered, children, error, dryRun
               <button
                 type="button"
                 className="button primary"
-                disabled={busy || done || dryRun?.passed === false}
+                disabled={busy || done || dryRun?.passed === false || ready === false}
                 onClick={run}
               >
                 {name}

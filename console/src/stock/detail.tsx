@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
-import { type InventorySchemas, inventoryService, read } from "../api/client";
+import { type AnalyticsSchemas, analyticsService, type InventorySchemas, inventoryService, read } from "../api/client";
 import { useMessages, useTag } from "../messages/language";
 import { ListBody, Page } from "../parts/list-page";
 import { useList } from "../parts/lists";
@@ -9,8 +9,13 @@ import { type Column, Rows } from "../parts/rows";
 import { Fact, Facts, Section } from "../parts/sections";
 import { Failure, Freshness, Loading } from "../parts/states";
 import { moment, precise } from "../parts/time";
+import { Receive } from "./receive";
 
-type Backorder = InventorySchemas["Backorder"];
+/** A line that waits, with its turn, and the order if analytics-service knows it. */
+type Backorder = InventorySchemas["Backorder"] & {
+  turn: number;
+  order: AnalyticsSchemas["OrderNow"] | undefined;
+};
 type Level = InventorySchemas["LocationLevel"];
 type Movement = InventorySchemas["MovementView"];
 
@@ -44,6 +49,7 @@ export default function ItemPage({ params }: { params: { item: string } }) {
           <Link href="/stock">{m.stock.allItems}</Link>
           <Link href={`/orders?item=${encodeURIComponent(item)}`}>{m.orders.item}</Link>
           <Freshness query={query} />
+          <Receive item={view} />
         </>
       }
     >
@@ -91,26 +97,41 @@ function Locations({ levels }: { levels: readonly Level[] }) {
   );
 }
 
+/** Return a page of the lines that wait for an item, in their turn, with what analytics-service knows of their orders. */
+async function queue(item: string, cursor: string | undefined, signal: AbortSignal) {
+  const page = await read(
+    inventoryService.GET("/v1/backorders/orders", {
+      params: { query: { item_id: item, limit: PAGE, ...(cursor && { cursor }) } },
+      signal,
+    }),
+  );
+  const ids = [...new Set(page.items.map((each) => each.order_id))];
+  const known =
+    ids.length === 0
+      ? []
+      : await read(
+          analyticsService.GET("/v1/orders", { params: { query: { order_id: ids, limit: ids.length } }, signal }),
+        ).then(
+          (found) => found.items,
+          () => [], // the turn is known without it
+        );
+  const byId = new Map(known.map((each) => [each.id, each]));
+  return { items: page.items.map((each) => ({ ...each, turn: 0, order: byId.get(each.order_id) })), next: page.next };
+}
+
 function Queue({ item }: { item: string }) {
   const m = useMessages();
   const tag = useTag();
-  const listed = useList<Backorder & { turn: number }>(["queue", item], async (cursor, signal) => {
-    const page = await read(
-      inventoryService.GET("/v1/backorders/orders", {
-        params: { query: { item_id: item, limit: PAGE, ...(cursor && { cursor }) } },
-        signal,
-      }),
-    );
-    return { items: page.items.map((each) => ({ ...each, turn: 0 })), next: page.next };
-  });
+  const listed = useList<Backorder>(["queue", item], (cursor, signal) => queue(item, cursor, signal));
   const rows = listed.rows?.map((row, index) => ({ ...row, turn: index + 1 }));
-  const columns: Column<Backorder & { turn: number }>[] = [
+  const columns: Column<Backorder>[] = [
     {
       name: "order",
       header: m.stock.order,
       width: "minmax(9rem, 2fr)",
-      cell: (row) => <span className="mono">{row.order_id}</span>,
+      cell: (row) => row.order?.reference ?? <span className="mono">{row.order_id}</span>,
     },
+    { name: "partner", header: m.orders.partner, width: "minmax(6rem, 1fr)", cell: (row) => row.order?.partner ?? "—" },
     { name: "turn", header: m.stock.turn, width: "4rem", numeric: true, cell: (row) => count(row.turn, tag) },
     { name: "line", header: m.stock.line, width: "6rem", cell: (row) => row.line_id },
     { name: "priority", header: m.stock.priority, width: "5rem", numeric: true, cell: (row) => row.priority },
@@ -155,7 +176,12 @@ function Ledger({ item }: { item: string }) {
   );
   const columns: Column<Movement>[] = [
     { name: "time", header: m.stock.time, width: "14rem", cell: (row) => precise(row.at, tag) },
-    { name: "kind", header: m.stock.kind, width: "8rem", cell: (row) => row.kind },
+    {
+      name: "kind",
+      header: m.stock.kind,
+      width: "8rem",
+      cell: (row) => m.stock.kinds[row.kind as keyof typeof m.stock.kinds] ?? row.kind,
+    },
     { name: "location", header: m.stock.location, width: "minmax(6rem, 1fr)", cell: (row) => row.location_id },
     {
       name: "onHand",

@@ -1,7 +1,7 @@
 import { Link, useSearchParams } from "wouter";
-import { type InventorySchemas, inventoryService, read } from "../api/client";
+import { type AnalyticsSchemas, analyticsService, type InventorySchemas, inventoryService, read } from "../api/client";
 import { useMessages, useTag } from "../messages/language";
-import { FilterBar, TextFilter, useFilters } from "../parts/filters";
+import { ChoiceFilter, FilterBar, type Filters, TextFilter, useFilters } from "../parts/filters";
 import { ListBody, Page } from "../parts/list-page";
 import { useList } from "../parts/lists";
 import { count } from "../parts/number";
@@ -9,19 +9,18 @@ import type { Column } from "../parts/rows";
 import { moment } from "../parts/time";
 import { itemHref } from "./links";
 
-type Item = InventorySchemas["ItemView"];
-type Availability = InventorySchemas["Availability"];
 type Short = InventorySchemas["ItemBackorders"];
 
-/** An item with its levels. The levels are undefined if inventory-service knows none. */
-type Row = Item & { level: Availability | undefined };
+type Row = AnalyticsSchemas["StockNow"];
+type Name = "item" | "location" | "state";
 
+const STATES = ["out_of_stock", "waiting"] as const;
 const PAGE = 100;
 
 export default function StockPage() {
   const m = useMessages();
   const [search] = useSearchParams();
-  const filters = useFilters(["category", "item"] as const);
+  const filters = useFilters<Name>(["item", "location", "state"]);
   const backorders = search.get("view") === "backorders";
   return (
     <Page
@@ -37,71 +36,92 @@ export default function StockPage() {
             </Link>
           </nav>
           <FilterBar filters={filters}>
-            {backorders ? (
-              <TextFilter
-                label={m.stock.find}
-                value={filters.values.item}
-                onChange={(value) => filters.set("item", value)}
-              />
-            ) : (
-              <TextFilter
-                label={m.stock.category}
-                value={filters.values.category}
-                onChange={(value) => filters.set("category", value)}
-              />
+            <TextFilter
+              label={m.stock.find}
+              value={filters.values.item}
+              onChange={(value) => filters.set("item", value)}
+            />
+            {!backorders && (
+              <>
+                <TextFilter
+                  label={m.stock.location}
+                  value={filters.values.location}
+                  onChange={(value) => filters.set("location", value)}
+                />
+                <ChoiceFilter
+                  label={m.stock.state}
+                  value={STATES.find((each) => each === filters.values.state) ?? ""}
+                  choices={[["", m.orders.all], ...STATES.map((each) => [each, m.stock.states[each]] as const)]}
+                  onChange={(value) => filters.set("state", value)}
+                />
+              </>
             )}
           </FilterBar>
         </>
       }
     >
-      {backorders ? <Backorders item={filters.values.item} /> : <Levels category={filters.values.category} />}
+      {backorders ? <Backorders item={filters.values.item} /> : <Levels filters={filters} />}
     </Page>
   );
 }
 
-async function levels(category: string, cursor: string | undefined, signal: AbortSignal) {
-  const query = { limit: PAGE, ...(category && { category }), ...(cursor && { cursor }) };
-  const page = await read(inventoryService.GET("/v1/items", { params: { query }, signal }));
-  if (page.items.length === 0) return { items: [], next: page.next };
-  const wanted = { item_id: page.items.map((item) => item.item_id) };
-  const found = await read(inventoryService.GET("/v1/availability", { params: { query: wanted }, signal }));
-  const byItem = new Map(found.items.map((level) => [level.item_id, level]));
-  return { items: page.items.map((item): Row => ({ ...item, level: byItem.get(item.item_id) })), next: page.next };
-}
-
-function Levels({ category }: { category: string }) {
+function Levels({ filters }: { filters: Filters<Name> }) {
   const m = useMessages();
   const tag = useTag();
-  const listed = useList<Row>(["items", category], (cursor, signal) => levels(category, cursor, signal));
-  const number = (name: string, header: string, of: (level: Availability) => number | null | undefined) => ({
+  const { item, location } = filters.values;
+  const state = STATES.find((each) => each === filters.values.state);
+  const listed = useList<Row>(["stock", item, location, state], (cursor, signal) =>
+    read(
+      analyticsService.GET("/v1/stock", {
+        params: {
+          query: {
+            limit: PAGE,
+            ...(item && { item_prefix: item }),
+            ...(location && { location_id: location }),
+            ...(state && { state }),
+            ...(cursor && { cursor }),
+          },
+        },
+        signal,
+      }),
+    ),
+  );
+  const number = (name: string, header: string, of: (row: Row) => number) => ({
     name,
     header,
     width: "7rem",
     numeric: true,
-    cell: (row: Row) => count(row.level === undefined ? null : of(row.level), tag),
+    cell: (row: Row) => count(of(row), tag),
   });
   const columns: Column<Row>[] = [
-    { name: "item", header: m.stock.item, width: "minmax(8rem, 1fr)", cell: (row) => row.item_id },
+    { name: "item", header: m.stock.item, width: "minmax(8rem, 1.5fr)", cell: (row) => row.item_id },
     {
-      name: "description",
-      header: m.stock.description,
-      width: "minmax(8rem, 2fr)",
-      cell: (row) => row.description ?? "—",
+      name: "location",
+      header: m.stock.location,
+      width: "minmax(6rem, 1fr)",
+      cell: (row) => row.location_id ?? m.stock.nowhere,
     },
-    number("available", m.stock.available, (level) => level.available),
-    number("onHand", m.stock.onHand, (level) => level.on_hand),
-    number("reserved", m.stock.reserved, (level) => level.reserved),
-    { name: "unit", header: m.stock.unit, width: "5rem", cell: (row) => row.unit_of_measure },
-    { name: "status", header: m.stock.status, width: "7rem", cell: (row) => m.stock.statuses[row.status] },
+    number("available", m.stock.available, (row) => row.available),
+    number("onHand", m.stock.onHand, (row) => row.on_hand),
+    number("reserved", m.stock.reserved, (row) => row.reserved),
+    number("missing", m.stock.missing, (row) => row.units_missing),
+    number("orders", m.stock.orders, (row) => row.orders_waiting),
+    { name: "unit", header: m.stock.unit, width: "5rem", cell: (row) => row.unit_of_measure ?? m.states.unknown },
+    {
+      name: "status",
+      header: m.stock.status,
+      width: "7rem",
+      cell: (row) => (row.status === null ? m.states.unknown : m.stock.statuses[row.status]),
+    },
   ];
   return (
     <ListBody
       listed={listed}
       label={m.stock.list}
       columns={columns}
-      keyOf={(row) => row.item_id}
+      keyOf={(row) => `${row.item_id} ${row.location_id}`}
       hrefOf={(row) => itemHref(row.item_id)}
-      empty={{ title: m.stock.empty, detail: m.stock.emptyDetail }}
+      empty={{ title: m.stock.empty, detail: filters.any ? m.stock.emptyFiltered : m.stock.emptyDetail }}
     />
   );
 }

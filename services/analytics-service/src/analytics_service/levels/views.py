@@ -42,7 +42,10 @@ class StockNow(BaseModel):
     available: int
     units_missing: int
     orders_waiting: int
-    status: Annotated[str | None, Field(description="null if no event of the item itself has been read yet")]
+    status: Annotated[
+        Literal["active", "discontinued"] | None,
+        Field(description="null if no event of the item itself has been read yet"),
+    ]
     category: str | None
     unit_of_measure: str | None
     changed_at: Annotated[datetime | None, Field(description="null if the item has never had stock")]

@@ -28,7 +28,7 @@ class OrderNow(BaseModel):
     id: UUID
     partner: str
     reference: str
-    status: str
+    status: Status
     since: Annotated[datetime, Field(description="When it got this status")]
     placed_at: datetime
     version: Annotated[int, Field(description="The sequence of its last event")]
