@@ -41,7 +41,7 @@ def main() -> None:
     growth = commands.add_parser("growth", help="measure whether the rates hold while the tables grow")
     growth.add_argument("--sizes", type=_sizes, default=SIZES, metavar="ORDERS,…", help="stored orders")
     commands.add_parser("feeds", help="measure the cost of commit order")
-    commands.add_parser("watch", help="measure the log, the projections and the live streams")
+    commands.add_parser("watch", help="measure the log, its projections, the live streams and their page")
     commands.add_parser("page", help="write the last results into docs/performance.md")
     comparison = commands.add_parser("compare", help="print two results side by side")
     for name in ("old", "new"):
@@ -55,17 +55,16 @@ def main() -> None:
         if arguments.command == "feeds":
             feeds.measure(console, count=20_000, runs=5)
             return
-        if arguments.command == "watch":
-            watch.measure(console, events=60_000, streams=20, rate=200, seconds=10.0)
-            return
         if arguments.command == "page":
-            page.write(RESULTS / "latest.json", RESULTS / "growth.json")
+            page.write(RESULTS / "latest.json", RESULTS / "growth.json", RESULTS / "watch.json")
             return
         if arguments.command == "compare":
             compare(console, arguments.old, arguments.new)
             return
         if arguments.command == "growth":
             found, file = run_growth(Growth(sizes=arguments.sizes), console), RESULTS / "growth.json"
+        elif arguments.command == "watch":
+            found, file = watch.run(watch.TINY if arguments.tiny else watch.FULL, console), RESULTS / "watch.json"
         else:
             found, file = run(TINY if arguments.tiny else FULL, console, arguments.only), RESULTS / "latest.json"
     except (BenchFailed, HelperFailed, NoProfiler, CommandError) as error:

@@ -22,14 +22,15 @@ WORKERS: Final = "two workers"
 LATENCY: Final = re.compile(r"Accepted to confirmed at (\d+)/s, (p\d+)")
 
 
-def write(latest: Path, growth: Path, page: Path = PAGE, picture: Path = PICTURE) -> None:
-    """Replace the blocks of the page, and draw the picture. Without results of growth, its block stays."""
+def write(latest: Path, *others: Path, page: Path = PAGE, picture: Path = PICTURE) -> None:
+    """Replace the blocks of the page, and draw the picture. A block of `others` without results stays."""
     document = json.loads(latest.read_text())
     blocks = {"machine": machine(document), "rows": rows(document["rows"]), "model": model(document)}
     blocks["check"] = check(document)
-    if growth.exists():
-        grown = json.loads(growth.read_text())
-        blocks["growth"] = f"{machine(grown)}\n\n{rows(grown['rows'])}"
+    for other in others:
+        if other.exists():
+            found = json.loads(other.read_text())
+            blocks[other.stem] = f"{machine(found)}\n\n{rows(found['rows'])}"
     text = page.read_text()
     for name, block in blocks.items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")

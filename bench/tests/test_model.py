@@ -72,9 +72,11 @@ def test_page_gets_the_numbers_and_keeps_its_text(tmp_path: Path) -> None:
     latest, page, picture = tmp_path / "latest.json", tmp_path / "page.md", tmp_path / "picture.svg"
     latest.write_text(json.dumps(document()))
     blocks = "".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in ("machine", "rows", "model", "check"))
-    page.write_text(f"before\n{blocks}after\n<!-- growth -->\nkept\n<!-- end -->\n")
+    page.write_text(f"before\n{blocks}<!-- watch -->\nold\n<!-- end -->\nafter\n<!-- growth -->\nkept\n<!-- end -->\n")
+    watch = tmp_path / "watch.json"
+    watch.write_text(json.dumps(document()))
     for _ in range(2):
-        write(latest, tmp_path / "none.json", page, picture)
+        write(latest, tmp_path / "none.json", watch, page=page, picture=picture)
     text = page.read_text()
     assert text.startswith("before\n") and "after\n" in text and "kept" in text and "old" not in text
     assert "| End to end, single | 1,000 orders/s | ≥ 1,500 (missed) |" in text
