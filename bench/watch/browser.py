@@ -70,8 +70,11 @@ async def opened() -> AsyncIterator[BrowserContext]:
 
 
 async def sign_in(page: Page, url: str, name: str) -> None:
-    """Sign in at the development issuer as the person whose button has this name, and wait for the live stream."""
-    await page.goto(f"{url}/live")
+    """Sign in at the development issuer as the person whose button has this name, and wait for the live stream.
+
+    It shows what comes from now on: a run may have more events in its last minute than the page shows.
+    """
+    await page.goto(f"{url}/live?from=now")
     await page.get_by_role("banner").get_by_role("link", name="Sign in").click()
     await page.get_by_role("button", name=name).click()
     await live(page)

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from bench import lifeline, results
 from bench.results import Results
-from bench.watch import keeping, page, rebuilding, streaming
+from bench.watch import keeping, page, rebuilding, searching, streaming
 from bench.watch.feeder import LINES, Feeder
 from bench.watch.watching import SERVICE, Size, Watch
 from crossdock_local import console as built
@@ -32,7 +32,7 @@ def run(size: Size, console: Console) -> Results:
     with lifeline.folder() as folder, Stack(folder, Ports.free(), services=[SERVICE]) as stack:
         built.publish(stack.home, built.build())
         watch = Watch(stack, size, Feeder(stack), found, stage)
-        for part in (keeping, rebuilding, streaming, page):
+        for part in (keeping, rebuilding, streaming, page, searching):
             part.measure(watch)
         stage("stopping")
     found.seconds = time.monotonic() - began

@@ -18,16 +18,21 @@ TIMES: Final = "SELECT position, kafka_time FROM log WHERE position > $1"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`events` fill the log. `streams` follow it at `rate` events a second, and so does the page in a browser."""
+    """`events` fill the log. `streams` follow it at `rate` events a second, and so does the page in a browser.
+
+    There are `searches` of each kind over so many `orders`.
+    """
 
     events: int = 100_000
     rate: int = 500
     streams: int = 100
     seconds: float = 20.0
+    orders: int = 5_000_000
+    searches: int = 50
 
 
 FULL: Final = Size()
-TINY: Final = Size(events=400, rate=100, streams=3, seconds=2.0)
+TINY: Final = Size(events=400, rate=100, streams=3, seconds=2.0, orders=1_000, searches=2)
 """Enough to check that every row can be measured. Its numbers mean nothing."""
 
 

@@ -259,3 +259,20 @@ def test_a_docker_engine_is_recognised_by_its_answer(home: Path, monkeypatch: py
         monkeypatch.setenv("DOCKER_HOST", f"unix://{address}")
         assert engine_for_tests() == "containers"
         thread.join()
+
+
+def test_all_who_ask_at_once_get_the_same_password(home: Path) -> None:
+    for n in range(200):
+        together_at = threading.Barrier(6)
+        found: list[str] = []
+
+        def take(name: str, barrier: threading.Barrier = together_at, found: list[str] = found) -> None:
+            barrier.wait()
+            found.append(Home(home).secret(name))
+
+        threads = [threading.Thread(target=take, args=(f"secret-{n}",)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 6 and len(set(found)) == 1 and found[0], found

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,17 +91,22 @@ class Home:
         return self.root / "together.json"
 
     def secret(self, name: str) -> str:
-        """Return the password `name`. It is created once, in a file that only its owner can read."""
+        """Return the password `name`. It is created once, in a file that only its owner can read.
+
+        The file appears with its content, because others may ask for the password at the same time.
+        """
         self.make()
         file = self.secrets / name
-        try:
-            descriptor = private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        except FileExistsError:
-            return file.read_text()
-        with os.fdopen(descriptor, "w") as stream:
-            password = secrets.token_hex(16)
-            stream.write(password)
-        return password
+        if not file.exists():
+            descriptor, temporary = tempfile.mkstemp(dir=self.secrets, prefix=f".{name}.")
+            try:
+                with os.fdopen(descriptor, "w") as stream:
+                    stream.write(secrets.token_hex(16))
+                with suppress(FileExistsError):
+                    os.link(temporary, file)
+            finally:
+                os.unlink(temporary)
+        return file.read_text()
 
     def has_secret(self, name: str) -> bool:
         return (self.secrets / name).exists()
