@@ -51,6 +51,9 @@ async def test_cause_has_count_keys_first_last_and_an_example(service: Service, 
     assert (example["id"], example["type"], example["key"]) == (7, "T", "key-1")
     assert example["value"] == "é" * PREVIEW_CHARACTERS
     assert (await ops.get(f"/v1/dead-letters/{example['id']}")).json()["offset"] == example["offset"]
+    assert (await causes(ops, fingerprint="b" * 12))["items"] == [second]
+    assert (await causes(ops, fingerprint="c" * 12))["items"] == []
+    assert (await ops.get("/v1/dead-letters/causes?fingerprint=x")).status_code == 422
 
 
 async def test_causes_are_paged(service: Service, ops: httpx.AsyncClient) -> None:

@@ -61,6 +61,9 @@ class DeadLetters:
 
 
 DeadLettersDep = Annotated[DeadLetters, provided(DeadLetters)]
+Fingerprint = Annotated[
+    str | None, Query(pattern="^[0-9a-f]{12}$", description="Event type, exception and line of a failure")
+]
 LetterId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 DryRun = Annotated[bool, Query(description="Resolve it, answer the result, and roll everything back")]
 
@@ -90,9 +93,7 @@ async def get_dead_letters(
     caller: OpsReader,
     letters: DeadLettersDep,
     state: dead_letters.State | None = None,
-    fingerprint: Annotated[
-        str | None, Query(pattern="^[0-9a-f]{12}$", description="Event type, exception and line of a failure")
-    ] = None,
+    fingerprint: Fingerprint = None,
     key: Annotated[
         str | None, Query(min_length=1, max_length=250, description="Only events of this key that are not resolved")
     ] = None,
@@ -113,14 +114,18 @@ async def get_dead_letters(
 
 @router.get("/causes", summary="List why events failed: one entry for each fingerprint")
 async def get_causes(
-    caller: OpsReader, letters: DeadLettersDep, limit: PageLimit = 50, cursor: PageCursor = None
+    caller: OpsReader,
+    letters: DeadLettersDep,
+    fingerprint: Fingerprint = None,
+    limit: PageLimit = 50,
+    cursor: PageCursor = None,
 ) -> Page[FailureCause]:
     """Return the poison events by fingerprint, each with its number, the keys held, the first, the last and an example.
 
     `/v1/dead-letters?state=poison&fingerprint=…` lists the events, and `/v1/dead-letters:resolve` resolves them all.
     """
     async with letters.database.unit() as unit:
-        found = await find_causes(unit.sql, after=CAUSES.decode(cursor), limit=limit + 1)
+        found = await find_causes(unit.sql, after=CAUSES.decode(cursor), limit=limit + 1, only=fingerprint)
     page = found[:limit]
     return Page(items=page, next=CAUSES.encode(page[-1].fingerprint) if len(found) > limit else None)
 

@@ -14,9 +14,11 @@ PREVIEW_CHARACTERS: Final = 500
 
 # The index finds the poison events of a fingerprint. Each step reads at most COUNT_LIMIT of them, so that the page
 # costs the same with a million of one cause.
-CAUSES: Final = f"""
+_CAUSES: Final = f"""
     WITH RECURSIVE each AS (
-        (SELECT fingerprint FROM dead_letter WHERE state = 'poison' AND fingerprint > $1 ORDER BY fingerprint LIMIT 1)
+        (
+            SELECT fingerprint FROM dead_letter WHERE state = 'poison' AND {{first}} $1 ORDER BY fingerprint LIMIT 1
+        )
         UNION ALL
         SELECT (
             SELECT following.fingerprint FROM dead_letter AS following
@@ -49,6 +51,9 @@ CAUSES: Final = f"""
     ORDER BY each.fingerprint
 """
 
+CAUSES: Final = _CAUSES.format(first="fingerprint >")
+CAUSE: Final = _CAUSES.format(first="fingerprint =")
+
 
 class FailureExample(BaseModel):
     """The newest dead letter of a cause. `value` is cut; `/v1/dead-letters/{id}` has the whole record."""
@@ -77,8 +82,11 @@ class FailureCause(BaseModel):
     example: FailureExample
 
 
-async def find_causes(sql: asyncpg.Connection, *, after: str | None, limit: int) -> list[FailureCause]:
-    """Return the causes in the order of their fingerprints."""
+async def find_causes(
+    sql: asyncpg.Connection, *, after: str | None = None, limit: int = 1, only: str | None = None
+) -> list[FailureCause]:
+    """Return the causes in the order of their fingerprints, or the one cause with the fingerprint `only`."""
+    statement, arguments = (CAUSES, (after or "", limit)) if only is None else (CAUSE, (only, 1))
     return [
         FailureCause(
             **{name: row[name] for name in set(FailureCause.model_fields) - {"example"}},
@@ -93,5 +101,5 @@ async def find_causes(sql: asyncpg.Connection, *, after: str | None, limit: int)
                 value=row["value"].decode("utf-8", "backslashreplace")[:PREVIEW_CHARACTERS],
             ),
         )
-        for row in await sql.fetch(CAUSES, after or "", limit)
+        for row in await sql.fetch(statement, *arguments)
     ]
