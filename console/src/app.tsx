@@ -13,7 +13,8 @@ const SearchPage = lazy(() => import("./search/page"));
 const StockPage = lazy(() => import("./stock/list"));
 const ItemPage = lazy(() => import("./stock/detail"));
 const ConsumersPage = lazy(() => import("./consumers/page"));
-const DeadLettersPage = lazy(() => import("./dead-letters/list"));
+const DeadLettersPage = lazy(() => import("./dead-letters/page"));
+const DeadLetterJobPage = lazy(() => import("./dead-letters/job"));
 const DeadLetterPage = lazy(() => import("./dead-letters/detail"));
 
 export function App() {
@@ -31,6 +32,7 @@ export function App() {
           <Route path="/stock/:item" component={ItemPage} />
           <Route path="/consumers" component={ConsumersPage} />
           <Route path="/dead-letters" component={DeadLettersPage} />
+          <Route path="/dead-letters/:service/jobs/:job" component={DeadLetterJobPage} />
           <Route path="/dead-letters/:service/:id" component={DeadLetterPage} />
           <Route>
             <Notice title={m.shell.noPage} detail={m.shell.noPageDetail} />

@@ -9,6 +9,7 @@ import { Failure, Freshness, Loading, Notice } from "../parts/states";
 import { TextView } from "../parts/text-view";
 import { momentInZone } from "../parts/time";
 import { ACTIONS, Act } from "./act";
+import { causeHref } from "./links";
 import { StateBadge } from "./state";
 
 const REFRESH_MS = 5_000;
@@ -40,10 +41,8 @@ function Letter({ service, id }: { service: Service; id: number }) {
       aside={
         <>
           <StateBadge state={letter.state} />
-          <Link href={`/dead-letters?service=${service}`}>{m.deadLetters.allLetters}</Link>
-          <Link href={`/dead-letters?service=${service}&fingerprint=${encodeURIComponent(letter.fingerprint)}`}>
-            {m.deadLetters.same}
-          </Link>
+          <Link href={`/dead-letters?service=${service}`}>{m.deadLetters.allCauses}</Link>
+          <Link href={causeHref(service, letter.fingerprint)}>{m.deadLetters.same}</Link>
           <Freshness query={query} />
           {ACTIONS.map((action) => (
             <Act key={action} service={service} letter={letter} action={action} />
