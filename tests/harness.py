@@ -170,14 +170,19 @@ class Harness:
             self.poison.add(place)
         return place
 
-    async def copy(self, entries: Sequence[Entry]) -> None:
+    async def copy(self, entries: Sequence[Entry], *, poison: bool = False) -> None:
         """Write the same records again, in this order."""
         async with self.producer() as producer:
-            for entry in entries:
-                done = await producer.send_and_wait(
+            sent = [
+                await producer.send(
                     entry.topic, entry.value, key=entry.key, headers=list(entry.headers), partition=entry.partition
                 )
-                self.injected.add((entry.topic, done.partition, done.offset))
+                for entry in entries
+            ]
+            places = {(done.topic, done.partition, done.offset) for done in await asyncio.gather(*sent)}
+        self.injected |= places
+        if poison:
+            self.poison |= places
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[AIOKafkaProducer]:

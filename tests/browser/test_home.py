@@ -21,7 +21,11 @@ async def test_failed_events_are_shown_and_given_up_as_a_group(opened: Console, 
     await dialog.get_by_role("button", name="Dry run").click()
     await expect(dialog.get_by_text("1 events of 1 keys")).to_be_visible()
     await dialog.get_by_role("button", name="Give up").click()
+    await expect(opened.page.get_by_text("The job is done")).to_be_visible()
+    await expect(opened.page.get_by_role("list", name="Results by event")).to_contain_text("given up")
 
+    await opened.page.goto(opened.url)
+    await expect(opened.page.locator(".checked")).to_be_visible()
     await expect(row).to_have_count(0)
     for service in (ORDERS, INVENTORY, ANALYTICS):
         await expect(opened.page.locator(".checked li", has_text=service)).to_contain_text("answered")
