@@ -41,7 +41,7 @@ async def _failed(harness: Harness) -> Body:
 
     async def found() -> Body | None:
         async with harness.client(INVENTORY) as client:
-            letters = (await client.get("/v1/dead-letters", params={"limit": 200})).json()["items"]
-        return next((each for each in letters if each["key"] == key), None)
+            letters = (await client.get("/v1/dead-letters", params={"key": key})).json()["items"]
+        return next(iter(letters), None)
 
     return await eventually(found)

@@ -95,6 +95,8 @@ async def test_garbage_in_the_address_is_refused_with_a_sentence(opened: Console
         ("/orders/nonsense", "This is not the id of an order"),
         (f"/orders/{uuid4()}", "None of your orders has this id or reference"),
         ("/dead-letters/order-service/x", "This is not the id of a dead letter"),
+        ("/dead-letters/order-service/jobs/x", "This is not the id of a job"),
+        ("/dead-letters?fingerprint=nonsense", "This is not a fingerprint"),
         ("/stock/%2E%2E%2Fetc", "No item"),
         ("/live?event=nonsense", "The request"),
         ("/live?order_id=nonsense", "The request"),

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from browsing import OPERATOR, READER, Console
-from harness import INVENTORY, ORDERS, Harness, eventually, order
+from harness import INVENTORY, ORDERS, Body, Harness, eventually, order
 from playwright.async_api import ViewportSize, expect
 
 from crossdock_events import Message
@@ -39,24 +39,36 @@ async def paths(harness: Harness) -> dict[str, str]:
         "stock": "/stock",
         "item": f"/stock/{item}",
         "backorders": "/stock?view=backorders",
-        "dead-letters": f"/dead-letters?service={INVENTORY}",
+        "dead-letters": "/dead-letters",
+        "dead-letter-cause": f"/dead-letters?service={INVENTORY}&fingerprint={letter['fingerprint']}",
+        "dead-letter-records": f"/dead-letters?view=records&service={INVENTORY}",
+        "dead-letter-job": f"/dead-letters/{INVENTORY}/jobs/{await _job(harness, letter)}",
         "consumers": f"/consumers?service={INVENTORY}&group={INVENTORY}",
-        "dead-letter": f"/dead-letters/{INVENTORY}/{letter}",
+        "dead-letter": f"/dead-letters/{INVENTORY}/{letter['id']}",
     }
 
 
-async def _dead_letter(harness: Harness) -> int:
-    """Let inventory-service fail at a record, and return the id of its dead letter."""
+async def _dead_letter(harness: Harness) -> Body:
+    """Let inventory-service fail at a record, and return its dead letter."""
     key = str(uuid4())
     headers = {"ce_specversion": b"1.0", "ce_id": str(uuid4()).encode(), "ce_type": b"crossdock.OrderPlaced.v1"}
     await harness.inject(Message("crossdock.orders.v1", key.encode(), b'{"order_id": 7}', headers), poison=True)
 
-    async def found() -> int | None:
+    async def found() -> Body | None:
         async with harness.client(INVENTORY) as client:
-            letters = (await client.get("/v1/dead-letters", params={"limit": 200})).json()["items"]
-        return next((letter["id"] for letter in letters if letter["key"] == key), None)
+            letters = (await client.get("/v1/dead-letters", params={"key": key})).json()["items"]
+        return next(iter(letters), None)
 
     return await eventually(found)
+
+
+async def _job(harness: Harness, letter: Body) -> str:
+    """Let a job redrive the dead letter, which fails again. Return the id of the job."""
+    body = {"action": "redrive", "records": {"ids": [letter["id"]]}, "reason": "made by a test"}
+    async with harness.client(INVENTORY) as client:
+        asked = await client.post("/v1/dead-letters:resolve", json=body, headers={"Idempotency-Key": str(uuid4())})
+        assert asked.status_code == 202, asked.text
+        return str(asked.json()["id"])
 
 
 @pytest.fixture(params=LOOKS)
@@ -103,7 +115,7 @@ async def test_order_is_found_by_the_beginning_of_its_reference(opened: Console,
 
 async def test_dead_letter_is_given_up_after_a_dry_run(opened: Console, harness: Harness) -> None:
     await opened.sign_in(OPERATOR)
-    await opened.page.goto(f"{opened.url}/dead-letters/{INVENTORY}/{await _dead_letter(harness)}")
+    await opened.page.goto(f"{opened.url}/dead-letters/{INVENTORY}/{(await _dead_letter(harness))['id']}")
     await opened.page.get_by_role("button", name="Give up").click()
     dialog = opened.page.get_by_role("dialog")
     await expect(dialog.get_by_role("button", name="Give up")).to_be_disabled()

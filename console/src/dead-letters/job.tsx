@@ -66,6 +66,17 @@ function Shown({ service, id }: { service: Service; id: string }) {
           <Link href={`/dead-letters?service=${service}`}>{m.deadLetters.allCauses}</Link>
           {records?.fingerprint && <Link href={causeHref(service, records.fingerprint)}>{m.deadLetters.same}</Link>}
           <Freshness query={query} />
+          <FilterBar filters={filters}>
+            <ChoiceFilter
+              label={m.deadLetters.outcome}
+              value={outcome ?? ""}
+              choices={[
+                ["", m.deadLetters.all],
+                ...OUTCOMES.map((each) => [each, m.deadLetters.outcomes[each]] as const),
+              ]}
+              onChange={(value) => filters.set("outcome", value)}
+            />
+          </FilterBar>
           <Control service={service} job={job} action="stop" />
           <Control service={service} job={job} action="resume" />
         </>
@@ -89,17 +100,6 @@ function Shown({ service, id }: { service: Service; id: string }) {
               ))}
           </Facts>
         </Section>
-        <FilterBar filters={filters}>
-          <ChoiceFilter
-            label={m.deadLetters.outcome}
-            value={outcome ?? ""}
-            choices={[
-              ["", m.deadLetters.all],
-              ...OUTCOMES.map((each) => [each, m.deadLetters.outcomes[each]] as const),
-            ]}
-            onChange={(value) => filters.set("outcome", value)}
-          />
-        </FilterBar>
         <Results service={service} job={job} outcome={outcome} />
       </div>
     </Page>

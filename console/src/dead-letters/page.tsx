@@ -3,6 +3,7 @@ import { SERVICES, type Service } from "../api/client";
 import { useMessages } from "../messages/language";
 import { ChoiceFilter, FilterBar, TextFilter, useFilters } from "../parts/filters";
 import { Page } from "../parts/list-page";
+import { Notice } from "../parts/states";
 import { CauseSection } from "./cause";
 import { Causes } from "./causes";
 import { RecordSection, Records } from "./records";
@@ -78,6 +79,8 @@ export default function DeadLettersPage() {
     >
       {!single ? (
         <Causes services={service ? [service] : SERVICES} sort={sort} />
+      ) : fingerprint !== "" && !/^[0-9a-f]{12}$/.test(fingerprint) ? (
+        <Notice title={m.deadLetters.badFingerprint} detail={m.deadLetters.badFingerprintDetail} />
       ) : fingerprint ? (
         <div className="sections">
           <CauseSection key={`${of} ${fingerprint}`} service={of} fingerprint={fingerprint} />

@@ -487,6 +487,8 @@ export const en = {
       stopped: "The job was stopped",
     },
     jobOf: (action: string) => `Job: ${action}`,
+    badFingerprint: "This is not a fingerprint",
+    badFingerprintDetail: "The fingerprint of a cause has 12 digits from 0 to 9 and a to f.",
     badJob: "This is not the id of a job",
     badJobDetail: "The id of a job looks like 0194f1c2-7b1e-7c3a-9a55-3f1d2c4b5a69.",
     progressOf: "Progress of the job",

@@ -459,6 +459,8 @@ export const zh: Messages = {
       stopped: "任务已停止",
     },
     jobOf: (action) => `任务：${action}`,
+    badFingerprint: "这不是指纹",
+    badFingerprintDetail: "原因的指纹由 12 个 0–9 和 a–f 的字符组成。",
     badJob: "这不是任务编号",
     badJobDetail: "任务编号形如 0194f1c2-7b1e-7c3a-9a55-3f1d2c4b5a69。",
     progressOf: "任务进度",
