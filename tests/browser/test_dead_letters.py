@@ -64,7 +64,7 @@ async def test_thousand_dead_letters_are_redriven_as_a_group(opened: Console, ha
     await expect(page).to_have_url(f"{opened.url}/dead-letters?service={INVENTORY}&fingerprint={cause['fingerprint']}")
     group = page.url
 
-    # The cause is not mended yet: the dry run says so, and the job that is started in spite of it can be stopped.
+    # The dry run shows that the cause is not mended yet. A job that is started in spite of it can be stopped.
     await _started(opened, "Handle again", "20 fail again", {"Events a second, at most": "1"})
     results = page.get_by_role("list", name="Results by event")
     await expect(results.get_by_text("failed again").first).to_be_visible()
