@@ -57,14 +57,12 @@ def _who_hears_what(services: Mapping[str, "Service"]) -> str:
         lines += ["", f"## {name}", "", "| publishes | on |", "|---|---|"]
         lines += [f"| `{event.ce_type}` | `{event.topic.name}` |" for event in own]
         lines += ["", "| consumes | as | handler |", "|---|---|---|"]
-        tables = [("reaction", service.reactions), *((f"projection `{p.name}`", p.on) for p in service.projections)]
-        for kind, table in tables:
-            for row in table:
-                heard = [f"`{event.ce_type}`" for event in CATALOGUE if issubclass(event, row.event)]
-                verb = f"{row.do.__module__}.{row.do.__name__}".removeprefix(f"{name.replace('-', '_')}.")
-                lines.append(f"| {', '.join(heard)} | {kind} | `{verb}` |")
-        if service.log is not None:
-            lines.append("| every record of every topic | log | |")
+        for row in service.reads():
+            if row.kind == "log":
+                lines.append("| every record of every topic | log | |")
+                continue
+            kind = row.kind if row.projection is None else f"projection `{row.projection}`"
+            lines.append(f"| {', '.join(f'`{each}`' for each in row.types)} | {kind} | `{row.handler}` |")
         read = sorted({topic for subscription in service.subscriptions() for topic in subscription.topics})
         wrote = sorted({event.topic.name for event in own} | set(service.dead_letter_topics()))
         lines += ["", f"May read {', '.join(f'`{t}`' for t in read)}; may write {', '.join(f'`{t}`' for t in wrote)}."]

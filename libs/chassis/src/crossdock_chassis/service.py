@@ -19,6 +19,7 @@ from crossdock_chassis.http import dead_letters, limit_routes, operations
 from crossdock_chassis.http import effects as effects_http
 from crossdock_chassis.http import jobs as jobs_http
 from crossdock_chassis.http import projections as projections_http
+from crossdock_chassis.http import reactions as reactions_http
 from crossdock_chassis.http import stops as stops_http
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.http.limits import Limits, groups_of
@@ -33,6 +34,7 @@ from crossdock_chassis.messaging.reactions import Locks, Reaction, Start, Subscr
 from crossdock_chassis.problems import Problems
 from crossdock_chassis.projections import generations
 from crossdock_chassis.projections.declare import Projection
+from crossdock_chassis.projections.reads import DeclaredReaction, declared
 from crossdock_chassis.projections.rebuild import Rebuild
 from crossdock_chassis.redrive import resolving
 from crossdock_chassis.settings import Settings
@@ -102,6 +104,10 @@ class Service:
         logging = [] if self.log is None else [subscription_of(self.name)]
         return self._reacting() + [each.subscription(self.name) for each in self.projections] + logging
 
+    def reads(self) -> list[DeclaredReaction]:
+        """Return which events it reads, and the handlers that get them."""
+        return declared(self.name, self.reactions, self.projections, log=self.log is not None)
+
     async def live(self) -> list[Subscription]:
         """Return the groups that react: of the reactions, and of each generation that this version builds."""
         live = await generations.live(self.database)
@@ -147,6 +153,7 @@ class Service:
             jobs_http.feature(self.database),
             actions_http.feature(self.database),
             operations.feature(self.name, self.database, self.running),
+            reactions_http.feature(self.reads()),
         ]
         if self.reactions or self.projections:
             own.append(dead_letters.feature(self.database, inboxes))

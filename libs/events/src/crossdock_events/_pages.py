@@ -1,30 +1,33 @@
 """The generated Markdown pages: topics and their writers, events and their fields."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from crossdock_events._asyncapi import channel_name, topic_configuration
+from crossdock_events._asyncapi import topic_configuration
 from crossdock_events._catalogue import Catalogue
-from crossdock_events._event import Event, Topic, name_of
+from crossdock_events._event import Event
 from crossdock_events._schema import consumer_schema, self_contained
+from crossdock_events.descriptions import EventDescription, TopicDescription, describe
 from crossdock_events.examples import Example
+from crossdock_events.markdown import table
 
 _DECIMAL = r"^-?[0-9]{1,18}(\.[0-9]{1,6})?$"
 _GENERATED = "<!-- Generated from the contracts: change crossdock_events, then run `python -m crossdock_events {}`. -->"
 
 
 def topics_page(catalogue: Catalogue) -> str:
-    topics = sorted(catalogue.topics(), key=lambda topic: topic.name)
+    topics = describe(catalogue, ())
     owners = sorted({topic.owner for topic in topics})
+    settings = {topic.name: topic_configuration(topic)["retention.ms"] for topic in catalogue.topics()}
     rows = [
         (
             f"`{topic.name}`",
             f"`{topic.key}`",
             topic.owner,
             str(topic.partitions),
-            "for ever" if topic.retention_days is None else f"{topic.retention_days} days",
-            f"`retention.ms={topic_configuration(topic)['retention.ms']}`",
+            topic.kept,
+            f"`retention.ms={settings[topic.name]}`",
         )
         for topic in topics
     ]
@@ -41,14 +44,14 @@ def topics_page(catalogue: Catalogue) -> str:
             "All topics use `cleanup.policy=delete`. The partition is murmur2 of the key, as in Java's clients. Adding",
             "partitions moves keys to other partitions: stop the relays and consumer groups first.",
             "",
-            *_table(("topic", "key", "owner", "partitions", "kept", "setting"), rows),
+            *table(("topic", "key", "owner", "partitions", "kept", "setting"), rows),
             "",
             "## Who may write",
             "",
             "Only the owner writes a topic, as the principal of the same name. The reaction tables of the services",
             "define the readers. A reader also writes its own `<topic>.<group>.dlq`. The deployment makes the topics.",
             "",
-            *_table(("principal", "topics", "operations"), grants),
+            *table(("principal", "topics", "operations"), grants),
             "",
         ]
     )
@@ -69,42 +72,36 @@ def events_page(catalogue: Catalogue, examples: Iterable[Example]) -> str:
         "event, in the feed and in webhooks. If the column is empty, no partner sees the event.",
         "",
     ]
-    for topic in sorted(catalogue.topics(), key=lambda each: each.name):
-        contracts = [contract for contract in catalogue if contract.topic == topic]
-        lines += [f"## {channel_name(topic)}: `{topic.name}`", "", *_topic(topic), ""]
+    contracts = {contract.ce_type: contract for contract in catalogue}
+    for topic in describe(catalogue, samples):
+        lines += [f"## {topic.name.split('.')[1]}: `{topic.name}`", "", *_topic(topic), ""]
         rows = [
-            (
-                f"[{name_of(contract.ce_type).rpartition('.')[2]}](#{_anchor(contract)})",
-                contract.ce_type.rpartition(".")[2],
-                contract.stability,
-                contract.carries,
-                "" if contract.visible_to_partner is None else f"in `{contract.visible_to_partner}`",
-                _prose(contract).partition(". ")[0].rstrip(".") + ".",
-            )
-            for contract in contracts
+            (f"[{each.name}](#{each.type.lower().replace('.', '')})", *_columns(each), each.summary)
+            for each in topic.events
         ]
-        lines += [*_table(("event", "version", "stability", "carries", "partner sees it", "meaning"), rows), ""]
-        for contract in contracts:
-            lines += _event(contract, samples)
+        lines += [*table(("event", "version", "stability", "carries", "partner sees it", "meaning"), rows), ""]
+        for each in topic.events:
+            lines += _event(contracts[each.type], each)
     return "\n".join(lines)
 
 
-def _topic(topic: Topic) -> Iterator[str]:
-    kept = "kept for ever" if topic.retention_days is None else f"kept {topic.retention_days} days"
-    yield f"Keyed by `{topic.key}`, sent by {topic.owner} only, {topic.partitions} partitions, {kept}."
+def _topic(topic: TopicDescription) -> Iterator[str]:
+    yield (f"Keyed by `{topic.key}`, sent by {topic.owner} only, {topic.partitions} partitions, kept {topic.kept}.")
 
 
-def _event(contract: type[Event], samples: list[Example]) -> Iterator[str]:
-    schema = self_contained(consumer_schema(contract))
-    yield from (f"### {contract.ce_type}", "", _prose(contract), "")
-    if contract.visible_to_partner is not None:
-        yield from (f"The partner in `{contract.visible_to_partner}` sees it.", "")
-    yield from _table(("field", "type", "required"), list(_fields(schema, "")))
+def _columns(event: EventDescription) -> tuple[str, str, str, str]:
+    seen = "" if event.visible_to_partner is None else f"in `{event.visible_to_partner}`"
+    return event.version, event.stability, event.carries, seen
+
+
+def _event(contract: type[Event], event: EventDescription) -> Iterator[str]:
+    yield from (f"### {event.type}", "", event.meaning, "")
+    if event.visible_to_partner is not None:
+        yield from (f"The partner in `{event.visible_to_partner}` sees it.", "")
+    yield from table(("field", "type", "required"), list(_fields(self_contained(consumer_schema(contract)), "")))
     yield ""
-    sample = next((each for each in samples if each.envelope.event.ce_type == contract.ce_type), None)
-    if sample is not None:
-        data = sample.envelope.event.model_dump(mode="json", exclude_none=True)
-        yield from ("```json", json.dumps(data, indent=2, ensure_ascii=False), "```", "")
+    if event.example is not None:
+        yield from ("```json", json.dumps(event.example, indent=2, ensure_ascii=False), "```", "")
 
 
 def _fields(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, ...]]:
@@ -141,20 +138,3 @@ def _scalar(schema: dict[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     words += [f"{sign} {schema[keyword]}" for keyword, sign in signs.items() if keyword in schema]
     return " ".join(words)
-
-
-def _prose(contract: type[Event]) -> str:
-    return " ".join((contract.__doc__ or "").split())
-
-
-def _anchor(contract: type[Event]) -> str:
-    return contract.ce_type.lower().replace(".", "")
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    for number, row in enumerate(cells):
-        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        if number == 0:
-            yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"

@@ -12,6 +12,7 @@ from analytics_service.schemas import feature as schemas
 from analytics_service.search import feature as search
 from analytics_service.settings import Settings
 from analytics_service.sign_in import feature as sign_in
+from analytics_service.topics import feature as topics
 from analytics_service.trace import feature as trace
 from crossdock_chassis import Database, Service
 
@@ -36,6 +37,7 @@ def build(settings: Settings) -> Service:
             attention.feature(database, settings, services),
             search.feature(database),
             schemas.feature(),
+            topics.feature(database),
             sign_in.feature(database, settings),
         ],
         projections=reactions.PROJECTIONS,
