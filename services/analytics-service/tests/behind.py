@@ -22,6 +22,7 @@ class Behind:
             "/v1/dead-letters": EMPTY,
             "/v1/dead-letters/causes": EMPTY,
             "/v1/stopped": EMPTY,
+            "/v1/reactions": EMPTY,
         }
         self.tokens: set[str] = set()
         self.slow: float = 0.0

@@ -37,7 +37,7 @@ def build(settings: Settings) -> Service:
             attention.feature(database, settings, services),
             search.feature(database),
             schemas.feature(),
-            topics.feature(database),
+            topics.feature(database, services),
             sign_in.feature(database, settings),
         ],
         projections=reactions.PROJECTIONS,

@@ -1,6 +1,6 @@
-"""Tell apart what the log knows of a topic: its events, that it has none, and that nobody knows."""
+"""Distinguish what the log has of a topic: records, no record, or nothing that is certain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -27,13 +27,22 @@ class Activity(BaseModel):
     """What the log has of a topic."""
 
     reading: Annotated[
-        Reading, Field(description="Whether the log has all records of the topic; unknown if its consumer is silent")
+        Reading,
+        Field(
+            description="`current`: the log has all records of the topic; `behind`: it lacks some that are older than "
+            "a minute; `unknown`: its consumer has not reported for three minutes"
+        ),
     ]
-    rate: Annotated[float | None, Field(description="Records a second in the last minute; null if it is not known")]
+    rate: Annotated[
+        float | None,
+        Field(
+            description="Records a second over the last minute, or a shorter time if many come; null if it is not known"
+        ),
+    ]
     rates: Annotated[dict[str, float] | None, Field(description="The same by type; types without a record are absent")]
     last: Annotated[
         LastRecord | None,
-        Field(description="Null and `current`: no record in the 30 days that the log keeps. Null otherwise: unknown"),
+        Field(description="Null while `current`: no record in the 30 days that the log keeps. Null otherwise: unknown"),
     ]
 
 
@@ -41,9 +50,17 @@ class Activity(BaseModel):
 class Progress:
     """How far the log has read one partition. A value is None if no consumer has stored it."""
 
-    lag: int | None
+    position: int | None
+    end: int | None
     handled_to: datetime | None
     seen_at: datetime | None
+
+    @property
+    def lag(self) -> int | None:
+        """Return how many records are not read. A group has no position in a partition that never had a record."""
+        if self.end == 0:
+            return 0
+        return None if self.end is None or self.position is None else max(0, self.end - self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +71,7 @@ class Recent:
     seconds: float
 
 
-def reading_of(partitions: list[Progress], expected: int, now: datetime) -> Reading:
+def reading_of(partitions: Sequence[Progress], expected: int, now: datetime) -> Reading:
     """Return whether the log has all records of a topic with at least the expected partitions."""
     if len(partitions) < expected:
         return "unknown"

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -13,12 +13,14 @@ from analytics_service.log.views import HEAD, Head, text_of
 from analytics_service.topics.model import WINDOW, Activity, LastRecord, Progress, Recent, activity_of, reading_of
 from crossdock_chassis import Database
 
-MOST: Final = 20_000
-"""Records that a rate is taken from: at more than 333 records a second the window is shorter than a minute."""
+GROUP: Final = "analytics-service.log"
+"""The consumer group that keeps the log."""
+MOST: Final = 6_000
+"""Records that a rate is taken from: at more than 100 records a second the window is shorter than a minute."""
 DAY: Final = timedelta(days=1)
 
 PROGRESS: Final = """
-    SELECT topic, greatest(log_end - next, 0) AS lag, handled_to, seen_at
+    SELECT topic, next, log_end, handled_to, seen_at
     FROM consumer_position FULL JOIN consumer_progress USING (consumer_group, topic, partition)
     WHERE consumer_group = $1 AND topic = ANY ($2::text[])
 """
@@ -31,7 +33,8 @@ RECENT: Final = """
     GROUP BY topic, type
 """
 
-# The primary key finds the last record of a partition. The log has a table for each day: first the last day is read.
+# The primary key finds the last record of a partition. The log has a table for each day, so `$3` is the start of a day:
+# in the middle of a day it would be compared with each record.
 LAST: Final = """
     SELECT DISTINCT ON (places.topic) places.topic, position, kafka_time, type, key
     FROM (
@@ -46,33 +49,33 @@ LAST: Final = """
 """
 
 
-async def activities(database: Database, group: str, topics: Mapping[str, int]) -> Mapping[str, Activity]:
-    """Return the activity of topics, which are given with their partitions. `group` keeps the log."""
+async def activities(database: Database, topics: Mapping[str, int]) -> Mapping[str, Activity]:
+    """Return the activity of topics, which are given with their partitions."""
     names = list(topics)
     async with database.unit() as unit:
         await unit.sql.execute(BY_INDEX)
         head = Head(*await unit.sql.fetchrow(HEAD))
         progress: dict[str, list[Progress]] = defaultdict(list)
-        for row in await unit.sql.fetch(PROGRESS, group, names):
-            progress[row["topic"]].append(Progress(row["lag"], row["handled_to"], row["seen_at"]))
+        for row in await unit.sql.fetch(PROGRESS, GROUP, names):
+            progress[row["topic"]].append(Progress(row["next"], row["log_end"], row["handled_to"], row["seen_at"]))
         recent = _recent(await unit.sql.fetch(RECENT, unit.now - WINDOW, head.position, MOST), unit.now)
-        last = await _last(unit.sql, group, names, unit.now - DAY, head)
+        last = await _last(unit.sql, names, unit.now - DAY, head)
         if older := [name for name in names if name not in last]:
-            last |= await _last(unit.sql, group, older, unit.now - KEPT, head)
+            last |= await _last(unit.sql, older, unit.now - KEPT, head)
     return {
         name: activity_of(name, reading_of(progress[name], partitions, unit.now), recent, last.get(name))
         for name, partitions in topics.items()
     }
 
 
-async def _last(
-    sql: asyncpg.Connection, group: str, topics: Collection[str], since: datetime, head: Head
-) -> dict[str, LastRecord]:
+async def _last(sql: asyncpg.Connection, topics: Collection[str], since: datetime, head: Head) -> dict[str, LastRecord]:
+    """Return the newest record of each topic that has one since the day of a time."""
+    day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return {
         row["topic"]: LastRecord(
             cursor=head.cursor(row["position"]), time=row["kafka_time"], type=row["type"], key=text_of(row["key"])
         )
-        for row in await sql.fetch(LAST, group, topics, since)
+        for row in await sql.fetch(LAST, GROUP, topics, day)
     }
 
 
