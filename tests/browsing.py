@@ -2,8 +2,12 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 from playwright.async_api import BrowserContext, Page, expect
+
+from crossdock_local import console
 
 OPERATOR, READER = "Olive Operator", "Robin Reader"
 
@@ -27,3 +31,16 @@ class Console:
     async def live(self) -> None:
         """Wait until the page follows the stream."""
         await expect(self.page.get_by_role("status").filter(has_text=re.compile("^Live$"))).to_be_visible()
+
+    async def barriers(self) -> list[str]:
+        """Return what axe finds on the page that keeps people out: its rule, and the first elements that break it."""
+        await self.page.evaluate(_axe())
+        found: list[dict[str, Any]] = await self.page.evaluate(
+            "axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations)"
+        )
+        return [f"{rule['id']}: {[node['html'][:200] for node in rule['nodes'][:3]]}" for rule in found]
+
+
+@cache
+def _axe() -> str:
+    return (console.packages() / "axe-core" / "axe.min.js").read_text()

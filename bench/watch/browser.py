@@ -107,7 +107,8 @@ class LivePage:
         deadline = time.monotonic() + PATIENCE_MS / 1000
         while (shown := await self.page.evaluate("window.__seen.at(-1)?.[1] ?? 0")) < position:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the page shows position {shown}, not {position}")
+                status = await self.page.get_by_role("status").all_inner_texts()
+                raise TimeoutError(f"the page shows position {shown}, not {position}, and {status}")
             await self.page.wait_for_timeout(50)
         return int(shown)
 

@@ -1,9 +1,10 @@
 """The home page shows what needs a person, offers the remedy, and clears."""
 
+import asyncio
 from uuid import uuid4
 
 from browsing import OPERATOR, Console
-from harness import ANALYTICS, INVENTORY, ORDERS, Body, Harness, eventually
+from harness import ANALYTICS, INVENTORY, ORDERS, Body, Harness, eventually, order
 from playwright.async_api import expect
 
 from crossdock_events import Message
@@ -31,6 +32,29 @@ async def test_failed_events_are_shown_and_given_up_as_a_group(opened: Console, 
         await expect(opened.page.locator(".checked li", has_text=service)).to_contain_text("answered")
     async with harness.client(INVENTORY) as client:
         assert (await client.get(f"/v1/dead-letters/{letter['id']}")).json()["state"] == "discarded"
+
+
+async def test_a_broker_that_is_away_is_shown_and_clears(opened: Console, harness: Harness) -> None:
+    """Orders are still taken meanwhile, and are decided afterwards."""
+    (item,) = await harness.items(on_hand=1)
+    broker = harness.stack.process("kafka")
+    await opened.sign_in(OPERATOR)
+    await opened.page.goto(opened.url)
+    row = opened.page.locator("li[data-cause=broker_away]")
+    await expect(opened.page.locator(".checked li", has_text="Kafka")).to_contain_text("answered")
+    assert await row.count() == 0
+
+    await asyncio.to_thread(broker.kill)
+    try:
+        await expect(row).to_contain_text("Kafka does not answer")
+        async with harness.client() as client:
+            placed = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1)))
+    finally:
+        await asyncio.to_thread(broker.start)
+        await asyncio.to_thread(broker.wait_ready)
+    await expect(row).to_have_count(0)
+    async with harness.client() as client:
+        await harness.until(client, placed["id"], "confirmed")
 
 
 async def _failed(harness: Harness) -> Body:

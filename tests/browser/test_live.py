@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from browsing import OPERATOR, Console
 from harness import Harness
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Page, expect
 
 from crossdock_events import Message
 
@@ -22,13 +22,17 @@ async def _unknown(harness: Harness, **data: str) -> str:
 
 
 def _row(opened: Console, key: str) -> Locator:
-    return opened.page.get_by_role("list", name="Events, newest first").get_by_role("listitem").filter(has_text=key)
+    return _rows(opened.page, key)
 
 
-async def _hide(opened: Console, hidden: bool) -> None:
+def _rows(page: Page, key: str) -> Locator:
+    return page.get_by_role("list", name="Events, newest first").get_by_role("listitem").filter(has_text=key)
+
+
+async def _hide(page: Page, hidden: bool) -> None:
     """Let the page believe that its tab is hidden, or shown again. A headless browser shows all tabs."""
     value = "true" if hidden else "false"
-    await opened.page.evaluate(
+    await page.evaluate(
         f"Object.defineProperty(document, 'hidden', {{ value: {value}, configurable: true }});"
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
@@ -54,11 +58,26 @@ async def test_hidden_tab_closes_its_stream_and_catches_up(opened: Console, harn
     await expect(_row(opened, await _unknown(harness))).to_be_visible()
 
     async with opened.page.expect_event("requestfailed", lambda request: "/v1/stream" in request.url):
-        await _hide(opened, True)
+        await _hide(opened.page, True)
     missed = await _unknown(harness)
-    await _hide(opened, False)
+    await _hide(opened.page, False)
 
     await expect(_row(opened, missed)).to_be_visible()
+
+
+async def test_eight_tabs_follow_events_in_their_turn(opened: Console, harness: Harness) -> None:
+    """A browser has six connections to a host, so a tab that is not in sight must leave its own to others."""
+    await opened.sign_in(OPERATOR)
+    tabs = [opened.page]
+    for _ in range(7):
+        await _hide(tabs[-1], True)
+        tabs.append(await opened.context.new_page())
+        await tabs[-1].goto(f"{opened.url}/live")
+    key = await _unknown(harness)
+    await expect(_rows(tabs[-1], key)).to_be_visible()
+    await _hide(tabs[-1], True)
+    await _hide(tabs[0], False)
+    await expect(_rows(tabs[0], key)).to_be_visible()
 
 
 async def test_filters_are_in_the_address_and_pass_only_what_fits(opened: Console, harness: Harness) -> None:

@@ -85,13 +85,16 @@ async def seen(request: pytest.FixtureRequest, opened: Console) -> AsyncIterator
 
 async def test_each_page_shows_its_content(seen: tuple[str, Console], paths: dict[str, str]) -> None:
     look, opened = seen
+    barriers = []
     for name, path in paths.items():
         await opened.page.goto(opened.url + path)
         await expect(opened.page.locator("main li, main .text-view").first).to_be_visible()
         width = await opened.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0, f"{path} is {width} pixels too wide"
+        barriers += [f"{name}: {each}" for each in await opened.barriers()]
         if folder := os.environ.get("CROSSDOCK_SCREENSHOTS"):
             await opened.page.screenshot(path=Path(folder) / f"{name}-{look}.png")
+    assert not barriers, "\n".join(barriers)
 
 
 async def test_order_is_found_by_the_beginning_of_its_reference(opened: Console, harness: Harness) -> None:

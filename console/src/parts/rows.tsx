@@ -99,6 +99,7 @@ export function Rows<Row>({
       <div
         className="scroller"
         ref={scroller}
+        tabIndex={hrefOf === undefined ? 0 : undefined} // without links, the keys can only scroll the list itself
         onKeyDown={move}
         onScroll={onTop && (() => onTop((scroller.current?.scrollTop ?? 0) < TOP))}
       >

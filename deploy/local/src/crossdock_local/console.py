@@ -122,10 +122,16 @@ def publish(home: Home, built: Path) -> None:
     fresh.replace(home.console)
 
 
-def check(script: str) -> None:
-    """Run a script of `console/package.json`. Raise CommandError if it fails."""
+def packages() -> Path:
+    """Return the folder of the console's npm packages. Install them first if the lock is new."""
     with _alone():
         _install(SILENT)
+    return sources() / "node_modules"
+
+
+def check(script: str) -> None:
+    """Run a script of `console/package.json`. Raise CommandError if it fails."""
+    packages()
     _npm("run", "--silent", script, failed=f"The console's {script} failed.", shown=True)
 
 
