@@ -13,6 +13,8 @@ const SearchPage = lazy(() => import("./search/page"));
 const StockPage = lazy(() => import("./stock/list"));
 const ItemPage = lazy(() => import("./stock/detail"));
 const ConsumersPage = lazy(() => import("./consumers/page"));
+const TopicsPage = lazy(() => import("./topics/list"));
+const TopicPage = lazy(() => import("./topics/detail"));
 const DeadLettersPage = lazy(() => import("./dead-letters/page"));
 const DeadLetterJobPage = lazy(() => import("./dead-letters/job"));
 const DeadLetterPage = lazy(() => import("./dead-letters/detail"));
@@ -31,6 +33,8 @@ export function App() {
           <Route path="/stock" component={StockPage} />
           <Route path="/stock/:item" component={ItemPage} />
           <Route path="/consumers" component={ConsumersPage} />
+          <Route path="/topics" component={TopicsPage} />
+          <Route path="/topics/:name" component={TopicPage} />
           <Route path="/dead-letters" component={DeadLettersPage} />
           <Route path="/dead-letters/:service/jobs/:job" component={DeadLetterJobPage} />
           <Route path="/dead-letters/:service/:id" component={DeadLetterPage} />

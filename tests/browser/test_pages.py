@@ -1,5 +1,6 @@
 """Visit each page in each look. CROSSDOCK_SCREENSHOTS names a folder that gets a picture of each."""
 
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 from browsing import OPERATOR, READER, Console
-from harness import INVENTORY, ORDERS, Body, Harness, eventually, order
+from harness import ANALYTICS, INVENTORY, ORDERS, Body, Harness, eventually, order
 from playwright.async_api import ViewportSize, expect
 
 from crossdock_events import Message
+from crossdock_events.orders import OrderCancelled
 
 WIDE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
 LOOKS = {
@@ -44,6 +46,8 @@ async def paths(harness: Harness) -> dict[str, str]:
         "dead-letter-records": f"/dead-letters?view=records&service={INVENTORY}",
         "dead-letter-job": f"/dead-letters/{INVENTORY}/jobs/{await _job(harness, letter)}",
         "consumers": f"/consumers?service={INVENTORY}&group={INVENTORY}",
+        "topics": "/topics",
+        "topic": "/topics/crossdock.orders.v1?type=crossdock.OrderPlaced.v1",
         "dead-letter": f"/dead-letters/{INVENTORY}/{letter['id']}",
     }
 
@@ -114,6 +118,26 @@ async def test_order_is_found_by_the_beginning_of_its_reference(opened: Console,
     await opened.page.keyboard.type(item)
     await opened.page.keyboard.press("Enter")
     await expect(opened.page).to_have_url(f"{opened.url}/stock/{item}")
+
+
+async def test_topic_shows_its_readers_and_copies_its_example(opened: Console) -> None:
+    await opened.sign_in(READER)
+    await opened.page.goto(f"{opened.url}/topics")
+    row = opened.page.get_by_role("list", name="Topics").locator("li", has_text="crossdock.orders.v1")
+    await expect(row).to_contain_text(f"{ANALYTICS}, {INVENTORY}")
+    await row.get_by_role("link").click()
+    readers = opened.page.get_by_role("list", name="Read by")
+    await expect(readers.locator("li", has_text=INVENTORY).first).to_contain_text("reaction")
+    await opened.page.get_by_role("list", name="Types of events").get_by_role("link", name="OrderCancelled").click()
+    await expect(opened.page.get_by_role("heading", name="crossdock.OrderCancelled.v1")).to_be_visible()
+    await expect(opened.page.get_by_role("region", name="Schema")).to_contain_text("$schema")
+    await opened.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await opened.page.get_by_role("button", name="Copy the example").click()
+    await expect(opened.page.get_by_text("Copied")).to_be_visible()
+    copied = json.loads(await opened.page.evaluate("navigator.clipboard.readText()"))
+    assert OrderCancelled.model_validate(copied).partner
+    await opened.page.goto(f"{opened.url}/topics/nothing")
+    await expect(opened.page.get_by_role("heading", name="No contract declares this topic.")).to_be_visible()
 
 
 async def test_dead_letter_is_given_up_after_a_dry_run(opened: Console, harness: Harness) -> None:

@@ -1,4 +1,5 @@
 import { diagnosisEn } from "./diagnosis-en";
+import { topicsEn } from "./topics-en";
 
 /** The figures of a row that needs attention, as texts. `one` is true if exactly one of them is concerned. */
 interface AttentionTexts {
@@ -24,6 +25,7 @@ export const en = {
     stock: "Stock",
     deadLetters: "Dead letters",
     consumers: "Consumers",
+    topics: "Topics",
     theme: "Colours",
     themes: { system: "System colours", light: "Light", dark: "Dark" },
     language: "Language",
@@ -52,6 +54,8 @@ export const en = {
     no: "no",
   },
   actions: {
+    copied: "Copied",
+    notCopied: "The browser did not allow it. Select the text to copy it.",
     close: "Close",
     clear: "Clear the filters",
     cancel: "Cancel",
@@ -278,6 +282,7 @@ export const en = {
     badDetail: "The id of an order looks like 0199f3a2-5b1e-7c44-9d3a-0d6f7a1b2c3d.",
   },
   diagnosis: diagnosisEn,
+  topics: topicsEn,
   stock: {
     title: "Stock",
     levels: "Levels",

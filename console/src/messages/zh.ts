@@ -1,5 +1,6 @@
 import { diagnosisZh } from "./diagnosis-zh";
 import type { Messages } from "./en";
+import { topicsZh } from "./topics-zh";
 
 export const zh: Messages = {
   shell: {
@@ -11,6 +12,7 @@ export const zh: Messages = {
     stock: "库存",
     deadLetters: "死信",
     consumers: "消费者",
+    topics: "主题",
     theme: "配色",
     themes: { system: "系统配色", light: "浅色", dark: "深色" },
     language: "语言",
@@ -39,6 +41,8 @@ export const zh: Messages = {
     no: "否",
   },
   actions: {
+    copied: "已复制",
+    notCopied: "浏览器不允许复制。请选中文本后复制。",
     close: "关闭",
     clear: "清除筛选",
     cancel: "取消",
@@ -250,6 +254,7 @@ export const zh: Messages = {
     badDetail: "订单编号形如 0199f3a2-5b1e-7c44-9d3a-0d6f7a1b2c3d。",
   },
   diagnosis: diagnosisZh,
+  topics: topicsZh,
   stock: {
     title: "库存",
     levels: "库存量",

@@ -12,6 +12,7 @@ const PAGES = [
   { path: "/stock", name: "stock" },
   { path: "/dead-letters", name: "deadLetters" },
   { path: "/consumers", name: "consumers" },
+  { path: "/topics", name: "topics" },
 ] as const;
 
 /** Return whether a path belongs to a page. Every path begins like that of the home page, which has no other. */
