@@ -36,7 +36,7 @@ export const topicsEn = {
   carries: "Carries",
   carried: { state: "the new state", change: "a change" },
   partner: "A partner sees it",
-  notPartner: "no",
+  seenBy: (field: string) => `in “${field}”`,
   meaning: "Meaning",
   noType: "This topic has no such type",
   noTypeDetail: "Choose a type from the list.",

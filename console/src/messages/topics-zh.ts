@@ -38,7 +38,7 @@ export const topicsZh: Messages["topics"] = {
   carries: "内容",
   carried: { state: "新状态", change: "变化" },
   partner: "合作伙伴可见",
-  notPartner: "否",
+  seenBy: (field) => `字段“${field}”`,
   meaning: "含义",
   noType: "此主题没有该类型",
   noTypeDetail: "请从列表中选择一个类型。",

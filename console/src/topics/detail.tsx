@@ -153,7 +153,7 @@ function Types({ topic, chosen }: { topic: Topic; chosen: string | undefined }) 
       name: "partner",
       header: m.topics.partner,
       width: "9rem",
-      cell: (row) => row.visible_to_partner ?? m.topics.notPartner,
+      cell: (row) => (row.visible_to_partner === null ? m.states.no : m.topics.seenBy(row.visible_to_partner)),
     },
     {
       name: "rate",

@@ -17,7 +17,7 @@ export default function TopicsPage() {
     return { items: items.map((each) => ({ ...each, silent })) };
   });
   const columns: Column<Row>[] = [
-    { name: "topic", header: m.topics.topic, width: "minmax(12rem, 1.5fr)", cell: (row) => row.name },
+    { name: "topic", header: m.topics.topic, width: "minmax(15rem, 1.5fr)", cell: (row) => row.name },
     { name: "owner", header: m.topics.owner, width: "minmax(8rem, 1fr)", cell: (row) => row.owner },
     {
       name: "readers",
