@@ -1,6 +1,6 @@
 """Measure accepting orders, compared with validating them and with inserting their rows. The workers are stopped."""
 
-from bench import insert
+from bench import floor, insert
 from bench.bench import Bench
 from bench.results import Row
 from bench.scale import BATCH_CONNECTIONS
@@ -11,11 +11,16 @@ from order_service.orders.batch import GROUP
 
 def measure(bench: Bench) -> None:
     bench.stop(*WORKERS)
-    _beside_validating(bench)
-    _beside_inserting(bench)
+    parts = floor.measure(bench.scale.accept, bench.scale.repeats)
+    bench.add(
+        Row("Parse and check an order, alone", parts.check, "µs", better="less", note="in one process, no server"),
+        Row("Make its event and rows, alone", parts.write, "µs", better="less", note="in one process, no database"),
+    )
+    _beside_validating(bench, middle(parts.write))
+    _beside_inserting(bench, middle(parts.check) + middle(parts.write))
 
 
-def _beside_validating(bench: Bench) -> None:
+def _beside_validating(bench: Bench, write: float) -> None:
     scale, opened = bench.scale, bench.opened
     bench.stage(f"accepting beside validating only: {scale.repeats} times {scale.accept:,} orders each")
     environment = opened.environment(opened.stack.dsn("order-service"))
@@ -32,10 +37,15 @@ def _beside_validating(bench: Bench) -> None:
         Row("Accept, POST /v1/orders", [each.rate for each in accepted], "orders/s", note=note),
         Row("Validate only, same server and route", [each.rate for each in validated], "orders/s"),
         Row("Accept ÷ validate only", ratios, "times", 0.70),
+        Row(
+            "Accept ÷ validate only, if storing were free",
+            [1e6 / (1e6 / each.rate + write) / each.rate for each in validated],
+            "times",
+        ),
     )
 
 
-def _beside_inserting(bench: Bench) -> None:
+def _beside_inserting(bench: Bench, alone: float) -> None:
     scale, opened = bench.scale, bench.opened
     bench.stage(f"accepting batches beside inserting their rows: {scale.repeats} times {scale.accept_batched:,}")
     loads = [opened.load(scale.accept_batched, **bench.batched) for _ in range(scale.repeats)]
@@ -47,4 +57,5 @@ def _beside_inserting(bench: Bench) -> None:
         Row("Accept, NDJSON", [each.rate for each in loads], "orders/s", note="the workers stopped"),
         Row("Insert the same rows and no more", inserted, "orders/s", note=note),
         Row("NDJSON ÷ insert", [each.rate / middle(inserted) for each in loads], "times", 0.45),
+        Row("NDJSON ÷ insert, if storing and HTTP were free", [1e6 / alone / each for each in inserted], "times"),
     )
