@@ -169,6 +169,22 @@ async def test_a_faulty_callback_is_a_page(browser: Browser) -> None:
         assert await browser.who() is None
 
 
+@pytest.mark.parametrize(
+    ("accepted", "language", "sentence"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh", "未登录"),
+        ("fr, en-GB;q=0.7, zh;q=0.3", "en", "Not signed in"),
+        ("é" * 5_000, "en", "Not signed in"),
+        ("", "en", "Not signed in"),
+    ],
+)
+async def test_a_failed_sign_in_is_told_in_a_known_language(
+    browser: Browser, accepted: str, language: str, sentence: str
+) -> None:
+    answer = await browser.get("/session/sign-in?return_to=//evil", headers={"Accept-Language": accepted.encode()})
+    assert f'lang="{language}"' in answer.text and sentence in answer.text
+
+
 async def test_an_attempt_that_took_too_long_is_refused(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     callback = await browser.choose(await browser.to_issuer())
     later = time.time() + 601

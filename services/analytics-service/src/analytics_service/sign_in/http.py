@@ -21,13 +21,13 @@ MAX_QUERY_BYTES: Final = 16 * 1024
 NO_STORE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 OPENID: Final = frozenset({"openid", "offline_access", "profile", "email"})
 """Scopes that are no rights at a service."""
-AWAY: Final = "The issuer does not answer. Wait a moment."
-SENTENCES: Final = {
-    "access_denied": "You did not sign in at the issuer.",
-    "login_required": "The issuer did not ask you.",
-}
+ERRORS: Final[Mapping[str, page.Why]] = {"access_denied": "denied", "login_required": "not_asked"}
 
 log = logging.getLogger(__name__)
+
+
+def _failed(request: Request, why: page.Why, status: int = 400, return_to: str = "/") -> Response:
+    return page.failed(why, status, request.headers.get("accept-language", ""), return_to)
 
 
 class SessionRoutes:
@@ -62,7 +62,7 @@ class SessionRoutes:
         query = _query(request)
         return_to = query.get("return_to", "/") if query is not None else ""
         if not is_own_page(return_to):
-            return page.failed("The address asks to go on at another place than a page of the console.", 400)
+            return _failed(request, "foreign_place")
         value = cookie.value_in(request.headers)
         headers = dict(NO_STORE)
         if value is None:
@@ -75,7 +75,7 @@ class SessionRoutes:
             )
         except IssuerAway as error:
             log.warning("issuer away", extra={"reason": str(error)})
-            return page.failed(AWAY, 503, return_to)
+            return _failed(request, "away", 503, return_to)
         return RedirectResponse(target, 303, headers)
 
     async def _callback(self, request: Request) -> Response:
@@ -83,7 +83,7 @@ class SessionRoutes:
         query, old = _query(request), cookie.value_in(request.headers)
         attempt = None if query is None else attempt_of(query.get("state", ""), old, self._seal)
         if query is None or attempt is None or old is None:
-            return page.failed("This sign-in was not started in this browser, or it has taken too long.", 400)
+            return _failed(request, "not_started")
         try:
             await self._issuer.check_sender(query.get("iss"))
             if "error" in query:
@@ -93,11 +93,11 @@ class SessionRoutes:
             )
         except IssuerAway as error:
             log.warning("issuer away", extra={"reason": str(error)})
-            return page.failed(AWAY, 503, attempt.return_to)
+            return _failed(request, "away", 503, attempt.return_to)
         except Refused as error:
             log.warning("sign-in refused", extra={"reason": str(error)})
-            sentence = SENTENCES.get(query.get("error", ""), "The issuer did not confirm this sign-in.")
-            return page.failed(sentence, 400, attempt.return_to)
+            why = ERRORS.get(query.get("error", ""), "not_confirmed")
+            return _failed(request, why, 400, attempt.return_to)
         # A new value, because somebody may know the old one: whoever set a cookie before must not be signed in by it.
         value = cookie.new_value()
         scopes = self._scope.split() if tokens.scopes is None else tokens.scopes
