@@ -15,6 +15,8 @@ const ItemPage = lazy(() => import("./stock/detail"));
 const ConsumersPage = lazy(() => import("./consumers/page"));
 const TopicsPage = lazy(() => import("./topics/list"));
 const TopicPage = lazy(() => import("./topics/detail"));
+const AuditPage = lazy(() => import("./audit/list"));
+const ActionPage = lazy(() => import("./audit/detail"));
 const DeadLettersPage = lazy(() => import("./dead-letters/page"));
 const DeadLetterJobPage = lazy(() => import("./dead-letters/job"));
 const DeadLetterPage = lazy(() => import("./dead-letters/detail"));
@@ -35,6 +37,8 @@ export function App() {
           <Route path="/consumers" component={ConsumersPage} />
           <Route path="/topics" component={TopicsPage} />
           <Route path="/topics/:name" component={TopicPage} />
+          <Route path="/audit" component={AuditPage} />
+          <Route path="/audit/:service/:id" component={ActionPage} />
           <Route path="/dead-letters" component={DeadLettersPage} />
           <Route path="/dead-letters/:service/jobs/:job" component={DeadLetterJobPage} />
           <Route path="/dead-letters/:service/:id" component={DeadLetterPage} />

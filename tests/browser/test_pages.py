@@ -4,8 +4,10 @@ import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
+import httpx
 import pytest
 from browsing import OPERATOR, READER, Console
 from harness import ANALYTICS, INVENTORY, ORDERS, Body, Harness, eventually, order
@@ -32,6 +34,8 @@ async def paths(harness: Harness) -> dict[str, str]:
         placed = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 2)))
         await harness.until(client, placed["id"], "backordered")
     letter = await _dead_letter(harness)
+    async with _operator(harness, "ann") as ann:
+        cancelled = await _cancel(harness, ann)
     return {
         "home": "/",
         "search": f"/search?q={item[:8]}",
@@ -46,6 +50,8 @@ async def paths(harness: Harness) -> dict[str, str]:
         "dead-letter-records": f"/dead-letters?view=records&service={INVENTORY}",
         "dead-letter-job": f"/dead-letters/{INVENTORY}/jobs/{await _job(harness, letter)}",
         "consumers": f"/consumers?service={INVENTORY}&group={INVENTORY}",
+        "audit": "/audit",
+        "action": f"/audit/{ORDERS}/{cancelled['id']}",
         "topics": "/topics",
         "topic": "/topics/crossdock.orders.v1?type=crossdock.OrderPlaced.v1",
         "dead-letter": f"/dead-letters/{INVENTORY}/{letter['id']}",
@@ -64,6 +70,34 @@ async def _dead_letter(harness: Harness) -> Body:
         return next(iter(letters), None)
 
     return await eventually(found)
+
+
+def _operator(harness: Harness, who: str) -> httpx.AsyncClient:
+    token = harness.stack.operator_token(["ops:read", "ops:act"], who)
+    return httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+
+async def _cancel(harness: Harness, operator: httpx.AsyncClient) -> Body:
+    """Let an operator cancel an order, and return the entry of the audit."""
+    (item,) = await harness.items(on_hand=1)
+    async with harness.client() as client:
+        placed = await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1)))
+    url = harness.stack.url(ORDERS)
+    answer = await operator.post(f"{url}/v1/orders/{placed['id']}:cancel", json={"reason": "duplicate_order"})
+    assert answer.status_code == 200, answer.text
+    query = {"target": f"/v1/orders/{placed['id']}"}
+    (action,) = (await operator.get(f"{url}/v1/operator-actions", params=query)).json()["items"]
+    return cast(Body, action)
+
+
+async def _receive(harness: Harness, operator: httpx.AsyncClient) -> str:
+    """Let an operator record a receipt, and return its path."""
+    (item,) = await harness.items(on_hand=1)
+    lines = [{"item_id": item, "quantity": 1}]
+    body = {"reference": f"GRN-{uuid4().hex[:12]}", "location_id": "EAST", "lines": lines}
+    answer = await operator.post(f"{harness.stack.url(INVENTORY)}/v1/receipts", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.headers["location"]
 
 
 async def _job(harness: Harness, letter: Body) -> str:
@@ -118,6 +152,31 @@ async def test_order_is_found_by_the_beginning_of_its_reference(opened: Console,
     await opened.page.keyboard.type(item)
     await opened.page.keyboard.press("Enter")
     await expect(opened.page).to_have_url(f"{opened.url}/stock/{item}")
+
+
+async def test_audit_merges_the_actions_of_services(opened: Console, harness: Harness) -> None:
+    who = f"ann-{uuid4().hex[:8]}"
+    async with _operator(harness, who) as ann:
+        action = await _cancel(harness, ann)
+        receipt = await _receive(harness, ann)
+    await opened.sign_in(READER)
+    await opened.page.goto(f"{opened.url}/audit?who={who}")
+    rows = opened.page.get_by_role("list", name="Actions of operators, newest first").locator("li")
+    await expect(rows.nth(0)).to_contain_text("receipt:record")
+    await expect(rows.nth(1)).to_contain_text("order:cancel")
+    await opened.page.get_by_label("Service").select_option(ORDERS)
+    await expect(rows.nth(0)).to_contain_text("order:cancel")
+    await expect(rows.filter(has_text="receipt:record")).to_have_count(0)
+    await rows.nth(0).get_by_role("link", name="order:cancel").click()
+    await expect(opened.page).to_have_url(f"{opened.url}/audit/{ORDERS}/{action['id']}")
+    await expect(opened.page.get_by_role("region", name="After")).to_contain_text("cancelled")
+    await opened.page.get_by_role("link", name=action["target"]).click()
+    await expect(opened.page).to_have_url(f"{opened.url}{action['target'].removeprefix('/v1')}")
+
+    await opened.page.goto(f"{opened.url}/audit?target={receipt}")
+    await expect(rows).to_have_count(1)
+    await opened.page.goto(f"{opened.url}/audit?who=nobody")
+    await expect(opened.page.get_by_role("heading", name="No actions")).to_be_visible()
 
 
 async def test_topic_shows_its_readers_and_copies_its_example(opened: Console) -> None:

@@ -1,3 +1,4 @@
+import { auditEn } from "./audit-en";
 import { diagnosisEn } from "./diagnosis-en";
 import { topicsEn } from "./topics-en";
 
@@ -26,6 +27,7 @@ export const en = {
     deadLetters: "Dead letters",
     consumers: "Consumers",
     topics: "Topics",
+    audit: "Audit",
     theme: "Colours",
     themes: { system: "System colours", light: "Light", dark: "Dark" },
     language: "Language",
@@ -283,6 +285,7 @@ export const en = {
   },
   diagnosis: diagnosisEn,
   topics: topicsEn,
+  audit: auditEn,
   stock: {
     title: "Stock",
     levels: "Levels",

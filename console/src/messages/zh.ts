@@ -1,3 +1,4 @@
+import { auditZh } from "./audit-zh";
 import { diagnosisZh } from "./diagnosis-zh";
 import type { Messages } from "./en";
 import { topicsZh } from "./topics-zh";
@@ -13,6 +14,7 @@ export const zh: Messages = {
     deadLetters: "死信",
     consumers: "消费者",
     topics: "主题",
+    audit: "审计",
     theme: "配色",
     themes: { system: "系统配色", light: "浅色", dark: "深色" },
     language: "语言",
@@ -255,6 +257,7 @@ export const zh: Messages = {
   },
   diagnosis: diagnosisZh,
   topics: topicsZh,
+  audit: auditZh,
   stock: {
     title: "库存",
     levels: "库存量",

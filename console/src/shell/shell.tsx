@@ -13,6 +13,7 @@ const PAGES = [
   { path: "/dead-letters", name: "deadLetters" },
   { path: "/consumers", name: "consumers" },
   { path: "/topics", name: "topics" },
+  { path: "/audit", name: "audit" },
 ] as const;
 
 /** Return whether a path belongs to a page. Every path begins like that of the home page, which has no other. */

@@ -94,6 +94,16 @@ async def test_actions_are_filtered_and_paged_newest_first(service: Service, ops
     assert pages == [[4, 3], [2, 1], [0]]
 
 
+async def test_one_action_is_shown_by_its_id(service: Service, ops: httpx.AsyncClient) -> None:
+    async with service.database.unit() as unit:
+        for n in range(2):
+            await record_action(unit, Actor("ann"), "job:stop", f"/v1/jobs/{n}")
+    for action in await listed(ops):
+        assert (await ops.get(f"/v1/operator-actions/{action['id']}")).json() == action
+    for id, status in {"77": 404, "0": 422, "x": 422, "1e3": 422, "9" * 30: 422, "%00": 400}.items():
+        assert (await ops.get(f"/v1/operator-actions/{id}")).status_code == status
+
+
 @pytest.mark.parametrize(
     "query", ["cursor=x", "cursor=" + "x" * 1001, "limit=0", "limit=201", "who=", "target=" + "x" * 301, "other=1"]
 )

@@ -50,6 +50,7 @@ async def test_openapi_lists_every_route(shop: Shop) -> None:
         "/v1/limits",
         "/v1/operations",
         "/v1/operator-actions",
+        "/v1/operator-actions/{id}",
         "/v1/projections",
         "/v1/reactions",
         "/v1/retired-groups",

@@ -70,6 +70,7 @@ async def find_actions(
     actions: Sequence[str] = (),
     targets: Sequence[str] = (),
     before: int | None = None,
+    id: int | None = None,
     limit: int = 200,
 ) -> list[OperatorAction]:
     """Return actions, the newest first. An index serves each filter."""
@@ -79,6 +80,7 @@ async def find_actions(
         ("action = ANY ({}::text[])", [*actions] or None),
         ("target = ANY ({}::text[])", [*targets] or None),
         ("id < {}", before),
+        ("id = {}", id),
     ):
         if value is not None:
             arguments.append(value)
