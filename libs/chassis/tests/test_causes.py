@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from crossdock_chassis import Service
-from crossdock_chassis.messaging.dead_letters import COUNT_LIMIT
+from crossdock_chassis.messaging.dead_letters import COUNT_LIMIT, LISTED_CHARACTERS, find_statement
 from crossdock_chassis.messaging.fingerprints import PREVIEW_CHARACTERS
 from crossdock_chassis.testing import OPS, Clients
 
@@ -91,3 +91,31 @@ async def test_many_thousand_letters_of_one_cause_stay_usable(service: Service, 
         await unit.sql.execute("SELECT pg_stat_force_next_flush()")
     async with service.database.unit() as unit:
         assert await unit.sql.fetchval(scans) == before
+
+
+async def test_parked_events_are_counted_by_key_with_old_statistics(service: Service) -> None:
+    """An index of all parked events looks cheap to the planner until it learns how many there are."""
+    await keep(service, "a" * 12, 1_000, 1_000)
+    async with service.database.unit() as unit:
+        await unit.sql.execute("ANALYZE dead_letter")
+    await keep(service, "b" * 12, 1_000, 1_000, "parked")
+    async with service.database.unit() as unit:
+        statement, arguments = find_statement(state="poison", fingerprint="a" * 12, after=None, limit=101)
+        plan = "\n".join(row[0] for row in await unit.sql.fetch(f"EXPLAIN {statement}", *arguments))
+    assert "using dead_letter_open on dead_letter parked" in plan, plan
+
+
+async def test_list_shows_the_beginning_of_large_data(service: Service, ops: httpx.AsyncClient) -> None:
+    data = b"\x00\xff" + b"x" * 900_000
+    async with service.database.unit() as unit:
+        await unit.sql.execute(KEEP, "a" * 12, 3, 1, "poison")
+        await unit.sql.execute("UPDATE dead_letter SET value = $1", data)
+    listed = await ops.get("/v1/dead-letters")
+    assert len(listed.content) < 5_000
+    assert {(len(each["value"]), each["size"]) for each in listed.json()["items"]} == {(LISTED_CHARACTERS, len(data))}
+    letter = (await ops.get("/v1/dead-letters/1")).json()
+    assert letter["value"] == "\0\\xff" + "x" * 900_000
+    raw = await ops.get("/v1/dead-letters/1/value")
+    assert (raw.content, raw.headers["content-type"]) == (data, "application/octet-stream")
+    assert "attachment" in raw.headers["content-disposition"]
+    assert (await ops.get("/v1/dead-letters/99/value")).status_code == 404

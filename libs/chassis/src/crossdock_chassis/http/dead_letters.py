@@ -184,6 +184,24 @@ async def get_dead_letter(id: LetterId, caller: OpsReader, letters: DeadLettersD
     return found[0]
 
 
+@router.get(
+    "/{id}/value",
+    summary="Return the data of a dead letter as it is",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The bytes of the record",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **errors(_MISSING),
+    },
+)
+async def get_value(id: LetterId, caller: OpsReader, letters: DeadLettersDep) -> Response:
+    found = await dead_letters.find_value(letters.database, id)
+    name = f'attachment; filename="dead-letter-{id}.bin"'
+    return Response(found, media_type="application/octet-stream", headers={"Content-Disposition": name})
+
+
 @router.post(
     "/{id}:redrive",
     summary="Handle a poison event again, then the events parked behind it",

@@ -38,6 +38,9 @@ RELEASE_KEY = "DELETE FROM parked_key WHERE (consumer_group, topic, key) = ($1, 
 
 COUNT_LIMIT: Final = 10_000
 
+LISTED_CHARACTERS: Final = 500
+"""A list shows this much of the data of an event. Some lists have 200 events of 900 kB."""
+
 COLUMNS = """
     id, consumer_group, topic, partition, "offset", key, value, headers::text AS headers, state, reason, fingerprint,
     created_at
@@ -102,7 +105,11 @@ class DeadLetter(BaseModel):
     reason: str
     fingerprint: str
     headers: dict[str, str]
-    value: str
+    value: str = Field(
+        description=f"The data as text. A list shows the first {LISTED_CHARACTERS} characters. Bytes that are not UTF-8 "
+        "are shown as `\\xff`: `/v1/dead-letters/{id}/value` has them as they are"
+    )
+    size: int = Field(description="The bytes of the data")
     created_at: datetime
     parked_behind: int = Field(0, description=f"Counted up to {COUNT_LIMIT}")
 
@@ -357,11 +364,17 @@ def find_statement(
         if value is not None:
             arguments.append(value)
             conditions.append(f"{condition} ${len(arguments)}")
+    columns = (
+        COLUMNS if id is not None else COLUMNS.replace(" value", f" substr(value, 1, {4 * LISTED_CHARACTERS}) AS value")
+    )
+    # The condition OPEN is that of the index `dead_letter_open`. The state itself is an expression, because else an index
+    # of all parked events seems cheap while the statistics are older than these events. Each row would read them all.
     statement = f"""
-        SELECT {COLUMNS}, CASE WHEN state = 'poison' THEN (
+        SELECT {columns}, octet_length(value) AS size, CASE WHEN state = 'poison' THEN (
             SELECT count(*) FROM (
                 SELECT FROM dead_letter AS parked
-                WHERE parked.state = 'parked' AND parked.consumer_group = dead_letter.consumer_group
+                WHERE parked.{OPEN} AND parked.state || '' = 'parked'
+                AND parked.consumer_group = dead_letter.consumer_group
                 AND parked.topic = dead_letter.topic AND parked.key = dead_letter.key
                 AND octet_length(parked.key) <= {MAX_KEY_BYTES}
                 LIMIT {COUNT_LIMIT}
@@ -400,9 +413,19 @@ async def find(
             reason=row["reason"],
             fingerprint=row["fingerprint"],
             headers=json.loads(row["headers"]),
-            value=row["value"].decode("utf-8", "backslashreplace"),
+            value=row["value"].decode("utf-8", "backslashreplace")[: None if id is not None else LISTED_CHARACTERS],
+            size=row["size"],
             created_at=row["created_at"],
             parked_behind=row["parked_behind"],
         )
         for row in rows
     ]
+
+
+async def find_value(database: Database, id: int) -> bytes:
+    """Return the data of a dead letter. Raise NoSuchDeadLetter."""
+    async with database.unit() as unit:
+        row = await unit.sql.fetchrow("SELECT value FROM dead_letter WHERE id = $1", id)
+    if row is None:
+        raise NoSuchDeadLetter(str(id))
+    return bytes(row["value"])
