@@ -46,6 +46,8 @@ COLUMNS = """
     created_at
 """
 
+LISTED: Final = COLUMNS.replace(" value,", f" substr(value, 1, {4 * LISTED_CHARACTERS}) AS value,")
+
 OPEN: Final = "state IN ('poison', 'parked', 'blocked')"
 
 WAITING: Final = f"""
@@ -364,13 +366,10 @@ def find_statement(
         if value is not None:
             arguments.append(value)
             conditions.append(f"{condition} ${len(arguments)}")
-    columns = (
-        COLUMNS if id is not None else COLUMNS.replace(" value", f" substr(value, 1, {4 * LISTED_CHARACTERS}) AS value")
-    )
-    # The condition OPEN is that of the index `dead_letter_open`. The state itself is an expression, because else an index
-    # of all parked events seems cheap while the statistics are older than these events. Each row would read them all.
+    # The state is an expression, because the index of a state seems cheap while the statistics are older than the parked
+    # events. Each row would then read all parked events, and not only those of its key.
     statement = f"""
-        SELECT {columns}, octet_length(value) AS size, CASE WHEN state = 'poison' THEN (
+        SELECT {LISTED if id is None else COLUMNS}, octet_length(value) AS size, CASE WHEN state = 'poison' THEN (
             SELECT count(*) FROM (
                 SELECT FROM dead_letter AS parked
                 WHERE parked.{OPEN} AND parked.state || '' = 'parked'
