@@ -1,6 +1,7 @@
 """A person redrives a thousand dead letters of one cause. A reader can only look at them."""
 
 import json
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from crossdock_events import Message
 from crossdock_events.orders import OrderPlaced
 
 MANY = 1_000
+LARGE = 890_000
 REASON = "this is not a CloudEvent of version 1.0"
 
 
@@ -117,6 +119,49 @@ async def _give_up(harness: Harness, service: str) -> None:
             return bool((await client.get(asked.headers["location"])).json()["status"] == "done")
 
         await eventually(ended)
+
+
+async def test_dead_letter_of_900_kb_opens_as_text_and_bytes(opened: Console, harness: Harness) -> None:
+    key = str(uuid4())
+    data = b"\xfe here it begins" + b"x" * LARGE + b" here it ends"
+    await harness.inject(Message(OrderPlaced.topic.name, key.encode(), data, {"ce_specversion": b"2.0"}), poison=True)
+
+    async def failed() -> Body | None:
+        async with harness.client(INVENTORY) as client:
+            found = (await client.get("/v1/dead-letters", params={"key": key})).json()["items"]
+        return next(iter(found), None)
+
+    letter = await eventually(failed)
+    page = opened.page
+    await opened.sign_in(OPERATOR)
+    await page.goto(f"{opened.url}/dead-letters/{INVENTORY}/{letter['id']}")
+    shown = page.get_by_role("region", name="Data")
+    await expect(shown).to_contain_text("\\xfe here it begins")
+    await shown.press("End")
+    await expect(shown).to_contain_text("here it ends")
+
+    await page.get_by_role("link", name="Bytes").click()
+    await expect(shown).to_contain_text("00000000  fe 20 68 65 72 65 20 69 74 20 62 65 67 69 6e 73  . here it begins")
+    await shown.press("End")
+    await expect(shown).to_contain_text("ends")
+    # Only the lines in sight are elements, so the page stays quick.
+    assert await shown.locator(".line").count() < 100
+
+    await page.get_by_role("button", name="Fix and handle").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("The data is not UTF-8 text")
+    await page.get_by_role("dialog").get_by_label("Corrected data").fill("{}")
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    print(
+        "LONGTASKS",
+        await page.evaluate(
+            "new Promise((r) => new PerformanceObserver((l) => r(l.getEntries().map((e) => [Math.round(e.startTime), Math.round(e.duration)]))).observe({type: 'longtask', buffered: true}))"
+        ),
+    )
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Download").click()
+    assert Path(await (await downloading.value).path()).read_bytes() == data
+    for service in (INVENTORY, ANALYTICS):
+        await _give_up(harness, service)
 
 
 async def test_reader_cannot_act_on_a_group_of_dead_letters(opened: Console, harness: Harness) -> None:

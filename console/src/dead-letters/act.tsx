@@ -5,6 +5,7 @@ import { useMessages, useTag } from "../messages/language";
 import { ActionDialog } from "../parts/action-dialog";
 import { count } from "../parts/number";
 import { headersFrom } from "./headers";
+import { lossless } from "./lossless";
 
 type Letter = OrderSchemas["DeadLetter"];
 type Resolution = OrderSchemas["Resolution"];
@@ -63,6 +64,7 @@ export function Act({ service, letter, action }: { service: Service; letter: Let
     >
       {action === "resend" && (
         <>
+          {!lossless(letter) && <p className="stale">{m.deadLetters.notText}</p>}
           <Text label={m.deadLetters.corrected} value={input.value} onChange={(value) => change({ value })} />
           <Text label={m.deadLetters.headers} value={input.headers} onChange={(headers) => change({ headers })} />
         </>

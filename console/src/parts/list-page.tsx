@@ -11,7 +11,7 @@ interface Props<Row> {
   columns: readonly Column<Row>[];
   keyOf: (row: Row) => string;
   hrefOf?: (row: Row) => string;
-  empty: { title: string; detail: string };
+  empty: { title: string; detail?: string };
 }
 
 /** Show a list in each of its states: loading, failed, empty, out of date, and with rows. */

@@ -9,6 +9,11 @@ const MOST = 420;
 /** Show a text of up to a megabyte. Only the lines in sight are elements of the page. */
 export function TextView({ text, label }: { text: string; label: string }) {
   const lines = useMemo(() => linesOf(text), [text]);
+  return <LinesView lines={lines} label={label} />;
+}
+
+/** Show many short lines. Only the lines in sight are elements of the page. */
+export function LinesView({ lines, label }: { lines: readonly string[]; label: string }) {
   const scroller = useRef<HTMLElement>(null);
   const virtual = useVirtualizer({
     count: lines.length,

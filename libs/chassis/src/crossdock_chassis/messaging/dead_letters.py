@@ -108,8 +108,8 @@ class DeadLetter(BaseModel):
     fingerprint: str
     headers: dict[str, str]
     value: str = Field(
-        description=f"The data as text. A list shows the first {LISTED_CHARACTERS} characters. Bytes that are not UTF-8 "
-        "are shown as `\\xff`: `/v1/dead-letters/{id}/value` has them as they are"
+        description=f"The data as text. A list shows the first {LISTED_CHARACTERS} characters. Bytes that are not "
+        "UTF-8 are shown as `\\xff`: `/v1/dead-letters/{id}/value` has them as they are"
     )
     size: int = Field(description="The bytes of the data")
     created_at: datetime
@@ -366,8 +366,8 @@ def find_statement(
         if value is not None:
             arguments.append(value)
             conditions.append(f"{condition} ${len(arguments)}")
-    # The state is an expression, because the index of a state seems cheap while the statistics are older than the parked
-    # events. Each row would then read all parked events, and not only those of its key.
+    # The state is an expression, because the index of a state seems cheap while the statistics are older than the
+    # parked events. Each row would then read all parked events, and not only those of its key.
     statement = f"""
         SELECT {LISTED if id is None else COLUMNS}, octet_length(value) AS size, CASE WHEN state = 'poison' THEN (
             SELECT count(*) FROM (
