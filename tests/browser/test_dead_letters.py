@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 from browsing import OPERATOR, READER, Console
-from harness import ANALYTICS, INVENTORY, Body, Harness, eventually, order
+from harness import ORDERS, Body, Harness, eventually, order
 from playwright.async_api import expect
 
 from crossdock_cli.verify.log import Entry
 from crossdock_events import Message
-from crossdock_events.orders import OrderPlaced
+from crossdock_events.reservations import StockReserved
 
 MANY = 1_000
 LARGE = 890_000
@@ -21,7 +21,7 @@ REASON = "this is not a CloudEvent of version 1.0"
 
 @pytest.fixture
 async def cause(harness: Harness) -> Body:
-    """Send the events of a thousand orders again with a wrong header. Return the cause of their dead letters."""
+    """Send the answers to a thousand orders again with a wrong header. Return the cause of their dead letters."""
     (item,) = await harness.items(on_hand=MANY)
     names = [f"PO-{uuid4().hex}" for _ in range(MANY)]
     lines = [json.dumps(order(name, (item, 1))) for name in names]
@@ -32,17 +32,17 @@ async def cause(harness: Harness) -> Body:
     ids = {each["id"] for each in created}
     harness.accepted |= {("acme", name): each["id"] for name, each in zip(names, created, strict=True)}
 
-    async def placed() -> list[Entry] | None:
-        topic = OrderPlaced.topic.name
-        found = [each for each in (await harness.log(topic)).firsts(topic) if each.type == OrderPlaced.ce_type]
+    async def answered() -> list[Entry] | None:
+        topic = StockReserved.topic.name
+        found = [each for each in (await harness.log(topic)).firsts(topic) if each.type == StockReserved.ce_type]
         found = [each for each in found if each.key is not None and each.key.decode() in ids]
         return found if len(found) == MANY else None
 
-    await harness.copy([_broken(each) for each in await eventually(placed)], poison=True)
+    await harness.copy([_broken(each) for each in await eventually(answered)], poison=True)
 
     async def failed() -> Body | None:
-        found = [await _cause(harness, service) for service in (ANALYTICS, INVENTORY)]
-        return found[-1] if all(each and each["records"] == MANY for each in found) else None
+        found = await _cause(harness)
+        return found if found and found["records"] == MANY else None
 
     return await eventually(failed)
 
@@ -51,8 +51,8 @@ def _broken(entry: Entry) -> Entry:
     return entry._replace(headers=tuple({**dict(entry.headers), "ce_specversion": b"2.0"}.items()))
 
 
-async def _cause(harness: Harness, service: str) -> Body | None:
-    async with harness.client(service) as client:
+async def _cause(harness: Harness) -> Body | None:
+    async with harness.client() as client:
         found = (await client.get("/v1/dead-letters/causes", params={"limit": 200})).json()["items"]
     return next((each for each in found if each["reason"] == REASON), None)
 
@@ -62,8 +62,8 @@ async def test_thousand_dead_letters_are_redriven_as_a_group(opened: Console, ha
     await opened.sign_in(OPERATOR)
     await page.goto(f"{opened.url}/dead-letters?sort=newest")
     row = page.get_by_role("list", name="Causes of dead letters").get_by_role("listitem")
-    await row.filter(has_text=INVENTORY).filter(has_text=REASON).get_by_role("link", name=REASON).click()
-    await expect(page).to_have_url(f"{opened.url}/dead-letters?service={INVENTORY}&fingerprint={cause['fingerprint']}")
+    await row.filter(has_text=ORDERS).filter(has_text=REASON).get_by_role("link", name=REASON).click()
+    await expect(page).to_have_url(f"{opened.url}/dead-letters?service={ORDERS}&fingerprint={cause['fingerprint']}")
     group = page.url
 
     # The dry run shows that the cause is not mended yet. A job that is started in spite of it can be stopped.
@@ -85,9 +85,8 @@ async def test_thousand_dead_letters_are_redriven_as_a_group(opened: Console, ha
     await expect(results.get_by_text("handled").first).to_be_visible()
     await page.goto(group)
     await expect(page.get_by_text("No event waits for this reason any more")).to_be_visible()
-    assert await _cause(harness, INVENTORY) is None
+    assert await _cause(harness) is None
 
-    await _give_up(harness, ANALYTICS)
     await harness.adds_up()
 
 
@@ -104,11 +103,11 @@ async def _started(opened: Console, action: str, expected: str, fields: dict[str
     await dialog.get_by_role("button", name=action).click()
 
 
-async def _give_up(harness: Harness, service: str) -> None:
+async def _give_up(harness: Harness) -> None:
     """Discard the dead letters with the wrong header."""
-    fingerprint = (await _cause(harness, service) or {})["fingerprint"]
+    fingerprint = (await _cause(harness) or {})["fingerprint"]
     body: dict[str, Any] = {"action": "discard", "reason": "made by a test", "records_per_second": 1_000}
-    async with harness.client(service) as client:
+    async with harness.client() as client:
         key = {"Idempotency-Key": str(uuid4())}
         asked = await client.post(
             "/v1/dead-letters:resolve", json={**body, "records": {"fingerprint": fingerprint}}, headers=key
@@ -124,17 +123,17 @@ async def _give_up(harness: Harness, service: str) -> None:
 async def test_dead_letter_of_900_kb_opens_as_text_and_bytes(opened: Console, harness: Harness) -> None:
     key = str(uuid4())
     data = b"\xfe here it begins" + b"x" * LARGE + b" here it ends"
-    await harness.inject(Message(OrderPlaced.topic.name, key.encode(), data, {"ce_specversion": b"2.0"}), poison=True)
+    await harness.inject(Message(StockReserved.topic.name, key.encode(), data, {"ce_specversion": b"2.0"}), poison=True)
 
     async def failed() -> Body | None:
-        async with harness.client(INVENTORY) as client:
+        async with harness.client() as client:
             found = (await client.get("/v1/dead-letters", params={"key": key})).json()["items"]
         return next(iter(found), None)
 
     letter = await eventually(failed)
     page = opened.page
     await opened.sign_in(OPERATOR)
-    await page.goto(f"{opened.url}/dead-letters/{INVENTORY}/{letter['id']}")
+    await page.goto(f"{opened.url}/dead-letters/{ORDERS}/{letter['id']}")
     shown = page.get_by_role("region", name="Data")
     await expect(shown).to_contain_text("\\xfe here it begins")
     await shown.press("End")
@@ -151,31 +150,24 @@ async def test_dead_letter_of_900_kb_opens_as_text_and_bytes(opened: Console, ha
     await expect(page.get_by_role("dialog")).to_contain_text("The data is not UTF-8 text")
     await page.get_by_role("dialog").get_by_label("Corrected data").fill("{}")
     await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    print(
-        "LONGTASKS",
-        await page.evaluate(
-            "new Promise((r) => new PerformanceObserver((l) => r(l.getEntries().map((e) => [Math.round(e.startTime), Math.round(e.duration)]))).observe({type: 'longtask', buffered: true}))"
-        ),
-    )
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="Download").click()
     assert Path(await (await downloading.value).path()).read_bytes() == data
-    for service in (INVENTORY, ANALYTICS):
-        await _give_up(harness, service)
+    await _give_up(harness)
 
 
 async def test_reader_cannot_act_on_a_group_of_dead_letters(opened: Console, harness: Harness) -> None:
     await harness.inject(
-        Message(OrderPlaced.topic.name, None, b"\x00\xff no event", {"ce_specversion": b"2.0"}), poison=True
+        Message(StockReserved.topic.name, None, b"\x00\xff no event", {"ce_specversion": b"2.0"}), poison=True
     )
 
     async def failed() -> Body | None:
-        return await _cause(harness, INVENTORY)
+        return await _cause(harness)
 
     cause = await eventually(failed)
     await opened.sign_in(READER)
     page = opened.page
-    await page.goto(f"{opened.url}/dead-letters?service={INVENTORY}&fingerprint={cause['fingerprint']}")
+    await page.goto(f"{opened.url}/dead-letters?service={ORDERS}&fingerprint={cause['fingerprint']}")
     await expect(page.get_by_text("Robin Reader")).to_be_visible()
     await expect(page.get_by_role("list", name="Dead letters").get_by_role("link").first).to_be_visible()
     for name in ("Handle again", "Fix and handle", "Give up"):
@@ -189,9 +181,8 @@ async def test_reader_cannot_act_on_a_group_of_dead_letters(opened: Console, har
         status = await page.evaluate(
             "([url, body]) => fetch(url, { method: 'POST', body, headers: { 'Content-Type': 'application/json',"
             " 'Idempotency-Key': crypto.randomUUID(), 'Crossdock-Console': '1' } }).then((answer) => answer.status)",
-            [f"/api/{INVENTORY}{path}", json.dumps({"reason": "not allowed", **body})],
+            [f"/api/{ORDERS}{path}", json.dumps({"reason": "not allowed", **body})],
         )
         assert status == 403, path
 
-    for service in (INVENTORY, ANALYTICS):
-        await _give_up(harness, service)
+    await _give_up(harness)

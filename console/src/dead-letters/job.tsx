@@ -188,6 +188,12 @@ function Results({ service, job, outcome }: { service: Service; job: Job; outcom
       }),
     ),
   );
+  // Results are shown as they come, but a list of several pages is not read again and again.
+  const { refetch } = listed.query;
+  const few = (listed.query.data?.pages.length ?? 0) <= 1;
+  useEffect(() => {
+    if (job.done > 0 && few) void refetch();
+  }, [job.done, few, refetch]);
   const columns: Column<Result>[] = [
     { name: "id", header: m.deadLetters.id, width: "7rem", cell: (each) => each.id },
     {

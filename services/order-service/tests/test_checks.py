@@ -365,6 +365,14 @@ async def test_orders_in_every_status_violate_nothing(orders: Orders, violations
     assert await violations(orders.shop.service, accepted=accepted(orders)) == {}
 
 
+async def test_key_of_a_redrive_needs_no_order(orders: Orders, violations: Violations) -> None:
+    redriven = """
+        INSERT INTO idempotency_key (partner, route, key, fingerprint, answer)
+        VALUES ('operator ann', 'POST /v1/dead-letters:resolve', 'k', '', '{"kind": "resolve-dead-letters"}')
+    """
+    assert await violations(orders.shop.service, redriven, accepted=accepted(orders)) == {}
+
+
 async def test_an_edited_row_is_found(orders: Orders, violations: Violations) -> None:
     seen = {
         edit: await violations(orders.shop.service, sql(orders), accepted=accepted(orders))

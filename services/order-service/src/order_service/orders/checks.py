@@ -88,7 +88,7 @@ KEYS = """
     ) AS answered
     LEFT JOIN orders ON orders.id = answered.id
          AND (orders.partner = answered.partner OR answered.partner LIKE 'operator %')
-    WHERE answer IS NOT NULL AND (
+    WHERE answer IS NOT NULL AND route <> 'POST /v1/dead-letters:resolve' AND (
         orders.id IS NULL
         OR answer ->> 'reference' <> reference
         OR CASE WHEN pg_input_is_valid(answer ->> 'placed_at', 'timestamptz')
