@@ -134,3 +134,22 @@ async def test_projections_are_rebuilt_and_stay_complete(harness: Harness) -> No
 async def _one_generation() -> bool:
     (found,) = (await answer("rebuild", "order-service", "--status"))["items"]
     return len(found["generations"]) == 1
+
+
+async def test_catalogue_shows_who_reads_each_topic_and_its_rate(harness: Harness) -> None:
+    (item,) = await harness.items(on_hand=1)
+    async with harness.client() as client:
+        await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1)))
+
+    async def counted() -> Any:
+        found = await answer("events", "catalogue")
+        (orders,) = (each for each in found["topics"] if each["name"] == "crossdock.orders.v1")
+        return (found, orders) if orders["activity"]["rate"] else None
+
+    found, orders = await eventually(counted)
+    assert (orders["activity"]["reading"], found["silent"]) == ("current", [])
+    reserving = [each["types"] for each in orders["readers"] if each["handler"] == "reservations.reserve.reserve"]
+    assert reserving == [["crossdock.OrderPlaced.v1"]]
+    page = await crossdock("events", "catalogue")
+    assert f"| {INVENTORY}" in page and "unknown whether" not in page
+    assert all(f"### {event['type']}" in page for topic in found["topics"] for event in topic["events"])
