@@ -179,7 +179,8 @@ async def test_audit_merges_the_actions_of_services(opened: Console, harness: Ha
     await expect(opened.page.get_by_role("heading", name="No actions")).to_be_visible()
 
 
-async def test_topic_shows_its_readers_and_copies_its_example(opened: Console) -> None:
+async def test_topic_shows_its_readers_and_copies_its_example(opened: Console, harness: Harness) -> None:
+    await harness.items(on_hand=1)
     await opened.sign_in(READER)
     await opened.page.goto(f"{opened.url}/topics")
     row = opened.page.get_by_role("list", name="Topics").locator("li", has_text="crossdock.orders.v1")
@@ -195,6 +196,10 @@ async def test_topic_shows_its_readers_and_copies_its_example(opened: Console) -
     await expect(opened.page.get_by_text("Copied")).to_be_visible()
     copied = json.loads(await opened.page.evaluate("navigator.clipboard.readText()"))
     assert OrderCancelled.model_validate(copied).partner
+    await opened.page.goto(f"{opened.url}/topics/crossdock.stock.v1")
+    await opened.page.get_by_role("main").get_by_role("link", name="StockLevelChanged, ").click()
+    await opened.page.get_by_role("complementary").get_by_role("link", name="crossdock.stock.v1").click()
+    await expect(opened.page).to_have_url(f"{opened.url}/topics/crossdock.stock.v1?type=crossdock.StockLevelChanged.v1")
     await opened.page.goto(f"{opened.url}/topics/nothing")
     await expect(opened.page.get_by_role("heading", name="No contract declares this topic.")).to_be_visible()
 

@@ -8,6 +8,7 @@ import { Failure, Loading } from "../parts/states";
 import { TextView } from "../parts/text-view";
 import { precise } from "../parts/time";
 import { shortType } from "../parts/type-name";
+import { topicHref } from "../topics/links";
 import { readRecord } from "./record";
 
 /** Show one event whole, beside the list. Escape closes it. */
@@ -69,7 +70,14 @@ function RecordFacts({ record }: { record: Awaited<ReturnType<typeof readRecord>
         {record.order_id === null ? m.states.none : <Link href={`/orders/${record.order_id}`}>{record.order_id}</Link>}
       </Fact>
       <Fact name={m.live.filters.partner}>{live("partner", record.partner)}</Fact>
-      <Fact name={m.live.place}>{`${record.topic} / ${record.partition} / ${record.offset}`}</Fact>
+      <Fact name={m.live.place}>
+        {record.topic.endsWith(".dlq") ? (
+          record.topic
+        ) : (
+          <Link href={topicHref(record.topic, record.type ?? undefined)}>{record.topic}</Link>
+        )}
+        {` / ${record.partition} / ${record.offset}`}
+      </Fact>
       <Fact name={m.live.sequence}>{count(record.sequence, tag)}</Fact>
       <Fact name={m.live.source}>{record.source ?? m.states.none}</Fact>
       <Fact name={m.live.size}>{m.live.bytes(count(record.size, tag))}</Fact>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { en } from "../messages/en";
-import { lastOf, liveHref, rateOf, rateOfType, readersOf } from "./activity";
+import { lastOf, rateOf, rateOfType, readersOf } from "./activity";
 
 const KNOWN = { reading: "current", rate: 0, rates: { a: 0.004 }, last: null } as const;
 const UNKNOWN = { reading: "unknown", rate: null, rates: null, last: null } as const;
@@ -21,8 +21,4 @@ test("services that did not answer leave the readers open", () => {
   expect(readersOf([], [], en)).toBe("none");
   expect(readersOf([reader, reader], [], en)).toBe("a");
   expect(readersOf([reader], [{}], en)).toBe("a, unknown");
-});
-
-test("live events are linked by topic, and one of them by its cursor", () => {
-  expect(liveHref("t.v1", { event: "e-1.7" })).toBe("/live?topic=t.v1&from=1h&event=e-1.7");
 });

@@ -30,13 +30,3 @@ export function readersOf(readers: readonly Reader[], silent: readonly unknown[]
   if (silent.length > 0) names.push(m.states.unknown);
   return names.length === 0 ? m.states.none : names.join(", ");
 }
-
-/** Return the address of a topic, and of one of its types. */
-export function topicHref(topic: string, type?: string): string {
-  return `/topics/${encodeURIComponent(topic)}${type === undefined ? "" : `?type=${encodeURIComponent(type)}`}`;
-}
-
-/** Return the address of the live events of a topic, and of one record of it. */
-export function liveHref(topic: string, more: Readonly<Record<string, string>> = {}): string {
-  return `/live?${new URLSearchParams({ topic, from: "1h", ...more })}`;
-}

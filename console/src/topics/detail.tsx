@@ -10,7 +10,8 @@ import { Fact, Facts, Section } from "../parts/sections";
 import { Failure, Freshness, Loading, Notice } from "../parts/states";
 import { TextView } from "../parts/text-view";
 import { shortType } from "../parts/type-name";
-import { lastOf, liveHref, rateOf, rateOfType, topicHref } from "./activity";
+import { lastOf, rateOf, rateOfType } from "./activity";
+import { groupHref, liveHref, topicHref } from "./links";
 import "./topics.css";
 
 type Topic = AnalyticsSchemas["TopicView"];
@@ -129,7 +130,7 @@ function Readers({ topic }: { topic: Topic }) {
           rows={readers}
           columns={columns}
           keyOf={(row) => `${row.group} ${row.handler} ${row.types.join()}`}
-          hrefOf={(row) => `/consumers?service=${row.service}`}
+          hrefOf={groupHref}
         />
       )}
     </Section>

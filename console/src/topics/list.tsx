@@ -4,7 +4,8 @@ import { ListBody, Page } from "../parts/list-page";
 import { useList } from "../parts/lists";
 import { count } from "../parts/number";
 import type { Column } from "../parts/rows";
-import { lastOf, rateOf, readersOf, topicHref } from "./activity";
+import { lastOf, rateOf, readersOf } from "./activity";
+import { topicHref } from "./links";
 
 type Row = AnalyticsSchemas["TopicSummary"] & { silent: AnalyticsSchemas["Silent"][] };
 
