@@ -8,6 +8,7 @@ import { Failure, Freshness, Loading } from "../parts/states";
 import { TextView } from "../parts/text-view";
 import { momentInZone } from "../parts/time";
 import { ActOnMany, MANY } from "./act-on-many";
+import { JobsNow } from "./jobs-now";
 import { letterHref } from "./links";
 import { atLeast } from "./sort";
 
@@ -61,6 +62,7 @@ export function CauseSection({ service, fingerprint }: { service: Service; finge
             offered={cause !== undefined}
           />
         ))}
+        <JobsNow service={service} fingerprint={fingerprint} />
         <Freshness query={query} />
       </div>
     </Section>

@@ -6,6 +6,7 @@ import { count } from "../parts/number";
 import { type Column, Rows } from "../parts/rows";
 import { Failure, Freshness, Loading, Notice } from "../parts/states";
 import { moment } from "../parts/time";
+import { JobsNow } from "./jobs-now";
 import { causeHref, letterHref } from "./links";
 import { atLeast, type Cause, type Sort, sorted } from "./sort";
 
@@ -109,6 +110,9 @@ export function Causes({ services, sort }: { services: readonly Service[]; sort:
             {m.deadLetters.silent(silent.join(", "))}
           </strong>
         )}
+        {services.map((service) => (
+          <JobsNow key={service} service={service} />
+        ))}
         {oldest[0] && <Freshness query={oldest.find((query) => query.error !== null) ?? oldest[0]} />}
       </p>
     </div>

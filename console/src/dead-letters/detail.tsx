@@ -46,7 +46,7 @@ function Letter({ service, id }: { service: Service; id: number }) {
   const letter = query.data;
   return (
     <Page
-      title={`${m.deadLetters.title} ${letter.id}`}
+      title={m.deadLetters.one(String(letter.id))}
       aside={
         <>
           <StateBadge state={letter.state} />

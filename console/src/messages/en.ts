@@ -407,6 +407,7 @@ export const en = {
   },
   deadLetters: {
     title: "Dead letters",
+    one: (id: string) => `Dead letter ${id}`,
     service: "Service",
     state: "State",
     states: {

@@ -379,6 +379,7 @@ export const zh: Messages = {
   },
   deadLetters: {
     title: "死信",
+    one: (id) => `死信 ${id}`,
     service: "服务",
     state: "状态",
     states: {
