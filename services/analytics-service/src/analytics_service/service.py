@@ -3,6 +3,7 @@
 from analytics_service import checks, migrations, reactions, tables
 from analytics_service.asking import Services
 from analytics_service.attention import feature as attention
+from analytics_service.consumers import feature as consumers
 from analytics_service.diagnosis import feature as diagnosis
 from analytics_service.levels import feature as levels
 from analytics_service.log import feature as log
@@ -36,6 +37,7 @@ def build(settings: Settings) -> Service:
             levels.feature(database),
             attention.feature(database, settings, services),
             search.feature(database),
+            consumers.feature(database, settings),
             schemas.feature(),
             topics.feature(database, services),
             sign_in.feature(database, settings),

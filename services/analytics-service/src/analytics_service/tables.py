@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, JSON, TIMESTAMP, BigInteger, CheckConstraint, Index, Integer, Text, text
+from sqlalchemy import ARRAY, JSON, TIMESTAMP, BigInteger, CheckConstraint, Double, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -113,6 +113,89 @@ class ConsoleSession(Base):
     """Counts the refreshes."""
     refreshing_until: Mapped[datetime | None]
     """Until then one process refreshes the tokens, and all others wait for it."""
+
+
+class KafkaLookRow(Base):
+    """When Kafka was last asked about its consumer groups, and when it last answered. Written with SQL only.
+
+    The five tables of `consumers/` are what was seen: nothing but a page depends on them.
+    """
+
+    __tablename__ = "kafka_look"
+    __table_args__ = (CheckConstraint("one"), {"postgresql_with": {"fillfactor": "50"}})
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    answered_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime]
+    error: Mapped[str | None]
+    left_out: Mapped[int] = mapped_column(Integer, server_default="0")
+
+
+class KafkaEndRow(Base):
+    """The end of each partition when Kafka last showed it."""
+
+    __tablename__ = "kafka_end"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    end: Mapped[int]
+    inflow: Mapped[float] = mapped_column(Double)
+
+
+class KafkaGroupRow(Base):
+    """A consumer group, also one that Kafka has forgotten. Its sums are over the partitions that it reads."""
+
+    __tablename__ = "kafka_group"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str | None]
+    kafka_state: Mapped[str | None]
+    members: Mapped[int | None] = mapped_column(Integer)
+    replaced: Mapped[bool]
+    """Another generation of its projection had members when this group had none."""
+    lag: Mapped[int | None]
+    unread_since: Mapped[datetime | None]
+    rate: Mapped[float | None] = mapped_column(Double)
+    inflow: Mapped[float | None] = mapped_column(Double)
+    partitions: Mapped[int] = mapped_column(Integer)
+    uncommitted: Mapped[int] = mapped_column(Integer)
+    topics: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    first_seen_at: Mapped[datetime]
+    active_at: Mapped[datetime | None]
+    answered_at: Mapped[datetime | None]
+    forgotten_at: Mapped[datetime | None]
+
+
+class KafkaPositionRow(Base):
+    """The committed position of a group in a partition. It is null if the group reads and has committed nothing."""
+
+    __tablename__ = "kafka_position"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    group: Mapped[str] = mapped_column(primary_key=True)
+    topic: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    position: Mapped[int | None]
+    unread_since: Mapped[datetime | None]
+    rate: Mapped[float | None] = mapped_column(Double)
+    moved_at: Mapped[datetime | None]
+    reads: Mapped[bool]
+    member: Mapped[str | None]
+    forgotten_at: Mapped[datetime | None]
+
+
+class KafkaLagRow(Base):
+    """The lag of a group over the last hour, for its plot."""
+
+    __tablename__ = "kafka_lag"
+    __table_args__ = (Index("kafka_lag_at", "at"),)
+
+    group: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    lag: Mapped[int | None]
+    seconds: Mapped[float | None] = mapped_column(Double)
 
 
 class OrdersProjected(DeclarativeBase):
