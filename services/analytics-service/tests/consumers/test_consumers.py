@@ -11,9 +11,10 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.structs import TopicPartition
 from records import ORDERS, keep, record
 
-from analytics_service.consumers.sample import Sampler
+from analytics_service.consumers.model import End, Place
+from analytics_service.consumers.sample import Sampler, seen_of
 from analytics_service.consumers.store import KEPT
-from crossdock_chassis import JobRun, Record, Service
+from crossdock_chassis import GroupSeen, JobRun, Record, Service
 from crossdock_chassis.jobs.rows import Claimed
 from crossdock_chassis.messaging.clients import start_consumer, start_producer
 from crossdock_chassis.testing import OPS, Clients, unlisted
@@ -80,7 +81,7 @@ async def forget(kafka: str, name: str) -> None:
     await admin.start()
     try:
         broker = await admin.find_coordinator(name)
-        answer = await admin._send_request(DeleteGroupsRequest([name]), broker)
+        answer: Any = await admin._send_request(DeleteGroupsRequest([name]), broker)
         assert [error for _, error in answer.results] == [0]
     finally:
         await admin.close()
@@ -185,13 +186,11 @@ async def test_pages_are_complete_and_garbage_is_refused(
         await commit(kafka, each, 0)
     await look(service, kafka)
     seen: list[str] = []
-    cursor: str | None = None
-    while cursor is not None or not seen:
-        page = (
-            await operator.get("/v1/consumers", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
-        ).json()
+    query: dict[str, Any] | None = {"limit": 2}
+    while query is not None:
+        page = (await operator.get("/v1/consumers", params=query)).json()
         seen += [each["group"] for each in page["items"]]
-        cursor = page["next"]
+        query = {"limit": 2, "cursor": page["next"]} if page["next"] else None
     assert [each for each in seen if each.startswith(name)] == names
     assert seen == sorted(set(seen))
     assert (await operator.get(f"/v1/consumers/{name}-0%2F%C3%A9")).json()["group"] == names[0]
@@ -214,3 +213,9 @@ async def test_own_group_names_its_service(
     await commit(kafka, own, 0)
     await look(service, kafka)
     assert (await shown(operator, own))["owner"] == "order-service"
+
+
+def test_partitions_that_do_not_exist_are_left_out() -> None:
+    strange = {TopicPartition(ORDERS, number): "erp@host" for number in (0, -1, 2**31 - 1)}
+    seen = seen_of(GroupSeen("Stable", 1, strange, None), {Place(ORDERS, 0): End(5)})
+    assert (seen.assigned, seen.positions) == ({Place(ORDERS, 0): "erp@host"}, None)

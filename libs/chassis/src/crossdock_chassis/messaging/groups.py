@@ -11,7 +11,8 @@ from typing import Any, Final
 from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import for_code
-from aiokafka.protocol.admin import DescribeGroupsRequest, ListGroupsRequest
+from aiokafka.protocol.admin import DescribeGroupsRequest_v2, ListGroupsRequest
+from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
@@ -30,6 +31,22 @@ PROTOCOLS: Final = ("consumer", "")
 """Groups of consumers, and groups that only store positions. Kafka Connect and share groups have no positions."""
 UNDESCRIBED: Final = "Dead"
 """Kafka's answer for a group of the newer protocol (KIP-848), which this version of the request cannot describe."""
+
+
+class DescribeGroups(Request[DescribeGroupsRequest_v2]):
+    """Ask for the state and members of groups, with version 2 of the request.
+
+    aiokafka's own class prefers version 3 and decodes its answer as version 2, which has one field less for each group.
+    Two groups in an answer then break the connection.
+    """
+
+    API_KEY = DescribeGroupsRequest_v2.API_KEY
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self._groups = list(groups)
+
+    def build(self, request_struct_class: type[DescribeGroupsRequest_v2]) -> DescribeGroupsRequest_v2:
+        return request_struct_class(self._groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +136,8 @@ async def _list(client: AIOKafkaClient, broker: int) -> list[str]:
 async def _describe(
     client: AIOKafkaClient, broker: int, groups: Sequence[str]
 ) -> dict[str, tuple[str | None, int | None, Mapping[TopicPartition, str] | None]]:
-    answer = await client.send(broker, DescribeGroupsRequest(groups=groups))
-    found = {}
+    answer = await client.send(broker, DescribeGroups(groups))
+    found: dict[str, tuple[str | None, int | None, Mapping[TopicPartition, str] | None]] = {}
     for error, group, state, protocol, _, members, *_ in answer.groups:
         if error or state == UNDESCRIBED:
             continue
@@ -131,7 +148,7 @@ async def _describe(
 
 def _assigned(members: Iterable[Any]) -> Mapping[TopicPartition, str] | None:
     """Return who reads each partition. None if a member's assignment cannot be read: any client may write one."""
-    found = {}
+    found: dict[TopicPartition, str] = {}
     for _, client_id, host, _, assignment in members:
         if not assignment:
             continue

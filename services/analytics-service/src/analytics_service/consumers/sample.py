@@ -4,7 +4,9 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
+
+from aiokafka.structs import TopicPartition
 
 from analytics_service.consumers import store
 from analytics_service.consumers.model import (
@@ -29,6 +31,7 @@ MAX_LOOK_UPS: Final = 1_000
 ERROR_LIMIT: Final = 300
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def is_ours(topic: str) -> bool:
@@ -60,7 +63,7 @@ class Sampler:
             return {"error": reason}
         async with run.unit() as unit:
             look = _look_of(unit.now, known, seen)
-            found = _groups_of(unit.now, known, seen, self.services)
+            found = _groups_of(look, known, seen, self.services)
             unread = {each for group, now in found for each in to_look_up(group, now, look)}
             look = replace(look, times=await store.times_of(unit.sql, sorted(unread)[:MAX_LOOK_UPS]))
             groups = [next_group(group, now, look) for group, now in found]
@@ -80,23 +83,22 @@ def _look_of(now: datetime, known: store.Known, seen: GroupsSeen) -> Look:
 
 
 def _groups_of(
-    now: datetime, known: store.Known, seen: GroupsSeen, services: Collection[str]
+    look: Look, known: store.Known, seen: GroupsSeen, services: Collection[str]
 ) -> list[tuple[Group, Seen | None]]:
     """Return each group that has something to do with our topics, with what Kafka shows of it: None if it is gone."""
-    shown = {name: _seen(each) for name, each in seen.groups.items()}
+    shown = {name: seen_of(each, look.ends) for name, each in seen.groups.items()}
     found: list[tuple[Group, Seen | None]] = []
     for name, each in shown.items():
         if name in known.groups or each.positions or each.assigned:
-            group = known.groups.get(name) or Group(name, owner_of(name, services), now)
+            group = known.groups.get(name) or Group(name, owner_of(name, services), look.now)
             found.append((group, each))
     return found + [(group, None) for name, group in known.groups.items() if name not in seen.names]
 
 
-def _seen(group: GroupSeen) -> Seen:
-    assigned = group.assigned
-    return Seen(
-        group.state,
-        group.members,
-        None if assigned is None else {Place(*tp): member for tp, member in assigned.items() if is_ours(tp.topic)},
-        None if group.positions is None else {Place(*tp): at for tp, at in group.positions.items()},
-    )
+def seen_of(group: GroupSeen, ends: Mapping[Place, End]) -> Seen:
+    """Return the group in the partitions that exist, because a client may write any number into its assignment."""
+    return Seen(group.state, group.members, _existing(group.assigned, ends), _existing(group.positions, ends))
+
+
+def _existing(found: Mapping[TopicPartition, T] | None, ends: Mapping[Place, End]) -> dict[Place, T] | None:
+    return None if found is None else {Place(*tp): each for tp, each in found.items() if Place(*tp) in ends}

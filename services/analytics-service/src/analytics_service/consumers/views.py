@@ -28,7 +28,7 @@ _LAG = "Records that it has not read, over the partitions with a position; null 
 _UNREAD = "Kafka's time of the oldest record that it has not read; null without a lag or if the lag is not known"
 _POSITION_STATUS = (
     "`committed`: it has a position. `none`: it reads the partition and has committed nothing yet. `not_read`: it has "
-    "a position and no longer reads the topic. `forgotten`: Kafka no longer has the position, and this is the last one. "
+    "a position and no longer reads the topic. `forgotten`: Kafka no longer has the position, and this was the last. "
     "`unknown`: Kafka could not be asked"
 )
 
