@@ -157,6 +157,7 @@ async def test_order_is_found_by_the_beginning_of_its_reference(opened: Console,
 async def test_audit_merges_the_actions_of_services(opened: Console, harness: Harness) -> None:
     who = f"ann-{uuid4().hex[:8]}"
     async with _operator(harness, who) as ann:
+        await _cancel(harness, ann)
         action = await _cancel(harness, ann)
         receipt = await _receive(harness, ann)
     await opened.sign_in(READER)
@@ -164,6 +165,7 @@ async def test_audit_merges_the_actions_of_services(opened: Console, harness: Ha
     rows = opened.page.get_by_role("list", name="Actions of operators, newest first").locator("li")
     await expect(rows.nth(0)).to_contain_text("receipt:record")
     await expect(rows.nth(1)).to_contain_text("order:cancel")
+    await expect(opened.page.locator("datalist option[value='order:cancel']")).to_have_count(1)
     await opened.page.get_by_label("Service").select_option(ORDERS)
     await expect(rows.nth(0)).to_contain_text("order:cancel")
     await expect(rows.filter(has_text="receipt:record")).to_have_count(0)

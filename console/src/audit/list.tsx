@@ -20,8 +20,24 @@ const PAGE = 100;
 export default function AuditPage() {
   const m = useMessages();
   const filters = useFilters<Name>(["who", "action", "target", "service", "since"]);
+  const lists = [
+    useEntries("order-service", filters.values),
+    useEntries("inventory-service", filters.values),
+    useEntries("analytics-service", filters.values),
+  ].filter((each) => each.wanted);
+  // A filter passes only what is equal, so the values that were read are suggested. Paths are too many for that.
   const text = (name: "who" | "action" | "target") => (
-    <TextFilter label={m.audit[name]} value={filters.values[name]} onChange={(value) => filters.set(name, value)} />
+    <TextFilter
+      label={m.audit[name]}
+      value={filters.values[name]}
+      onChange={(value) => filters.set(name, value)}
+      {...(name !== "target" && {
+        suggestions: distinct(
+          lists.flatMap((each) => each.rows ?? []),
+          name,
+        ),
+      })}
+    />
   );
   return (
     <Page
@@ -46,9 +62,13 @@ export default function AuditPage() {
         </FilterBar>
       }
     >
-      <Entries filters={filters} />
+      <Entries lists={lists} filters={filters} />
     </Page>
   );
+}
+
+function distinct(entries: readonly Entry[], name: "who" | "action"): string[] {
+  return [...new Set(entries.map((each) => each[name]))].sort();
 }
 
 function useEntries(service: Service, { who, action, target, service: chosen }: Filters<Name>["values"]) {
@@ -71,14 +91,9 @@ function useEntries(service: Service, { who, action, target, service: chosen }: 
   return { service, wanted, ...listed };
 }
 
-function Entries({ filters }: { filters: Filters<Name> }) {
+function Entries({ lists, filters }: { lists: ReturnType<typeof useEntries>[]; filters: Filters<Name> }) {
   const m = useMessages();
   const tag = useTag();
-  const lists = [
-    useEntries("order-service", filters.values),
-    useEntries("inventory-service", filters.values),
-    useEntries("analytics-service", filters.values),
-  ].filter((each) => each.wanted);
   const answered = lists.filter((each) => each.rows !== undefined);
   // A service whose first try has failed is not waited for. Its entries come when it answers.
   const silent = lists.filter((each) => each.rows === undefined && each.query.failureCount > 0);
