@@ -11,10 +11,12 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.structs import TopicPartition
 from records import ORDERS, keep, record
 
+from analytics_service.consumers.measure import measure_groups
 from analytics_service.consumers.model import End, Place
 from analytics_service.consumers.sample import Sampler, seen_of
 from analytics_service.consumers.store import KEPT
-from crossdock_chassis import GroupSeen, JobRun, Record, Service
+from analytics_service.consumers.views import KNOWN_FOR
+from crossdock_chassis import GROUP_LAG_MESSAGES, GroupSeen, JobRun, Record, Service
 from crossdock_chassis.jobs.rows import Claimed
 from crossdock_chassis.messaging.clients import start_consumer, start_producer
 from crossdock_chassis.testing import OPS, Clients, unlisted
@@ -213,6 +215,27 @@ async def test_own_group_names_its_service(
     await commit(kafka, own, 0)
     await look(service, kafka)
     assert (await shown(operator, own))["owner"] == "order-service"
+
+
+async def test_gauges_show_own_groups_while_kafka_is_known(service: Service, kafka: str, name: str) -> None:
+    own = f"order-service.{name.replace('-', '_')}.1"
+    at = await publish(kafka)
+    for each in (own, name):
+        await commit(kafka, each, at)
+    await look(service, kafka)
+
+    async def series() -> dict[str, float]:
+        async with service.database.unit() as unit:
+            await measure_groups(unit)
+        (lag,) = GROUP_LAG_MESSAGES.collect()
+        return {each.labels["group"]: each.value for each in lag.samples}
+
+    lags = await series()
+    assert lags[own] >= 1
+    assert name not in lags
+    async with service.database.unit() as unit:
+        await unit.sql.execute("UPDATE kafka_group SET answered_at = $1", unit.now - KNOWN_FOR - timedelta(seconds=1))
+    assert await series() == {}
 
 
 def test_partitions_that_do_not_exist_are_left_out() -> None:

@@ -72,6 +72,10 @@ LAG_MESSAGES = Gauge(
 LAG_SECONDS = Gauge(
     "crossdock_consumer_lag_seconds", "Age of the last event handled; 0 without a lag", ["group", "topic", "partition"]
 )
+GROUP_LAG_SECONDS = Gauge(
+    "crossdock_group_lag_seconds", "Age of the oldest unread event as Kafka shows the group; 0 without a lag", ["group"]
+)
+GROUP_LAG_MESSAGES = Gauge("crossdock_group_lag_messages", "Unread events as Kafka shows the group", ["group"])
 CONSUMED = Counter("crossdock_consumer_events", "Events handled", ["group", "topic"])
 UNKNOWN_TYPES = Counter("crossdock_consumer_unknown_types", "Events skipped: a type not known here", ["group", "type"])
 STOPPED = Gauge(

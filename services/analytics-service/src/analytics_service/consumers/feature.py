@@ -3,9 +3,10 @@
 from typing import Final
 
 from analytics_service.consumers import http
+from analytics_service.consumers.measure import MEASURE_SECONDS, measure_groups
 from analytics_service.consumers.sample import SAMPLE_SECONDS, Sampler
 from analytics_service.settings import Settings
-from crossdock_chassis import Database, Feature, every_in_units
+from crossdock_chassis import Database, Feature, every_in_units, measured
 from crossdock_events import CATALOGUE
 
 SELF: Final = "analytics-service"
@@ -17,5 +18,5 @@ def feature(database: Database, settings: Settings) -> Feature:
     return Feature(
         routers=[http.router],
         provides=[http.Consumers(database)],
-        jobs=[every_in_units(SAMPLE_SECONDS, sampler.sample)],
+        jobs=[every_in_units(SAMPLE_SECONDS, sampler.sample), measured(MEASURE_SECONDS, measure_groups)],
     )
