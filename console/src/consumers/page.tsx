@@ -9,6 +9,8 @@ import { type Column, Rows } from "../parts/rows";
 import { Fact, Facts, Section } from "../parts/sections";
 import { Failure, Freshness, Loading } from "../parts/states";
 import { moment } from "../parts/time";
+import { KafkaGroups, KafkaPartitions } from "./kafka";
+import { useLag } from "./lag";
 
 type State = OrderSchemas["OperationsState"];
 type Group = OrderSchemas["GroupState"];
@@ -20,7 +22,7 @@ const REFRESH_MS = 5_000;
 /** What a service sends, reads and does by the clock, as its own database tells it. */
 export default function ConsumersPage() {
   const m = useMessages();
-  const filters = useFilters(["service", "group"] as const);
+  const filters = useFilters(["service", "group", "kafka"] as const);
   const service = SERVICES.find((each) => each === filters.values.service);
   return (
     <Page
@@ -40,6 +42,8 @@ export default function ConsumersPage() {
         {SERVICES.filter((each) => service === undefined || each === service).map((each) => (
           <Consumers key={each} service={each} group={filters.values.group} alone={service !== undefined} />
         ))}
+        {service === undefined && <KafkaGroups />}
+        {service === undefined && filters.values.kafka !== "" && <KafkaPartitions group={filters.values.kafka} />}
       </div>
     </Page>
   );
@@ -91,16 +95,6 @@ function Outbox({ outbox }: { outbox: State["outbox"] }) {
       <Fact name={m.consumers.relay}>{outbox.relay_runs ? m.states.yes : m.states.no}</Fact>
     </Facts>
   );
-}
-
-function useLag() {
-  const m = useMessages();
-  const tag = useTag();
-  const seconds = (value: number | null) =>
-    value === null ? m.states.unknown : m.consumers.seconds(count(Math.round(value), tag));
-  const records = (value: number | null) => (value === null ? m.states.unknown : count(value, tag));
-  const rate = (value: number | null) => (value === null ? m.states.unknown : count(Math.round(value * 10) / 10, tag));
-  return { seconds, records, rate };
 }
 
 function Groups({ service, groups }: { service: Service; groups: readonly Group[] }) {
