@@ -144,6 +144,26 @@ async def _died_between(harness: Harness, item: str) -> bool:
     return any(row["next"] > known.get(row["partition"], 0) for row in rows)
 
 
+async def test_the_api_dies_in_the_middle_of_its_call(harness: Harness) -> None:
+    """One call claims the key, stores the order and commits. It waits for a lock while its process is killed."""
+    (item,) = await harness.items(on_hand=10)
+    body, key = order(reference(), (item, 1)), {"Idempotency-Key": uuid4().hex}
+    async with harness.client() as client, administrator(harness, "order_service") as admin:
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE orders IN SHARE MODE")
+            sent = asyncio.create_task(client.post("/v1/orders", json=body, headers=key))
+            await waits_for_a_lock(harness, "order_service", "orders_insert")
+            await asyncio.to_thread(harness.stack.process(f"{ORDERS}.api").kill)
+            await asyncio.wait([sent], timeout=60)
+            assert isinstance(sent.exception(), httpx.TransportError)
+        await restart(harness, f"{ORDERS}.api")
+    async with harness.client() as client:
+        placed = await harness.post(client, body, **key)
+        assert (await harness.post(client, body, **key))["id"] == placed["id"]
+        await harness.until(client, placed["id"], "confirmed")
+    await harness.adds_up()
+
+
 async def test_the_api_dies_after_it_committed_and_before_it_answered(harness: Harness) -> None:
     """A client that prefers to wait for a decision holds the API between commit and answer."""
     (item,) = await harness.items(on_hand=10)
