@@ -59,7 +59,8 @@ function Item({ row }: { row: Row }) {
   const m = useMessages();
   const tag = useTag();
   const amounts = Object.entries(row.value?.amounts ?? {}).map(([currency, amount]) => money(amount, currency));
-  const sentence = m.home.sentences[row.cause]({
+  const more = row.count === null && (row.cause === "backordered" || row.cause === "dead_letters");
+  const told = m.home.sentences[row.cause]({
     service: row.service ?? "",
     subject: row.subject ?? "",
     many: count(row.count, tag),
@@ -73,9 +74,9 @@ function Item({ row }: { row: Row }) {
   return (
     <li data-cause={row.cause}>
       <div>
-        <Link href={row.explain}>{sentence}</Link>
+        <Link href={row.explain}>{more ? m.home.moreThere(row.service ?? "") : told}</Link>
         <p className="more">
-          <span>{row.since ? m.home.since(moment(row.since, tag)) : m.home.sinceUnknown}</span>
+          {!more && <span>{row.since ? m.home.since(moment(row.since, tag)) : m.home.sinceUnknown}</span>}
           {amounts.length > 0 && <span>{m.home.worth(amounts.join(" + "))}</span>}
         </p>
       </div>

@@ -115,6 +115,7 @@ export const en = {
     sinceUnknown: "Since an unknown time",
     worth: (amounts: string) => `Orders worth ${amounts}`,
     more: (rows: number) => `${rows} more are not shown here.`,
+    moreThere: (service: string) => `${service} has more than are listed here.`,
     checked: "What was checked",
     own: { orders: "Orders without an answer", backorders: "Backorders", broker: "Kafka" },
     parts: { operations: "outbox and consumers", "dead-letters": "dead letters", stopped: "stopped consumers" },

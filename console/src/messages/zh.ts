@@ -92,6 +92,7 @@ export const zh: Messages = {
     sinceUnknown: "起始时间未知",
     worth: (amounts) => `订单金额 ${amounts}`,
     more: (rows) => `另有 ${rows} 项未在此显示。`,
+    moreThere: (service) => `${service} 还有未在此列出的项目。`,
     checked: "已检查的内容",
     own: { orders: "未得到答复的订单", backorders: "缺货订单", broker: "Kafka" },
     parts: { operations: "发件箱和消费者", "dead-letters": "死信", stopped: "已停止的消费者" },

@@ -1,5 +1,6 @@
 """What needs attention, from facts: each cause once, and what is no cause."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -207,3 +208,13 @@ def test_parked_keys_of_one_reason_have_its_redrive() -> None:
     assert (keys.cause, keys.since, keys.action) == ("key_parked", OLD, dead.action)
     other = failures(example={"group": "projection", "topic": "t", "type": None})
     assert rows_of(about(operations=parked, failures=other))[1].action is None
+
+
+def test_only_what_was_not_counted_is_at_least_so_much() -> None:
+    facts = Facts(NOW, backorders=[ItemWaits(3, OLD, None, "KEG", 40)])
+    for found, sentences in (
+        (facts, ["3 orders wait for 40 units of KEG."]),
+        (replace(facts, all_counted=False), ["At least 3 orders wait for 40 units of KEG."]),
+        (replace(facts, all_items=False), ["3 orders wait for 40 units of KEG.", "Orders wait for more than 1 items."]),
+    ):
+        assert [row.sentence for row in rows_of(found)] == sentences

@@ -121,7 +121,7 @@ class Gatherer:
             asyncio.gather(*(self._service(name, token) for name in self.services.names)),
             self.broker.look(),
         )
-        complete = len(backorders) < ITEMS and (not backorders or backorders[0]["counted"] < ORDERS)
+        counted = not backorders or backorders[0]["counted"] < ORDERS
         facts = Facts(
             at=at,
             services=services,
@@ -129,7 +129,8 @@ class Gatherer:
                 ItemWaits(each["orders"], each["since"], each["amounts"], each["item"], each["units"])
                 for each in backorders
             ],
-            complete=complete,
+            all_counted=counted,
+            all_items=len(backorders) < ITEMS,
             unanswered=Waiting(unanswered["orders"], unanswered["since"], unanswered["amounts"])
             if unanswered["orders"]
             else None,

@@ -140,12 +140,13 @@ class ItemWaits(Waiting):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`complete` is false if more orders or items wait than were counted."""
+    """`all_counted` is false if more orders wait than were counted, `all_items` if more items lack units."""
 
     at: datetime
     services: Sequence[ServiceFacts] = ()
     backorders: Sequence[ItemWaits] = ()
-    complete: bool = True
+    all_counted: bool = True
+    all_items: bool = True
     unanswered: Waiting | None = None
     broker_away: str | None = None
     broker_away_since: datetime | None = None
@@ -268,8 +269,15 @@ def _backorders(facts: Facts) -> Iterator[AttentionRow]:
             value=Figures(units=each.units, amounts=_amounts(each)),
             since=each.since,
             explain=f"/stock/{quote(each.item, safe='')}",
-            sentence=f"{'' if facts.complete else 'At least '}{_some(each.orders, 'order')} wait"
+            sentence=f"{'' if facts.all_counted else 'At least '}{_some(each.orders, 'order')} wait"
             f"{'s' if each.orders == 1 else ''} for {_some(each.units, 'unit')} of {each.item}.",
+        )
+    if not facts.all_items:
+        yield AttentionRow(
+            cause="backordered",
+            service="inventory-service",
+            explain=_page("/stock", view="backorders"),
+            sentence=f"Orders wait for more than {len(facts.backorders)} items.",
         )
 
 
