@@ -50,6 +50,7 @@ async def paths(harness: Harness) -> dict[str, str]:
         "dead-letter-records": f"/dead-letters?view=records&service={INVENTORY}",
         "dead-letter-job": f"/dead-letters/{INVENTORY}/jobs/{await _job(harness, letter)}",
         "consumers": f"/consumers?service={INVENTORY}&group={INVENTORY}",
+        "kafka-group": f"/consumers?kafka={INVENTORY}",
         "audit": "/audit",
         "action": f"/audit/{ORDERS}/{cancelled['id']}",
         "topics": "/topics",
