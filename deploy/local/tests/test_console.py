@@ -2,9 +2,12 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,26 @@ def test_a_new_build_replaces_the_one_that_a_stack_serves(tmp_path: Path) -> Non
 def test_only_versions_that_vite_supports_are_new_enough() -> None:
     assert [console.new_enough(each) for each in ((18, 20), (20, 18), (21, 7), (22, 11))] == [False] * 4
     assert [console.new_enough(each) for each in ((20, 19), (20, 20), (22, 12), (24, 0))] == [True] * 4
+
+
+def test_the_wheel_has_the_console_if_it_is_built_with_it(built: Path, tmp_path: Path) -> None:
+    names = {name: _in_wheel(tmp_path / name, folder) for name, folder in (("with", str(built)), ("without", ""))}
+    files = {f"analytics_service/console/{name}" for name in _contents(built)}
+    assert names["with"] - names["without"] == files and files
+
+
+def test_a_wheel_without_the_console_that_it_names_is_not_built(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        _in_wheel(tmp_path, str(tmp_path))
+    assert b"build the console first" in failed.value.stderr
+
+
+def _in_wheel(into: Path, folder: str) -> set[str]:
+    """Build the wheel of analytics-service with the console in a folder, and return the names in it."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
+    environment = {**os.environ, "CROSSDOCK_CONSOLE_BUILD": folder}
+    service = checkout() / "services" / "analytics-service"
+    subprocess.run(command, cwd=service, env=environment, check=True, capture_output=True)
+    (wheel,) = into.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if "__pycache__" not in name and ".dist-info/" not in name}

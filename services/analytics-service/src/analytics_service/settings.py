@@ -30,13 +30,18 @@ def _service_url(value: str) -> str:
     return value.rstrip("/")
 
 
+PACKAGED: Final = Path(__file__).with_name("console")
+"""A wheel has the built console here, a clone has not: see `hatch_build.py`."""
+
+
 class Settings(crossdock_chassis.Settings):
     # Not 8430: the ops port of that worker would be 8432, the port of PostgreSQL.
     http_port: Port = 8440
     ops_port: Port = 8441
 
-    console: Path | None = None
-    """Folder of the built console, or a link to it. It may be replaced while the process runs."""
+    console: Path | None = Field(default_factory=lambda: PACKAGED if PACKAGED.is_dir() else None)
+    """Folder of the built console, or a link to it: by default the one in the installed wheel, if it has one. It may be
+    replaced while the process runs."""
     console_url: Annotated[str, AfterValidator(_origin)] | None = None
     """The origin at which browsers reach the console. Without it nobody can sign in, and there is no console."""
     sign_in_client: Annotated[str, Field(min_length=1, max_length=255)] = "crossdock-console"
