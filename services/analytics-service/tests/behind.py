@@ -1,8 +1,12 @@
 """A service that analytics-service asks over HTTP."""
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from consoles import serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -35,3 +39,11 @@ class Behind:
         await asyncio.sleep(self.slow)
         answer = self.answers.get(request.url.path, JSONResponse({}, 404))
         return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+
+@asynccontextmanager
+async def answering(behind: Behind) -> AsyncIterator[str]:
+    """Serve it, and yield its address."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        async with serving(behind.app(), bound):
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"

@@ -1,15 +1,12 @@
 """The diagnosis of an order over HTTP, with services that answer, are away or broken."""
 
-import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from behind import Behind
-from consoles import serving
+from behind import Behind, answering
 from orders.test_follow import backordered, placed
 from records import keep, record
 from starlette.responses import JSONResponse, Response
@@ -53,10 +50,7 @@ async def behind() -> Behind:
 
 @pytest.fixture
 async def service(fresh: Fresh, behind: Behind) -> AsyncIterator[Service]:
-    async with AsyncExitStack() as stack:
-        bound = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        await stack.enter_async_context(serving(behind.app(), bound))
-        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    async with answering(behind) as url:
         yield await fresh(build, Settings, services={"order-service": url, "inventory-service": url})
 
 

@@ -1,16 +1,13 @@
 """Topics over HTTP: their contracts, who reads them, and what the log has of them."""
 
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from behind import Behind
-from consoles import serving
+from behind import Behind, answering
 from records import ORDERS, at_next_offset, confirmed, garbage, keep, record
 from starlette.responses import Response
 
@@ -44,10 +41,7 @@ async def behind() -> Behind:
 
 @pytest.fixture
 async def service(fresh: Fresh, behind: Behind) -> AsyncIterator[Service]:
-    async with AsyncExitStack() as stack:
-        bound = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        await stack.enter_async_context(serving(behind.app(), bound))
-        address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    async with answering(behind) as address:
         yield await fresh(build, Settings, services={"behind": address, "gone": "http://127.0.0.1:1"})
 
 
