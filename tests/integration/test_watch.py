@@ -6,6 +6,7 @@ import signal
 from uuid import uuid4
 
 import httpx
+from aiokafka import AIOKafkaConsumer
 from harness import ANALYTICS, INVENTORY, Body, Harness, eventually, order
 
 PROJECTIONS = ("orders_now", "levels_now")
@@ -72,6 +73,38 @@ async def test_diagnosis_follows_an_order_and_a_dead_worker(harness: Harness) ->
         assert shown["actions"][0]["code"] == "start_worker"
         worker.start()
         await explained(stuck, "confirmed", None)
+
+
+async def test_lag_of_a_dead_worker_and_of_a_stopped_subscriber_grows(harness: Harness) -> None:
+    """Kafka is asked, not the consumers. A group without a member is shown with what it has not read."""
+    (item,) = await harness.items(on_hand=50)
+    worker, erp = harness.stack.process(f"{INVENTORY}.worker"), f"erp-{uuid4().hex[:8]}"
+    subscriber = AIOKafkaConsumer(
+        "crossdock.orders.v1", bootstrap_servers=harness.stack.kafka, group_id=erp, auto_offset_reset="earliest"
+    )
+    async with harness.client() as client, harness.client(ANALYTICS) as watching:
+
+        async def until(group: str, status: str, lag: int) -> None:
+            async def found() -> bool:
+                answer = await watching.get(f"/v1/consumers/{group}")
+                shown = answer.json()
+                return answer.status_code == 200 and shown["status"] == status and (shown["lag"] or 0) >= lag
+
+            await eventually(found)
+
+        await subscriber.start()
+        await subscriber.getone()
+        await subscriber.commit()
+        await until(erp, "active", 0)
+        await subscriber.stop()
+        worker.kill(signal.SIGKILL)
+        placed = [await harness.post(client, order(f"PO-{uuid4().hex[:12]}", (item, 1))) for _ in range(5)]
+        await until(erp, "empty", 5)
+        await until(INVENTORY, "empty", 5)
+        worker.start()
+        for each in placed:
+            await harness.until(client, each["id"], "confirmed")
+        await until(INVENTORY, "active", 0)
 
 
 async def test_projections_are_rebuilt_under_traffic_and_a_kill(harness: Harness) -> None:

@@ -9,6 +9,7 @@ import { Section } from "../parts/sections";
 import { Failure, Loading } from "../parts/states";
 import { moment } from "../parts/time";
 import { useLag } from "./lag";
+import { LagPlot } from "./plot";
 
 type Group = AnalyticsSchemas["ConsumerGroup"];
 type Place = AnalyticsSchemas["GroupPartition"];
@@ -20,7 +21,7 @@ const REFRESH_MS = 5_000;
 export function KafkaGroups() {
   const m = useMessages();
   const tag = useTag();
-  const { seconds, records, rate } = useLag();
+  const lag = useLag();
   const listed = useList<Group>(["kafka-groups"], (cursor, signal) =>
     read(analyticsService.GET("/v1/consumers", { params: { query: { cursor: cursor ?? null, limit: 100 } }, signal })),
   );
@@ -39,21 +40,13 @@ export function KafkaGroups() {
           m.consumers.statuses[each.status]
         ),
     },
-    { name: "lag", header: m.consumers.lag, width: "7rem", numeric: true, cell: (each) => records(each.lag) },
-    {
-      name: "seconds",
-      header: m.consumers.lagSeconds,
-      width: "7rem",
-      numeric: true,
-      cell: (each) => seconds(each.lag_seconds),
-    },
-    { name: "rate", header: m.consumers.rate, width: "7rem", numeric: true, cell: (each) => rate(each.rate) },
+    ...lag.columns<Group>(),
     {
       name: "members",
       header: m.consumers.members,
       width: "7rem",
       numeric: true,
-      cell: (each) => records(each.members),
+      cell: (each) => lag.records(each.members),
     },
     {
       name: "active",
@@ -99,7 +92,7 @@ function useSampling(): string | undefined {
 export function KafkaPartitions({ group }: { group: string }) {
   const m = useMessages();
   const tag = useTag();
-  const { seconds, records, rate } = useLag();
+  const lag = useLag();
   const query = useQuery({
     queryKey: ["kafka-group", group],
     queryFn: ({ signal }) =>
@@ -125,18 +118,10 @@ export function KafkaPartitions({ group }: { group: string }) {
       header: m.consumers.position,
       width: "8rem",
       numeric: true,
-      cell: (each) => (each.status === "none" ? m.states.none : records(each.position)),
+      cell: (each) => (each.status === "none" ? m.states.none : lag.records(each.position)),
     },
-    { name: "end", header: m.consumers.end, width: "8rem", numeric: true, cell: (each) => records(each.end) },
-    { name: "lag", header: m.consumers.lag, width: "7rem", numeric: true, cell: (each) => records(each.lag) },
-    {
-      name: "seconds",
-      header: m.consumers.lagSeconds,
-      width: "7rem",
-      numeric: true,
-      cell: (each) => seconds(each.lag_seconds),
-    },
-    { name: "rate", header: m.consumers.rate, width: "7rem", numeric: true, cell: (each) => rate(each.rate) },
+    { name: "end", header: m.consumers.end, width: "8rem", numeric: true, cell: (each) => lag.records(each.end) },
+    ...lag.columns<Place>(),
     { name: "member", header: m.consumers.member, width: "minmax(9rem, 1fr)", cell: (each) => each.member ?? "—" },
     {
       name: "moved",
@@ -147,18 +132,21 @@ export function KafkaPartitions({ group }: { group: string }) {
   ];
   const title = m.consumers.partitions(group);
   return (
-    <Section title={title} list={{ rows: places?.length ?? 0, columns: columns.length }}>
-      {places === undefined ? (
-        query.error ? (
-          <Failure error={query.error} again={() => void query.refetch()} />
+    <>
+      {query.data && <LagPlot group={group} points={query.data.history} />}
+      <Section title={title} list={{ rows: places?.length ?? 0, columns: columns.length }}>
+        {places === undefined ? (
+          query.error ? (
+            <Failure error={query.error} again={() => void query.refetch()} />
+          ) : (
+            <Loading />
+          )
+        ) : places.length === 0 ? (
+          <p className="none">{m.consumers.noPartitions}</p>
         ) : (
-          <Loading />
-        )
-      ) : places.length === 0 ? (
-        <p className="none">{m.consumers.noPartitions}</p>
-      ) : (
-        <Rows label={title} rows={places} columns={columns} keyOf={(each) => `${each.topic} ${each.partition}`} />
-      )}
-    </Section>
+          <Rows label={title} rows={places} columns={columns} keyOf={(each) => `${each.topic} ${each.partition}`} />
+        )}
+      </Section>
+    </>
   );
 }

@@ -24,6 +24,7 @@ export default function ConsumersPage() {
   const m = useMessages();
   const filters = useFilters(["service", "group", "kafka"] as const);
   const service = SERVICES.find((each) => each === filters.values.service);
+  const kafka = service === undefined ? filters.values.kafka : "";
   return (
     <Page
       title={m.consumers.title}
@@ -39,11 +40,12 @@ export default function ConsumersPage() {
       }
     >
       <div className="sections">
-        {SERVICES.filter((each) => service === undefined || each === service).map((each) => (
-          <Consumers key={each} service={each} group={filters.values.group} alone={service !== undefined} />
-        ))}
+        {kafka === "" &&
+          SERVICES.filter((each) => service === undefined || each === service).map((each) => (
+            <Consumers key={each} service={each} group={filters.values.group} alone={service !== undefined} />
+          ))}
+        {kafka !== "" && <KafkaPartitions group={kafka} />}
         {service === undefined && <KafkaGroups />}
-        {service === undefined && filters.values.kafka !== "" && <KafkaPartitions group={filters.values.kafka} />}
       </div>
     </Page>
   );
@@ -100,7 +102,7 @@ function Outbox({ outbox }: { outbox: State["outbox"] }) {
 function Groups({ service, groups }: { service: Service; groups: readonly Group[] }) {
   const m = useMessages();
   const tag = useTag();
-  const { seconds, records, rate } = useLag();
+  const lag = useLag();
   const columns: Column<Group>[] = [
     { name: "group", header: m.consumers.group, width: "minmax(10rem, 2fr)", cell: (each) => each.group },
     {
@@ -109,21 +111,13 @@ function Groups({ service, groups }: { service: Service; groups: readonly Group[
       width: "8rem",
       cell: (each) => (each.kind === null ? m.states.unknown : m.consumers.kinds[each.kind]),
     },
-    { name: "lag", header: m.consumers.lag, width: "7rem", numeric: true, cell: (each) => records(each.lag) },
-    {
-      name: "seconds",
-      header: m.consumers.lagSeconds,
-      width: "7rem",
-      numeric: true,
-      cell: (each) => seconds(each.lag_seconds),
-    },
-    { name: "rate", header: m.consumers.rate, width: "7rem", numeric: true, cell: (each) => rate(each.rate) },
+    ...lag.columns<Group>(),
     {
       name: "clear",
       header: m.consumers.toClear,
       width: "8rem",
       numeric: true,
-      cell: (each) => (each.lag === 0 ? m.consumers.caughtUp : seconds(each.seconds_to_clear)),
+      cell: (each) => (each.lag === 0 ? m.consumers.caughtUp : lag.seconds(each.seconds_to_clear)),
     },
     {
       name: "held",
@@ -170,7 +164,7 @@ function Groups({ service, groups }: { service: Service; groups: readonly Group[
 function Partitions({ group }: { group: Group }) {
   const m = useMessages();
   const tag = useTag();
-  const { seconds, records, rate } = useLag();
+  const lag = useLag();
   const columns: Column<Partition>[] = [
     {
       name: "partition",
@@ -185,16 +179,8 @@ function Partitions({ group }: { group: Group }) {
       numeric: true,
       cell: (each) => (each.position === null ? m.states.none : count(each.position, tag)),
     },
-    { name: "end", header: m.consumers.end, width: "8rem", numeric: true, cell: (each) => records(each.end) },
-    { name: "lag", header: m.consumers.lag, width: "7rem", numeric: true, cell: (each) => records(each.lag) },
-    {
-      name: "seconds",
-      header: m.consumers.lagSeconds,
-      width: "7rem",
-      numeric: true,
-      cell: (each) => seconds(each.lag_seconds),
-    },
-    { name: "rate", header: m.consumers.rate, width: "7rem", numeric: true, cell: (each) => rate(each.rate) },
+    { name: "end", header: m.consumers.end, width: "8rem", numeric: true, cell: (each) => lag.records(each.end) },
+    ...lag.columns<Partition>(),
     {
       name: "reads",
       header: m.consumers.reads,
