@@ -135,7 +135,7 @@ async def group(sql: asyncpg.Connection, now: datetime, name: str) -> ConsumerGr
     seen = await sampling(sql, now)
     row = await sql.fetchrow(GROUP, name)
     if row is None:
-        raise Refusal(NO_SUCH_GROUP)
+        raise Refusal(NO_SUCH_GROUP, f"No group {name!r}")
     shown = _group(row, seen, now)
     known = shown.status != "unknown"
     positions = [_partition(each, known, now) for each in await sql.fetch(POSITIONS, name, MAX_PARTITIONS)]
