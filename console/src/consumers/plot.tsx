@@ -1,3 +1,4 @@
+import { useState } from "react";
 import type { AnalyticsSchemas } from "../api/client";
 import { useMessages, useTag } from "../messages/language";
 import { type Column, Rows } from "../parts/rows";
@@ -25,6 +26,7 @@ export function LagPlot({ group, points }: { group: string; points: readonly Poi
     },
   ];
   const newest = points.toReversed();
+  const [open, setOpen] = useState(false);
   return (
     <Section title={m.consumers.history(group)}>
       {points.length < 2 ? (
@@ -36,11 +38,13 @@ export function LagPlot({ group, points }: { group: string; points: readonly Poi
             unit={m.consumers.lag}
             points={points.map((each) => [Date.parse(each.at), each.lag] as const)}
           />
-          <details className="as-table">
+          <details className="as-table" onToggle={(event) => setOpen(event.currentTarget.open)}>
             <summary>{m.consumers.asTable}</summary>
-            <div>
-              <Rows label={m.consumers.history(group)} rows={newest} columns={columns} keyOf={(each) => each.at} />
-            </div>
+            {open && (
+              <div>
+                <Rows label={m.consumers.history(group)} rows={newest} columns={columns} keyOf={(each) => each.at} />
+              </div>
+            )}
           </details>
         </>
       )}
