@@ -105,7 +105,7 @@ export function KafkaPartitions({ group }: { group: string }) {
       name: "partition",
       header: m.consumers.partition,
       width: "minmax(10rem, 2fr)",
-      cell: (each) => `${each.topic} · ${each.partition}`,
+      cell: (each) => `${each.partition} · ${each.topic}`,
     },
     {
       name: "status",
@@ -116,11 +116,11 @@ export function KafkaPartitions({ group }: { group: string }) {
     {
       name: "position",
       header: m.consumers.position,
-      width: "8rem",
+      width: "6rem",
       numeric: true,
       cell: (each) => (each.status === "none" ? m.states.none : lag.records(each.position)),
     },
-    { name: "end", header: m.consumers.end, width: "8rem", numeric: true, cell: (each) => lag.records(each.end) },
+    { name: "end", header: m.consumers.end, width: "6rem", numeric: true, cell: (each) => lag.records(each.end) },
     ...lag.columns<Place>(),
     { name: "member", header: m.consumers.member, width: "minmax(9rem, 1fr)", cell: (each) => each.member ?? "—" },
     {

@@ -18,15 +18,15 @@ export function useLag() {
   const rate = (value: number | null) => (value === null ? m.states.unknown : count(Math.round(value * 10) / 10, tag));
   /** The columns that all lists of groups and partitions have. */
   const columns = <Row extends Lag>(): Column<Row>[] => [
-    { name: "lag", header: m.consumers.lag, width: "7rem", numeric: true, cell: (each) => records(each.lag) },
+    { name: "lag", header: m.consumers.lag, width: "6rem", numeric: true, cell: (each) => records(each.lag) },
     {
       name: "seconds",
       header: m.consumers.lagSeconds,
-      width: "7rem",
+      width: "6rem",
       numeric: true,
       cell: (each) => seconds(each.lag_seconds),
     },
-    { name: "rate", header: m.consumers.rate, width: "7rem", numeric: true, cell: (each) => rate(each.rate) },
+    { name: "rate", header: m.consumers.rate, width: "6rem", numeric: true, cell: (each) => rate(each.rate) },
   ];
   return { seconds, records, columns };
 }
