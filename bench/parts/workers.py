@@ -9,7 +9,7 @@ def measure(bench: Bench) -> None:
     scale, opened = bench.scale, bench.opened
     bench.warm()
     bench.stage("starting a second worker of each service")
-    extra = [opened.stack.extra_worker(service) for service in SERVICES]
+    extra = [opened.stack.another("worker", service) for service in SERVICES]
     try:
         meter = opened.meter({"subscriber": bench.subscriber.pid})
         opened.flow(bench.subscriber, meter, scale.warm, **bench.batched)  # until the groups have shared the partitions

@@ -74,7 +74,7 @@ async def test_second_workers_come_and_go_in_mid_batch(harness: Harness) -> None
     """The second workers are stopped once and killed once."""
     async with load(harness, ORDERS_PER_SCENARIO) as running:
         await running.until(100)
-        starting = (asyncio.to_thread(harness.stack.extra_worker, service) for service in (ORDERS, INVENTORY))
+        starting = (asyncio.to_thread(harness.stack.another, "worker", service) for service in (ORDERS, INVENTORY))
         seconds = await asyncio.gather(*starting)
         await running.until(350)
         await asyncio.gather(*(asyncio.to_thread(second.stop) for second in seconds))

@@ -18,15 +18,21 @@ if TYPE_CHECKING:  # importing the chassis takes seconds, and most commands do n
     from crossdock_chassis import Service
 
 GROUP = "crossdock.services"
+RUNNERS = "crossdock.runners"
+"""The entry points of the services that have a runner, so that nothing needs to be imported to know it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A service and its two names: `order-service`, and `order_service` for its package, database role and database."""
+    """A service and its two names: `order-service`, and `order_service` for its package, database role and database.
+
+    `runner` states that a process with the role `runner` belongs to it.
+    """
 
     name: str
     package: str
     module: str
+    runner: bool = False
 
     def build(self, environment: Mapping[str, str]) -> "Service":
         """Build the service as its own processes do, without connecting. Raise CommandError if it cannot be built."""
@@ -50,7 +56,11 @@ class Installed:
 @cache
 def installed() -> tuple[Installed, ...]:
     """Return the services in the order of their names. Cached, because reading all distributions is slow."""
-    found = [Installed(each.name, each.module.partition(".")[0], each.module) for each in entry_points(group=GROUP)]
+    runners = {each.name for each in entry_points(group=RUNNERS)}
+    found = [
+        Installed(each.name, each.module.partition(".")[0], each.module, each.name in runners)
+        for each in entry_points(group=GROUP)
+    ]
     return tuple(sorted(found, key=lambda each: each.name))
 
 

@@ -129,7 +129,7 @@ def test_stack_starts_is_found_again_recovers_and_stops(
         assert worker.pid not in pids
         assert [again.process(name).pid for name in names[:4]] == pids[:4]
 
-        second = stack.extra_worker("toy-service")
+        second = stack.another("worker", "toy-service")
         assert second.name == "toy-service.worker-2"
         assert stack.process("toy-service.worker-2").ready()
         assert second.pid != worker.pid
@@ -293,6 +293,18 @@ def test_default_ports_are_those_of_the_plan(toy: None, home: Path) -> None:
     assert stack.ops_url("toy-service.all") == "http://127.0.0.1:8411"
     assert stack.kafka == "127.0.0.1:8492"
     assert json.loads((home / "s" / "ports.json").read_text())["toy-service"] == 8410
+
+
+def test_service_with_a_runner_has_its_process(toy: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computing = Installed("toy-service", "toy_service", "toy_service.service", runner=True)
+    monkeypatch.setattr(discovery, "installed", lambda: [computing])
+    stack = Stack(home / "s", Ports.fixed())
+    stack.home.make()
+    own = [f"toy-service.{role}" for role in ("api", "worker", "runner")]
+    assert [each.name for each in stack.handles()][3:] == own
+    assert [each.name for each in Stack(home / "s", Ports.fixed(), together=True).handles()][3:] == ["toy-service.all"]
+    others = [*own[1:], "toy-service.worker-2", "toy-service.runner-2", "toy-service.worker-3"]
+    assert [stack.ops_url(name)[-4:] for name in others] == ["8412", "8413", "8414", "8415", "8416"]
 
 
 def test_one_s_own_servers_come_from_the_environment(toy: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

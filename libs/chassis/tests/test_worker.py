@@ -16,7 +16,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from test_kafka import eventually, running
 from test_kafka import service as kafka_service
 
-from crossdock_chassis import Coalescer, Database, JobRun, Overloaded, Service, Unit, each, queued, roles, worker
+from crossdock_chassis import (
+    Coalescer,
+    Database,
+    Feature,
+    JobRun,
+    Overloaded,
+    Service,
+    Unit,
+    each,
+    queued,
+    roles,
+    worker,
+)
 from crossdock_chassis.feature import Part
 from crossdock_chassis.http.limits import Limits
 from crossdock_chassis.jobs import worker as jobs_worker
@@ -277,7 +289,66 @@ async def test_livez_of_a_worker_names_the_part_that_hangs(
             await asyncio.wait_for(working, 30)
 
 
-@pytest.mark.parametrize("role", ["api", "worker", "all"])
+class Computes:
+    """A part of a runner that ends once it is stopped."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+
+    @property
+    def progressed(self) -> float:
+        return time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        self.began.set()
+        await stopping.wait()
+
+
+def listening(service: Service, port: Callable[[], int], *features: Feature) -> Service:
+    ports = {"http_port": port(), "ops_port": port()}
+    return replace(service, settings=service.settings.model_copy(update=ports), features=features)
+
+
+@pytest.mark.parametrize("role", ["runner", "all"])
+async def test_process_runs_what_computes_without_kafka(
+    service: Service, unused_tcp_port_factory: Callable[[], int], role: str
+) -> None:
+    """The settings of this service name no broker. A runner is ready, and ends with SIGTERM."""
+    computes = Computes()
+    running = listening(service, unused_tcp_port_factory, Feature(computing={"computes": computes}))
+    process = asyncio.create_task(ROLES[role](running))
+    ops = f"http://127.0.0.1:{running.settings.ops_port}"
+    async with asyncio.timeout(30), httpx.AsyncClient(base_url=ops, trust_env=False) as client:
+        await computes.began.wait()
+
+        async def ready() -> bool:
+            assert not process.done()
+            try:
+                return {(await client.get(path)).status_code for path in ("/livez", "/readyz", "/metrics")} == {200}
+            except httpx.TransportError:
+                return False
+
+        await eventually(ready)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await process
+
+
+async def test_runner_ends_with_the_part_that_hangs(
+    service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(worker, "WATCH_SECONDS", 0.01)
+    hanging = Hanging()
+    hanging.hangs.set()
+    with pytest.raises(NoProgress, match="computes"):
+        await roles._runner(listening(service, unused_tcp_port_factory, Feature(computing={"computes": hanging})))
+
+
+async def test_service_that_computes_nothing_has_no_runner(service: Service) -> None:
+    with pytest.raises(SystemExit, match="toy-service has nothing to compute"):
+        await roles._runner(service)
+
+
+@pytest.mark.parametrize("role", ["api", "worker", "runner", "all"])
 async def test_running_process_measures_the_outbox(
     kafka_service: Service, monkeypatch: pytest.MonkeyPatch, unused_tcp_port_factory: Callable[[], int], role: str
 ) -> None:
@@ -287,9 +358,8 @@ async def test_running_process_measures_the_outbox(
     async with kafka_service.database.unit() as unit:
         for _ in range(3):
             unit.publish(placed(), sequence=1, cause=None)
-    ports = {"http_port": unused_tcp_port_factory(), "ops_port": unused_tcp_port_factory()}
-    settings = kafka_service.settings.model_copy(update=ports)
-    process = asyncio.create_task(ROLES[role](replace(kafka_service, settings=settings)))
+    running = listening(kafka_service, unused_tcp_port_factory, Feature(computing={"computes": Computes()}))
+    process = asyncio.create_task(ROLES[role](running))
 
     async def measured() -> bool:
         assert not process.done()

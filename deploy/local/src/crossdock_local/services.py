@@ -4,7 +4,7 @@ import http.client
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
@@ -12,18 +12,24 @@ from crossdock_local.layout import OWNER_ONLY, Home, private
 from crossdock_local.ports import HOST, Ports
 from crossdock_local.processes import Process, Program
 
-APART = ("api", "worker")
-TOGETHER = ("all",)
-"""The roles of a service's processes. The first one serves HTTP."""
-OPS_PORT_AFTER = {"api": 1, "worker": 2, "all": 1}
+OPS_PORT_AFTER = {"api": 1, "worker": 2, "runner": 3, "all": 1}
+SERVING = ("api", "all")
+"""The roles that serve HTTP."""
 MIGRATION_SECONDS = 120
 START_SECONDS = 90
 
 
+def roles_of(service: Installed, *, together: bool) -> Sequence[str]:
+    """Return the roles of the service's processes."""
+    if together:
+        return ("all",)
+    return ("api", "worker", "runner") if service.runner else ("api", "worker")
+
+
 def port_of(ports: Ports, service: Installed, role: str | None = None, number: int = 1) -> int:
-    """Return the API's port, or the ops port of a role. `number` distinguishes several workers."""
+    """Return the API's port, or the ops port of a role. `number` distinguishes several processes of a role."""
     name = service.name if role is None else f"{service.name}.{role}-ops" + ("" if number == 1 else f"-{number}")
-    offset = 0 if role is None else OPS_PORT_AFTER[role] + (0 if number == 1 else 1 + number)
+    offset = 0 if role is None else OPS_PORT_AFTER[role] + 2 * (number - 1)
     return ports.of(name, lambda: service.default_port + offset)
 
 

@@ -57,7 +57,7 @@ class Stack:
 
     `environment` reaches every service process: a test can shorten a deadline with it. `services` are the services that
     belong to the stack: None means all installed ones. `together`: each service is one process, `order-service.all`;
-    None means as at the last start in this folder, by default two processes.
+    None means as at the last start in this folder, by default a process for each role.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Stack:
 
     @property
     def extra(self) -> list[Process]:
-        """Return the additional workers that this object started."""
+        """Return the additional workers and runners that this object started."""
         return list(self._extra.values())
 
     def handles(self) -> list[Handle]:
@@ -290,17 +290,17 @@ class Stack:
             return lambda: services.answers_ok(port, "/livez")
         return handle.ready
 
-    def extra_worker(self, service: str) -> Process:
-        """Start one more worker of the service and return it when it is ready. `down` stops it too."""
+    def another(self, role: str, service: str) -> Process:
+        """Start one more `worker` or `runner` of the service and return it when it is ready. `down` stops it too."""
         installed = self._installed(service)
-        number = 2 + sum(name.startswith(f"{service}.worker-") for name in self._extra)
-        worker = services.process_of(
-            self.home, self.ports, installed, "worker", lambda: self._environment_of(installed), number
+        number = 2 + sum(name.startswith(f"{service}.{role}-") for name in self._extra)
+        process = services.process_of(
+            self.home, self.ports, installed, role, lambda: self._environment_of(installed), number
         )
-        self._extra[worker.name] = worker
-        worker.start()
-        worker.wait_ready()
-        return worker
+        self._extra[process.name] = process
+        process.start()
+        process.wait_ready()
+        return process
 
     def __enter__(self) -> Self:
         self.up()
@@ -390,12 +390,11 @@ class Stack:
         if wanted and "issuer" not in running:
             ports.append(("issuer", self.ports.of("issuer")))
         for service in wanted:
-            serving = f"{service.name}.{self._roles[0]}"
-            if serving not in running:
-                ports.append((serving, services.port_of(self.ports, service)))
-            for role in self._roles:
-                if f"{service.name}.{role}" not in running:
-                    ports.append((f"{service.name}.{role}", services.port_of(self.ports, service, role)))
+            for role in services.roles_of(service, together=self.together):
+                if (name := f"{service.name}.{role}") not in running:
+                    ports.append((name, services.port_of(self.ports, service, role)))
+                    if role in services.SERVING:
+                        ports.append((name, services.port_of(self.ports, service)))
         require_free(ports)
 
     def _environment_of(self, service: Installed) -> dict[str, str]:
@@ -419,25 +418,22 @@ class Stack:
             return {"CROSSDOCK_SCHEMAS_URL": f"{self.url(SERVES_SCHEMAS)}/v1/schemas"}
         return {}
 
-    @property
-    def _roles(self) -> Sequence[str]:
-        return services.TOGETHER if self.together else services.APART
-
     def _keep_together(self) -> None:
         """Remember in the folder whether each service is one process. Raise CommandError if the others still run."""
-        others = services.APART if self.together else services.TOGETHER
-        if left := [each.name for each in self._processes_of(discovery.chosen(self._services), others) if each.alive]:
+        others = self._processes_of(discovery.chosen(self._services), together=not self.together)
+        if left := [each.name for each in others if each.alive]:
             raise CommandError(f"{', '.join(left)} still run: stop them with `{runnable('crossdock down')}` first.")
         if self.together:
             write(self.home.together, json.dumps({"at": datetime.now().astimezone().isoformat()}))
         else:
             self.home.together.unlink(missing_ok=True)
 
-    def _processes_of(self, wanted: Sequence[Installed], roles: Sequence[str] | None = None) -> list[Process]:
+    def _processes_of(self, wanted: Sequence[Installed], *, together: bool | None = None) -> list[Process]:
+        together = self.together if together is None else together
         return [
             services.process_of(self.home, self.ports, service, role, partial(self._environment_of, service))
             for service in wanted
-            for role in roles or self._roles
+            for role in services.roles_of(service, together=together)
         ]
 
     def _service_processes(self) -> list[Process]:
@@ -470,7 +466,7 @@ class Stack:
         if name == "issuer":
             return self.issuer_url
         service, _, role = name.partition(".")
-        return self.url(service) if role == self._roles[0] else self.ops_url(name)
+        return self.url(service) if role in services.SERVING else self.ops_url(name)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -28,7 +28,8 @@ class Feature:
 
     `routers` are module-level values. `provides` are the objects that their routes take by `provided(Class)`, one for
     each class. `problems` maps each exception that the routes let through to its problem. `parts` run in each API
-    process beside its routes, by name.
+    process beside its routes, by name. `computing` are the parts of a runner: they claim work from the database and
+    compute it in a `Child`. The entry-point group `crossdock.runners` names each service that has such parts.
 
     `pages` are starlette's routes for a web page and the calls of its browser. They are no part of the API. They have
     no OpenAPI, set their own headers, and authenticate in their own way. They get a request only if no route of the API
@@ -41,6 +42,7 @@ class Feature:
     jobs: Sequence[Job] = ()
     problems: Mapping[type[Exception], Problem] = field(default_factory=dict)
     parts: Mapping[str, Part] = field(default_factory=dict)
+    computing: Mapping[str, Part] = field(default_factory=dict)
 
 
 def merged(features: Sequence[Feature]) -> Feature:
@@ -63,4 +65,5 @@ def merged(features: Sequence[Feature]) -> Feature:
         jobs=[job for feature in features for job in feature.jobs],
         problems=problems,
         parts={name: part for feature in features for name, part in feature.parts.items()},
+        computing={name: part for feature in features for name, part in feature.computing.items()},
     )

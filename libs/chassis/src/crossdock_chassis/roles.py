@@ -210,24 +210,40 @@ async def _worker(service: Service) -> None:
 
     If a part fails, ends by itself or makes no progress, the process exits and a supervisor starts it again.
     """
-    settings = service.settings
-    await clients.check_topics(settings.kafka, service.topics())
-    work, watch, database_ready = _work(service), Watch(service), _ready(service)
-
-    def stuck() -> str | None:
-        return _no_progress([*work.hanging(), *_stuck({"outbox watch": watch})])
-
-    async def live() -> str | None:
-        return stuck()
+    await clients.check_topics(service.settings.kafka, service.topics())
+    work, database_ready = _work(service), _ready(service)
 
     async def ready() -> str | None:
         waiting = work.waiting()
         return f"not in its group yet: {', '.join(waiting)}" if waiting else await database_ready()
 
+    await _run(service, work.parts, work.hanging, ready)
+
+
+async def _runner(service: Service) -> None:
+    """Run the parts that compute until SIGTERM. They need no Kafka: the relay of a worker publishes their events."""
+    parts = merged(service.features).computing
+    if not parts:
+        raise SystemExit(f"{service.name} has nothing to compute, so it has no runner.")
+    await _run(service, parts, lambda: _stuck(parts), _ready(service))
+
+
+async def _run(
+    service: Service, work: Mapping[str, Part], hanging: Callable[[], list[str]], ready: server.Check
+) -> None:
+    """Run parts behind an ops port until SIGTERM. `hanging` names those that hang."""
+    settings, watch = service.settings, Watch(service)
+
+    def stuck() -> str | None:
+        return _no_progress([*hanging(), *_stuck({"outbox watch": watch})])
+
+    async def live() -> str | None:
+        return stuck()
+
     ops = server.Ops(live=live, ready=ready)
     closed = asyncio.Event()
     listening = Endless(lambda stopping: server.until(stopping, closed))
-    parts: dict[str, Part] = {**work.parts, "outbox watch": watch, "ops port": listening}
+    parts: dict[str, Part] = {**work, "outbox watch": watch, "ops port": listening}
     async with _closing(service.database), server.ops_port(ops, settings, closed) as port:
         log.info("listening", extra={"ops_port": port})
         with server.signals() as stop:
@@ -235,11 +251,12 @@ async def _worker(service: Service) -> None:
 
 
 async def _all(service: Service) -> None:
-    """Serve HTTP and run the parts of a worker in one process, for small machines.
+    """Serve HTTP and run the parts of a worker and of a runner in one process, for small machines.
 
     The API does not wait for Kafka: the parts of the worker start once Kafka answers. Readiness is the API's.
     """
     drain_seconds, work = service.settings.drain_seconds, None
+    others: dict[str, Part] = {**merged(service.features).computing}
 
     def hanging() -> list[str]:
         return [] if work is None else work.hanging()
@@ -250,7 +267,7 @@ async def _all(service: Service) -> None:
             work = _work(service)
             await run_parts(work.parts, stopping, lambda: _no_progress(hanging()), drain_seconds=drain_seconds)
 
-    await _serve(service, {"worker": Endless(run)}, hanging, drain_seconds=drain_seconds + CLOSE_SECONDS)
+    await _serve(service, others | {"worker": Endless(run)}, hanging, drain_seconds=drain_seconds + CLOSE_SECONDS)
 
 
 async def _topics_exist(service: Service, stopping: asyncio.Event) -> bool:
@@ -285,7 +302,7 @@ async def _openapi(service: Service) -> None:
     print()
 
 
-ROLES = {"api": _api, "worker": _worker, "all": _all, "migrate": _migrate, "openapi": _openapi}
+ROLES = {"api": _api, "worker": _worker, "runner": _runner, "all": _all, "migrate": _migrate, "openapi": _openapi}
 
 
 def _quieten_collector() -> None:
@@ -301,7 +318,7 @@ def _quieten_collector() -> None:
 
 
 def main(build: Callable[[S], Service], settings: type[S]) -> None:
-    """Run one role of a service: `python -m order_service api|worker|all|migrate|openapi`."""
+    """Run one role of a service: `python -m order_service api|worker|runner|all|migrate|openapi`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=ROLES)
     role = parser.parse_args().role
