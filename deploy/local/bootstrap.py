@@ -19,7 +19,7 @@ PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "crossdock-stamp")
 UV_LOCK, LOCK, WANTED = "requirements-uv.lock", "requirements.lock", "requirements.in"
 NEEDED = (3, 11)
-MEGABYTES = 1500
+MEGABYTES = 2200
 FINGERPRINT = "# inputs: "
 
 

@@ -1,0 +1,59 @@
+"""What goes into a fit and what comes out of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final, Literal
+
+QUANTILES: Final = (0.1, 0.5, 0.9, 0.95, 0.98)
+
+DemandClass = Literal["smooth", "erratic", "intermittent", "lumpy", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The demand of one series, a value for each day from `start` to the day before the origin.
+
+    A value is in base units of the item, and `nan` where it is not known. `whole` says that the unit is not divisible.
+    """
+
+    series: str
+    start: date
+    values: Sequence[float]
+    whole: bool = True
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Series to forecast for the `horizon` days from `origin` on. `cheap` allows only models that take no fit.
+
+    `closed` are the days on which nothing is sold, in the past and in the horizon.
+    """
+
+    origin: date
+    horizon: int
+    histories: Sequence[History]
+    level: Literal["cheap", "full"] = "full"
+    closed: frozenset[date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """Mean and quantiles, an array for each of QUANTILES, of each day and of the sum of the first 1…horizon days."""
+
+    mean: Sequence[float]
+    quantiles: Sequence[Sequence[float]]
+    cumulative: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The forecast of one series. `why` is the reason if it is not by the model that would have been chosen."""
+
+    series: str
+    model: str
+    demand_class: DemandClass
+    fan: Fan
+    scores: Mapping[str, float] = field(default_factory=dict)
+    why: str | None = None
