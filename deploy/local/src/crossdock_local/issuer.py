@@ -56,6 +56,8 @@ SCOPES: Final = (
     "catalogue:quantities",
     "stock:read",
     "stock:write",
+    "forecasts:read",
+    "forecasts:write",
     "events:read",
     "ops:read",
     "ops:act",

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from crossdock_events._envelope import Cause, Envelope
 from crossdock_events._event import Event
+from crossdock_events.forecasts import ForecastQuantile, ForecastUpdated
 from crossdock_events.items import ItemChanged, ItemRegistered, ItemUnit
 from crossdock_events.orders import (
     Destination,
@@ -335,6 +336,42 @@ _measured = _fact(
     ),
 )
 
+_forecast = _fact(
+    52,
+    1,
+    ForecastUpdated(
+        series_id=UUID("5b0a3c0e-6a55-5d0e-8c0c-1f2f6a1a7c11"),
+        item_id="SKU-10042",
+        unit_of_measure="each",
+        origin=date(2026, 3, 3),
+        mean=(4.2, 3.9, 4.6),
+        quantiles=(
+            ForecastQuantile(level=0.5, daily=(4.0, 4.0, 4.0), cumulative=(4.0, 8.0, 12.0)),
+            ForecastQuantile(level=0.9, daily=(8.0, 7.0, 8.0), cumulative=(8.0, 13.0, 18.0)),
+        ),
+        model="theta",
+        demand_class="smooth",
+        run_id=_uuid7(_BEGIN, 2052),
+    ),
+)
+_forecast_of_place = _fact(
+    53,
+    7,
+    ForecastUpdated(
+        series_id=UUID("9d8a4b52-08b5-5f43-a7b1-7b0f0c2a9e40"),
+        item_id="SKU-10042",
+        location_id="dc-north",
+        region="US-OR",
+        unit_of_measure="each",
+        origin=date(2026, 3, 3),
+        mean=(0.2,),
+        quantiles=(ForecastQuantile(level=0.9, daily=(1.0,), cumulative=(1.0,)),),
+        model="seasonal_naive",
+        demand_class="intermittent",
+        run_id=_uuid7(_BEGIN, 2052),
+    ),
+)
+
 EXAMPLES = (
     Example("complete", _placed),
     Example("least", _least),
@@ -360,4 +397,6 @@ EXAMPLES = (
     Example("least", _uncategorised),
     Example("measured", _measured_item),
     Example("discontinued", _discontinued),
+    Example("of-an-item", _forecast),
+    Example("of-a-place", _forecast_of_place),
 )

@@ -1,7 +1,9 @@
 """Wire forecast-service, which says what will be asked for: demand by day, forecasts, and how good they were."""
 
 from crossdock_chassis import Database, Service
-from forecast_service import migrations, tables
+from forecast_service import checks, migrations, reactions, tables
+from forecast_service.demand import feature as demand
+from forecast_service.forecasts import feature as forecasts
 from forecast_service.settings import Settings
 
 __all__ = ["Settings", "build"]
@@ -15,4 +17,7 @@ def build(settings: Settings) -> Service:
         database=database,
         metadata=tables.Base.metadata,
         migrations=migrations,
+        features=[demand.feature(database, settings), forecasts.feature(database)],
+        projections=reactions.projections(settings.zones),
+        checks=checks.checks(settings.zones),
     )

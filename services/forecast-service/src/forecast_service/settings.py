@@ -1,12 +1,37 @@
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 import crossdock_chassis
+from forecast_service.places import Zones
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone such as Europe/Berlin") from None
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
 
 
 class Settings(crossdock_chassis.Settings):
     http_port: Port = 8450
     ops_port: Port = 8451
+
+    time_zone: Zone = "UTC"
+    """The zone of the days of orders without a destination."""
+    time_zones: dict[Annotated[str, Field(pattern="^[A-Z]{2}(-.+)?$")], Zone] = Field(default_factory=dict)
+    """Zones of countries and regions: JSON like {"US": "America/New_York", "US-CA": "America/Los_Angeles"}. A country
+    that is not listed has its first zone in the time zone database. Rebuild the projection `demand` after a change."""
+    import_max_bytes: Annotated[int, Field(ge=1024)] = 256 << 20
+    """The largest file that can be imported. The number of its rows is not limited."""
+
+    @property
+    def zones(self) -> Zones:
+        return Zones(self.time_zone, self.time_zones)

@@ -1,7 +1,7 @@
 """Read and write what was seen of Kafka's consumer groups."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from analytics_service.consumers.model import End, Group, Place, Position, Unread
+from crossdock_chassis import columns
 
 KEPT: Final = timedelta(days=14)
 """How long a group is remembered that Kafka has forgotten. Kafka itself keeps positions for 7 days without members."""
@@ -141,7 +142,7 @@ async def save(
     """Write what has changed, and forget the groups that Kafka has forgotten long ago."""
     await sql.execute(LOOKED, now, now, None, left_out)
     if changed := [(*place, at.end, at.inflow) for place, at in ends.items() if known.ends.get(place) != at]:
-        await sql.execute(PUT_ENDS, *_columns(changed))
+        await sql.execute(PUT_ENDS, *columns(changed))
     gone = [each.name for each in groups if each.forgotten_at is not None and each.forgotten_at < now - KEPT]
     groups = [each for each in groups if each.name not in gone]
     await _save_groups(sql, known, groups)
@@ -157,7 +158,7 @@ async def save(
 async def _save_groups(sql: asyncpg.Connection, known: Known, groups: Sequence[Group]) -> None:
     if groups:
         rows = [(*(getattr(each, name) for name in GROUP_COLUMNS), json.dumps(each.topics)) for each in groups]
-        await sql.execute(PUT_GROUPS, *_columns(rows))
+        await sql.execute(PUT_GROUPS, *columns(rows))
     put, dropped = [], []
     for group in groups:
         before = known.groups[group.name].positions if group.name in known.groups else {}
@@ -166,10 +167,6 @@ async def _save_groups(sql: asyncpg.Connection, known: Known, groups: Sequence[G
                 put.append((group.name, *place, *(getattr(at, name) for name in POSITION_COLUMNS)))
         dropped += [(group.name, *place) for place in before if place not in group.positions]
     if put:
-        await sql.execute(PUT_POSITIONS, *_columns(put))
+        await sql.execute(PUT_POSITIONS, *columns(put))
     if dropped:
-        await sql.execute(DROP_POSITIONS, *_columns(dropped))
-
-
-def _columns(rows: Iterable[Sequence[object]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+        await sql.execute(DROP_POSITIONS, *columns(dropped))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from crossdock_chassis import Unit
+from crossdock_chassis import Unit, columns
 from crossdock_events import Envelope
 from crossdock_events.items import ItemEvent
 from crossdock_events.stock import StockLevelChanged
@@ -54,7 +54,7 @@ async def follow_items(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None
         (item, each.event.status, each.event.category, each.event.unit_of_measure, each.sequence)
         for item, each in {each.event.item_id: each for each in batch}.items()
     ]
-    await unit.sql.execute(NAME, *_columns(rows))
+    await unit.sql.execute(NAME, *columns(rows))
 
 
 async def follow_levels(unit: Unit, batch: Sequence[Envelope[StockLevelChanged]]) -> None:
@@ -66,7 +66,7 @@ async def follow_levels(unit: Unit, batch: Sequence[Envelope[StockLevelChanged]]
         for level in each.event.levels
     ]
     if rows:
-        await unit.sql.execute(KEEP, *_columns(rows))
+        await unit.sql.execute(KEEP, *columns(rows))
     await unit.sql.execute(DROP, list(last), [each.sequence for each in last.values()])
     sums = [
         (
@@ -78,8 +78,4 @@ async def follow_levels(unit: Unit, batch: Sequence[Envelope[StockLevelChanged]]
         )
         for item, each in last.items()
     ]
-    await unit.sql.execute(SUM, *_columns(sums))
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    await unit.sql.execute(SUM, *columns(sums))

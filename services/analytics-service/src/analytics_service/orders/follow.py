@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from crossdock_chassis import Unit
+from crossdock_chassis import Unit, columns
 from crossdock_events import Envelope
 from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderEvent, OrderPlaced, OrderRejected
 
@@ -59,10 +59,10 @@ async def follow_orders(unit: Unit, batch: Sequence[Envelope[OrderEvent]]) -> No
     began = {each.event.order_id: each.time for each in reversed(batch)}
     placed = [(each, each.event) for each in last.values() if isinstance(each.event, OrderPlaced)]
     if placed:
-        await unit.sql.execute(PLACE, *_columns([_placement(*each) for each in placed]))
+        await unit.sql.execute(PLACE, *columns([_placement(*each) for each in placed]))
     changed = [each for each in last.values() if each.event.ce_type in STATUS]
     if changed:
-        await unit.sql.execute(CHANGE, *_columns([_change(each, began[each.event.order_id]) for each in changed]))
+        await unit.sql.execute(CHANGE, *columns([_change(each, began[each.event.order_id]) for each in changed]))
         await _wait(unit, [each.event for each in changed])
 
 
@@ -76,7 +76,7 @@ async def _wait(unit: Unit, events: Sequence[OrderEvent]) -> None:
         if line.backordered
     ]
     if rows:
-        await unit.sql.execute(WAIT, *_columns(rows))
+        await unit.sql.execute(WAIT, *columns(rows))
 
 
 def _placement(envelope: Envelope[OrderEvent], event: OrderPlaced) -> tuple[object, ...]:
@@ -99,7 +99,3 @@ def _change(envelope: Envelope[OrderEvent], since: datetime) -> tuple[UUID, str,
     reason = event.reason if isinstance(event, (OrderRejected, OrderCancelled)) else None
     status = STATUS[event.ce_type]
     return event.order_id, event.partner, event.reference, status, since, envelope.sequence, reason
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

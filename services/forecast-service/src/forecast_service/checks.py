@@ -1,0 +1,11 @@
+"""The invariants of this service's tables."""
+
+from collections.abc import Sequence
+
+from crossdock_chassis import Check, CheckAtRest
+from forecast_service.demand.checks import not_the_orders
+from forecast_service.places import Zones
+
+
+def checks(zones: Zones) -> Sequence[Check | CheckAtRest]:
+    return [not_the_orders(zones)]

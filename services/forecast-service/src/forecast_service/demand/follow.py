@@ -1,0 +1,187 @@
+"""The projection of demand: what orders ask for, by day, item, location and region.
+
+An event changes the facts of an order. What the order counted before and after is compared, and the difference is added
+to the days. So events of different topics may come in any order, and a rebuild gives the same days.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from crossdock_chassis import Unit, columns
+from crossdock_events import Envelope
+from crossdock_events.items import ItemEvent
+from crossdock_events.orders import OrderCancelled, OrderPlaced
+from crossdock_events.reservations import StockReserved
+from forecast_service.demand.model import MEMORY, withdraws
+from forecast_service.places import Zones, region_of
+
+DEMAND: Final = "demand"
+Counted: TypeAlias = Counter[tuple[str, str, str, date]]
+Change: TypeAlias = Callable[[], Awaitable[None]]
+
+NEW: Final = """
+    INSERT INTO demand_orders (order_id) SELECT unnest($1::uuid[]) AS order_id ORDER BY order_id
+    ON CONFLICT (order_id) DO NOTHING RETURNING order_id
+"""
+
+LOCK: Final = "SELECT FROM demand_orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR UPDATE"
+
+PLACE: Final = """
+    UPDATE demand_orders AS old SET placed_at = new.placed_at, day = new.day, region = new.region
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::date[], $4::text[]) AS new (order_id, placed_at, day, region)
+    WHERE old.order_id = new.order_id
+"""
+
+LINES: Final = """
+    INSERT INTO demand_lines (order_id, item_id, quantity)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
+    ON CONFLICT (order_id, item_id) DO UPDATE SET quantity = excluded.quantity
+"""
+
+REPLACE: Final = """
+    UPDATE demand_orders AS old SET replaced_at = least(old.replaced_at, new.at)
+    FROM unnest($1::uuid[], $2::timestamptz[]) AS new (order_id, at) WHERE old.order_id = new.order_id
+"""
+
+WITHDRAW: Final = """
+    UPDATE demand_orders AS old SET withdrawn_at = new.at
+    FROM unnest($1::uuid[], $2::timestamptz[]) AS new (order_id, at) WHERE old.order_id = new.order_id
+"""
+
+RESERVE: Final = """
+    UPDATE demand_orders AS old SET reserved_at = new.at
+    FROM unnest($1::uuid[], $2::timestamptz[]) AS new (order_id, at) WHERE old.order_id = new.order_id
+"""
+
+CLEAR: Final = "DELETE FROM demand_places WHERE order_id = ANY ($1::uuid[])"
+
+SERVE: Final = """
+    INSERT INTO demand_places (order_id, item_id, location_id, quantity)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
+"""
+
+COUNTED: Final = """
+    WITH counted AS MATERIALIZED (
+        SELECT order_id, day, region, reserved_at <= placed_at + $2::interval AS served
+        FROM demand_orders
+        WHERE order_id = ANY ($1::uuid[]) AND day IS NOT NULL
+              AND (withdrawn_at IS NULL OR withdrawn_at > placed_at + $2::interval)
+              AND (replaced_at IS NULL OR replaced_at > placed_at + $2::interval)
+    ), lines AS MATERIALIZED (
+        SELECT item_id, region, day, sum(quantity)::bigint AS quantity
+        FROM counted JOIN demand_lines USING (order_id) GROUP BY item_id, region, day
+    )
+    SELECT item_id, '' AS location_id, '' AS region, day, sum(quantity)::bigint AS quantity
+    FROM lines GROUP BY item_id, day
+    UNION ALL
+    SELECT item_id, '', region, day, quantity FROM lines WHERE region <> ''
+    UNION ALL
+    SELECT item_id, location_id, '', day, sum(quantity)::bigint
+    FROM counted JOIN demand_places USING (order_id) WHERE served GROUP BY item_id, location_id, day
+"""
+
+ADD: Final = """
+    INSERT INTO demand_days AS old (item_id, location_id, region, day, quantity)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::bigint[])
+         AS new (item_id, location_id, region, day, quantity)
+    ORDER BY item_id, location_id, region, day
+    ON CONFLICT (item_id, location_id, region, day) DO UPDATE SET quantity = old.quantity + excluded.quantity
+"""
+
+NAME: Final = """
+    INSERT INTO demand_items AS old (item_id, status, category, unit_of_measure, sequence)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+         AS new (item_id, status, category, unit_of_measure, sequence)
+    ORDER BY item_id
+    ON CONFLICT (item_id) DO UPDATE SET status = excluded.status, category = excluded.category,
+        unit_of_measure = excluded.unit_of_measure, sequence = excluded.sequence
+    WHERE old.sequence < excluded.sequence
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """The handlers of the events of orders and reservations."""
+
+    zones: Zones
+
+    async def place(self, unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
+        """Count the lines of new orders. An order that replaces another one takes its place."""
+        placed = {each.event.order_id: each for each in batch}
+        replaced = {each.event.replaces: each.time for each in placed.values() if each.event.replaces is not None}
+        lines = Counter[tuple[UUID, str]]()
+        for id, each in placed.items():
+            for line in each.event.lines:
+                lines[id, line.item_id] += line.quantity
+
+        async def change() -> None:
+            await unit.sql.execute(PLACE, *columns([self._placement(each) for each in placed.values()]))
+            await unit.sql.execute(LINES, *columns([(*key, quantity) for key, quantity in lines.items()]))
+            if replaced:
+                await unit.sql.execute(REPLACE, list(replaced), list(replaced.values()))
+
+        await _count(unit, placed.keys() | replaced.keys(), change)
+
+    async def cancel(self, unit: Unit, batch: Sequence[Envelope[OrderCancelled]]) -> None:
+        """Take back what the partner did not want after all. What came too late was wanted, and stays."""
+        withdrawn = {each.event.order_id: each.time for each in batch if withdraws(each.event.reason)}
+
+        async def change() -> None:
+            await unit.sql.execute(WITHDRAW, list(withdrawn), list(withdrawn.values()))
+
+        await _count(unit, withdrawn, change)
+
+    async def reserve(self, unit: Unit, batch: Sequence[Envelope[StockReserved]]) -> None:
+        """Count at the locations that serve the orders: the last event of an order has all of them."""
+        last = {each.event.order_id: each for each in batch}
+        places = Counter[tuple[UUID, str, str]]()
+        for id, each in last.items():
+            for line in each.event.lines:
+                for allocation in line.allocations:
+                    places[id, line.item_id, allocation.location_id] += allocation.quantity
+
+        async def change() -> None:
+            await unit.sql.execute(RESERVE, list(last), [each.time for each in last.values()])
+            await unit.sql.execute(CLEAR, list(last))
+            if places:
+                await unit.sql.execute(SERVE, *columns([(*key, quantity) for key, quantity in places.items()]))
+
+        await _count(unit, last, change)
+
+    def _placement(self, each: Envelope[OrderPlaced]) -> tuple[UUID, datetime, date, str]:
+        region = region_of(each.event.ship_to)
+        return each.event.order_id, each.time, self.zones.day(each.time, each.event.requested_date, region), region
+
+
+async def follow_items(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None:
+    """Apply the last event of each item: each has the whole item."""
+    rows = [
+        (item, each.event.status, each.event.category, each.event.unit_of_measure, each.sequence)
+        for item, each in {each.event.item_id: each for each in batch}.items()
+    ]
+    await unit.sql.execute(NAME, *columns(rows))
+
+
+async def _count(unit: Unit, orders: Collection[UUID], change: Change) -> None:
+    """Change facts of orders, and add the difference of what they count to the days."""
+    if not orders:
+        return
+    new = {row["order_id"] for row in await unit.sql.fetch(NEW, sorted(orders))}
+    before: Counted = Counter()
+    if known := sorted(set(orders) - new):
+        await unit.sql.execute(LOCK, known)  # a statement of its own: the next one must see what was waited for
+        before = await _counted(unit, known)
+    await change()
+    after = await _counted(unit, orders)
+    after.subtract(before)
+    if rows := [(*key, quantity) for key, quantity in after.items() if quantity]:
+        await unit.sql.execute(ADD, *columns(rows))
+
+
+async def _counted(unit: Unit, orders: Collection[UUID]) -> Counted:
+    rows = await unit.sql.fetch(COUNTED, list(orders), MEMORY)
+    return Counter({(item, location, region, day): quantity for item, location, region, day, quantity in rows})

@@ -1,0 +1,53 @@
+"""The file of demand that clients import: its columns and the rules of its rows."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from crossdock_chassis import Column, ImportKind, Sheet
+from forecast_service.conventions import Id, Region
+from forecast_service.demand.take import take_demand
+
+MOST: Final = 10**12
+FIRST_DAY: Final = date(1990, 1, 1)
+
+Quantity = Annotated[int, Field(ge=0, le=MOST)]
+Price = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)]
+Day = Annotated[date, Field(ge=FIRST_DAY, description="a day such as 2026-11-30, from 1990 on")]
+
+
+def _past_day(cells: dict[str, Any], arguments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the error of a day that has not ended anywhere. A day without location or region is of the whole item."""
+    for name in ("location_id", "region"):
+        cells.setdefault(name, None)
+    if cells["location_id"] is not None and cells["region"] is not None:
+        yield "region", "must be empty if the row names a location"
+    day = cells.get("day")
+    if isinstance(day, date) and day > datetime.now(UTC).date() + timedelta(days=1):
+        yield "day", "is in the future"
+
+
+_DEMAND: Final = Sheet(
+    (
+        Column("item_id", Id, required=True, example="SKU-1"),
+        Column("day", Day, required=True, example="2026-01-31"),
+        Column("quantity", Quantity, required=True, example="12"),
+        Column("location_id", Id, example=""),
+        Column("region", Region, example=""),
+        Column("price", Price, example="2.49"),
+        Column("promotion", bool, example="false"),
+        Column("in_stock", bool, example="true"),
+    ),
+    key=("item_id", "location_id", "region", "day"),
+    rule=_past_day,
+)
+
+
+def demand() -> Sheet:
+    return _DEMAND
+
+
+DEMAND: Final = ImportKind("demand", demand, take_demand)
