@@ -1,4 +1,4 @@
-"""Wire forecast-service, which says what will be asked for: demand by day, forecasts, and how good they were."""
+"""Wire forecast-service, which counts demand by day and forecasts it."""
 
 from crossdock_chassis import Database, Service
 from forecast_service import checks, migrations, reactions, tables

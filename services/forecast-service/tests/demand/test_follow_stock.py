@@ -1,4 +1,4 @@
-"""Times without stock, as the events of the levels tell them."""
+"""Times without stock, from the events of the levels."""
 
 from datetime import timedelta
 

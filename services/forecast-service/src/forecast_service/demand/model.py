@@ -11,5 +11,5 @@ SERVED_TOO_LATE: Final = frozenset({"no_answer", "backorder_expired", "too_slow"
 
 
 def withdraws(reason: str) -> bool:
-    """Return whether a cancellation says that the demand was not there."""
+    """Return whether a cancellation with this reason takes the demand back."""
     return reason not in SERVED_TOO_LATE

@@ -14,7 +14,7 @@ DemandClass = Literal["smooth", "erratic", "intermittent", "lumpy", "none"]
 class History:
     """The demand of one series, a value for each day from `start` to the day before the origin.
 
-    A value is in base units of the item, and `nan` where it is not known. `whole` says that the unit is not divisible.
+    A value is in base units of the item, and `nan` where it is not known. `whole`: the unit is not divisible.
     """
 
     series: str

@@ -7,7 +7,7 @@ from crossdock_chassis import JobRun
 
 KEPT: Final = timedelta(days=400)
 UNPUBLISHED_KEPT: Final = timedelta(days=35)
-"""A forecast that nobody heard of serves only to compare runs."""
+"""A forecast that was not published serves only to compare runs."""
 CHUNK: Final = 1_000
 
 # The last published forecast of a series is compared with the next one, however old it is.

@@ -28,10 +28,10 @@ class Believed:
 
 
 def moved(before: Believed | None, origin: date, now: Cumulative) -> bool:
-    """Return whether subscribers should hear of a forecast.
+    """Return whether to publish a forecast.
 
-    They should if there was none, if it is 7 days old, or if p50 or p90 of the demand of the next 7 or 28 days moved by
-    more than 5 % and a unit.
+    It is published if there was none, or if the last one is 7 days old. Otherwise p50 or p90 of the demand of the next
+    7 or 28 days must have moved by more than 5 % and a unit.
     """
     if before is None or origin - before.origin >= OLDEST or origin < before.origin:
         return True
