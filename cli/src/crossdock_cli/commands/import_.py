@@ -19,6 +19,11 @@ class Kind(StrEnum):
     LOCATIONS = "locations"
     ITEMS = "items"
     OPENING_STOCK = "opening-stock"
+    DEMAND = "demand"
+
+
+SERVICES = {Kind.DEMAND: ("forecast-service", "forecasts")}
+"""The service of a kind, and the name of its scopes. All others are of inventory-service."""
 
 
 def import_(
@@ -32,10 +37,11 @@ def import_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import a CSV file of locations, items or opening stock. Importing a file again changes nothing."""
+    """Import a CSV file of locations, items, opening stock or demand. Importing a file again changes nothing."""
     there = installation.current()
-    with client(there, installation.OPERATOR, ["stock:read", "stock:write"]) as opened:
-        service = there.url("inventory-service")
+    name, scope = SERVICES.get(kind, ("inventory-service", "stock"))
+    with client(there, installation.OPERATOR, [f"{scope}:read", f"{scope}:write"]) as opened:
+        service = there.url(name)
         if file is None:
             template = opened.get(f"{service}/v1/{kind.value}:template")
             print(template.text if template.is_success else asked(template), end="")
