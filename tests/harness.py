@@ -20,7 +20,17 @@ from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_local.stack import Stack
 
 ORDERS, INVENTORY, ANALYTICS = "order-service", "inventory-service", "analytics-service"
-SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write", "events:read", "ops:read", "ops:act")
+FORECAST = "forecast-service"
+SCOPES = (
+    "orders:read",
+    "orders:write",
+    "stock:read",
+    "stock:write",
+    "forecasts:read",
+    "forecasts:write",
+    "events:read",
+)
+SCOPES += ("ops:read", "ops:act")
 LOCATIONS = ("EAST", "WEST")
 PATIENCE = 60.0
 """Seconds to wait for a condition. Long, because the machine may be busy."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
-from harness import ANALYTICS, INVENTORY, ORDERS, Harness
+from harness import ANALYTICS, FORECAST, INVENTORY, ORDERS, Harness
 
 from analytics_service.levels import checks as shown
 from analytics_service.log import checks as kept
@@ -20,12 +20,15 @@ from crossdock_cli.verify.books import Books
 from crossdock_cli.verify.log import Log
 from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderEvent
+from forecast_service.demand.checks import not_the_orders
+from forecast_service.places import Zones
 from inventory_service.items.checks import NOT_THE_ITEM
 from inventory_service.reservations import checks as held
 from inventory_service.stock import checks as stock
 from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
+NOT_THE_DEMAND = not_the_orders(Zones())
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
 SWAPPED = """
     WITH pair AS (
@@ -74,6 +77,9 @@ class Case:
     async def analytics(self, statement: str, *values: object) -> None:
         self.watched = True
         await self.sql[ANALYTICS].execute(statement, *values)
+
+    async def forecast(self, statement: str, *values: object) -> None:
+        await self.sql[FORECAST].execute(statement, *values)
 
     async def orders(self, statement: str, *values: object) -> None:
         await self.sql[ORDERS].execute(statement, *values)
@@ -527,6 +533,10 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
     "an item is shown with another unit of measure": (
         lambda c: c.analytics("UPDATE stock_items SET unit_of_measure = 'mm' WHERE item_id = $1", c.items[0]),
         {shown.NOT_THE_ITEMS},
+    ),
+    "a day of demand has another quantity": (
+        lambda c: c.forecast("UPDATE demand_days SET quantity = quantity + 1 WHERE item_id = $1", c.items[0]),
+        {NOT_THE_DEMAND},
     ),
     "two records of the log are swapped": (lambda c: c.analytics(SWAPPED), {kept.OUT_OF_ORDER}),
 }

@@ -17,6 +17,7 @@ from harness import INVENTORY, ORDERS, Body, Harness, order
 from tampering import TAMPERINGS, Case
 
 import analytics_service.checks
+import forecast_service.checks
 import inventory_service.checks
 import order_service.checks
 from analytics_service.levels import checks as shown
@@ -29,6 +30,7 @@ from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderConfirmed, OrderEvent
 from crossdock_events.reservations import ReservationEvent, StockRejected
 from crossdock_local.servers.postgres import database_in
+from forecast_service.places import Zones
 from inventory_service.items.checks import NOT_THE_ITEM
 from inventory_service.reservations import checks as held
 from inventory_service.stock import checks as stock
@@ -260,7 +262,7 @@ async def test_a_stack_that_does_not_come_to_rest_is_said_to(harness: Harness) -
 def test_every_check_is_seen_to_fail_here() -> None:
     own = {each for module in (delivery, agreement) for each in vars(module).values() if isinstance(each, Violation)}
     made = own.union(OWN_CHECKS, order_service.checks.CHECKS, inventory_service.checks.checks(timedelta(days=1)))
-    made |= set(analytics_service.checks.CHECKS)
+    made |= {*analytics_service.checks.CHECKS, *forecast_service.checks.checks(Zones())}
     seen = {check for _, checks in [*TAMPERINGS.values(), *LOG_TAMPERINGS.values()] for check in checks}
     seen |= {delivery.PARKED_FIRST, delivery.NOT_PARKED, orders.IMPOSSIBLE, held.RESERVED_TWICE, agreement.NOT_AGREED}
     assert made == seen
