@@ -29,8 +29,9 @@ SCOPES = (
     "forecasts:read",
     "forecasts:write",
     "events:read",
+    "ops:read",
+    "ops:act",
 )
-SCOPES += ("ops:read", "ops:act")
 LOCATIONS = ("EAST", "WEST")
 PATIENCE = 60.0
 """Seconds to wait for a condition. Long, because the machine may be busy."""
