@@ -10,7 +10,7 @@ import psutil
 import pytest
 from test_kafka import eventually
 
-from crossdock_chassis import Child, ChildFailed, ChildLost
+from crossdock_chassis import Child, ChildBroken, ChildFailed, ChildLost
 
 
 async def answers(child: Child[object], ask: str, *values: object, seconds: float = 60) -> list[object]:
@@ -81,7 +81,7 @@ async def test_error_of_the_function_leaves_the_child_running() -> None:
 async def test_child_that_cannot_start_says_why() -> None:
     async with Child(children.cannot_be_made) as child:
         for _ in range(2):
-            with pytest.raises(ChildFailed, match=r"^ImportError: No module named 'prophet'$"):
+            with pytest.raises(ChildBroken, match=r"^ImportError: No module named 'prophet'$"):
                 await answers(child, "keep")
 
 

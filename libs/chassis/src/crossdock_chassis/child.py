@@ -27,6 +27,10 @@ class ChildFailed(Exception):
     """The function raised. The message is the type and the text of its error."""
 
 
+class ChildBroken(Exception):
+    """The function cannot be made: the installation is at fault, and no call can succeed."""
+
+
 class Child(Generic[A]):
     """A process that is spawned, never forked, and calls one function, one call at a time.
 
@@ -66,7 +70,8 @@ class Child(Generic[A]):
     async def call(self, *arguments: object, seconds: float) -> AsyncIterator[A]:
         """Call the function and yield its answers. Wait at most `seconds` for each.
 
-        Raise ChildLost, or ChildFailed if the function raised. A call that is not awaited to its end ends the process.
+        Raise ChildLost, ChildFailed if the function raised, or ChildBroken if it cannot be made. A call that is not
+        awaited to its end ends the process.
         """
         async with self._turn:
             whole = False
@@ -106,7 +111,7 @@ class Child(Generic[A]):
         await _send(process, (self._make, self._memory, self._nice), START_SECONDS)
         kind, value = await _receive(process, START_SECONDS)
         if kind == "failed":
-            raise ChildFailed(value)
+            raise ChildBroken(value)
         return process
 
     def _kill(self) -> Process | None:
