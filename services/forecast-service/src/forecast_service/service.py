@@ -4,6 +4,7 @@ from crossdock_chassis import Database, Service
 from forecast_service import checks, migrations, reactions, tables
 from forecast_service.demand import feature as demand
 from forecast_service.forecasts import feature as forecasts
+from forecast_service.runs import feature as runs
 from forecast_service.settings import Settings
 
 __all__ = ["Settings", "build"]
@@ -17,7 +18,7 @@ def build(settings: Settings) -> Service:
         database=database,
         metadata=tables.Base.metadata,
         migrations=migrations,
-        features=[demand.feature(database, settings), forecasts.feature(database)],
+        features=[demand.feature(database, settings), forecasts.feature(database), runs.feature(database, settings)],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),
     )

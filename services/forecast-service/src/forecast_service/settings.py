@@ -29,6 +29,11 @@ class Settings(crossdock_chassis.Settings):
     time_zones: dict[Annotated[str, Field(pattern="^[A-Z]{2}(-.+)?$")], Zone] = Field(default_factory=dict)
     """Zones of countries and regions: JSON like {"US": "America/New_York", "US-CA": "America/Los_Angeles"}. A country
     that is not listed has its first zone in the time zone database. Rebuild the projection `demand` after a change."""
+    chunk_series: Annotated[int, Field(ge=1, le=1_000)] = 50
+    """Series of a run that are forecast together. They share their errors, so small chunks give worse forecasts. A
+    runner that ends loses the chunk in its hands, so large ones cost more time."""
+    series_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How long the forecast of one series may take. It then gets a fallback."""
     import_max_bytes: Annotated[int, Field(ge=1024)] = 256 << 20
     """The largest file that can be imported. The number of its rows is not limited."""
 

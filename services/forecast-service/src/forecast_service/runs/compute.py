@@ -1,0 +1,238 @@
+"""The part of a runner: it claims chunks of runs, has a child forecast them, and stores and publishes the results."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pkgutil import resolve_name
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from crossdock_chassis import Child, ChildFailed, ChildLost, Database, abandon, hear, is_transient
+from forecast_service.demand.history import histories
+from forecast_service.fitting.series import History, Outcome, Task
+from forecast_service.forecasts.publish import publish
+from forecast_service.runs import store
+from forecast_service.runs.model import MAX_ATTEMPTS, fallback, usable
+from forecast_service.runs.store import Claimed, LeaseLost
+
+log = logging.getLogger(__name__)
+
+Forecaster: TypeAlias = Callable[[], Callable[[Task], Iterable[Outcome]]]
+FORECASTER: Final[Forecaster] = partial(resolve_name, "forecast_service.fitting.work:forecast")
+"""It is named and not imported, because only the child may import libraries for numbers."""
+
+POLL_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 1.0
+EXTEND_SECONDS: Final = 4.0
+IDLE_SECONDS: Final = 60.0
+"""The child ends after so long without work. Its imports take seconds, so it is not ended between chunks."""
+CALLS: Final = 500
+NICE: Final = 5
+"""The services on the same machine come first."""
+ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+"""With more threads, sums are in another order and their last digits differ from run to run."""
+SHARE: Final = 10
+"""A chunk may take as long as this part of its series would alone."""
+
+
+class OutOfTime(Exception):
+    """The deadline of the run came while a chunk was computed."""
+
+
+class Compute:
+    """Computes one chunk at a time. Runners on any number of machines share the chunks of a run."""
+
+    def __init__(self, database: Database, series_seconds: float, forecaster: Forecaster = FORECASTER) -> None:
+        self._database, self._series_seconds, self._forecaster = database, series_seconds, forecaster
+        self._wake = asyncio.Event()
+        self.progressed = time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Compute until `stopping`. Then give the chunk in hand to another runner."""
+        stop, listening = asyncio.create_task(stopping.wait()), asyncio.create_task(self._listen())
+        child: Child[Outcome] = Child(
+            self._forecaster, idle_seconds=IDLE_SECONDS, calls=CALLS, nice=NICE, environment=ONE_THREAD
+        )
+        try:
+            async with child:
+                while not stop.done():
+                    pause = await self._turn(child, stop)
+                    self.progressed = time.monotonic()
+                    if pause:
+                        woken = asyncio.create_task(self._wake.wait())
+                        await asyncio.wait([stop, woken], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                        abandon(woken)
+        finally:
+            for task in (stop, listening):
+                abandon(task)
+
+    async def _listen(self) -> None:
+        """Wake the loop when a run is requested. While the connection is lost, the poll finds it."""
+        while True:
+            try:
+                await hear(self._database, store.CHANNEL, "runs", lambda _: self._wake.set())
+            except Exception as error:
+                log.warning("the runner listens for runs again: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _turn(self, child: Child[Outcome], stop: "asyncio.Task[Any]") -> float:
+        """Compute the next chunk. Return the seconds until the next turn."""
+        self._wake.clear()
+        try:
+            claimed = await store.claim(self._database)
+            if claimed is None:
+                return POLL_SECONDS
+            await self._under_lease(child, claimed, stop)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("runs: %s: %s", type(error).__name__, error)
+            return RETRY_SECONDS
+        return 0.0
+
+    async def _under_lease(self, child: Child[Outcome], claimed: Claimed, stop: "asyncio.Task[Any]") -> None:
+        """Compute a chunk and extend its lease meanwhile. End the work if the lease is lost or the process stops."""
+        work = asyncio.create_task(self._compute(child, claimed))
+        lost = False
+        try:
+            while not work.done() and not stop.done() and not lost:
+                await asyncio.wait({work, stop}, timeout=EXTEND_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not work.done() and not stop.done():
+                    lost = not await self._extend(claimed)
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+        if work.cancelled():
+            await store.hand_back(self._database, claimed)
+            return
+        try:
+            work.result()
+        except LeaseLost:
+            log.warning("the results of chunk %d are not stored: its lease is lost", claimed.number)
+        except Exception:
+            await store.hand_back(self._database, claimed)
+            raise
+
+    async def _extend(self, claimed: Claimed) -> bool:
+        """Return False if the lease is lost. While the database is away, the work goes on: it may still be stored."""
+        try:
+            extended = await store.extend(self._database, claimed)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("a lease is not extended: %s: %s", type(error).__name__, error)
+            return True
+        self.progressed = time.monotonic()
+        return extended
+
+    async def _compute(self, child: Child[Outcome], claimed: Claimed) -> None:
+        """Forecast the series of a chunk, store the results and publish them. Raise LeaseLost."""
+        if _seconds_left(claimed) <= 0:
+            await self._skip(claimed)
+            return
+        async with self._database.unit() as unit:
+            found = await histories(unit.sql, claimed.series, claimed.origin - timedelta(days=1))
+        task = Task(claimed.origin, claimed.horizon, found, claimed.level)
+        outcomes: list[Outcome] = []
+        reasons = dict.fromkeys(claimed.series, f"{MAX_ATTEMPTS} runners ended while they computed its chunk")
+        if claimed.attempts <= MAX_ATTEMPTS:
+            try:
+                outcomes, reasons = await self._forecast(child, claimed, task)
+            except OutOfTime:
+                await self._skip(claimed)
+                return
+        missing = [each for each in found if UUID(each.series) in reasons]
+        if claimed.deadline_at is None or claimed.level == "cheap":
+            outcomes += [fallback(each, task.horizon, reasons[UUID(each.series)]) for each in missing]
+        await self._record(claimed, outcomes, reasons)
+
+    async def _forecast(
+        self, child: Child[Outcome], claimed: Claimed, task: Task
+    ) -> tuple[list[Outcome], dict[UUID, str]]:
+        """Return the forecasts, and why the other series have none. After a failure each series is tried alone."""
+        count = len(task.histories)
+        try:
+            return await self._ask(child, claimed, task, self._series_seconds * (1 + count / SHARE))
+        except (ChildLost, ChildFailed) as error:
+            log.warning("chunk %d of run %s failed, its series are tried alone: %s", claimed.number, claimed.run, error)
+        if _seconds_left(claimed) <= 0:
+            raise OutOfTime
+        outcomes: list[Outcome] = []
+        reasons: dict[UUID, str] = {}
+        for history in task.histories:
+            try:
+                made, why = await self._ask(child, claimed, replace(task, histories=[history]), self._series_seconds)
+            except (ChildLost, ChildFailed) as error:
+                if _seconds_left(claimed) <= 0:
+                    raise OutOfTime from None
+                made, why = [], {UUID(history.series): str(error)}
+            outcomes += made
+            reasons |= why
+        return outcomes, reasons
+
+    async def _ask(
+        self, child: Child[Outcome], claimed: Claimed, task: Task, seconds: float
+    ) -> tuple[list[Outcome], dict[UUID, str]]:
+        limit = max(0.01, min(seconds, _seconds_left(claimed)))
+        made = {outcome.series: outcome async for outcome in child.call(task, seconds=limit)}
+        return _sorted_out(task.histories, made, task.horizon)
+
+    async def _record(self, claimed: Claimed, outcomes: Sequence[Outcome], reasons: Mapping[UUID, str]) -> None:
+        """Store and publish the results if the lease still holds. While the database is away, try again."""
+
+        async def record() -> None:
+            async with self._database.unit() as unit:
+                await store.finish(unit, claimed, "done")
+                await store.fail(unit, claimed.run, reasons)
+                await publish(unit, claimed.run, claimed.origin, outcomes)
+                await store.close(unit, claimed)
+
+        await self._until_stored(record)
+
+    async def _skip(self, claimed: Claimed) -> None:
+        """End a chunk whose run has no time left: its series keep their cheap models."""
+
+        async def skip() -> None:
+            async with self._database.unit() as unit:
+                await store.finish(unit, claimed, "skipped")
+                await store.close(unit, claimed)
+
+        await self._until_stored(skip)
+
+    async def _until_stored(self, do: Callable[[], Any]) -> None:
+        while True:
+            try:
+                await do()
+                return
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("results are not stored yet: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def _seconds_left(claimed: Claimed) -> float:
+    """Return the seconds until the deadline. All series get a cheap model, however late it is."""
+    if claimed.deadline_at is None or claimed.level == "cheap":
+        return float("inf")
+    return (claimed.deadline_at - datetime.now(UTC)).total_seconds()
+
+
+def _sorted_out(
+    asked: Sequence[History], made: Mapping[str, Outcome], horizon: int
+) -> tuple[list[Outcome], dict[UUID, str]]:
+    outcomes: list[Outcome] = []
+    reasons: dict[UUID, str] = {}
+    for history in asked:
+        if (outcome := made.get(history.series)) is not None and usable(outcome, horizon):
+            outcomes.append(outcome)
+        else:
+            reasons[UUID(history.series)] = "its forecast is not made of usable numbers"
+    return outcomes, reasons

@@ -1,0 +1,39 @@
+"""Request a run each night, once a day has ended in the last time zone and all its demand is counted."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from crossdock_chassis import Actor, Unit
+from forecast_service.demand.history import DAYS
+from forecast_service.runs.model import HORIZON, Filter, NothingToForecast
+from forecast_service.runs.request import Request, RequestRun, latest_origin
+
+BY: Final = Actor("nightly")
+
+LAST: Final = "SELECT origin, demand FROM runs WHERE demand IS NOT NULL ORDER BY id DESC LIMIT 1"
+
+MADE: Final = "SELECT FROM runs WHERE origin = $1 AND scope = $2 AND requested_at > now() - interval '7 days' LIMIT 1"
+
+DEMAND: Final = f"""
+    SELECT coalesce(sum(quantity), 0)::numeric FROM ({DAYS}) AS days
+    WHERE location_id = '' AND region = '' AND day < $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Nightly:
+    request: Request
+
+    async def request_nightly_run(self, unit: Unit) -> dict[str, object] | None:
+        """Request a run of all series from the new day on, unless nothing was asked for since the last one."""
+        origin, only = await latest_origin(unit.sql, self.request.zones), Filter()
+        if origin is None or await unit.sql.fetchrow(MADE, origin, only.scope) is not None:
+            return None
+        last, demand = await unit.sql.fetchrow(LAST), await unit.sql.fetchval(DEMAND, origin)
+        if last is not None and (last["origin"] >= origin or last["demand"] == demand):
+            return None
+        try:
+            made = await self.request.request_run(unit, RequestRun(origin, HORIZON, only, None, BY, demand))
+        except NothingToForecast:
+            return None
+        return {"run": str(made.run.id), "series": made.run.series}

@@ -1,0 +1,49 @@
+"""Forecasters for tests, which the child finds by their names. They import no library for numbers."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from math import nan
+
+from forecast_service.fitting.series import Outcome, Task
+from forecast_service.runs.model import fallback
+
+
+def make() -> Callable[[Task], Iterable[Outcome]]:
+    return forecast
+
+
+def broken() -> Callable[[Task], Iterable[Outcome]]:
+    raise ImportError("No module named 'prophet'")
+
+
+def slow() -> Callable[[Task], Iterable[Outcome]]:
+    def forecast_slowly(task: Task) -> list[Outcome]:
+        if task.level == "full":
+            time.sleep(3600)
+        return forecast(task)
+
+    return forecast_slowly
+
+
+def forecast(task: Task) -> list[Outcome]:
+    """Forecast means. What a series gets depends on its chunk, as in a real forecaster. A category names a fault."""
+    share = sum(sum(each.values) for each in task.histories) / 1000
+    outcomes = []
+    for history in task.histories:
+        match history.category:
+            case "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "hangs":
+                time.sleep(3600)
+            case "fails":
+                raise ValueError("singular matrix")
+            case "forgets":
+                continue
+        outcome = replace(fallback(history, task.horizon, ""), model=task.level, why=None, scores={"rmsse": share})
+        if history.category == "nan":
+            outcome = replace(outcome, fan=replace(outcome.fan, mean=[nan] * task.horizon))
+        outcomes.append(outcome)
+    return outcomes

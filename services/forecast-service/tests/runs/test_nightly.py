@@ -1,0 +1,48 @@
+"""One run a night, once a day is whole and if demand has moved."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from running import SELL, computed, sold
+
+from crossdock_chassis import Service
+from crossdock_chassis.testing import Deliver
+from forecast_service.places import Zones
+from forecast_service.runs.nightly import Nightly
+from forecast_service.runs.request import Request
+
+ZONES = Zones("America/Los_Angeles")
+
+
+async def night(service: Service, at: datetime) -> bool:
+    """Look whether a run is due when all events up to `at` are counted. Return whether one was requested."""
+    async with service.database.unit() as unit:
+        await unit.sql.execute("INSERT INTO settled (at) VALUES ($1) ON CONFLICT (one) DO UPDATE SET at = $1", at)
+        return await Nightly(Request(ZONES, 50)).request_nightly_run(unit) is not None
+
+
+async def test_run_is_requested_after_midnight_of_the_last_zone(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    midnight = datetime(2024, 3, 12, 7, tzinfo=UTC)  # there
+    assert not await night(service, midnight)  # nothing was ever sold
+    await sold(service, deliver, {"A": None})
+    assert not await night(service, midnight - timedelta(days=1, hours=24 * 60))  # before the first sale
+    assert await night(service, midnight + timedelta(minutes=5))
+    assert not await night(service, midnight + timedelta(minutes=6))
+    (run,) = (await client.get("/v1/runs")).json()["items"]
+    assert (run["origin"], run["requested_by"]) == ("2024-03-12", "nightly")
+    await computed(service, client, run)
+    assert not await night(service, midnight + timedelta(hours=23))
+
+
+async def test_night_without_new_demand_needs_no_run(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    await sold(service, deliver, {"A": None})
+    first = datetime(2024, 3, 13, 12, tzinfo=UTC)
+    assert await night(service, first)
+    assert not await night(service, first + timedelta(days=1))
+    async with service.database.unit() as unit:
+        await unit.sql.execute(SELL, ["A"], [""], [""], [first.date() + timedelta(days=1)], [3])
+    assert await night(service, first + timedelta(days=2))
