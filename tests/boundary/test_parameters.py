@@ -122,6 +122,8 @@ def valid(schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
         return [valid(each, root) for each in schema["prefixItems"]]
     if schema.get("format") == "date-time":
         return "2026-07-01T12:00:00Z"
+    if schema.get("format") == "date":
+        return "2026-07-01"
     if schema.get("format") == "uuid":
         return "0193f7a0-0000-7000-8000-000000000001"
     return schema.get("minimum", 0) if schema["type"] == "integer" else "x"

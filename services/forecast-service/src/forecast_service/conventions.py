@@ -1,8 +1,9 @@
 """HTTP conventions of this service: the callers of its routes."""
 
+from datetime import date
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from crossdock_chassis import Caller, limited, requires
 from forecast_service.places import REGION_LENGTH
@@ -11,5 +12,15 @@ Reader = Annotated[Caller, requires("forecasts:read", operators="ops:read")]
 Writer = Annotated[Caller, requires("forecasts:write", operators="ops:act")]
 FORECASTS: Final = [limited("forecasts")]
 
+
+def _is_text(value: object) -> object:
+    """Refuse numbers, which pydantic takes for seconds since 1970."""
+    if not isinstance(value, (str, date)):
+        raise ValueError("must be a day such as 2026-11-30")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_is_text)]
+"""A day in a body."""
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Region = Annotated[str, Field(min_length=2, max_length=REGION_LENGTH, pattern="^[A-Z]{2}(-.+)?$")]

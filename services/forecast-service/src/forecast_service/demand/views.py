@@ -8,6 +8,7 @@ import asyncpg
 from pydantic import BaseModel, Field
 
 from crossdock_chassis import Cursor, Page
+from forecast_service.conventions import Day
 from forecast_service.demand.history import DAYS
 
 DAYS_CURSOR: Final[Cursor[date]] = Cursor("demand-days", date)
@@ -43,7 +44,7 @@ class CutOver(BaseModel):
     """Before this day imported rows count, and from it on orders do."""
 
     day: Annotated[
-        date | None,
+        Day | None,
         Field(description="null: for each item, the day after its last imported day"),
     ]
 

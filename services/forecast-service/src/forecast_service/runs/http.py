@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from crossdock_chassis import (
     COMMAND_PROBLEMS,
@@ -24,7 +24,7 @@ from crossdock_chassis import (
     limited,
     provided,
 )
-from forecast_service.conventions import FORECASTS, Id, Reader, Writer
+from forecast_service.conventions import FORECASTS, Day, Id, Reader, Writer
 from forecast_service.demand.kinds import FIRST_DAY
 from forecast_service.runs import views
 from forecast_service.runs.cancel import CancelRun
@@ -79,20 +79,13 @@ class Runs:
     resume: Coalescer[ResumeRun, RunView]
 
 
-def _is_text(value: object) -> object:
-    """Refuse numbers, which pydantic takes for seconds since 1970."""
-    if not isinstance(value, str):
-        raise ValueError("must be a day such as 2026-11-30")
-    return value
-
-
 def _has_demand(day: date) -> date:
     if day < FIRST_DAY:
         raise ValueError(f"must be {FIRST_DAY} or later")
     return day
 
 
-Day = Annotated[date, BeforeValidator(_is_text), AfterValidator(_has_demand)]
+Origin = Annotated[Day, AfterValidator(_has_demand)]
 RunsDep = Annotated[Runs, provided(Runs)]
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -103,7 +96,7 @@ class RunIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     origin: Annotated[
-        Day | None,
+        Origin | None,
         Field(
             description="The first day of the forecasts; without it, the day after the last one that ended everywhere",
         ),
