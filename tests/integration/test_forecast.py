@@ -7,7 +7,7 @@ from forecasting import FORECASTS, forecast_of, in_stock, requested, sell, until
 from harness import Harness
 
 
-async def test_imported_and_ordered_demand_becomes_forecasts_on_kafka(harness: Harness) -> None:
+async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness) -> None:
     category, items = await in_stock(harness, 3)
     async with harness.client(FORECASTS, scopes=("forecasts:read", "forecasts:write")) as client:
         origin = await sell(harness, client, items, days=70)
