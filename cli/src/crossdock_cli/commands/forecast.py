@@ -1,13 +1,20 @@
 """`crossdock forecast`: what will be asked for."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
+from uuid import uuid4
 
+import httpx
 import typer
+from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from crossdock_cli import installation
+from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
 from crossdock_cli.output import AsJson, console, moment, print_json, print_table
 
@@ -15,6 +22,7 @@ SERVICE = "forecast-service"
 LEADS = (1, 7, 14, 28, 56, 91, 182, 365)
 """Days of lead time that are printed."""
 BAR = 40
+POLL_SECONDS = 0.3
 
 forecast = typer.Typer(no_args_is_help=True, help="Show and make forecasts of demand.")
 forecast.callback()(lambda: None)
@@ -46,6 +54,118 @@ def show(
     print_table(out, _days(found))
     out.print()
     print_table(out, _sums(found))
+
+
+Origin = Annotated[str | None, typer.Option(help="The first day. Default: the first day that has not ended.")]
+
+
+@forecast.command()
+def run(
+    origin: Origin = None,
+    horizon: Annotated[int, typer.Option(min=1, max=366, help="Days.")] = 56,
+    prefix: Annotated[str | None, typer.Option(help="Only items whose id begins like this.")] = None,
+    category: Annotated[str | None, typer.Option(help="Only items of this category.")] = None,
+    deadline: Annotated[
+        int | None, typer.Option(help="Seconds. All items get a cheap model first, then as many as possible the best.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast all active items, or some, and follow the run. It goes on if this command is interrupted."""
+    wanted = {"origin": origin, "horizon": horizon, "item_prefix": prefix, "category": category}
+    body = {name: value for name, value in {**wanted, "deadline_seconds": deadline}.items() if value is not None}
+    there = installation.current()
+    with client(there, None, ["ops:read", "ops:act"]) as opened:
+        url = f"{there.url(SERVICE)}/v1/runs"
+        found = asked(opened.post(url, json=body, headers={"Idempotency-Key": uuid4().hex}))
+        _followed(opened, url, found, as_json)
+
+
+@forecast.command()
+def watch(
+    id: Annotated[str | None, typer.Argument(help="The run. Default: the newest one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a run to its end."""
+    there = installation.current()
+    with client(there, None, ["ops:read"]) as opened:
+        url = f"{there.url(SERVICE)}/v1/runs"
+        if id is None:
+            runs = asked(opened.get(url, params={"limit": 1}))["items"]
+            if not runs:
+                raise CommandError("There is no run yet: start one with `crossdock forecast run`.")
+            _followed(opened, url, runs[0], as_json)
+        else:
+            _followed(opened, url, asked(opened.get(f"{url}/{id}")), as_json)
+
+
+@forecast.command()
+def accuracy(
+    since: Annotated[str | None, typer.Option(help="The first day. Default: 27 days before the last one.")] = None,
+    until: Annotated[str | None, typer.Option(help="The last day. Default: the last whole day.")] = None,
+    lag: Annotated[int, typer.Option(min=1, help="Forecasts that were made at least so many days ahead.")] = 1,
+    item: Annotated[str | None, typer.Option(help="Only this item.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare past forecasts with what was asked for, beside seasonal naive."""
+    there = installation.current()
+    query = {"since": since, "until": until, "lag": lag, "item_id": item}
+    with client(there, None, ["ops:read"]) as opened:
+        params = {name: value for name, value in query.items() if value is not None}
+        found = asked(opened.get(f"{there.url(SERVICE)}/v1/accuracy", params=params))
+    if as_json:
+        print_json(found)
+    else:
+        show_accuracy(console(), found)
+
+
+def show_accuracy(out: Console, found: Mapping[str, Any]) -> None:
+    """Print errors of all items, and those of the worst ones."""
+    days = found["since"] if found["since"] == found["until"] else f"{found['since']} to {found['until']}"
+    scores = found["all"]
+    if not scores["count"]:
+        out.print(f"{days}: no day had a forecast.")
+        return
+    out.print(f"{days}, forecast at least {found['lag']} day{'s' if found['lag'] > 1 else ''} ahead", markup=False)
+    table = Table("", box=None)
+    for heading in ("asked for", "forecast", "WAPE", "naive WAPE", "bias", "days ≤ p90"):
+        table.add_column(heading, justify="right")
+    worst = [(escape(each["item_id"]), each, _number(each["forecast"])) for each in found["worst"]]
+    for name, each, forecast_ in [("all", scores, ""), *worst]:
+        shares = [_percent(each[key]) for key in ("wape", "naive_wape", "bias", "at_or_below_p90")]
+        table.add_row(name, _number(each["actual"]), forecast_, *shares)
+    print_table(out, table)
+
+
+def _followed(opened: httpx.Client, url: str, run: Mapping[str, Any], as_json: bool) -> None:
+    """Show the progress of a run, and then what it made."""
+    with _bar() as show:
+        while run["state"] == "running":
+            show(run)
+            time.sleep(POLL_SECONDS)
+            run = asked(opened.get(f"{url}/{run['id']}"))
+    if as_json:
+        print_json(run)
+        return
+    out = console()
+    cheap = f", {run['cheap']} of them by cheap models" if run["cheap"] else ""
+    out.print(f"Run {run['id']} is {run['state']}: {run['done']} of {run['series']} series{cheap}.", markup=False)
+    for each in run["failures"]:
+        out.print(f"{each['series']} series failed: {each['reason']}", markup=False)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("forecasting", total=None)
+
+        def show(run: Mapping[str, Any]) -> None:
+            bar.update(task, completed=run["done"] or run["cheap"], total=run["series"])
+
+        yield show
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share * 100:.1f} %"
 
 
 def _days(found: Mapping[str, Any]) -> Table:

@@ -2,6 +2,7 @@
 
 from crossdock_chassis import Database, Service
 from forecast_service import checks, migrations, reactions, tables
+from forecast_service.accuracy import feature as accuracy
 from forecast_service.demand import feature as demand
 from forecast_service.forecasts import feature as forecasts
 from forecast_service.runs import feature as runs
@@ -18,7 +19,12 @@ def build(settings: Settings) -> Service:
         database=database,
         metadata=tables.Base.metadata,
         migrations=migrations,
-        features=[demand.feature(database, settings), forecasts.feature(database), runs.feature(database, settings)],
+        features=[
+            demand.feature(database, settings),
+            forecasts.feature(database),
+            runs.feature(database, settings),
+            accuracy.feature(database, settings),
+        ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),
     )
