@@ -99,6 +99,16 @@ def watch(
 
 
 @forecast.command()
+def demo(
+    everything: Annotated[bool, typer.Option("--all", help="Every item of the day, not only the busiest.")] = False,
+) -> None:
+    """Forecast the replayed trading day from the recorded sales before it, and compare."""
+    from crossdock_cli.replay import demand  # noqa: PLC0415  (a slow import)
+
+    demand.demo(installation.current(), console(), everything=everything)
+
+
+@forecast.command()
 def accuracy(
     since: Annotated[str | None, typer.Option(help="The first day. Default: 27 days before the last one.")] = None,
     until: Annotated[str | None, typer.Option(help="The last day. Default: the last whole day.")] = None,
@@ -118,7 +128,7 @@ def accuracy(
         show_accuracy(console(), found)
 
 
-def show_accuracy(out: Console, found: Mapping[str, Any]) -> None:
+def show_accuracy(out: Console, found: Mapping[str, Any], worst: int = 10) -> None:
     """Print errors of all items, and those of the worst ones."""
     days = found["since"] if found["since"] == found["until"] else f"{found['since']} to {found['until']}"
     scores = found["all"]
@@ -129,8 +139,8 @@ def show_accuracy(out: Console, found: Mapping[str, Any]) -> None:
     table = Table("", box=None)
     for heading in ("asked for", "forecast", "WAPE", "naive WAPE", "bias", "days ≤ p90"):
         table.add_column(heading, justify="right")
-    worst = [(escape(each["item_id"]), each, _number(each["forecast"])) for each in found["worst"]]
-    for name, each, forecast_ in [("all", scores, ""), *worst]:
+    rows = [(escape(each["item_id"]), each, _number(each["forecast"])) for each in found["worst"][:worst]]
+    for name, each, forecast_ in [("all", scores, ""), *rows]:
         shares = [_percent(each[key]) for key in ("wape", "naive_wape", "bias", "at_or_below_p90")]
         table.add_row(name, _number(each["actual"]), forecast_, *shares)
     print_table(out, table)

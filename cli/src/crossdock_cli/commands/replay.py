@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import typer
@@ -7,6 +8,9 @@ from crossdock_cli import installation, output
 from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 from crossdock_cli.progress import runnable
+
+FORECAST_SECONDS = 15
+"""The time for the full choice of models. Items that it does not reach keep a cheap model."""
 
 Fast = Annotated[bool, typer.Option("--fast", help="Post the orders as fast as possible.")]
 
@@ -20,9 +24,13 @@ def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> N
     """Replay, verify and print both results. Raise CommandError if the day or the check shows a difference."""
     from crossdock_cli import replay as day  # noqa: PLC0415  (a slow import that `up` rarely needs)
     from crossdock_cli import verify as checker  # noqa: PLC0415
+    from crossdock_cli.replay import demand  # noqa: PLC0415
 
-    summary = day.replay(there, fast=fast, console=console)
-    day.show(summary, console, command=runnable("crossdock"))
+    with ThreadPoolExecutor(1) as beside:
+        forecast = beside.submit(demand.forecast_day, there, demand.BUSIEST, FORECAST_SECONDS)
+        summary = day.replay(there, fast=fast, console=console)
+        day.show(summary, console, command=runnable("crossdock"))
+        demand.show_forecast(there, forecast.result(), console)
     report = checker.verify(there)
     console.print(str(report))
     if not summary.clean or not report.clean:

@@ -23,6 +23,10 @@ THE_DAY = date(2017, 12, 23)
 """The day before Christmas Eve 2017, by the timestamps as they are recorded (no zone is stated)."""
 HISTORY = timedelta(weeks=4)
 
+METERED = 1_000
+"""A line with this quantity or more is not counted in units. Fuel is recorded in thousandths of a gallon, under the
+product category COUPON/MISC ITEMS. All other lines of that day have a quantity of at most 16."""
+
 _SALES = (
     "household_id",
     "store_id",
@@ -103,6 +107,20 @@ def load(day: date = THE_DAY) -> Day:
     baskets = _baskets(_columns(table, _SALES[:-1], today), times[today].tolist())
     bought = {sale.product for basket in baskets for sale in basket.sales}
     return Day(day, baskets, sold, _products(folder, bought))
+
+
+def sold_by_day(before: date, products: set[int]) -> list[tuple[int, date, int]]:
+    """Return the units of each product on each day with sales before a day, by the rules for lines of orders."""
+    names = ("product_id", "quantity", "transaction_timestamp")
+    table = pq.ParquetFile(_folder() / "transactions.parquet").read(list(names))
+    days = _numbers(table["transaction_timestamp"].cast(pa.int64())).view("datetime64[ns]").astype("datetime64[D]")
+    product, quantity = (_numbers(table[name]) for name in names[:2])
+    kept = (days < np.datetime64(before)) & (quantity > 0) & (quantity < METERED)
+    kept &= np.isin(product, np.array(sorted(products)))
+    sold: Counter[tuple[int, date]] = Counter()
+    for each, day, units in zip(product[kept].tolist(), days[kept].tolist(), quantity[kept].tolist(), strict=True):
+        sold[each, day] += units
+    return sorted((each, day, units) for (each, day), units in sold.items())
 
 
 def _folder() -> Path:

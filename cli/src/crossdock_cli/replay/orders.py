@@ -10,11 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from crossdock_cli.replay.data import Basket, Sale
-
-METERED = 1_000
-"""A line with this quantity or more is not counted in units. Fuel is recorded in thousandths of a gallon, under the
-product category COUPON/MISC ITEMS. All other lines of that day have a quantity of at most 16."""
+from crossdock_cli.replay.data import METERED, Basket, Sale
 
 CENT = Decimal("0.01")
 COUPON_CODE = "manufacturer-coupon"
@@ -89,6 +85,7 @@ def order_of(basket: Basket) -> Order:
     body = {
         "reference": str(basket.id),
         "customer_id": f"household-{basket.household}",
+        "requested_date": basket.at.date().isoformat(),
         "currency": "USD",
         "lines": [_line(number, sale) for number, sale in enumerate(kept, start=1)],
         "discounts": [{"code": COUPON_CODE, "amount": str(coupons.quantize(CENT))}] if coupons else [],

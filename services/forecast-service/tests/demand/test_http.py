@@ -115,6 +115,8 @@ async def test_unknown_item_counts_once_it_is_known(
         assert await find(unit.sql, until=until, category="coffee") == []
         assert await find(unit.sql, until=until, item_prefix="B") == []
         (history,) = await histories(unit.sql, [series_id("A")], until)
+    known = (await client.get("/v1/demand/summary", params={"until": str(until)})).json()
+    assert known == {"items": 1, "quantity": 56, "first_day": "2026-03-08", "last_day": "2026-03-08"}
     assert (history.start, history.values, history.category) == (date(2026, 3, 8), [56.0, 0.0], "tea")
 
 

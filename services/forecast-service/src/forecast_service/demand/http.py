@@ -24,7 +24,7 @@ from forecast_service.conventions import FORECASTS, Id, Reader, Region, Writer
 from forecast_service.demand import views
 from forecast_service.demand.cut_over import SetCutOver
 from forecast_service.demand.kinds import DEMAND, FIRST_DAY
-from forecast_service.demand.views import CutOver, DemandOfDay, StockOut
+from forecast_service.demand.views import CutOver, DemandOfDay, DemandSummary, StockOut
 
 CSV: Final = "text/csv"
 CHANGES: Final = (
@@ -66,6 +66,17 @@ async def get_demand(
     series = (item_id, location_id or "", region or "")
     async with demand.database.unit() as unit:
         return await views.page(unit.sql, series, by, first, until, limit)
+
+
+@router.get("/demand/summary", summary="Show how much demand is known")
+async def get_summary(
+    caller: Reader,
+    demand: DemandDep,
+    until: Annotated[date | None, Query(description="The last day that counts")] = None,
+) -> DemandSummary:
+    """Return the number of active items with demand, and their first and last day."""
+    async with demand.database.unit() as unit:
+        return await views.summary(unit.sql, until)
 
 
 @router.get("/demand/stock-outs", summary="List the times in which an item had no free units")

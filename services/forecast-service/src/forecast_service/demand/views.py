@@ -22,6 +22,14 @@ PAGE: Final = f"""
     GROUP BY 1 ORDER BY 1 LIMIT $7
 """
 
+SUMMARY: Final = f"""
+    SELECT count(DISTINCT days.item_id) AS items, coalesce(sum(days.quantity), 0)::bigint AS quantity,
+           min(days.day) AS first_day, max(days.day) AS last_day
+    FROM ({DAYS}) AS days JOIN demand_items USING (item_id)
+    WHERE days.location_id = '' AND days.region = '' AND days.quantity > 0 AND demand_items.status = 'active'
+          AND ($1::date IS NULL OR days.day <= $1)
+"""
+
 OUTS: Final = """
     SELECT began, ended FROM stock_outs
     WHERE item_id = $1 AND location_id = $2 ORDER BY began DESC LIMIT 100
@@ -38,6 +46,15 @@ class DemandOfDay(BaseModel):
 class StockOut(BaseModel):
     began: datetime
     ended: Annotated[datetime | None, Field(description="null while it lasts")]
+
+
+class DemandSummary(BaseModel):
+    """The demand from which active items can be forecast."""
+
+    items: Annotated[int, Field(description="Active items with any demand")]
+    quantity: Annotated[int, Field(description="The sum over all of them, each in its base unit")]
+    first_day: date | None
+    last_day: date | None
 
 
 class CutOver(BaseModel):
@@ -69,3 +86,7 @@ async def stock_outs(sql: asyncpg.Connection, item_id: str, location_id: str) ->
 
 async def cut_over(sql: asyncpg.Connection) -> CutOver:
     return CutOver(day=await sql.fetchval("SELECT day FROM cut_over"))
+
+
+async def summary(sql: asyncpg.Connection, until: date | None) -> DemandSummary:
+    return DemandSummary(**dict(await sql.fetchrow(SUMMARY, until)))
