@@ -15,6 +15,7 @@ class History:
     """The demand of one series, a value for each day from `start` to the day before the origin.
 
     A value is in base units of the item, and `nan` where it is not known. `whole`: the unit is not divisible.
+    `drivers` has, by name, a value for each of these days and of the horizon, as they were planned.
     """
 
     series: str
@@ -22,6 +23,7 @@ class History:
     values: Sequence[float]
     whole: bool = True
     category: str | None = None
+    drivers: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

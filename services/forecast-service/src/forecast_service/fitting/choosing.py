@@ -1,0 +1,128 @@
+"""Choose between models and combinations of them, by what they would have forecast.
+
+Few origins choose badly, so the scores of a series are shrunk towards those of its class. The weight of a series' own
+scores follows from the data: the spread between series over the spread that origins alone explain (empirical Bayes).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_service.fitting.metrics import Array, nanmean
+
+Classes = npt.NDArray[np.str_]
+
+STEEP: Final = 12.0
+"""A model whose shrunk error is 10 % higher has a weight of exp(-1.2) of the better one's."""
+FEW: Final = 5
+"""The median is that of so many models: the best of the class."""
+FLOOR: Final = 1e-3
+"""Added to squared scaled errors: a series without demand in the backtest cannot decide a choice."""
+KINDS: Final = ("single", "weighted", "median")
+FREE_BIAS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Logarithms of relative errors, lower is better: `shrunk` is (series, models), `pooled` those of the class."""
+
+    shrunk: Array
+    pooled: Array
+
+
+def score(errors: Array, classes: Classes, penalties: Array | None = None) -> Scores:
+    """Shrink the scores of each series. `errors`: squared scaled, (series, origins, models), `nan` if there is none.
+
+    `penalties`, (series, models), are added to all: the bias guard.
+    """
+    logs = np.log(errors + FLOOR) / 2
+    logs = logs - nanmean(logs)[:, :, None]
+    own = nanmean(logs, axis=1)
+    pooled, shrunk = np.full_like(own, np.nan), np.full_like(own, np.nan)
+    everywhere = nanmean(own, axis=0)
+    for each in np.unique(classes):
+        rows = classes == each
+        centre = nanmean(own[rows], axis=0)
+        centre = np.where(np.isnan(centre), everywhere, centre)
+        weight = _own_weight(logs[rows], own[rows], centre)
+        pooled[rows] = centre
+        shrunk[rows] = np.where(np.isnan(own[rows]), centre, centre + weight * (own[rows] - centre))
+    if penalties is not None:
+        pooled, shrunk = pooled + penalties, shrunk + penalties
+    return Scores(shrunk, pooled)
+
+
+def _own_weight(logs: Array, own: Array, centre: Array) -> float:
+    counts = np.isfinite(logs).sum(axis=1)
+    within = (np.where(np.isfinite(logs), logs - own[:, None], 0.0) ** 2).sum() / max(
+        1, np.maximum(counts - 1, 0).sum()
+    )
+    known = np.isfinite(own)
+    if known.sum() < 2 or not (counts > 1).any():
+        return 0.0
+    between = float(((own - centre)[known] ** 2).mean())
+    noise = float((within / np.maximum(counts, 1))[known].mean())
+    return max(0.0, between - noise) / between if between > 0 else 0.0
+
+
+def combine(stack: Array, scores: Scores) -> Array:
+    """Return the means of each kind, (series, kinds, horizon), from those of the models, (series, models, horizon).
+
+    A model that has no forecast of a series does not count there.
+    """
+    there = np.isfinite(stack).all(axis=2)
+    shrunk = np.where(there & np.isfinite(scores.shrunk), scores.shrunk, np.inf)
+    pooled = np.where(there & np.isfinite(scores.pooled), scores.pooled, np.inf)
+    best = shrunk.argmin(axis=1)
+    single = stack[np.arange(len(stack)), best]
+
+    competes = np.isfinite(shrunk)
+    least = np.minimum(shrunk.min(axis=1, initial=np.inf, keepdims=True), 1e9)
+    weights = np.where(competes, np.exp(-STEEP * (shrunk - least)), 0.0)
+    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+    weighted = (np.where(there[:, :, None], stack, 0.0) * weights[:, :, None]).sum(axis=1)
+
+    ranks = pooled.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    few = (ranks < FEW) & np.isfinite(pooled)
+    median = _nanmedian(np.where(np.expand_dims(few, 2), stack, np.nan))
+    none = np.logical_not(competes.any(axis=1))
+    means = np.stack([single, weighted, median], axis=1)
+    means[none] = np.nan
+    return means
+
+
+def _nanmedian(stack: Array) -> Array:
+    """Return the median over axis 1, `nan` where all are."""
+    ordered = np.sort(stack, axis=1)  # nan is last
+    count = np.isfinite(stack).sum(axis=1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, stack.shape[1] - 1), axis=1)
+    return np.asarray(np.where(count > 0, (low + high) / 2, np.nan)[:, 0])
+
+
+def guard(actual: Array, stack: Array, classes: Classes) -> Array:
+    """Return a penalty on the score of each model, by class: its bias beyond 5 %.
+
+    `actual` is (series, origins, horizon), `stack` (series, origins, models, horizon).
+    """
+    found = np.zeros((stack.shape[0], stack.shape[2]))
+    known = np.isfinite(actual)[:, :, None] & np.isfinite(stack)
+    truth = np.where(known, actual[:, :, None], 0.0)
+    guess = np.where(known, stack, 0.0)
+    for each in np.unique(classes):
+        rows = classes == each
+        demand = truth[rows].sum(axis=(0, 1, 3))
+        error = np.abs(guess[rows].sum(axis=(0, 1, 3)) - demand)
+        found[rows] = np.log1p(np.maximum(0.0, error / np.maximum(demand, 1e-9) - FREE_BIAS))
+    return found
+
+
+def describe(kind: str, names: Sequence[str], scores: Scores, stack: Array, row: int) -> str:
+    """Name a choice: a model, or the combination with its best models first."""
+    ranks = scores.pooled[row] if kind == "median" else scores.shrunk[row]
+    there = np.isfinite(stack).all(axis=1) & np.isfinite(ranks)
+    order = [names[index] for index in np.argsort(ranks, kind="stable") if there[index]]
+    return order[0] if kind == "single" or len(order) == 1 else f"{kind}: {', '.join(order[:FEW])}"

@@ -1,0 +1,121 @@
+"""Models behind one small interface, and which classes of demand each is admitted to."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from statsforecast import models as library
+
+from forecast_service.fitting.metrics import Array
+from forecast_service.fitting.panel import Panel
+from forecast_service.fitting.series import DemandClass
+
+SMOOTH: Final[frozenset[DemandClass]] = frozenset(("smooth", "erratic"))
+SPARSE: Final[frozenset[DemandClass]] = frozenset(("intermittent", "lumpy"))
+ALL: Final = SMOOTH | SPARSE
+
+EXPLODED: Final = 10
+"""A forecast above this multiple of the greatest demand so far is a failed fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`run` returns the means of all series of a panel, (series, horizon), with a row of `nan` for each failed fit.
+
+    `least`: seasons of history that a series needs. `cheap` models take no fit. `costly` models must first be among
+    the best of a sample of their class.
+    """
+
+    name: str
+    run: Callable[[Panel], Array]
+    classes: frozenset[DemandClass] = ALL
+    least: float = 2
+    cheap: bool = False
+    costly: bool = False
+
+
+def run(model: Model, panel: Panel) -> Array:
+    """Forecast all series of a panel. A result that no demand can have is `nan`; closed days are zero."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        means = model.run(panel)
+    tops = np.where(np.isfinite(panel.filled), panel.filled, 0).max(axis=1, initial=0.0)
+    failed = ~np.isfinite(means).all(axis=1) | (means.max(axis=1, initial=0.0) > EXPLODED * tops)
+    means = np.where(failed[:, None], np.nan, np.maximum(means, 0.0))
+    means[:, panel.ahead] = 0.0
+    return np.where(failed[:, None], np.nan, means)
+
+
+def forecast(model: Model, panel: Panel, admitted: npt.NDArray[np.bool_]) -> Array:
+    """Forecast the admitted series that are long enough. The others have a row of `nan`."""
+    rows = np.flatnonzero(admitted & (panel.lengths >= max(1, model.least * panel.season)))
+    means = np.full((len(panel), panel.horizon), np.nan)
+    if rows.size:
+        means[rows] = run(model, panel.take(rows))
+    return means
+
+
+def each(panel: Panel, *, fit: Callable[[Panel, Array], Array]) -> Array:
+    """Fit series by series. An exception costs one series."""
+    means = np.full((len(panel), panel.horizon), np.nan)
+    for index in range(len(panel)):
+        row = panel.row(index)
+        if not row.size:
+            continue
+        try:
+            means[index] = fit(panel, row)
+        except Exception:  # a fit may raise anything: the others go on
+            continue
+    return means
+
+
+def _library(make: Callable[[int], Any]) -> Callable[[Panel], Array]:
+    """Return a runner of a model of statsforecast; `make` takes the season."""
+
+    def fit(panel: Panel, row: Array) -> Array:
+        return np.asarray(make(panel.season).forecast(row, panel.horizon)["mean"], dtype=float)
+
+    return partial(each, fit=fit)
+
+
+def seasonal_naive(panel: Panel) -> Array:
+    """Repeat the last season: the benchmark that every other model must beat."""
+    means = np.full((len(panel), panel.horizon), np.nan)
+    for index in range(len(panel)):
+        row = panel.row(index)
+        if row.size:
+            season = row[-panel.season :]
+            means[index] = np.resize(season, panel.horizon) if season.size == panel.season else season.mean()
+    return means
+
+
+def average(panel: Panel) -> Array:
+    """Return the mean of the last four seasons, which any series with a past has. It is the last resort."""
+    past = panel.filled[:, -4 * max(panel.season, 7) :]
+    known = np.isfinite(past)
+    level = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return np.repeat(level[:, None], panel.horizon, axis=1)
+
+
+def _theta(model: Callable[..., Any], season: int) -> Any:
+    return model(season_length=season, decomposition_type="additive")
+
+
+NAIVE: Final = Model("seasonal_naive", seasonal_naive, cheap=True, least=1)
+AVERAGE: Final = Model("average", average, cheap=True, least=0)
+
+CHEAP: Final[Sequence[Model]] = (
+    NAIVE,
+    AVERAGE,
+    Model(
+        "seasonal_average",
+        _library(lambda season: library.SeasonalWindowAverage(season_length=season, window_size=8)),
+        cheap=True,
+        least=8,
+    ),
+)
+FULL: Final[Sequence[Model]] = CHEAP

@@ -1,0 +1,141 @@
+"""All series of a task as one matrix, aligned at the origin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from forecast_service.fitting.metrics import Array, nanmean
+from forecast_service.fitting.series import Task
+
+NEIGHBOURS: Final = (-1, 1, -2, 2)
+"""A gap is filled with the mean of the same weekday in these weeks around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Series that end on the day before the origin.
+
+    `values`: (series, days), `nan` where the demand is unknown, on closed days and before the first sale.
+    `filled`: the same without gaps from the first sale on. A cut panel is filled again, from its own past alone.
+    `first`: the index of the first sale in each row, or the number of days if there is none.
+    `closed`: of each day, and of each day of the horizon. `drivers`: by name, (series, days + horizon).
+    """
+
+    values: Array
+    closed: npt.NDArray[np.bool_]
+    horizon: int
+    origin: int = 0
+    season: int = 7
+    categories: Sequence[str | None] = ()
+    drivers: dict[str, Array] = field(default_factory=dict)
+    first: npt.NDArray[np.int64] = field(init=False)
+    filled: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        values = np.where(np.isfinite(self.values), np.maximum(self.values, 0.0), np.nan)
+        values[:, self.closed[: values.shape[1]]] = np.nan
+        sold = values > 0
+        first = np.where(sold.any(axis=1), sold.argmax(axis=1), values.shape[1])
+        values[np.arange(values.shape[1]) < first[:, None]] = np.nan
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "first", first.astype(np.int64))
+        object.__setattr__(self, "filled", _filled(values, first, self.season))
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Align the histories of a task. Days before the start of a history are unknown."""
+        days = max((len(each.values) for each in task.histories), default=0) or 1
+        values = np.full((len(task.histories), days), np.nan)
+        for known, history in zip(values, task.histories, strict=True):
+            known[days - len(history.values) :] = history.values
+        origin = task.origin.toordinal()
+        closed = {day.toordinal() for day in task.closed}
+        names = sorted({name for each in task.histories for name in each.drivers})
+        drivers = {name: np.full((len(values), days + task.horizon), np.nan) for name in names}
+        for index, history in enumerate(task.histories):
+            for name, row in history.drivers.items():
+                drivers[name][index, days + task.horizon - len(row) :] = row
+        return cls(
+            values,
+            np.array([day in closed for day in range(origin - days, origin + task.horizon)], dtype=bool),
+            task.horizon,
+            origin,
+            categories=[each.category for each in task.histories],
+            drivers=drivers,
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def days(self) -> int:
+        return int(self.values.shape[1])
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Days from the first sale to the origin, for each series."""
+        return self.days - self.first
+
+    @property
+    def ahead(self) -> npt.NDArray[np.bool_]:
+        """True for each day of the horizon that is closed."""
+        return self.closed[self.days :]
+
+    def row(self, index: int) -> Array:
+        """Return a series from its first sale on, without gaps."""
+        return self.filled[index, self.first[index] :]
+
+    def cut(self, days: int) -> "Panel":
+        """Return what was known so many days before the origin. Closed days and drivers were planned, so they stay."""
+        end = self.days - days
+        return Panel(
+            self.values[:, :end].copy(),
+            self.closed[: end + self.horizon],
+            self.horizon,
+            self.origin - days,
+            self.season,
+            self.categories,
+            {name: each[:, : end + self.horizon] for name, each in self.drivers.items()},
+        )
+
+    def since(self, days: int) -> Array:
+        """Return (series, horizon) of what came after the origin of `cut(days)`, `nan` where it is not known."""
+        found = np.full((len(self), self.horizon), np.nan)
+        known = self.values[:, self.days - days :][:, : self.horizon]
+        found[:, : known.shape[1]] = known
+        return found
+
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Panel":
+        """Return a panel of these series."""
+        return Panel(
+            self.values[rows],
+            self.closed,
+            self.horizon,
+            self.origin,
+            self.season,
+            [self.categories[index] for index in rows] if self.categories else (),
+            {name: each[rows] for name, each in self.drivers.items()},
+        )
+
+
+def _filled(values: Array, first: npt.NDArray[np.int64], season: int) -> Array:
+    """Fill gaps with the mean of the same weekday in near weeks, else with the mean of the series."""
+    gaps = np.isnan(values) & (np.arange(values.shape[1]) >= first[:, None])
+    if not gaps.any():
+        return values
+    near = []
+    for weeks in NEIGHBOURS:
+        shifted = np.full_like(values, np.nan)
+        step = weeks * season
+        if abs(step) < values.shape[1]:
+            if step < 0:
+                shifted[:, -step:] = values[:, :step]
+            else:
+                shifted[:, :-step] = values[:, step:]
+        near.append(shifted)
+    guess = nanmean(np.stack(near), axis=0)
+    guess = np.where(np.isnan(guess), nanmean(values)[:, None], guess)
+    return np.where(gaps, guess, values)
