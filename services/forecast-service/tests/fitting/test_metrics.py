@@ -13,10 +13,16 @@ ACTUAL = np.array([[4.0, 0.0, np.nan]])
 MEAN = np.array([[2.0, 1.0, 9.0]])
 
 
-def test_scales_are_errors_of_seasonal_naive() -> None:
-    absolute, squared = metrics.naive_scales(PAST, 2)  # differences 2 and 3
-    assert absolute == pytest.approx([2.5])
-    assert squared == pytest.approx([6.5**0.5])
+def test_scales_are_errors_of_naive_forecasts() -> None:
+    absolute, squared = metrics.naive_scales(PAST, 2)
+    assert absolute == pytest.approx([(2 + 3) / 2])  # 3 - 1 and 5 - 2
+    assert squared == pytest.approx([((1 + 1 + 4) / 3) ** 0.5])
+
+
+def test_a_short_past_has_no_seasonal_scale() -> None:
+    absolute, squared = metrics.naive_scales(PAST, 7)
+    assert np.isnan(absolute).all()
+    assert np.isfinite(squared).all()
 
 
 def test_a_constant_past_has_no_scale() -> None:

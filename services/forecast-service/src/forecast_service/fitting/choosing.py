@@ -73,7 +73,7 @@ def combine(stack: Array, scores: Scores) -> Array:
 
     A model that has no forecast of a series does not count there.
     """
-    there = np.isfinite(stack).all(axis=2)
+    there = np.all(np.isfinite(stack), axis=2)
     shrunk = np.where(there & np.isfinite(scores.shrunk), scores.shrunk, np.inf)
     pooled = np.where(there & np.isfinite(scores.pooled), scores.pooled, np.inf)
     best = shrunk.argmin(axis=1)

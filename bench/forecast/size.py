@@ -1,0 +1,18 @@
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Series of each group. `origins` are those from which the quantiles of a model alone are calibrated."""
+
+    busiest: int = 200
+    slow: int = 300
+    categories: int = 1_000
+    origins: int = 4
+    all_models: bool = True
+
+
+FULL: Final = Size()
+TINY: Final = Size(busiest=4, slow=4, categories=3, origins=2, all_models=False)
+"""Enough to check that every row can be measured. Its numbers mean nothing."""
