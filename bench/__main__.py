@@ -3,7 +3,8 @@
 `python -m bench compare OLD NEW` compares two results. `python -m bench growth` measures the rates with millions of
 stored orders. `python -m bench page` writes the last results into `docs/performance.md`.
 `python -m bench profile order-service.worker` profiles one process. `python -m bench feeds` measures the statements
-that the feeds of changes make dearer. `python -m bench watch` measures analytics-service.
+that the feeds of changes make dearer. `python -m bench watch` measures analytics-service. `python -m bench forecast`
+measures the forecasts of forecast-service.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import feeds, page, results, watch
+from bench import feeds, forecast, page, results, watch
 from bench.compare import compare
 from bench.growth import SIZES, Growth
 from bench.helper import HelperFailed
@@ -42,6 +43,9 @@ def main() -> None:
     growth.add_argument("--sizes", type=_sizes, default=SIZES, metavar="ORDERS,…", help="stored orders")
     commands.add_parser("feeds", help="measure the cost of commit order")
     commands.add_parser("watch", help="measure the log, its projections, the live streams and their page")
+    forecasts = commands.add_parser("forecast", help="measure the forecasts of the recorded year")
+    forecasts.add_argument("--m4", type=Path, nargs=2, metavar=("TRAIN.csv", "TEST.csv"), help="these series instead")
+    forecasts.add_argument("--season", type=int, default=1, metavar="N", help="values in a season of these series")
     commands.add_parser("page", help="write the last results into docs/performance.md")
     comparison = commands.add_parser("compare", help="print two results side by side")
     for name in ("old", "new"):
@@ -65,6 +69,11 @@ def main() -> None:
             found, file = run_growth(Growth(sizes=arguments.sizes), console), RESULTS / "growth.json"
         elif arguments.command == "watch":
             found, file = watch.run(watch.TINY if arguments.tiny else watch.FULL, console), RESULTS / "watch.json"
+        elif arguments.command == "forecast" and arguments.m4:
+            found, file = forecast.run_m4(*arguments.m4, arguments.season, console), RESULTS / "forecast-m4.json"
+        elif arguments.command == "forecast":
+            size = forecast.TINY if arguments.tiny else forecast.FULL
+            found, file = forecast.run(size, console), RESULTS / "forecast.json"
         else:
             found, file = run(TINY if arguments.tiny else FULL, console, arguments.only), RESULTS / "latest.json"
     except (BenchFailed, HelperFailed, NoProfiler, CommandError) as error:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.stack import BenchFailed
@@ -30,6 +31,7 @@ TOO_MANY: Final = 1_000
 class Year:
     """`items`: (items, days) of units. `categories`: the category of each item, or None."""
 
+    ids: npt.NDArray[np.int64]
     items: Array
     categories: Sequence[str | None]
 
@@ -37,13 +39,13 @@ class Year:
         """Return the items with most units among those sold on at least 180 days before the origin."""
         past = self.items[:, :-HELD_OUT]
         often = np.flatnonzero((past > 0).sum(axis=1) >= 180)
-        return often[np.argsort(-past[often].sum(axis=1), kind="stable")][:count]
+        return np.asarray(often[np.argsort(-past[often].sum(axis=1), kind="stable")][:count])
 
     def slow(self, count: int) -> npt.NDArray[np.int64]:
         """Return so many of the items sold on 60 to 179 days before the origin, evenly over all of them."""
         sold = (self.items[:, :-HELD_OUT] > 0).sum(axis=1)
         found = np.flatnonzero((sold >= 60) & (sold < 180))
-        return found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
+        return np.asarray(found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)])
 
     def by_category(self) -> Array:
         """Return (categories, days) of those that sold something in each of at least 26 weeks before the origin."""
@@ -53,7 +55,7 @@ class Year:
         for row, name in zip(self.items, self.categories, strict=True):
             if name is not None:
                 found[number[name]] += row
-        return found[(weekly(found[:, :-HELD_OUT]) > 0).sum(axis=1) >= 26]
+        return np.asarray(found[(weekly(found[:, :-HELD_OUT]) > 0).sum(axis=1) >= 26])
 
 
 def weekly(days: Array) -> Array:
@@ -78,10 +80,32 @@ def load() -> Year:
     np.add.at(items, (rows, day[kept]), quantity[kept])
     products = pq.ParquetFile(folder / "products.parquet").read(["product_id", "product_category"])
     category = dict(zip(products["product_id"].to_pylist(), products["product_category"].to_pylist(), strict=True))
-    return Year(items, [category.get(each) for each in ids.tolist()])
+    return Year(ids, items, [category.get(each) for each in ids.tolist()])
 
 
 def _numbers(column: Any) -> npt.NDArray[np.int64]:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ns")).cast(pa.int64())
     return np.asarray(np.from_dlpack(column.combine_chunks()))
+
+
+def promotions(year: Year) -> dict[str, Array]:
+    """Return (items, days) of the logarithm of 1 + the stores that displayed or advertised an item in each week.
+
+    Both are planned before the week, so a forecast may know them. The weeks of the data begin on Mondays.
+    """
+    spec = find_spec(PACKAGE)
+    assert spec is not None and spec.submodule_search_locations, "load() has found the package"
+    file = pq.ParquetFile(Path(next(iter(spec.submodule_search_locations))) / "data" / "promotions.parquet")
+    week = 1 + (np.arange(DAYS) + 6) // 7
+    found = {}
+    for name, column in (("display", "display_location"), ("mailer", "mailer_location")):
+        stores = np.zeros((len(year.ids), week.max() + 1))
+        for batch in file.iter_batches(1_000_000, columns=["product_id", "week", column]):
+            promoted = batch.filter(pc.not_equal(batch[column], "0"))
+            item = promoted["product_id"].to_numpy()
+            rows = np.minimum(np.searchsorted(year.ids, item), len(year.ids) - 1)
+            kept = year.ids[rows] == item
+            np.add.at(stores, (rows[kept], promoted["week"].to_numpy()[kept]), 1)
+        found[name] = np.log1p(stores)[:, week]
+    return found

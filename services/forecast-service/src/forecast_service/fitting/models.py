@@ -28,7 +28,7 @@ class Model:
     """`run` returns the means of all series of a panel, (series, horizon), with a row of `nan` for each failed fit.
 
     `least`: seasons of history that a series needs. `cheap` models take no fit. `costly` models must first be among
-    the best of a sample of their class.
+    the best of a sample of their class. `daily` models know only weeks of days.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Model:
     least: float = 2
     cheap: bool = False
     costly: bool = False
+    daily: bool = False
 
 
 def run(model: Model, panel: Panel) -> Array:
@@ -53,6 +54,8 @@ def run(model: Model, panel: Panel) -> Array:
 
 def forecast(model: Model, panel: Panel, admitted: npt.NDArray[np.bool_]) -> Array:
     """Forecast the admitted series that are long enough. The others have a row of `nan`."""
+    if model.daily and panel.season != 7:
+        admitted = np.zeros_like(admitted)
     rows = np.flatnonzero(admitted & (panel.lengths >= max(1, model.least * panel.season)))
     means = np.full((len(panel), panel.horizon), np.nan)
     if rows.size:
@@ -132,7 +135,7 @@ FULL: Final[Sequence[Model]] = (
     Model("tsb", _library(lambda season: library.TSB(0.1, 0.1)), SPARSE),
     Model("adida", _library(lambda season: library.ADIDA()), SPARSE),
     Model("imapa", _library(lambda season: library.IMAPA()), SPARSE),
-    Model("ridge", partial(each, fit=ridge.fit), least=8),
-    Model("prophet", partial(each, fit=prophet.fit), least=8, costly=True),
+    Model("ridge", ridge.run, least=8),
+    Model("prophet", partial(each, fit=prophet.fit), least=8, costly=True, daily=True),
     Model("lightgbm", trees.run, least=8),
 )

@@ -16,12 +16,12 @@ from forecast_service.fitting.panel import Panel
 from forecast_service.fitting.uncertainty import Fans, Past
 
 ORIGINS: Final = 6
-STEP: Final = 2
-"""Seasons from one origin of the backtest to the next."""
-LEAST: Final = 4
+STEP: Final = 14
+"""Days from one origin of the backtest to the next: at most this, and half the horizon."""
+JUDGED: Final = 28
+"""Days of the horizon that count in the choice."""
+LEAST: Final = 3
 """Seasons of history that some series must have before an origin."""
-JUDGED: Final = 4
-"""Seasons of the horizon that count in the choice."""
 SAMPLE: Final = 30
 """Series of each class on which costly models are tried first."""
 BEST: Final = 6
@@ -43,9 +43,10 @@ class Result:
     alone: Mapping[str, Array]
 
 
-def compete(panel: Panel, classes: Classes, competing: Sequence[Model]) -> Result:
+def compete(panel: Panel, classes: Classes, competing: Sequence[Model], count: int = ORIGINS) -> Result:
     """Backtest the models, forecast with those that are worth it, and choose between them and their combinations."""
-    backtest = origins(panel, ORIGINS, STEP * panel.season, LEAST * panel.season)
+    step = max(1, min(STEP, panel.horizon // 2))
+    backtest = origins(panel, count, step, max(LEAST * panel.season, 6))
     admitted = np.stack([np.isin(classes, list(each.classes)) | each.cheap for each in competing], axis=1)
     costly = np.array([each.costly for each in competing])
     tried = admitted & (~costly | _sample(panel, classes)[:, None])
@@ -133,8 +134,7 @@ def _truth(panel: Panel, backtest: Sequence[Origin]) -> Array:
     """Return (series, origins, horizon) of what came after each origin, as far as it counts in the choice."""
     found = np.full((len(panel), len(backtest), panel.horizon), np.nan)
     for number, origin in enumerate(backtest):
-        judged = JUDGED * panel.season
-        found[:, number, :judged] = origin.actual[:, :judged]
+        found[:, number, :JUDGED] = origin.actual[:, :JUDGED]
     return found
 
 
@@ -153,7 +153,7 @@ def _scale(panel: Panel) -> Array:
 
 def _relative(names: Sequence[str], scores: Scores) -> list[dict[str, float]]:
     """Return the shrunk error of each model, by series, divided by that of seasonal naive."""
-    ratios = np.exp(scores.shrunk - scores.shrunk[:, [names.index(NAIVE.name)]])
+    ratios = np.exp(scores.shrunk - scores.shrunk[:, [names.index(NAIVE.name) if NAIVE.name in names else 0]])
     return [
         {name: round(float(ratio), 4) for name, ratio in zip(names, row, strict=True) if np.isfinite(ratio)}
         for row in ratios

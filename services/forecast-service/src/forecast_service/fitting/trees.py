@@ -17,7 +17,8 @@ SETTINGS: Final[dict[str, Any]] = {
     "n_estimators": 150,
     "learning_rate": 0.05,
     "num_leaves": 31,
-    "min_child_samples": 100,
+    "min_child_samples": 300,
+    "max_bin": 63,
     "colsample_bytree": 0.5,
     "subsample": 0.5,
     "subsample_freq": 1,
@@ -29,7 +30,7 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 RECENT: Final = 13
 """Seasons whose mean is the scale of a series."""
-FEWEST: Final = 2_000
+FEWEST: Final = 1_000
 """Rows from which trees learn more than noise."""
 MEMORY: Final = 28
 """Days over which the usual value of a driver is taken."""

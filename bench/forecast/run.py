@@ -1,0 +1,173 @@
+"""Run the groups, and compare what they reached with the goals."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from bench import results
+from bench.forecast import m4, recorded
+from bench.forecast.measuring import SINGLES, Group, Measured, Measures, in_a_child
+from bench.forecast.size import Size
+from bench.results import Results, Row
+from forecast_service.fitting.metrics import Array
+from forecast_service.fitting.models import NAIVE
+
+YEARS_TIMED: Final = 2
+COLUMNS: Final = (
+    *("sMAPE", "OWA", "MASE", "RMSSE", "WAPE", "bias", "pinball", "p10", "p90", "p95", "p98"),
+    *("14-day p90", "worst cell", "CPU s"),
+)
+WITH_PLANS: Final = ", with planned promotions"
+
+
+@dataclass(slots=True)
+class Forecasts(Results):
+    """`measures` by group, then by model."""
+
+    measures: dict[str, dict[str, Measures]] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        return Results.document(self) | {"forecasts": self.measures}
+
+    def show(self, console: Console) -> None:
+        for group, rows in self.measures.items():
+            console.print(_table(group, rows))
+        Results.show(self, console)
+
+
+def run(size: Size, console: Console) -> Results:
+    """Measure the recorded year."""
+    began = time.monotonic()
+    found = Forecasts(
+        results.machine("not used", "not used"),
+        f"The recorded year: {recorded.HELD_OUT} days from {recorded.ORIGIN} on held out, 25 December closed.",
+        load_before=results.load_average(),
+    )
+
+    def stage(what: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.0f} s  {what}[/]", highlight=False)
+
+    stage("loading the recorded year")
+    year = recorded.load()
+    plans = recorded.promotions(year)
+    busiest, slow = year.busiest(size.busiest), year.slow(size.slow)
+    for rows, name, goals in ((busiest, "busiest", _busiest), (slow, "sold on 60-179 days", _slow)):
+        for drivers, suffix in ((plans, WITH_PLANS), ({}, "")):
+            group = _group(name + suffix, year.items[rows], {key: each[rows] for key, each in drivers.items()})
+            measured = _models(group, size, stage, size.all_models)
+            found.measures[group.name] = dict(measured.measures)
+            found.rows += [*goals(group.name, measured.measures), *_common(group.name, measured, len(rows))]
+    weeks = _group("categories by week", year.by_category()[: size.categories], {}, weeks=True)
+    measured = _models(weeks, size, stage, False)
+    found.measures[weeks.name] = dict(measured.measures)
+    found.rows += _weeks(weeks.name, measured.measures)
+    stage(f"{YEARS_TIMED} years")
+    long = np.tile(year.items[busiest], YEARS_TIMED)
+    timed = in_a_child(_group("two years", long, {}))
+    found.rows.append(
+        Row(
+            "CPU per series, full choice of two years", [timed.cpu / len(long)], "s", 0.5, "less", f"{len(long)} series"
+        )
+    )
+    found.rows.append(Row("Memory of a child", [timed.memory], "MB", 450, "less"))
+    found.notes.append(
+        "A bias or a coverage is reached if its distance from the goal is small enough: the value shown."
+    )
+    found.seconds, found.load_after = time.monotonic() - began, results.load_average()
+    return found
+
+
+def run_m4(train: Path, test: Path, season: int, console: Console) -> Results:
+    """Measure any pair of files in the format of M4."""
+    began = time.monotonic()
+    found = Forecasts(results.machine("not used", "not used"), f"{train.name}, season {season}.")
+    found.load_before = results.load_average()
+    measured = m4.measure(train, test, season)
+    found.measures[train.stem] = dict(measured.measures)
+    best = measured.measures["portfolio"]
+    found.rows += [Row(name, [best[name]], "") for name in ("sMAPE", "MASE", "OWA")]
+    found.rows.append(Row("CPU per series", [measured.cpu / best["series"]], "s"))
+    found.rows.append(Row("Memory", [measured.memory], "MB"))
+    found.seconds, found.load_after = time.monotonic() - began, results.load_average()
+    return found
+
+
+def _group(name: str, items: Array, drivers: Mapping[str, Array], *, weeks: bool = False) -> Group:
+    days = items.shape[1]
+    closed = np.zeros(days, dtype=bool)
+    end = recorded.FIRST.toordinal() + recorded.DAYS
+    for day in recorded.CLOSED:
+        closed[day.toordinal() - end] = True
+    past, actual = items[:, : -recorded.HELD_OUT], items[:, -recorded.HELD_OUT :].copy()
+    actual[:, closed[-recorded.HELD_OUT :]] = np.nan
+    return Group(name, past, actual, closed, recorded.ORIGIN.toordinal(), drivers, weeks=weeks)
+
+
+def _models(group: Group, size: Size, stage: Any, all_models: bool) -> Measured:
+    stage(f"{group.name}: portfolio of {len(group.past)} series")
+    measured = in_a_child(group)
+    rows = dict(measured.measures)
+    for name in (NAIVE.name, *(SINGLES if all_models else ("ridge",))):
+        stage(f"{group.name}: {name}")
+        alone = in_a_child(group, name, size.origins)
+        rows[name] = alone.measures[name] | {"CPU s": alone.cpu / len(group.past)}
+    rows["portfolio"]["CPU s"] = measured.cpu / len(group.past)
+    return Measured(rows, measured.cpu, measured.memory)
+
+
+def _busiest(name: str, rows: Mapping[str, Measures]) -> list[Row]:
+    best = rows["portfolio"]
+    return [
+        Row(f"{name}: MASE", [best["MASE"]], "", 0.69, "less"),
+        Row(f"{name}: RMSSE", [best["RMSSE"]], "", 0.76, "less"),
+        Row(f"{name}: bias", [abs(best["bias"]) * 100], "%", 5, "less"),
+    ]
+
+
+def _slow(name: str, rows: Mapping[str, Measures]) -> list[Row]:
+    best = rows["portfolio"]
+    return [
+        Row(f"{name}: RMSSE", [best["RMSSE"]], "", 0.73, "less"),
+        Row(f"{name}: bias", [abs(best["bias"]) * 100], "%", 3, "less"),
+        Row(f"{name}: 14-day p90 off", [abs(best["14-day p90"] - 0.9) * 100], "points", 2, "less"),
+    ]
+
+
+def _weeks(name: str, rows: Mapping[str, Measures]) -> list[Row]:
+    best = rows["portfolio"]
+    return [
+        Row(f"{name}: RMSSE", [best["RMSSE"]], "", 1.00, "less", "forecasts of days, summed"),
+        Row(f"{name}: bias", [abs(best["bias"]) * 100], "%", 3, "less"),
+    ]
+
+
+def _common(name: str, measured: Measured, count: int) -> list[Row]:
+    best = measured.measures["portfolio"]
+    singles = [rows for model, rows in measured.measures.items() if model in SINGLES]
+    found = []
+    for measure in ("RMSSE", "pinball"):
+        least = min(rows[measure] for rows in singles)
+        worse = (best[measure] / least - 1) * 100
+        found.append(Row(f"{name}: {measure} against the best single", [worse], "%", 0.5, "less", "in hindsight"))
+    found.append(Row(f"{name}: worst coverage", [best["worst cell"] * 100], "points", 2, "less", "of a class and week"))
+    found.append(Row(f"{name}: CPU per series", [measured.cpu / count], "s", 0.5, "less", "choice and forecast"))
+    found.append(Row(f"{name}: memory", [measured.memory], "MB", 450, "less"))
+    return found
+
+
+def _table(group: str, rows: Mapping[str, Measures]) -> Table:
+    names = [name for name in COLUMNS if any(name in row for row in rows.values())]
+    table = Table(title=group, title_justify="left", box=SIMPLE, padding=0, pad_edge=False, collapse_padding=True)
+    table.add_column("", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right")
+    for model, row in sorted(rows.items(), key=lambda each: each[1].get("RMSSE", each[1].get("OWA", 0.0))):
+        table.add_row(model, *(f"{row[name]:.3f}" if name in row else "" for name in names))
+    return table
