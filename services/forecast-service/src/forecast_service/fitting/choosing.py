@@ -15,9 +15,9 @@ from forecast_service.fitting.metrics import Array, nanmean
 
 Classes = npt.NDArray[np.str_]
 
-STEEP: Final = 12.0
-"""A model whose shrunk error is 10 % higher has a weight of exp(-1.2) of the better one's."""
-FEW: Final = 5
+STEEP: Final = 25.0
+"""A model whose shrunk error is 10 % higher has a weight of exp(-2.5) of the better one's."""
+FEW: Final = 3
 """The median is that of so many models: the best of the class."""
 FLOOR: Final = 1e-3
 """Added to squared scaled errors: a series without demand in the backtest cannot decide a choice."""

@@ -22,9 +22,11 @@ JUDGED: Final = 28
 """Days of the horizon that count in the choice."""
 LEAST: Final = 3
 """Seasons of history that some series must have before an origin."""
-SAMPLE: Final = 30
+TRIED: Final = 3
+"""Origins on which costly models are tried first, on a sample."""
+SAMPLE: Final = 12
 """Series of each class on which costly models are tried first."""
-BEST: Final = 6
+BEST: Final = 5
 """A costly model is fitted to all series of a class if it is one of so many best on the sample."""
 
 
@@ -50,12 +52,9 @@ def compete(panel: Panel, classes: Classes, competing: Sequence[Model], count: i
     admitted = np.stack([np.isin(classes, list(each.classes)) | each.cheap for each in competing], axis=1)
     costly = np.array([each.costly for each in competing])
     tried = admitted & (~costly | _sample(panel, classes)[:, None])
-    stacks = _backtest(backtest, competing, tried, panel)
-    if costly.any():
-        admitted &= ~costly | _worth(panel, classes, backtest, stacks)
-        added = _backtest(backtest, competing, admitted & ~tried, panel)
-        stacks = np.where(np.isfinite(stacks), stacks, added)
-        stacks = np.where(admitted[:, None, :, None], stacks, np.nan)
+    stacks = _backtest(backtest[:TRIED], competing, tried, panel)
+    admitted &= ~costly | _worth(panel, classes, backtest[:TRIED], stacks)
+    stacks = _backtest(backtest, competing, admitted, panel, done=stacks)
     last = [models.forecast(model, panel, admitted[:, column]) for column, model in enumerate(competing)]
     return _choose(panel, classes, [each.name for each in competing], backtest, stacks, np.stack(last, axis=1))
 
@@ -68,13 +67,23 @@ def fan(panel: Panel, classes: Classes, result: Result) -> Fans:
 
 
 def _backtest(
-    backtest: Sequence[Origin], competing: Sequence[Model], rows: npt.NDArray[np.bool_], panel: Panel
+    backtest: Sequence[Origin],
+    competing: Sequence[Model],
+    rows: npt.NDArray[np.bool_],
+    panel: Panel,
+    done: Array | None = None,
 ) -> Array:
-    """Return (series, origins, models, horizon), `nan` for each row that a model is not to fit."""
+    """Return (series, origins, models, horizon), `nan` for each row that a model is not to fit.
+
+    `done` has the first origins, where models that are not costly have all their series.
+    """
     found = np.full((len(panel), len(backtest), len(competing), panel.horizon), np.nan)
     for number, origin in enumerate(backtest):
         for column, model in enumerate(competing):
-            found[:, number, column] = models.forecast(model, origin.past, rows[:, column])
+            if done is not None and number < done.shape[1] and not model.costly:
+                found[:, number, column] = done[:, number, column]
+            else:
+                found[:, number, column] = models.forecast(model, origin.past, rows[:, column])
     return found
 
 
@@ -110,7 +119,7 @@ def _choose(
     for number in range(len(backtest)):
         without = choosing.score(np.delete(errors, number, axis=1), classes)
         combined[:, number] = choosing.combine(stacks[:, number], without)
-    ranks = choosing.score(_errors(panel, backtest, combined), classes, choosing.guard(truth, combined, classes)).shrunk
+    ranks = choosing.score(_errors(panel, backtest, combined), classes, choosing.guard(truth, combined, classes)).pooled
     kinds = np.where(np.isfinite(ranks), ranks, 0.0).argmin(axis=1)
 
     rows = np.arange(len(panel))
