@@ -13,7 +13,7 @@ from forecast_service.fitting.series import Fan, Outcome, Task
 
 
 def forecast(task: Task) -> list[Outcome]:
-    """Forecast each history, in their order. A series that nothing can be said about gets a fallback that says why."""
+    """Forecast each history, in their order. A series without enough history gets a fallback and the reason."""
     if not task.histories:
         return []
     panel = Panel.of(task)
