@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from holidays import country_holidays
 
 from bench.stack import BenchFailed
 from forecast_service.fitting.metrics import Array
@@ -23,6 +24,7 @@ DAYS: Final = 365
 CLOSED: Final = (date(2017, 12, 25),)
 HELD_OUT: Final = 28
 ORIGIN: Final = FIRST + timedelta(days=DAYS - HELD_OUT)
+OBSERVED: Final = ("New Year", "Memorial", "Independence", "Labor", "Thanksgiving", "Christmas")
 TOO_MANY: Final = 1_000
 """Quantities from which on a line is no purchase of pieces. The replay of the trading day drops these too."""
 
@@ -81,6 +83,19 @@ def load() -> Year:
     products = pq.ParquetFile(folder / "products.parquet").read(["product_id", "product_category"])
     category = dict(zip(products["product_id"].to_pylist(), products["product_category"].to_pylist(), strict=True))
     return Year(ids, items, [category.get(each) for each in ids.tolist()])
+
+
+def holidays() -> dict[str, Array]:
+    """Return (days,) of the three days before each holiday that shops observe, of the holiday, and of the day after."""
+    found = {name: np.zeros(DAYS) for name in ("before holiday", "holiday", "after holiday")}
+    for day, name in country_holidays("US", years=range(2017, 2019), observed=False).items():
+        index = (day - FIRST).days
+        if any(each in name for each in OBSERVED):
+            for name, days in (("before holiday", (-3, -2, -1)), ("holiday", (0,)), ("after holiday", (1,))):
+                for each in days:
+                    if 0 <= index + each < DAYS:
+                        found[name][index + each] = 1
+    return found
 
 
 def _numbers(column: Any) -> npt.NDArray[np.int64]:

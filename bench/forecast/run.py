@@ -24,7 +24,7 @@ COLUMNS: Final = (
     *("sMAPE", "OWA", "MASE", "RMSSE", "WAPE", "bias", "pinball", "p10", "p90", "p95", "p98"),
     *("14-day p90", "worst cell", "CPU s"),
 )
-WITH_PLANS: Final = ", with planned promotions"
+WITH_PLANS: Final = ", with plans"
 
 
 @dataclass(slots=True)
@@ -57,11 +57,13 @@ def run(size: Size, console: Console) -> Results:
     stage("loading the recorded year")
     year = recorded.load()
     plans = recorded.promotions(year)
+    for name, days in recorded.holidays().items():
+        plans[name] = np.broadcast_to(days, year.items.shape)
     busiest, slow = year.busiest(size.busiest), year.slow(size.slow)
     for rows, name, goals in ((busiest, "busiest", _busiest), (slow, "sold on 60-179 days", _slow)):
         for drivers, suffix in ((plans, WITH_PLANS), ({}, "")):
             group = _group(name + suffix, year.items[rows], {key: each[rows] for key, each in drivers.items()})
-            measured = _models(group, size, stage, size.all_models)
+            measured = _models(group, size, stage, size.all_models and bool(drivers))
             found.measures[group.name] = dict(measured.measures)
             found.rows += [*goals(group.name, measured.measures), *_common(group.name, measured, len(rows))]
     weeks = _group("categories by week", year.by_category()[: size.categories], {}, weeks=True)
@@ -114,7 +116,7 @@ def _models(group: Group, size: Size, stage: Any, all_models: bool) -> Measured:
     stage(f"{group.name}: portfolio of {len(group.past)} series")
     measured = in_a_child(group)
     rows = dict(measured.measures)
-    for name in (NAIVE.name, *(SINGLES if all_models else ("ridge",))):
+    for name in (NAIVE.name, *(SINGLES if all_models else ("ridge", "lightgbm"))):
         stage(f"{group.name}: {name}")
         alone = in_a_child(group, name, size.origins)
         rows[name] = alone.measures[name] | {"CPU s": alone.cpu / len(group.past)}

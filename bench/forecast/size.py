@@ -9,7 +9,7 @@ class Size:
     busiest: int = 200
     slow: int = 300
     categories: int = 1_000
-    origins: int = 4
+    origins: int = 2
     all_models: bool = True
 
 
