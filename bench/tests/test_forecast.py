@@ -3,13 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from subprocess import run
 
 import numpy as np
 import pytest
+from bench.__main__ import main
 from bench.forecast import m4, recorded
 from bench.forecast.recorded import Year, weekly
-from bench.helper import ROOT
 from bench.stack import BenchFailed
 
 from forecast_service.fitting.metrics import owa, smape
@@ -56,13 +55,13 @@ def pair(folder: Path, actual: list[list[float]]) -> tuple[Path, Path]:
     return train, test
 
 
-def test_a_pair_of_files_gets_smape_and_owa(tmp_path: Path) -> None:
+def test_a_pair_of_files_gets_smape_and_owa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     actual = [[14.0, 17, 19, 16], [10.0, 12, 15, 11]]
     train, test = pair(tmp_path, actual)
     file = tmp_path / "found.json"
     arguments = ["--json", str(file), "forecast", "--m4", str(train), str(test), "--season", "4"]
-    done = run([sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    main()
     found = json.loads(file.read_text())
     rows = {row["name"]: row["value"] for row in found["rows"]}
     naive = found["forecasts"]["train"]["naive 2"]

@@ -25,8 +25,8 @@ LEAST: Final = 3
 TRIED: Final = 3
 """Origins on which costly models are tried first, on a sample."""
 SAMPLE: Final = 12
-"""Series of each class on which costly models are tried first."""
-BEST: Final = 5
+"""Series of each class on which costly models are tried first: at most these, at most a fifth, at least three."""
+BEST: Final = 4
 """A costly model is fitted to all series of a class if it is one of so many best on the sample."""
 
 
@@ -92,7 +92,7 @@ def _sample(panel: Panel, classes: Classes) -> npt.NDArray[np.bool_]:
     found = np.zeros(len(panel), dtype=bool)
     for each in np.unique(classes):
         rows = np.flatnonzero(classes == each)
-        found[rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]] = True
+        found[rows[np.linspace(0, len(rows) - 1, min(max(3, len(rows) // 5), SAMPLE, len(rows))).astype(int)]] = True
     return found
 
 

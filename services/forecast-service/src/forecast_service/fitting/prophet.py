@@ -18,8 +18,6 @@ YEARS: Final = 2
 def fit(panel: Panel, index: int, row: Array) -> Array:
     """Return the means of one series."""
 
-    for name in ("cmdstanpy", "prophet"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # each fit logs several lines
     count = len(row) + panel.horizon
     end = date.fromordinal(panel.origin + panel.horizon - 1)
     frame = pandas.DataFrame({"ds": pandas.date_range(end=end, periods=count)})
@@ -30,6 +28,8 @@ def fit(panel: Panel, index: int, row: Array) -> Array:
         yearly_seasonality=len(row) >= YEARS * 365,
         uncertainty_samples=0,
     )
+    for name in ("cmdstanpy", "prophet"):  # the model has loaded both; each fit would log several lines
+        logging.getLogger(name).setLevel(logging.ERROR)
     for name, driver in panel.drivers.items():
         known = driver[index, -count:]
         if np.isfinite(known).all() and known[: len(row)].std() > 0:

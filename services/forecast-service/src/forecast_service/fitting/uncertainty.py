@@ -6,6 +6,7 @@ distribution, whose quantiles are multiplied by the spread before the new origin
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -22,8 +23,8 @@ RECENT: Final = 13
 """The spread of a series is that of so many last seasons."""
 NEAR: Final = 3
 """The errors of a sum are pooled with those of sums of so many days more or less."""
-NORMAL: Final = np.array([-1.2816, -0.8416, -0.5244, -0.2533, 0.0, 0.2533, 0.5244, 0.8416, 1.2816, 1.6449, 2.0537])
-"""Used while no backtest exists: deciles of the normal distribution, and its 0.95 and 0.98."""
+NORMAL: Final = np.array([NormalDist().inv_cdf((number + 0.5) / ENOUGH) for number in range(ENOUGH)])
+"""Errors of a normal distribution. They fill up a pool that has too few."""
 
 Groups = npt.NDArray[np.int64]
 
@@ -115,12 +116,16 @@ class _Pools:
         days = self._errors.shape[2]
         while first > 0 and not np.isfinite(self._errors[:, :, first:end]).any():
             first, end = max(0, 2 * first - end), max(1, first)
-        return self._known.setdefault((first, min(end, days)), self._of(first, end))
+        key = first, min(end, days)
+        if key not in self._known:
+            self._known[key] = self._of(*key)
+        return self._known[key]
 
     def _of(self, first: int, end: int) -> Array:
         errors = self._errors[:, :, first:end].reshape(len(self._classes), -1)
         pool = errors[np.isfinite(errors)]
-        pool = pool if pool.size else NORMAL
+        if pool.size < ENOUGH:
+            pool = np.append(pool, NORMAL[np.linspace(0, ENOUGH - 1, ENOUGH - pool.size).astype(int)])
         found = np.tile(np.quantile(pool, QUANTILES), (len(errors), 1))
         for keys in (self._classes, self._groups):
             for key in np.unique(keys):
