@@ -19,6 +19,7 @@ from bench.results import Results, Row
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.models import NAIVE
 
+FEW: Final = ("ridge", "log_linear", "lightgbm")
 YEARS_TIMED: Final = 2
 COLUMNS: Final = (
     *("sMAPE", "OWA", "MASE", "RMSSE", "WAPE", "bias", "pinball", "p10", "p90", "p95", "p98"),
@@ -71,7 +72,7 @@ def run(size: Size, console: Console) -> Results:
     found.measures[weeks.name] = dict(measured.measures)
     found.rows += _weeks(weeks.name, measured.measures)
     stage(f"{YEARS_TIMED} years")
-    long = np.tile(year.items[busiest], YEARS_TIMED)
+    long = np.tile(year.items[busiest[: size.two_years]], YEARS_TIMED)
     timed = in_a_child(_group("two years", long, {}))
     found.rows.append(
         Row(
@@ -116,12 +117,18 @@ def _models(group: Group, size: Size, stage: Any, all_models: bool) -> Measured:
     stage(f"{group.name}: portfolio of {len(group.past)} series")
     measured = in_a_child(group)
     rows = dict(measured.measures)
-    for name in (NAIVE.name, *(SINGLES if all_models else ("ridge", "lightgbm"))):
+    stage(f"  {_short(rows['portfolio'])}, {measured.cpu:.0f} CPU s, {measured.memory:.0f} MB")
+    for name in (NAIVE.name, *(SINGLES if all_models else FEW)):
         stage(f"{group.name}: {name}")
         alone = in_a_child(group, name, size.origins)
         rows[name] = alone.measures[name] | {"CPU s": alone.cpu / len(group.past)}
+        stage(f"  {_short(rows[name])}")
     rows["portfolio"]["CPU s"] = measured.cpu / len(group.past)
     return Measured(rows, measured.cpu, measured.memory)
+
+
+def _short(row: Measures) -> str:
+    return ", ".join(f"{name} {row[name]:.3f}" for name in COLUMNS if name in row)
 
 
 def _busiest(name: str, rows: Mapping[str, Measures]) -> list[Row]:

@@ -9,10 +9,11 @@ class Size:
     busiest: int = 200
     slow: int = 300
     categories: int = 1_000
+    two_years: int = 50
     origins: int = 2
     all_models: bool = True
 
 
 FULL: Final = Size()
-TINY: Final = Size(busiest=4, slow=4, categories=3, origins=2, all_models=False)
+TINY: Final = Size(busiest=4, slow=4, categories=3, two_years=3, origins=2, all_models=False)
 """Enough to check that every row can be measured. Its numbers mean nothing."""
