@@ -36,7 +36,7 @@ def panel(values: Array) -> Panel:
 def demand(series: int = 16) -> Array:
     chance = np.random.default_rng(3)
     week = np.resize([1.0, 1, 1, 2, 2, 3, 3], DAYS)
-    values = chance.poisson(np.exp(chance.normal(0.5, 1, (series, 1))) * week).astype(float)
+    values: Array = chance.poisson(np.exp(chance.normal(0.5, 1, (series, 1))) * week).astype(float)
     values[::3, :50] = 0
     values[chance.random(values.shape) < 0.02] = np.nan
     return values

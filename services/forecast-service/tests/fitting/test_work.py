@@ -10,6 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forecast_service.fitting import work
+from forecast_service.fitting.metrics import Array
+from forecast_service.fitting.models import CHEAP, Model
+from forecast_service.fitting.panel import Panel
 from forecast_service.fitting.series import QUANTILES, History, Outcome, Task
 from forecast_service.fitting.work import forecast
 
@@ -83,6 +87,20 @@ def test_a_strange_series_alone_gets_an_answer(name: str) -> None:
 
 def test_no_series_give_no_outcomes() -> None:
     assert forecast(Task(ORIGIN, HORIZON, [])) == []
+
+
+def test_a_model_that_raises_costs_only_itself(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(panel: Panel) -> Array:
+        raise np.linalg.LinAlgError("singular")
+
+    monkeypatch.setattr(work, "FULL", [*CHEAP, Model("broken", fail)])
+    for outcome in forecast(Task(ORIGIN, HORIZON, usual(3))):
+        assert_sound(outcome)
+        assert "broken" not in outcome.model
+        assert "broken" not in outcome.scores
+    assert "model broken failed on 3 series" in caplog.text
 
 
 def test_the_same_task_gives_the_same_bytes() -> None:

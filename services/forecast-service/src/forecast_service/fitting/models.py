@@ -1,5 +1,6 @@
 """Models behind one small interface, and which classes of demand each is admitted to."""
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from forecast_service.fitting import prophet, ridge, trees
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.panel import Panel
 from forecast_service.fitting.series import DemandClass
+
+log = logging.getLogger(__name__)
 
 SMOOTH: Final[frozenset[DemandClass]] = frozenset(("smooth", "erratic"))
 SPARSE: Final[frozenset[DemandClass]] = frozenset(("intermittent", "lumpy"))
@@ -41,10 +44,17 @@ class Model:
 
 
 def run(model: Model, panel: Panel) -> Array:
-    """Forecast all series of a panel. A result that no demand can have is `nan`; closed days are zero."""
+    """Forecast all series of a panel. A result that no demand can have is `nan`; closed days are zero.
+
+    A model that raises has no forecast of any series, and the others go on.
+    """
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        means = model.run(panel)
+        try:
+            means = model.run(panel)
+        except Exception:
+            log.warning("model %s failed on %s series", model.name, len(panel), exc_info=True)
+            means = np.full((len(panel), panel.horizon), np.nan)
     tops = np.where(np.isfinite(panel.filled), panel.filled, 0).max(axis=1, initial=0.0)
     failed = ~np.isfinite(means).all(axis=1) | (means.max(axis=1, initial=0.0) > EXPLODED * tops)
     means = np.where(failed[:, None], np.nan, np.maximum(means, 0.0))
@@ -98,7 +108,7 @@ def seasonal_naive(panel: Panel) -> Array:
 
 
 def average(panel: Panel) -> Array:
-    """Return the mean of the last four seasons, which any series with a past has. It is the last resort."""
+    """Return the mean of the last four seasons or 28 days, which any series with a past has. It is the last resort."""
     past = panel.filled[:, -4 * max(panel.season, 7) :]
     known = np.isfinite(past)
     level = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
