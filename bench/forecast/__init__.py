@@ -3,7 +3,6 @@
 No server runs. Each group is forecast in a child of its own, so that processor time and memory are those of its work.
 """
 
-from bench.forecast.run import run, run_m4
 from bench.forecast.size import FULL, TINY, Size
 
-__all__ = ["FULL", "TINY", "Size", "run", "run_m4"]
+__all__ = ["FULL", "TINY", "Size"]
