@@ -29,7 +29,6 @@ class Panel:
     horizon: int
     origin: int = 0
     season: int = 7
-    categories: Sequence[str | None] = ()
     drivers: dict[str, Array] = field(default_factory=dict)
     first: npt.NDArray[np.int64] = field(init=False)
     filled: Array = field(init=False)
@@ -63,7 +62,6 @@ class Panel:
             np.array([day in closed for day in range(origin - days, origin + task.horizon)], dtype=bool),
             task.horizon,
             origin,
-            categories=[each.category for each in task.histories],
             drivers=drivers,
         )
 
@@ -97,7 +95,6 @@ class Panel:
             self.horizon,
             self.origin - days,
             self.season,
-            self.categories,
             {name: each[:, : end + self.horizon] for name, each in self.drivers.items()},
         )
 
@@ -116,7 +113,6 @@ class Panel:
             self.horizon,
             self.origin,
             self.season,
-            [self.categories[index] for index in rows] if self.categories else (),
             {name: each[rows] for name, each in self.drivers.items()},
         )
 
