@@ -19,6 +19,10 @@ STEEP: Final = 25.0
 """A model whose shrunk error is 10 % higher has a weight of exp(-2.5) of the better one's."""
 FEW: Final = 3
 """The median is that of so many models: the best of the class."""
+OVERLAP: Final = 2
+"""The days that are judged after an origin overlap those of origins nearer than this."""
+CLEAR: Final = 0.005
+"""A single model or the median must be better than the weighted mean by this to be chosen: 0.5 %."""
 FLOOR: Final = 1e-3
 """Added to squared scaled errors: a series without demand in the backtest cannot decide a choice."""
 KINDS: Final = ("single", "weighted", "median")

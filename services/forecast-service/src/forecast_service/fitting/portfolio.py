@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from forecast_service.fitting import choosing, models, uncertainty
 from forecast_service.fitting.backtest import Origin, origins
-from forecast_service.fitting.choosing import KINDS, Classes, Scores
+from forecast_service.fitting.choosing import CLEAR, KINDS, OVERLAP, Classes, Scores
 from forecast_service.fitting.metrics import Array, naive_scales, nanmean
 from forecast_service.fitting.models import AVERAGE, NAIVE, Model
 from forecast_service.fitting.panel import Panel
@@ -34,7 +34,7 @@ BEST: Final = 4
 class Result:
     """Means of a panel, (series, horizon), by whom, and how each model scored: its shrunk error as a multiple of naive.
 
-    `past` has what the same choice would have forecast at each origin, made without the errors of that origin.
+    `past` has what the same choice would have forecast at each origin, made without the errors of that origin and its neighbours.
     `alone` has the means of each model, and of each combination.
     """
 
@@ -117,10 +117,11 @@ def _choose(
     scores = choosing.score(errors, classes, choosing.guard(truth, stacks, classes))
     combined = np.full((len(panel), len(backtest), len(KINDS), panel.horizon), np.nan)
     for number in range(len(backtest)):
-        without = choosing.score(np.delete(errors, number, axis=1), classes)
-        combined[:, number] = choosing.combine(stacks[:, number], without)
+        apart = np.abs(np.arange(len(backtest)) - number) >= min(OVERLAP, len(backtest) - 1)
+        combined[:, number] = choosing.combine(stacks[:, number], choosing.score(errors[:, apart], classes))
     ranks = choosing.score(_errors(panel, backtest, combined), classes, choosing.guard(truth, combined, classes)).pooled
-    kinds = np.where(np.isfinite(ranks), ranks, 0.0).argmin(axis=1)
+    ranks = np.where(np.isfinite(ranks), ranks, 0.0) - CLEAR * (np.array(KINDS) == "weighted")
+    kinds = ranks.argmin(axis=1)
 
     rows = np.arange(len(panel))
     combinations = choosing.combine(last, scores)
