@@ -34,7 +34,7 @@ BEST: Final = 4
 class Result:
     """Means of a panel, (series, horizon), by whom, and how each model scored: its shrunk error as a multiple of naive.
 
-    `past` has what the same choice would have forecast at each origin, made without the errors of that origin and its neighbours.
+    `past` has what the same choice would have forecast at each origin, made without the errors of origins near it.
     `alone` has the means of each model, and of each combination.
     """
 
