@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from harness import INVENTORY, ORDERS, Body, Harness, order
-from tampering import TAMPERINGS, Case
+from tampering import NOT_THE_DEMAND, TAMPERINGS, Case
 
 import analytics_service.checks
 import forecast_service.checks
@@ -222,7 +222,8 @@ async def test_topics_that_do_not_agree_are_seen(case: Case) -> None:
     (before,) = case.log.by_key(ReservationEvent.topic.name)[str(case.confirmed)]
     rejected = before._replace(type=StockRejected.ce_type)
     report = await case.examine(log=Log(rejected if each == before else each for each in entries(case.log)))
-    assert report.checks == {agreement.NOT_AGREED, held.NOT_SAID, orders.NOT_ITS_EVENTS}, str(report)
+    expected = {agreement.NOT_AGREED, held.NOT_SAID, orders.NOT_ITS_EVENTS, NOT_THE_DEMAND}
+    assert report.checks == expected, str(report)
 
 
 async def test_tables_are_checked_without_a_log(case: Case) -> None:

@@ -41,6 +41,7 @@ class ForecastUpdated(ForecastEvent, type="crossdock.ForecastUpdated.v1", carrie
 
     It is sent if the forecast has moved, and at least once in 7 days. `mean` and each quantile have a value for each
     day of the horizon. Demand is what customers ask for, whether or not it can be served.
+    `combined` names the best models of a combination.
     """
 
     unit_of_measure: Code
@@ -48,5 +49,6 @@ class ForecastUpdated(ForecastEvent, type="crossdock.ForecastUpdated.v1", carrie
     mean: Annotated[tuple[Expected, ...], Field(min_length=1)]
     quantiles: Annotated[tuple[ForecastQuantile, ...], Field(min_length=1)]
     model: Code
+    combined: tuple[Code, ...] | None = None
     demand_class: DemandClass
     run_id: UUID

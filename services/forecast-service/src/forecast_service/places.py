@@ -62,7 +62,11 @@ class Zones:
         """Return the day on which an order counts: the requested one, else the day at its destination."""
         return requested or placed_at.astimezone(self.zone(region)).date()
 
+    def in_last_zone(self, at: datetime) -> datetime:
+        """Return the local time where a day ends last."""
+        zones = {self.default, *(self.of or {}).values(), *_first_zones().values()} if self.of else {self.default}
+        return min((at.astimezone(ZoneInfo(zone)) for zone in zones), key=lambda local: local.replace(tzinfo=None))
+
     def last_whole_day(self, settled_at: datetime) -> date:
         """Return the last day that had ended everywhere when all events were counted."""
-        zones = {self.default, *(self.of or {}).values(), *_first_zones().values()} if self.of else {self.default}
-        return min(settled_at.astimezone(ZoneInfo(zone)).date() for zone in zones) - timedelta(days=1)
+        return self.in_last_zone(settled_at).date() - timedelta(days=1)

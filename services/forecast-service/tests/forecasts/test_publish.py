@@ -11,6 +11,7 @@ from stories import NOON, at, placed, registered, run_once
 
 from crossdock_chassis import Service, new_id
 from crossdock_chassis.testing import Deliver, published
+from crossdock_events.forecasts import ForecastUpdated
 from forecast_service.demand.history import find
 from forecast_service.fitting.series import QUANTILES, Fan, Outcome
 from forecast_service.forecasts.forget import forget_forecasts
@@ -76,6 +77,14 @@ async def test_forecast_is_shown_as_it_was_believed(
 
 
 @pytest.mark.parametrize("query", [{"item_id": "B"}, {"item_id": "A", "as_of": "2020-01-01T00:00:00Z"}])
+async def test_combination_is_published_with_its_models(service: Service, series: UUID) -> None:
+    async with service.database.unit() as unit:
+        await publish(unit, new_id(), ORIGIN, [outcome(series, 4.0, "median: theta, ets")])
+        (event,) = [each.event for each in unit.published]
+    assert isinstance(event, ForecastUpdated)
+    assert (event.model, event.combined) == ("median", ("theta", "ets"))
+
+
 async def test_missing_forecast_is_named(
     service: Service, series: UUID, client: httpx.AsyncClient, query: dict[str, str]
 ) -> None:

@@ -36,11 +36,18 @@ async def test_run_is_requested_after_midnight_of_the_last_zone(
     assert not await night(service, midnight + timedelta(hours=23))
 
 
+async def test_new_service_waits_for_its_first_night(service: Service, deliver: Deliver) -> None:
+    await sold(service, deliver, {"A": None})
+    evening = datetime(2024, 3, 13, 1, tzinfo=UTC)  # six in the evening there
+    assert not await night(service, evening)
+    assert await night(service, evening + timedelta(hours=7))
+
+
 async def test_night_without_new_demand_needs_no_run(
     service: Service, client: httpx.AsyncClient, deliver: Deliver
 ) -> None:
     await sold(service, deliver, {"A": None})
-    first = datetime(2024, 3, 13, 12, tzinfo=UTC)
+    first = datetime(2024, 3, 13, 12, tzinfo=UTC)  # five in the morning there
     assert await night(service, first)
     assert not await night(service, first + timedelta(days=1))
     async with service.database.unit() as unit:

@@ -51,7 +51,9 @@ class Fan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The forecast of one series. `why` is the reason if it is not by the model that would have been chosen."""
+    """The forecast of one series. A combination is named like `median: theta, ets`.
+
+    `why` is the reason if it is not by the model that would have been chosen."""
 
     series: str
     model: str

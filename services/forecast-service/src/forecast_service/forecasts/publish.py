@@ -76,7 +76,7 @@ def rows_of(flat: Sequence[float]) -> list[Sequence[float]]:
 
 
 def _event(row: Any, run: UUID, origin: date, outcome: Outcome) -> ForecastUpdated:
-    fan = outcome.fan
+    fan, (model, _, combined) = outcome.fan, outcome.model.partition(": ")
     return ForecastUpdated(
         series_id=row["id"],
         item_id=row["item_id"],
@@ -89,7 +89,8 @@ def _event(row: Any, run: UUID, origin: date, outcome: Outcome) -> ForecastUpdat
             ForecastQuantile(level=level, daily=tuple(daily), cumulative=tuple(cumulative))
             for level, daily, cumulative in zip(QUANTILES, fan.quantiles, fan.cumulative, strict=True)
         ),
-        model=outcome.model,
+        model=model,
+        combined=tuple(combined.split(", ")) if combined else None,
         demand_class=outcome.demand_class,
         run_id=run,
     )

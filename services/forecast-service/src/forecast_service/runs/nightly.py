@@ -9,6 +9,8 @@ from forecast_service.runs.model import HORIZON, Filter, NothingToForecast
 from forecast_service.runs.request import Request, RequestRun, latest_origin
 
 BY: Final = Actor("nightly")
+NIGHT_ENDS: Final = 6
+"""The hour in the last zone until which a run is requested. A new service waits for its first night."""
 
 LAST: Final = "SELECT origin, demand FROM runs WHERE demand IS NOT NULL ORDER BY id DESC LIMIT 1"
 
@@ -26,6 +28,9 @@ class Nightly:
 
     async def request_nightly_run(self, unit: Unit) -> dict[str, object] | None:
         """Request a run of all series from the new day on, unless nothing was asked for since the last one."""
+        settled = await unit.sql.fetchval("SELECT at FROM settled")
+        if settled is None or self.request.zones.in_last_zone(settled).hour >= NIGHT_ENDS:
+            return None
         origin, only = await latest_origin(unit.sql, self.request.zones), Filter()
         if origin is None or await unit.sql.fetchrow(MADE, origin, only.scope) is not None:
             return None
