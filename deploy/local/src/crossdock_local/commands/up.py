@@ -89,6 +89,7 @@ def _where(stack: Stack, out: Console) -> None:
         ("orders", f"{orders}/docs"),
         ("stock", f"{stack.url('inventory-service')}/docs"),
         ("events", f"{stack.url('analytics-service')}/docs"),
+        ("forecasts", f"{stack.url('forecast-service')}/docs"),
         ("issuer", stack.issuer_url),
         ("Kafka", stack.kafka),
     ):
@@ -101,6 +102,7 @@ def _where(stack: Stack, out: Console) -> None:
         ("crossdock order", "post an order and see the decision"),
         ("crossdock orders", "list the orders of a partner"),
         ("crossdock stock ITEM", "show the stock of an item"),
+        ("crossdock forecast show ITEM", "show what will be asked for"),
         ("crossdock tail orders", "watch events as they happen"),
         ("crossdock status", "show the processes and their memory"),
         ("crossdock verify", "check the invariants"),
