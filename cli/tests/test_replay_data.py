@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossdock_cli.replay.data import THE_DAY, Basket, Day, Sale, load
-from crossdock_cli.replay.orders import CENT, METERED, Cleaned, Order, Rule, clean, order_of
+from crossdock_cli.replay.data import METERED, THE_DAY, Basket, Day, Sale, load
+from crossdock_cli.replay.orders import CENT, Cleaned, Order, Rule, clean, order_of
 from crossdock_cli.replay.stock import CASE, LOCATIONS, items_csv, locations_csv, opening, opening_csv, units
 
 
