@@ -13,8 +13,8 @@ from bench.forecast.measuring import Measured, cpu, peak
 from bench.stack import BenchFailed
 from forecast_service.fitting import metrics, portfolio
 from forecast_service.fitting.classes import classify
+from forecast_service.fitting.full import FULL
 from forecast_service.fitting.metrics import Array
-from forecast_service.fitting.models import FULL
 from forecast_service.fitting.panel import Panel
 
 ORIGIN: Final = 700_000

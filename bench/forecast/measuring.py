@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from forecast_service.fitting import choosing, metrics, models, portfolio
 from forecast_service.fitting.classes import classify
+from forecast_service.fitting.full import FULL
 from forecast_service.fitting.metrics import Array
-from forecast_service.fitting.models import AVERAGE, FULL, NAIVE, Model
+from forecast_service.fitting.models import AVERAGE, NAIVE, Model
 from forecast_service.fitting.panel import Panel
 from forecast_service.fitting.series import QUANTILES
 

@@ -9,8 +9,8 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
 from crossdock_cli.progress import runnable
 
-FORECAST_SECONDS = 15
-"""The time for the full choice of models. Items that it does not reach keep a cheap model."""
+FORECAST_SECONDS = {True: 15, False: 60}
+"""The time for the full choice of models of a fast replay, and of a paced one. The other items keep a cheap model."""
 
 Fast = Annotated[bool, typer.Option("--fast", help="Post the orders as fast as possible.")]
 
@@ -27,7 +27,7 @@ def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> N
     from crossdock_cli.replay import demand  # noqa: PLC0415
 
     with ThreadPoolExecutor(1) as beside:
-        forecast = beside.submit(demand.forecast_day, there, demand.BUSIEST, FORECAST_SECONDS)
+        forecast = beside.submit(demand.forecast_day, there, demand.BUSIEST, FORECAST_SECONDS[fast])
         summary = day.replay(there, fast=fast, console=console)
         day.show(summary, console, command=runnable("crossdock"))
         demand.show_forecast(there, forecast.result(), console)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_service.fitting import backtest, models
+from forecast_service.fitting.full import FULL
 from forecast_service.fitting.metrics import Array
-from forecast_service.fitting.models import FULL, Model
+from forecast_service.fitting.models import Model
 from forecast_service.fitting.panel import Panel
 
 DAYS: Final = 140

@@ -1,17 +1,14 @@
-"""Models behind one small interface, and which classes of demand each is admitted to."""
+"""Models behind one small interface, and those that take no fit. `full` has all, with libraries that import slowly."""
 
 import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from statsforecast import models as library
 
-from forecast_service.fitting import prophet, ridge, trees
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.panel import Panel
 from forecast_service.fitting.series import DemandClass
@@ -22,6 +19,7 @@ SMOOTH: Final[frozenset[DemandClass]] = frozenset(("smooth", "erratic"))
 SPARSE: Final[frozenset[DemandClass]] = frozenset(("intermittent", "lumpy"))
 ALL: Final = SMOOTH | SPARSE
 
+SEASONS: Final = 8
 EXPLODED: Final = 10
 """A forecast above this multiple of the greatest demand so far is a failed fit."""
 
@@ -87,15 +85,6 @@ def each(panel: Panel, *, fit: Callable[[Panel, int, Array], Any]) -> Array:
     return means
 
 
-def _library(make: Callable[[int], Any]) -> Callable[[Panel], Array]:
-    """Return a runner of a model of statsforecast; `make` takes the season."""
-
-    def fit(panel: Panel, index: int, row: Array) -> Any:
-        return make(panel.season).forecast(row, panel.horizon)["mean"]
-
-    return partial(each, fit=fit)
-
-
 def seasonal_naive(panel: Panel) -> Array:
     """Repeat the last season: the benchmark that every other model must beat."""
     means = np.full((len(panel), panel.horizon), np.nan)
@@ -115,14 +104,13 @@ def average(panel: Panel) -> Array:
     return np.repeat(level[:, None], panel.horizon, axis=1)
 
 
-def _theta(model: Callable[..., Any], panel: Panel, index: int, row: Array) -> Any:
-    kind = "multiplicative" if row.min() > 0 else "additive"
-    return model(season_length=panel.season, decomposition_type=kind).forecast(row, panel.horizon)["mean"]
-
-
-def _mstl(panel: Panel, index: int, row: Array) -> Any:
-    trend = library.AutoETS(model="AAN", damped=True)  # choosing among trends takes six times as long
-    return library.MSTL(season_length=panel.season, trend_forecaster=trend).forecast(row, panel.horizon)["mean"]
+def seasonal_average(panel: Panel) -> Array:
+    """Return the mean of each day of the season over the last eight seasons, without those that are not known."""
+    past = panel.filled[:, -SEASONS * panel.season :]
+    past = past.reshape(len(panel), -1, panel.season)
+    known = np.isfinite(past)
+    season = np.where(known, past, 0.0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+    return np.tile(season, panel.horizon // panel.season + 1)[:, : panel.horizon]
 
 
 NAIVE: Final = Model("seasonal_naive", seasonal_naive, cheap=True, least=1)
@@ -131,22 +119,5 @@ AVERAGE: Final = Model("average", average, cheap=True, least=0)
 CHEAP: Final[Sequence[Model]] = (
     NAIVE,
     AVERAGE,
-    Model("seasonal_average", _library(lambda season: library.SeasonalWindowAverage(season, 8)), cheap=True, least=8),
-)
-FULL: Final[Sequence[Model]] = (
-    *CHEAP,
-    Model("ses", _library(lambda season: library.SimpleExponentialSmoothingOptimized())),
-    Model("theta", partial(each, fit=partial(_theta, library.Theta)), costly=True),
-    Model("dynamic_theta", partial(each, fit=partial(_theta, library.DynamicOptimizedTheta)), costly=True),
-    Model("ces", _library(lambda season: library.AutoCES(season)), costly=True, least=3),
-    Model("ets", _library(lambda season: library.AutoETS(season)), costly=True, least=3),
-    Model("mstl", partial(each, fit=_mstl), costly=True, least=3),
-    Model("croston_sba", _library(lambda season: library.CrostonSBA()), SPARSE),
-    Model("tsb", _library(lambda season: library.TSB(0.1, 0.1)), SPARSE),
-    Model("adida", _library(lambda season: library.ADIDA()), SPARSE),
-    Model("imapa", _library(lambda season: library.IMAPA()), SPARSE),
-    Model("ridge", ridge.additive, least=8),
-    Model("log_linear", ridge.multiplicative, least=8),
-    Model("prophet", partial(each, fit=prophet.fit), least=8, costly=True, daily=True),
-    Model("lightgbm", trees.run, least=8),
+    Model("seasonal_average", seasonal_average, cheap=True, least=SEASONS),
 )

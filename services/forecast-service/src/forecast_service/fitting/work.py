@@ -3,11 +3,13 @@
 The same task gives the same bytes: nothing here depends on time, on chance or on the number of threads.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from forecast_service.fitting import portfolio
 from forecast_service.fitting.classes import classify
-from forecast_service.fitting.models import CHEAP, FULL
+from forecast_service.fitting.models import CHEAP, Model
 from forecast_service.fitting.panel import Panel
 from forecast_service.fitting.series import Fan, Outcome, Task
 
@@ -18,7 +20,7 @@ def forecast(task: Task) -> list[Outcome]:
         return []
     panel = Panel.of(task)
     classes = np.array([classify(row) for row in panel.values])
-    result = portfolio.compete(panel, classes, CHEAP if task.level == "cheap" else FULL)
+    result = portfolio.compete(panel, classes, CHEAP if task.level == "cheap" else _all())
     fans = portfolio.fan(panel, classes, result)
     outcomes = []
     for index, history in enumerate(task.histories):
@@ -36,6 +38,12 @@ def forecast(task: Task) -> list[Outcome]:
             )
         )
     return outcomes
+
+
+def _all() -> Sequence[Model]:
+    from forecast_service.fitting.full import FULL  # noqa: PLC0415  (8 s of libraries that cheap models do not need)
+
+    return FULL
 
 
 def _why(length: int, season: int) -> str | None:
