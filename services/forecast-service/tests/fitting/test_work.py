@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_service.fitting import work
+from forecast_service.fitting import full
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.models import CHEAP, Model
 from forecast_service.fitting.panel import Panel
@@ -95,7 +95,7 @@ def test_a_model_that_raises_costs_only_itself(
     def fail(panel: Panel) -> Array:
         raise np.linalg.LinAlgError("singular")
 
-    monkeypatch.setattr(work, "FULL", [*CHEAP, Model("broken", fail)])
+    monkeypatch.setattr(full, "FULL", [*CHEAP, Model("broken", fail)])
     for outcome in forecast(Task(ORIGIN, HORIZON, usual(3))):
         assert_sound(outcome)
         assert "broken" not in outcome.model
