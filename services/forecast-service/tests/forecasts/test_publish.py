@@ -76,7 +76,6 @@ async def test_forecast_is_shown_as_it_was_believed(
     assert now["days"][1]["cumulative"] == [9.0 * (0.5 + level) * 2 for level in QUANTILES]
 
 
-@pytest.mark.parametrize("query", [{"item_id": "B"}, {"item_id": "A", "as_of": "2020-01-01T00:00:00Z"}])
 async def test_combination_is_published_with_its_models(service: Service, series: UUID) -> None:
     async with service.database.unit() as unit:
         await publish(unit, new_id(), ORIGIN, [outcome(series, 4.0, "median: theta, ets")])
@@ -85,6 +84,7 @@ async def test_combination_is_published_with_its_models(service: Service, series
     assert (event.model, event.combined) == ("median", ("theta", "ets"))
 
 
+@pytest.mark.parametrize("query", [{"item_id": "B"}, {"item_id": "A", "as_of": "2020-01-01T00:00:00Z"}])
 async def test_missing_forecast_is_named(
     service: Service, series: UUID, client: httpx.AsyncClient, query: dict[str, str]
 ) -> None:

@@ -60,13 +60,16 @@ async def test_garbage_gets_a_clear_problem(client: httpx.AsyncClient, body: obj
     assert (await client.get("/v1/runs")).json()["items"] == []
 
 
+NOBODY = "0193f7a0-0000-7000-8000-000000000001"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", f"/v1/runs/{uuid4()}", 404),
-        ("GET", f"/v1/runs/{uuid4()}/events", 404),
-        ("POST", f"/v1/runs/{uuid4()}:cancel", 404),
-        ("POST", f"/v1/runs/{uuid4()}:resume", 404),
+        ("GET", f"/v1/runs/{NOBODY}", 404),
+        ("GET", f"/v1/runs/{NOBODY}/events", 404),
+        ("POST", f"/v1/runs/{NOBODY}:cancel", 404),
+        ("POST", f"/v1/runs/{NOBODY}:resume", 404),
         ("GET", "/v1/runs/x", 422),
         ("POST", "/v1/runs/x:cancel", 422),
         ("GET", "/v1/runs?cursor=x", 400),
