@@ -1,5 +1,6 @@
 """HTTP conventions of this service: the callers of its routes."""
 
+import re
 from datetime import date
 from typing import Annotated, Final
 
@@ -10,17 +11,17 @@ from forecast_service.places import REGION_LENGTH
 
 Reader = Annotated[Caller, requires("forecasts:read", operators="ops:read")]
 Writer = Annotated[Caller, requires("forecasts:write", operators="ops:act")]
+DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 FORECASTS: Final = [limited("forecasts")]
 
 
-def _is_text(value: object) -> object:
-    """Refuse numbers, which pydantic takes for seconds since 1970."""
-    if not isinstance(value, (str, date)):
+def _is_a_day(value: object) -> object:
+    """Refuse numbers, also as text, which pydantic takes for seconds since 1970."""
+    if not isinstance(value, date) and not (isinstance(value, str) and DAY.fullmatch(value)):
         raise ValueError("must be a day such as 2026-11-30")
     return value
 
 
-Day = Annotated[date, BeforeValidator(_is_text)]
-"""A day in a body."""
+Day = Annotated[date, BeforeValidator(_is_a_day)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Region = Annotated[str, Field(min_length=2, max_length=REGION_LENGTH, pattern="^[A-Z]{2}(-.+)?$")]

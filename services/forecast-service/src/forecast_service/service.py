@@ -3,6 +3,7 @@
 from crossdock_chassis import Database, Service
 from forecast_service import checks, migrations, reactions, tables
 from forecast_service.accuracy import feature as accuracy
+from forecast_service.calendar import feature as calendar
 from forecast_service.demand import feature as demand
 from forecast_service.forecasts import feature as forecasts
 from forecast_service.runs import feature as runs
@@ -24,6 +25,7 @@ def build(settings: Settings) -> Service:
             forecasts.feature(database),
             runs.feature(database, settings),
             accuracy.feature(database, settings),
+            calendar.feature(database),
         ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),

@@ -163,6 +163,24 @@ class RunFailureRow(Base):
     reason: Mapped[str]
 
 
+class CalendarCountryRow(Base):
+    """A country or region whose public holidays count. Written with SQL only."""
+
+    __tablename__ = "calendar_countries"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+
+
+class CalendarDayRow(Base):
+    """One of the company's own days. Written with SQL only."""
+
+    __tablename__ = "calendar_days"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+
+
 class DemandProjected(DeclarativeBase):
     """The tables of the projection `demand`. No migration creates them: each generation has its own."""
 

@@ -1,7 +1,6 @@
 """Demand over HTTP: what was asked for by day, and the import of what was asked for before Crossdock."""
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -20,7 +19,7 @@ from crossdock_chassis import (
     requires,
     uploads,
 )
-from forecast_service.conventions import FORECASTS, Id, Reader, Region, Writer
+from forecast_service.conventions import FORECASTS, Day, Id, Reader, Region, Writer
 from forecast_service.demand import views
 from forecast_service.demand.cut_over import SetCutOver
 from forecast_service.demand.kinds import DEMAND, FIRST_DAY
@@ -56,8 +55,8 @@ async def get_demand(
     location_id: Annotated[Id | None, Query(description="Only what this location served")] = None,
     region: Annotated[Region | None, Query(description="Only orders to this region, such as US or US-OR")] = None,
     by: Annotated[Literal["day", "week"], Query(description="Weeks begin on Monday")] = "day",
-    since: Annotated[date, Query(description="The first day")] = FIRST_DAY,
-    until: Annotated[date | None, Query(description="The last day")] = None,
+    since: Annotated[Day, Query(description="The first day")] = FIRST_DAY,
+    until: Annotated[Day | None, Query(description="The last day")] = None,
     cursor: PageCursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="The most entries in the page")] = 400,
 ) -> Page[DemandOfDay]:
@@ -72,7 +71,7 @@ async def get_demand(
 async def get_summary(
     caller: Reader,
     demand: DemandDep,
-    until: Annotated[date | None, Query(description="The last day that counts")] = None,
+    until: Annotated[Day | None, Query(description="The last day that counts")] = None,
 ) -> DemandSummary:
     """Return the number of active items with demand, and their first and last day."""
     async with demand.database.unit() as unit:

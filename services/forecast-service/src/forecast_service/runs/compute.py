@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from crossdock_chassis import Child, ChildFailed, ChildLost, Database, abandon, hear, is_transient
+from forecast_service.calendar.store import read as read_calendar
 from forecast_service.demand.history import histories
 from forecast_service.fitting.series import History, Outcome, Task
 from forecast_service.forecasts.publish import publish
@@ -139,7 +140,10 @@ class Compute:
             return
         async with self._database.unit() as unit:
             found = await histories(unit.sql, claimed.series, claimed.origin - timedelta(days=1))
-        task = Task(claimed.origin, claimed.horizon, found, claimed.level)
+            calendar = await read_calendar(unit.sql)
+        last = claimed.origin + timedelta(days=claimed.horizon - 1)
+        found = [replace(each, drivers=calendar.drivers(each.start, last)) for each in found]
+        task = Task(claimed.origin, claimed.horizon, found, claimed.level, calendar.closed())
         outcomes: list[Outcome] = []
         reasons = dict.fromkeys(claimed.series, f"{MAX_ATTEMPTS} runners ended while they computed its chunk")
         if claimed.attempts <= MAX_ATTEMPTS:
