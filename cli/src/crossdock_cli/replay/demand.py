@@ -61,6 +61,8 @@ def forecast_day(there: Installation, items: int | None, deadline_seconds: int |
     with client(there, OPERATOR, ["forecasts:read", "forecasts:write"]) as opened:
         url = there.url(SERVICE)
         import_file(opened, url, "demand", text.encode())
+        if not asked(opened.get(f"{url}/v1/calendar"))["countries"]:  # the shops are in the United States
+            asked(opened.put(f"{url}/v1/calendar/countries", json={"countries": ["US"]}))
         run = _ended(opened, url, _requested(opened, url, day.date, len(chosen), deadline_seconds))
     actual = sum(asked_for[str(product)] for product in chosen)
     return Forecasted(run, day.date, len(chosen), len(rows), actual, time.perf_counter() - begun)

@@ -61,6 +61,7 @@ def assert_sound(outcome: Outcome, horizon: int = HORIZON) -> None:
         assert (table >= 0).all()
         assert (np.diff(table, axis=0) >= 0).all(), "quantiles cross"
     assert (np.diff(np.array(outcome.fan.cumulative), axis=1) >= 0).all()
+    assert [row[0] for row in outcome.fan.cumulative] == [row[0] for row in outcome.fan.quantiles]
 
 
 @pytest.mark.parametrize("level", ["cheap", "full"])

@@ -90,6 +90,7 @@ def fans(
         cumulative[:, :, day] = total[:, [day]] + total_wide[:, [day]] * near
         if not wide[:, day].any():  # closed, or without demand: no sum changes
             cumulative[:, :, day] = cumulative[:, :, day - 1] if day else 0.0
+    cumulative[:, :, 0] = daily[:, :, 0]  # the sum of one day is that day
     return Fans(_ordered(daily), np.maximum.accumulate(_ordered(cumulative), axis=2))
 
 
