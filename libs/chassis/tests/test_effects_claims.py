@@ -269,7 +269,8 @@ async def test_a_key_waits_only_for_its_own_target(
     await request(service, "dead", 2, "order-1")
     await request(service, "well", 2, "order-1")
     assert [each.state for each in await perform(service)] == ["pending", "pending", "done", "done"]
-    assert receiver.targets().count("dead") == 1
+    tried = {id for target, id in receiver.arrived if target == "dead"}
+    assert len(tried) == 1  # once or again: its back-off may be short, and the effect behind it waits for it
 
 
 # --- cost

@@ -4,7 +4,7 @@ import re
 from datetime import date
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from crossdock_chassis import Caller, limited, requires
 from forecast_service.places import REGION_LENGTH
@@ -12,6 +12,7 @@ from forecast_service.places import REGION_LENGTH
 Reader = Annotated[Caller, requires("forecasts:read", operators="ops:read")]
 Writer = Annotated[Caller, requires("forecasts:write", operators="ops:act")]
 DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+FIRST_DAY: Final = date(1990, 1, 1)
 FORECASTS: Final = [limited("forecasts")]
 
 
@@ -22,6 +23,13 @@ def _is_a_day(value: object) -> object:
     return value
 
 
+def _can_have_demand(day: date) -> date:
+    if day < FIRST_DAY:
+        raise ValueError(f"must be {FIRST_DAY} or later")
+    return day
+
+
 Day = Annotated[date, BeforeValidator(_is_a_day)]
+DemandDay = Annotated[Day, AfterValidator(_can_have_demand)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Region = Annotated[str, Field(min_length=2, max_length=REGION_LENGTH, pattern="^[A-Z]{2}(-.+)?$")]

@@ -6,18 +6,15 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
 from crossdock_chassis import INVALID, Database, Problem, Refusal, errors, provided
 from forecast_service.accuracy import views
 from forecast_service.accuracy.views import MOST_DAYS, Accuracy
-from forecast_service.conventions import Day, Id, Reader, Region
-from forecast_service.demand.kinds import FIRST_DAY
+from forecast_service.conventions import DemandDay, Id, Reader, Region
 from forecast_service.places import Zones
 from forecast_service.runs.request import latest_origin
 
 LAGS: Final = 366
-PastDay = Annotated[Day, Field(ge=FIRST_DAY)]
 
 
 class NotCounted(Exception):
@@ -46,8 +43,8 @@ router = APIRouter(prefix="/v1/accuracy", tags=["forecasts"])
 async def get_accuracy(
     caller: Reader,
     past: PastForecastsDep,
-    since: Annotated[PastDay | None, Query(description="The first day; without it, 28 days are compared")] = None,
-    until: Annotated[PastDay | None, Query(description="The last day; without it, the last whole day")] = None,
+    since: Annotated[DemandDay | None, Query(description="The first day; without it, 28 days are compared")] = None,
+    until: Annotated[DemandDay | None, Query(description="The last day; without it, the last whole day")] = None,
     lag: Annotated[int, Query(ge=1, le=LAGS, description="Forecasts that were made at least so many days ahead")] = 1,
     item_id: Annotated[Id | None, Query(description="Only this item")] = None,
     location_id: Annotated[Id | None, Query(description="Of items at this location")] = None,

@@ -19,10 +19,10 @@ from crossdock_chassis import (
     requires,
     uploads,
 )
-from forecast_service.conventions import FORECASTS, Day, Id, Reader, Region, Writer
+from forecast_service.conventions import FIRST_DAY, FORECASTS, Day, Id, Reader, Region, Writer
 from forecast_service.demand import views
 from forecast_service.demand.cut_over import SetCutOver
-from forecast_service.demand.kinds import DEMAND, FIRST_DAY
+from forecast_service.demand.kinds import DEMAND
 from forecast_service.demand.views import CutOver, DemandOfDay, DemandSummary, StockOut
 
 CSV: Final = "text/csv"

@@ -8,11 +8,10 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from crossdock_chassis import Column, ImportKind, Sheet
-from forecast_service.conventions import Id, Region
+from forecast_service.conventions import FIRST_DAY, Id, Region
 from forecast_service.demand.take import take_demand
 
 MOST: Final = 10**12
-FIRST_DAY: Final = date(1990, 1, 1)
 
 Quantity = Annotated[int, Field(ge=0, le=MOST)]
 Price = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)]

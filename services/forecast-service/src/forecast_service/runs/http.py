@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from crossdock_chassis import (
     COMMAND_PROBLEMS,
@@ -24,8 +23,7 @@ from crossdock_chassis import (
     limited,
     provided,
 )
-from forecast_service.conventions import FORECASTS, Day, Id, Reader, Writer
-from forecast_service.demand.kinds import FIRST_DAY
+from forecast_service.conventions import FORECASTS, DemandDay, Id, Reader, Writer
 from forecast_service.runs import views
 from forecast_service.runs.cancel import CancelRun
 from forecast_service.runs.model import (
@@ -79,13 +77,6 @@ class Runs:
     resume: Coalescer[ResumeRun, RunView]
 
 
-def _has_demand(day: date) -> date:
-    if day < FIRST_DAY:
-        raise ValueError(f"must be {FIRST_DAY} or later")
-    return day
-
-
-Origin = Annotated[Day, AfterValidator(_has_demand)]
 RunsDep = Annotated[Runs, provided(Runs)]
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -96,7 +87,7 @@ class RunIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     origin: Annotated[
-        Origin | None,
+        DemandDay | None,
         Field(
             description="The first day of the forecasts; without it, the day after the last one that ended everywhere",
         ),
