@@ -129,3 +129,15 @@ async def test_any_order_of_events_counts_the_same(
         "INSERT INTO demand_days VALUES ('A', '', '', '2020-01-01', 1)",
     ):
         assert title in await violations(service, edit)
+
+
+async def test_items_of_a_stuck_order_are_not_compared(
+    service: Service, deliver: Deliver, violations: Violations
+) -> None:
+    """Its cancellation waits behind a dead letter, and is in the log."""
+    order = new_id()
+    await deliver(service, at(NOON, placed(order, {"A": 2})), at(NOON, placed(new_id(), {"B": 1})))
+    await deliver(service, at(NOON, cancelled(order), 2))
+    wrong = "UPDATE demand_days SET quantity = 9 WHERE item_id = $$A$$"
+    assert await violations(service, wrong, stuck=[str(order)]) == {}
+    assert await violations(service, wrong) != {}

@@ -69,7 +69,7 @@ def not_the_orders(zones: Zones) -> CheckAtRest:
             own = fold(zones, events, served.get(id), replaced.get(id))
             expected.update(own)
             if id in at_rest.stuck:
-                unsure |= {item for item, *_ in own}
+                unsure |= {line["item_id"] for each in events for line in each.data.get("lines", ())}
         async for *key, quantity in at_rest.sql.cursor(DAYS, prefetch=CHUNK):
             item, location, region, day = key
             wanted = expected.pop((item, location, region, day), 0)
