@@ -74,7 +74,7 @@ def check(countries: Iterable[str], today: date) -> None:
     for place, name in enumerate(countries):
         try:
             known = _holidays(name, range(today.year, today.year + 3))
-        except NotImplementedError:
+        except NotImplementedError:  # the package raises it for a country or region that it does not have
             raise UnknownCountry(place, name) from None
         if {day.year for day in known} != set(range(today.year, today.year + 3)):
             raise UnknownCountry(place, name)

@@ -18,8 +18,8 @@ Price = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)]
 Day = Annotated[date, Field(ge=FIRST_DAY, description="a day such as 2026-11-30, from 1990 on")]
 
 
-def _past_day(cells: dict[str, Any], arguments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the error of a day that has not ended anywhere. A day without location or region is of the whole item."""
+def _complete(cells: dict[str, Any], arguments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Fill in the columns that a file may leave out. Yield the errors of the whole row."""
     for name in ("location_id", "region"):
         cells.setdefault(name, None)
     if cells["location_id"] is not None and cells["region"] is not None:
@@ -41,7 +41,7 @@ _DEMAND: Final = Sheet(
         Column("in_stock", bool, example="true"),
     ),
     key=("item_id", "location_id", "region", "day"),
-    rule=_past_day,
+    rule=_complete,
 )
 
 
