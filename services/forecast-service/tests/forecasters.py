@@ -47,3 +47,18 @@ def forecast(task: Task) -> list[Outcome]:
             outcome = replace(outcome, fan=replace(outcome.fan, mean=[nan] * task.horizon))
         outcomes.append(outcome)
     return outcomes
+
+
+def driven() -> Callable[[Task], Iterable[Outcome]]:
+    """Return a forecaster whose means are the promotion of each day, as the origin knows it."""
+
+    def forecast_promotions(task: Task) -> list[Outcome]:
+        from forecast_service.fitting.panel import Panel  # noqa: PLC0415  (numpy, which the other ones do not need)
+
+        promotion = Panel.of(task).drivers["promotion"][:, -task.horizon :]
+        return [
+            replace(outcome, fan=replace(outcome.fan, mean=means.tolist()))
+            for outcome, means in zip(forecast(task), promotion, strict=True)
+        ]
+
+    return forecast_promotions

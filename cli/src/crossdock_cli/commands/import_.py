@@ -20,9 +20,10 @@ class Kind(StrEnum):
     ITEMS = "items"
     OPENING_STOCK = "opening-stock"
     DEMAND = "demand"
+    DRIVERS = "drivers"
 
 
-SERVICES = {Kind.DEMAND: ("forecast-service", "forecasts")}
+SERVICES = {kind: ("forecast-service", "forecasts") for kind in (Kind.DEMAND, Kind.DRIVERS)}
 """The service of a kind, and the name of its scopes. All others are of inventory-service."""
 
 
@@ -37,7 +38,7 @@ def import_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import a CSV file of locations, items, opening stock or demand. Importing a file again changes nothing."""
+    """Import a CSV file of locations, items, opening stock, demand or drivers. Importing it again changes nothing."""
     there = installation.current()
     name, scope = SERVICES.get(kind, ("inventory-service", "stock"))
     with client(there, installation.OPERATOR, [f"{scope}:read", f"{scope}:write"]) as opened:

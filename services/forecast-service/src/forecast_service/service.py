@@ -5,6 +5,7 @@ from forecast_service import checks, migrations, reactions, tables
 from forecast_service.accuracy import feature as accuracy
 from forecast_service.calendar import feature as calendar
 from forecast_service.demand import feature as demand
+from forecast_service.drivers import feature as drivers
 from forecast_service.forecasts import feature as forecasts
 from forecast_service.runs import feature as runs
 from forecast_service.settings import Settings
@@ -26,6 +27,7 @@ def build(settings: Settings) -> Service:
             runs.feature(database, settings),
             accuracy.feature(database, settings),
             calendar.feature(database),
+            drivers.feature(database),
         ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),

@@ -181,6 +181,33 @@ class CalendarDayRow(Base):
     kind: Mapped[str]
 
 
+class PlannedDriverRow(Base):
+    """A value of a driver on some days, for an item, a category, a location or all: those that are not empty.
+
+    Rows never change, so that an origin of the past can be forecast from what was known then. `withdrawn_at` ends one.
+    `last_day` is null if it has no last day. Written with SQL only.
+    """
+
+    __tablename__ = "planned_drivers"
+    __table_args__ = (
+        Index("planned_drivers_scope", "item_id", "category", "name", "first_day"),
+        Index("planned_drivers_name", "name", postgresql_where=text("withdrawn_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    item_id: Mapped[str]
+    category: Mapped[str]
+    location_id: Mapped[str]
+    first_day: Mapped[date]
+    last_day: Mapped[date | None]
+    value: Mapped[float]
+    elsewhere: Mapped[str]
+    known_from: Mapped[datetime]
+    planned_by: Mapped[str]
+    withdrawn_at: Mapped[datetime | None]
+
+
 class DemandProjected(DeclarativeBase):
     """The tables of the projection `demand`. No migration creates them: each generation has its own."""
 

@@ -7,6 +7,7 @@ from forecast_service.demand.forget import forget_orders
 from forecast_service.demand.kinds import DEMAND
 from forecast_service.demand.settle import Settle
 from forecast_service.demand.views import CutOver
+from forecast_service.drivers.kinds import DRIVERS
 from forecast_service.settings import Settings
 
 SETTLE_SECONDS = 60.0
@@ -14,7 +15,7 @@ FORGET_SECONDS = 3600.0
 
 
 def feature(database: Database, settings: Settings) -> Feature:
-    imports = Imports(database, {DEMAND.name: DEMAND}, settings.import_max_bytes)
+    imports = Imports(database, {kind.name: kind for kind in (DEMAND, DRIVERS)}, settings.import_max_bytes)
     cut_over = Coalescer(database, each(set_cut_over), CutOver, limit=1)
     jobs = [
         *imports.jobs,

@@ -29,7 +29,8 @@ class Model:
     """`run` returns the means of all series of a panel, (series, horizon), with a row of `nan` for each failed fit.
 
     `least`: seasons of history that a series needs. `cheap` models take no fit. `costly` models must first be among
-    the best of a sample of their class. `daily` models know only weeks of days.
+    the best of a sample of their class. `daily` models know only weeks of days. `driven` models learn from drivers,
+    and so they need their values on all days of the horizon.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Model:
     cheap: bool = False
     costly: bool = False
     daily: bool = False
+    driven: bool = False
 
 
 def run(model: Model, panel: Panel) -> Array:
@@ -64,6 +66,8 @@ def forecast(model: Model, panel: Panel, admitted: npt.NDArray[np.bool_]) -> Arr
     """Forecast the admitted series that are long enough. The others have a row of `nan`."""
     if model.daily and panel.season != 7:
         admitted = np.zeros_like(admitted)
+    if model.driven:
+        admitted = admitted & panel.foreseen
     rows = np.flatnonzero(admitted & (panel.lengths >= max(1, model.least * panel.season)))
     means = np.full((len(panel), panel.horizon), np.nan)
     if rows.size:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_service.fitting.metrics import Array, nanmean
+from forecast_service.fitting.plans import Plans
 from forecast_service.fitting.series import Task
 
 NEIGHBOURS: Final = (-1, 1, -2, 2)
@@ -21,7 +22,8 @@ class Panel:
     `values`: (series, days), `nan` where the demand is unknown, on closed days and before the first sale.
     `filled`: the same without gaps from the first sale on. A cut panel is filled again, from its own past alone.
     `first`: the index of the first sale in each row, or the number of days if there is none.
-    `closed`: of each day, and of each day of the horizon. `drivers`: by name, (series, days + horizon).
+    `closed`: of each day, and of each day of the horizon. `drivers`: by name, (series, days + horizon), `nan` where the
+    horizon is not known. It has those of `plans` as the origin knew them.
     """
 
     values: Array
@@ -30,6 +32,7 @@ class Panel:
     origin: int = 0
     season: int = 7
     drivers: dict[str, Array] = field(default_factory=dict)
+    plans: Plans = field(default_factory=lambda: Plans.of([]))
     first: npt.NDArray[np.int64] = field(init=False)
     filled: Array = field(init=False)
 
@@ -57,12 +60,14 @@ class Panel:
         for index, history in enumerate(task.histories):
             for name, row in history.drivers.items():
                 drivers[name][index, days + task.horizon - len(row) :] = row
+        plans = Plans.of([each.plans for each in task.histories])
         return cls(
             values,
             np.array([day in closed for day in range(origin - days, origin + task.horizon)], dtype=bool),
             task.horizon,
             origin,
-            drivers=drivers,
+            drivers=drivers | plans.drivers(origin, len(values), days, task.horizon),
+            plans=plans,
         )
 
     def __len__(self) -> int:
@@ -82,20 +87,32 @@ class Panel:
         """True for each day of the horizon that is closed."""
         return self.closed[self.days :]
 
+    @property
+    def foreseen(self) -> npt.NDArray[np.bool_]:
+        """True for each series whose drivers are known on all days of the horizon."""
+        known = [np.isfinite(each[:, self.days :]).all(axis=1) for each in self.drivers.values()]
+        return np.asarray(np.logical_and.reduce([np.ones(len(self), dtype=bool), *known]))
+
+    def unforeseen(self, index: int) -> list[str]:
+        """Return the drivers of a series that are not known on all days of the horizon."""
+        return [name for name, each in self.drivers.items() if not np.isfinite(each[index, self.days :]).all()]
+
     def row(self, index: int) -> Array:
         """Return a series from its first sale on, without gaps."""
         return self.filled[index, self.first[index] :]
 
     def cut(self, days: int) -> "Panel":
-        """Return what was known so many days before the origin. Closed days and drivers were planned, so they stay."""
-        end = self.days - days
+        """Return what was known so many days before the origin. Closed days and `drivers` were, `plans` may not."""
+        end, planned = self.days - days, frozenset(self.plans.names)
+        always = {name: each[:, : end + self.horizon] for name, each in self.drivers.items() if name not in planned}
         return Panel(
             self.values[:, :end].copy(),
             self.closed[: end + self.horizon],
             self.horizon,
             self.origin - days,
             self.season,
-            {name: each[:, : end + self.horizon] for name, each in self.drivers.items()},
+            always | self.plans.drivers(self.origin - days, len(self), end, self.horizon),
+            self.plans,
         )
 
     def since(self, days: int) -> Array:
@@ -114,6 +131,7 @@ class Panel:
             self.origin,
             self.season,
             {name: each[rows] for name, each in self.drivers.items()},
+            self.plans.take(rows),
         )
 
 

@@ -10,12 +10,35 @@ QUANTILES: Final = (0.1, 0.5, 0.9, 0.95, 0.98)
 DemandClass = Literal["smooth", "erratic", "intermittent", "lumpy", "none"]
 
 
+PRICE: Final = "price"
+
+Elsewhere = Literal["zero", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A value of a driver on the days from `first` to `last`. All days are ordinals, as of `date.toordinal`.
+
+    Origins from `known` on see it, until those from `ended` on. None is for ever. `elsewhere`: what the driver is on
+    days without a plan.
+    """
+
+    name: str
+    first: int
+    last: int | None
+    value: float
+    known: int = 0
+    ended: int | None = None
+    elsewhere: Elsewhere = "zero"
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """The demand of one series, a value for each day from `start` to the day before the origin.
 
     A value is in base units of the item, and `nan` where it is not known. `whole`: the unit is not divisible.
-    `drivers` has, by name, a value for each of these days and of the horizon, as they were planned.
+    `drivers` has, by name, a value for each of these days and of the horizon, which was always known. `plans` are
+    drivers that became known at some time; the later of two plans for a day replaces the earlier one.
     """
 
     series: str
@@ -24,6 +47,7 @@ class History:
     whole: bool = True
     category: str | None = None
     drivers: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    plans: Sequence[Plan] = ()
 
 
 @dataclass(frozen=True, slots=True)

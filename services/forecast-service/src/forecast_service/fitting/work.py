@@ -34,7 +34,7 @@ def forecast(task: Task) -> list[Outcome]:
                 classes[index].item(),
                 Fan(result.means[index].tolist(), daily.tolist(), cumulative.tolist()),
                 result.scores[index],
-                _why(int(panel.lengths[index]), panel.season),
+                _why(panel, index, task),
             )
         )
     return outcomes
@@ -46,10 +46,14 @@ def _all() -> Sequence[Model]:
     return FULL
 
 
-def _why(length: int, season: int) -> str | None:
+def _why(panel: Panel, index: int, task: Task) -> str | None:
+    length = int(panel.lengths[index])
     if length == 0:
         return "No demand is known before the origin."
-    if length < 2 * season:
+    if length < 2 * panel.season:
         days = "1 day of demand is" if length == 1 else f"{length} days of demand are"
         return f"Only {days} known: too few to fit a model."
+    if task.level == "full" and not panel.foreseen[index]:
+        unknown = ", ".join(panel.unforeseen(index))
+        return f"Models with drivers do not compete, because days of the horizon have no value of: {unknown}."
     return None

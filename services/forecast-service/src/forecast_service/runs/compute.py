@@ -14,6 +14,8 @@ from uuid import UUID
 from crossdock_chassis import Child, ChildFailed, ChildLost, Database, abandon, hear, is_transient
 from forecast_service.calendar.store import read as read_calendar
 from forecast_service.demand.history import histories
+from forecast_service.drivers.model import known_by
+from forecast_service.drivers.store import plans
 from forecast_service.fitting.series import History, Outcome, Task
 from forecast_service.forecasts.publish import publish
 from forecast_service.runs import store
@@ -138,11 +140,16 @@ class Compute:
         if _seconds_left(claimed) <= 0:
             await self._skip(claimed)
             return
+        last = claimed.origin + timedelta(days=claimed.horizon - 1)
+        known = known_by(claimed.origin, claimed.requested_at)
         async with self._database.unit() as unit:
             found = await histories(unit.sql, claimed.series, claimed.origin - timedelta(days=1))
             calendar = await read_calendar(unit.sql)
-        last = claimed.origin + timedelta(days=claimed.horizon - 1)
-        found = [replace(each, drivers=calendar.drivers(each.start, last)) for each in found]
+            planned = await plans(unit.sql, claimed.series, claimed.origin, last, known, calendar.closed())
+        found = [
+            replace(each, drivers=calendar.drivers(each.start, last), plans=planned.get(each.series, ()))
+            for each in found
+        ]
         task = Task(claimed.origin, claimed.horizon, found, claimed.level, calendar.closed())
         outcomes: list[Outcome] = []
         reasons = dict.fromkeys(claimed.series, f"{MAX_ATTEMPTS} runners ended while they computed its chunk")

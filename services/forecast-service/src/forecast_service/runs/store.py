@@ -44,7 +44,7 @@ CLAIM: Final = """
     UPDATE run_chunks AS chunk
     SET leased_by = $1, leased_until = now() + make_interval(secs => $2), started_at = now(), attempts = attempts + 1
     FROM (
-        SELECT open.run_id, open.number, runs.origin, runs.horizon, runs.deadline_at
+        SELECT open.run_id, open.number, runs.origin, runs.horizon, runs.deadline_at, runs.requested_at
         FROM runs JOIN run_chunks AS open ON open.run_id = runs.id
         WHERE runs.state = 'running' AND open.state = 'open'
               AND (open.leased_until IS NULL OR open.leased_until < now())
@@ -52,7 +52,7 @@ CLAIM: Final = """
     ) AS next
     WHERE chunk.run_id = next.run_id AND chunk.number = next.number
     RETURNING chunk.run_id, chunk.number, chunk.level, chunk.series, chunk.attempts, next.origin, next.horizon,
-              next.deadline_at
+              next.deadline_at, next.requested_at
 """
 
 EXTEND: Final = """
@@ -111,6 +111,7 @@ class Claimed:
     origin: date
     horizon: int
     deadline_at: datetime | None
+    requested_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ async def claim(database: Database) -> Claimed | None:
             row["origin"],
             row["horizon"],
             row["deadline_at"],
+            row["requested_at"],
         )
     return None
 
