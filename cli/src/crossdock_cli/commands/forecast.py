@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -16,30 +17,37 @@ from rich.table import Table
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
+from crossdock_cli.installation import Installation
 from crossdock_cli.output import AsJson, console, moment, print_json, print_table
 
 SERVICE = "forecast-service"
 LEADS = (1, 7, 14, 28, 56, 91, 182, 365)
 """Days of lead time that are printed."""
+PLOTS = (".svg", ".png")
+PLOT_SECONDS = 60.0
+"""The first plot waits until the service has loaded matplotlib."""
 BAR = 40
 POLL_SECONDS = 0.3
 
 forecast = typer.Typer(no_args_is_help=True, help="Show and make forecasts of demand.")
 forecast.callback()(lambda: None)
 
+Item = Annotated[str, typer.Argument(help="The id of the item.")]
+Location = Annotated[str | None, typer.Option(help="Only what this location serves.")]
+Region = Annotated[str | None, typer.Option(help="Only orders to this region, such as US or US-OR.")]
+
 
 @forecast.command()
 def show(
-    item: Annotated[str, typer.Argument(help="The id of the item.")],
-    location: Annotated[str | None, typer.Option(help="Only what this location serves.")] = None,
-    region: Annotated[str | None, typer.Option(help="Only orders to this region, such as US or US-OR.")] = None,
+    item: Item,
+    location: Location = None,
+    region: Region = None,
     as_of: Annotated[str | None, typer.Option(help="The forecast that was the last one at this time.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the forecast of an item: each of the next days, and the demand of 7, 14 and more days together."""
     there = installation.current()
-    named = {"item_id": item, "location_id": location, "region": region}
-    series = {name: value for name, value in named.items() if value is not None}
+    series = _series(item, location, region)
     with client(there, None, ["ops:read"]) as opened:
         query = series if as_of is None else {**series, "as_of": as_of}
         found = asked(opened.get(f"{there.url(SERVICE)}/v1/forecasts", params=query))
@@ -54,6 +62,78 @@ def show(
     print_table(out, _days(found))
     out.print()
     print_table(out, _sums(found))
+
+
+@forecast.command()
+def why(item: Item, location: Location = None, region: Region = None, as_json: AsJson = False) -> None:
+    """Show why an item is forecast as it is: its history, and how each model scored on the past."""
+    there = installation.current()
+    with client(there, None, ["ops:read"]) as opened:
+        found = asked(opened.get(_address(opened, there, _series(item, location, region))))
+    if as_json:
+        print_json(found)
+        return
+    out, past, made = console(), found["history"], found["forecast"]
+    combined = f" of {', '.join(made['combined'])}" if made["combined"] else ""
+    out.print(
+        f"{item}: {made['model']}{combined}, made {moment(made['made_at'])} from {made['origin']} on", markup=False
+    )
+    if made["why"]:
+        out.print(made["why"], markup=False)
+    if past["first_day"]:
+        out.print(
+            f"Demand is {made['demand_class']}: {past['quantity']:,} on {past['days_with_demand']:,} days from "
+            f"{past['first_day']} to {past['last_day']}, {_number(past['recent'])} a day of late, "
+            f"{_number(made['expected'])} a day expected",
+            markup=False,
+            highlight=False,
+        )
+    table = Table("model", box=None)
+    for heading in ("error in the past ÷ seasonal naive", "used"):
+        table.add_column(heading, justify="right")
+    for each in made["competed"]:
+        table.add_row(each["model"], f"{each['error']:.3f}", "yes" if each["used"] else "")
+    print_table(out, table)
+
+
+@forecast.command()
+def plot(
+    item: Item,
+    file: Annotated[Path, typer.Argument(help="Where to write it: a name that ends with .svg or .png.")],
+    location: Location = None,
+    region: Region = None,
+    days: Annotated[int, typer.Option(min=7, max=1100, help="Days of demand before the forecast.")] = 120,
+) -> None:
+    """Plot the demand of an item and its forecast."""
+    if file.suffix not in PLOTS:
+        raise CommandError(f"{file} must end with {' or '.join(PLOTS)}.")
+    there = installation.current()
+    with client(there, None, ["ops:read"]) as opened:
+        save_plot(opened, there, _series(item, location, region), file, days)
+    console().print(f"{file}", markup=False)
+
+
+def save_plot(opened: httpx.Client, there: Installation, series: Mapping[str, str], file: Path, days: int) -> None:
+    """Write the plot of a series. Raise CommandError if there is none, or if the file cannot be written."""
+    url = _address(opened, there, series)
+    answer = opened.get(f"{url}/plot{file.suffix}", params={"days": days}, timeout=PLOT_SECONDS)
+    if not answer.is_success:
+        asked(answer)
+    try:
+        file.write_bytes(answer.content)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def _series(item: str, location: str | None, region: str | None) -> dict[str, str]:
+    named = {"item_id": item, "location_id": location, "region": region}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _address(opened: httpx.Client, there: Installation, series: Mapping[str, str]) -> str:
+    """Return the address of a series that has a forecast."""
+    url = f"{there.url(SERVICE)}/v1"
+    return f"{url}/series/{asked(opened.get(f'{url}/forecasts', params=series))['series_id']}"
 
 
 Origin = Annotated[str | None, typer.Option(help="The first day. Default: the first day that has not ended.")]

@@ -113,6 +113,9 @@ def show_forecast(there: Installation, done: Forecasted, out: Console) -> None:
             shown = asked(opened.get(f"{url}/v1/forecasts", params=series))
             past = asked(opened.get(f"{url}/v1/demand", params={**series, "limit": 1000}))["items"]
             out.print(_plot(past, shown), highlight=False)
+            address = f"{url}/v1/series/{shown['series_id']}/plot.svg"
+            file = f".venv/bin/crossdock forecast plot {shown['item_id']} plot.svg"
+            out.print(f"  {address}, or: {file}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _plot(past: Sequence[Mapping[str, Any]], shown: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from forecast_service.demand import feature as demand
 from forecast_service.drivers import feature as drivers
 from forecast_service.forecasts import feature as forecasts
 from forecast_service.runs import feature as runs
+from forecast_service.series import feature as series
 from forecast_service.settings import Settings
 
 __all__ = ["Settings", "build"]
@@ -28,6 +29,7 @@ def build(settings: Settings) -> Service:
             accuracy.feature(database, settings),
             calendar.feature(database),
             drivers.feature(database),
+            series.feature(database, settings),
         ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),

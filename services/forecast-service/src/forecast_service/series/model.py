@@ -1,0 +1,75 @@
+"""A plot of a series as data: what is drawn, and the same in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Final
+
+SUMMED_DAYS: Final = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Values of consecutive days from `first` on."""
+
+    first: date
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """`demand` begins before the origin and ends with the last day that is drawn of it.
+
+    `fan` has the daily quantiles by level, and `expected` the quantiles of the sum of the first 28 days, or of all days
+    of a shorter horizon. `past` are earlier forecasts. `marks` are days by kind, such as `holiday`. Width and height
+    are in pixels.
+    """
+
+    name: str
+    unit: str
+    model: str
+    demand: Line
+    mean: Line
+    fan: Mapping[float, Sequence[float]]
+    expected: Mapping[float, float]
+    ordered: Mapping[date, float] = field(default_factory=dict)
+    past: Sequence[Line] = ()
+    marks: Mapping[str, Sequence[date]] = field(default_factory=dict)
+    width: int = 960
+    height: int = 420
+
+    @property
+    def title(self) -> str:
+        return f"Demand and forecast of {printable(self.name)}"
+
+    @property
+    def description(self) -> str:
+        """Return what the plot shows in words, for people who cannot see it."""
+        origin, days = self.mean.first, len(self.mean.values)
+        before = self.demand.values[: (origin - self.demand.first).days]
+        text = ""
+        if before:
+            usual = sum(before) / len(before)
+            text = (
+                f"From {self.demand.first} to {origin - timedelta(days=1)} demand was {number(usual)} a day on "
+                f"average, and at most {number(max(before))} (unit: {self.unit}). "
+            )
+        summed = min(days, SUMMED_DAYS)
+        text += (
+            f"From {origin} to {origin + timedelta(days=days - 1)} the model {self.model} expects "
+            f"{number(sum(self.mean.values) / days)} a day. In the first {summed} days together, demand is at most "
+            f"{number(self.expected[0.5])} with a probability of 50 %, and at most {number(self.expected[0.9])} with "
+            "90 %."
+        )
+        for kind, marked in self.marks.items():
+            text += f" Days marked as {kind}: {', '.join(map(str, marked))}."
+        return text
+
+
+def printable(text: str) -> str:
+    """Replace control characters, which XML cannot have."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
