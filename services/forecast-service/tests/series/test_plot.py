@@ -1,4 +1,4 @@
-"""Plots: the same bytes everywhere, words for those who do not see them, and only what has changed is drawn."""
+"""Plots: the same bytes everywhere, a description for screen readers, and only what has changed is drawn."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ def test_same_plot_has_the_same_bytes_in_any_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("days", [1, 366])
-def test_plot_says_in_words_what_it_shows(days: int) -> None:
+def test_plot_has_a_description_for_screen_readers(days: int) -> None:
     (svg,) = draw(plot(HOSTILE, days), "svg")
     root = ElementTree.fromstring(svg)
     title, description = root.find(f"{SVG}title"), root.find(f"{SVG}desc")

@@ -33,7 +33,7 @@ SETTINGS: Final[Any] = {
     "axes.spines.right": False,
 }
 GREY, BLUE, ORANGE, GREEN, PURPLE = "#555555", "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-"""Colours of Okabe and Ito, which colour-blind people can tell apart."""
+"""Colours of Okabe and Ito, which colour-blind people can distinguish."""
 MARKS: Final = {"holiday": ("v", ORANGE), "promotion": ("^", GREEN), "closed": ("x", GREY), "cleaned": ("o", PURPLE)}
 BANDS: Final = ((0.1, 0.9, 0.3), (0.9, 0.98, 0.12))
 

@@ -1,4 +1,4 @@
-"""A plot of a series as data: what is drawn, and the same in words."""
+"""A plot of a series as data: what is drawn, and its description."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Plot:
 
     @property
     def description(self) -> str:
-        """Return what the plot shows in words, for people who cannot see it."""
+        """Return a description for people who cannot see the plot."""
         origin, days = self.mean.first, len(self.mean.values)
         before = self.demand.values[: (origin - self.demand.first).days]
         text = ""
