@@ -69,7 +69,7 @@ def _measure(group: Group, only: str | None, origins: int) -> Measured:
     before = cpu()
     classes = np.array([classify(row) for row in panel.values])
     result = portfolio.compete(panel, classes, competing, origins)
-    fans = portfolio.fan(panel, classes, result)
+    fans = portfolio.fan(panel, result.means, portfolio.errors(panel, classes, result))
     daily, sums = (np.rint(each) if group.whole else each for each in (fans.daily, fans.cumulative))
     spent = cpu() - before
     name = only or "portfolio"

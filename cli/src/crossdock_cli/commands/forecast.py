@@ -73,13 +73,16 @@ def why(item: Item, location: Location = None, region: Region = None, as_json: A
     if as_json:
         print_json(found)
         return
-    out, past, made = console(), found["history"], found["forecast"]
+    out, past, made, choice = console(), found["history"], found["forecast"], found["choice"]
     combined = f" of {', '.join(made['combined'])}" if made["combined"] else ""
     out.print(
         f"{item}: {made['model']}{combined}, made {moment(made['made_at'])} from {made['origin']} on", markup=False
     )
     if made["why"]:
         out.print(made["why"], markup=False)
+    if choice:
+        since = f"Chosen {moment(choice['since'])}, compared with the others last at {choice['origin']}"
+        out.print(since, markup=False, highlight=False)
     if past["first_day"]:
         out.print(
             f"Demand is {made['demand_class']}: {past['quantity']:,} on {past['days_with_demand']:,} days from "
@@ -148,11 +151,13 @@ def run(
     deadline: Annotated[
         int | None, typer.Option(help="Seconds. All items get a cheap model first, then as many as possible the best.")
     ] = None,
+    reselect: Annotated[bool, typer.Option(help="Choose all models anew, also those of this week.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Forecast all active items, or some, and follow the run. It goes on if this command is interrupted."""
     wanted = {"origin": origin, "horizon": horizon, "item_prefix": prefix, "category": category}
-    body = {name: value for name, value in {**wanted, "deadline_seconds": deadline}.items() if value is not None}
+    wanted |= {"deadline_seconds": deadline, "reselect": reselect or None}
+    body = {name: value for name, value in wanted.items() if value is not None}
     there = installation.current()
     with client(there, None, ["ops:read", "ops:act"]) as opened:
         url = f"{there.url(SERVICE)}/v1/runs"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from crossdock_events._envelope import Cause, Envelope
 from crossdock_events._event import Event
-from crossdock_events.forecasts import ForecastQuantile, ForecastUpdated
+from crossdock_events.forecasts import ForecastQuantile, ForecastUpdated, ModelChanged
 from crossdock_events.items import ItemChanged, ItemRegistered, ItemUnit
 from crossdock_events.orders import (
     Destination,
@@ -372,6 +372,22 @@ _forecast_of_place = _fact(
         run_id=_uuid7(_BEGIN, 2052),
     ),
 )
+_model_changed = _fact(
+    54,
+    8,
+    ModelChanged(
+        series_id=UUID("5b0a3c0e-6a55-5d0e-8c0c-1f2f6a1a7c11"),
+        item_id="SKU-10042",
+        origin=date(2026, 3, 10),
+        run_id=_uuid7(_BEGIN, 2061),
+        model="weighted",
+        combined=("dynamic_theta", "ridge"),
+        earlier_model="seasonal_average",
+        reason="weekly",
+        error=0.71,
+        earlier_error=0.78,
+    ),
+)
 
 EXAMPLES = (
     Example("complete", _placed),
@@ -400,4 +416,5 @@ EXAMPLES = (
     Example("discontinued", _discontinued),
     Example("of-an-item", _forecast),
     Example("of-a-place", _forecast_of_place),
+    Example("weekly", _model_changed),
 )

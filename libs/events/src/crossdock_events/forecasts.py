@@ -52,3 +52,22 @@ class ForecastUpdated(ForecastEvent, type="crossdock.ForecastUpdated.v1", carrie
     combined: tuple[Code, ...] | None = None
     demand_class: DemandClass
     run_id: UUID
+
+
+class ModelChanged(ForecastEvent, type="crossdock.ModelChanged.v1", carries="change", stability="draft"):
+    """Another model forecasts a series from now on, because it was clearly better on the past.
+
+    Models are chosen each week (`weekly`), when errors are larger than they were on the past (`drift`), and when a
+    person asks for it (`requested`). The errors are those of both in the same backtest, as multiples of the error of
+    seasonal naive. `ForecastUpdated` with the new model follows.
+    """
+
+    origin: date
+    run_id: UUID
+    model: Code
+    combined: tuple[Code, ...] | None = None
+    earlier_model: Code
+    earlier_combined: tuple[Code, ...] | None = None
+    reason: Annotated[Code, OpenEnum("weekly", "drift", "requested")]
+    error: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    earlier_error: Annotated[float, Field(ge=0, allow_inf_nan=False)]

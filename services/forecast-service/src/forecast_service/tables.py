@@ -19,6 +19,7 @@ class Base(DeclarativeBase):
         Decimal: Numeric,
         list[float]: ARRAY(Double),
         list[UUID]: ARRAY(Uuid),
+        list[str]: ARRAY(Text),
         dict[str, Any]: JSONB,
     }
 
@@ -102,6 +103,29 @@ class ForecastRow(Base):
     version: Mapped[int | None]
 
 
+class ChoiceRow(Base):
+    """How a series is forecast until it is chosen anew. Written with SQL only.
+
+    `origin` is that of the last full choice, and `since` when these models were chosen first. `daily` and `sums` have
+    an array for each level, one after another.
+    """
+
+    __tablename__ = "choices"
+
+    series_id: Mapped[UUID] = mapped_column(primary_key=True)
+    origin: Mapped[date]
+    run_id: Mapped[UUID]
+    since: Mapped[datetime]
+    horizon: Mapped[int]
+    kind: Mapped[str]
+    models: Mapped[list[str]]
+    weights: Mapped[list[float]]
+    daily: Mapped[list[float]]
+    sums: Mapped[list[float]]
+    error: Mapped[float | None]
+    scores: Mapped[dict[str, Any]]
+
+
 class RunRow(Base):
     """A run: the forecast of some series from `origin` on. `open` counts its chunks that are not finished.
 
@@ -125,6 +149,7 @@ class RunRow(Base):
     deadline_seconds: Mapped[int | None]
     deadline_at: Mapped[datetime | None]
     demand: Mapped[Decimal | None]
+    reselect: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[str]
     requested_by: Mapped[str]
     requested_at: Mapped[datetime]

@@ -4,7 +4,6 @@ Few origins choose badly, so the scores of a series are shrunk towards those of 
 scores follows from the data: the spread between series over the spread that origins alone explain (empirical Bayes).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast_service.fitting.metrics import Array, nanmean
+from forecast_service.fitting.series import Kind
 
 Classes = npt.NDArray[np.str_]
+Mask = npt.NDArray[np.bool_]
 
 STEEP: Final = 25.0
 """A model whose shrunk error is 10 % higher has a weight of exp(-2.5) of the better one's."""
@@ -25,7 +26,11 @@ CLEAR: Final = 0.005
 """A single model or the median must be better than the weighted mean by this to be chosen: 0.5 %."""
 FLOOR: Final = 1e-3
 """Added to squared scaled errors: a series without demand in the backtest cannot decide a choice."""
-KINDS: Final = ("single", "weighted", "median")
+SLIGHT: Final = 0.05
+"""A model whose weight is a smaller part of all weights is left out: each night it would cost a fit."""
+WIN: Final = 0.02
+"""A new choice replaces another if its error is lower by so much: 2 %."""
+KINDS: Final[tuple[Kind, ...]] = ("single", "weighted", "median")
 FREE_BIAS: Final = 0.05
 
 
@@ -72,30 +77,42 @@ def _own_weight(logs: Array, own: Array, centre: Array) -> float:
     return max(0.0, between - noise) / between if between > 0 else 0.0
 
 
-def combine(stack: Array, scores: Scores) -> Array:
-    """Return the means of each kind, (series, kinds, horizon), from those of the models, (series, models, horizon).
+def weigh(there: Mask, scores: Scores) -> Array:
+    """Return the weight of each model in each kind, (series, kinds, models). The weights of `median` are 1.
 
-    A model that has no forecast of a series does not count there.
+    A model that has no forecast of a series does not count there: `there` is (series, models).
     """
-    there = np.all(np.isfinite(stack), axis=2)
     shrunk = np.where(there & np.isfinite(scores.shrunk), scores.shrunk, np.inf)
     pooled = np.where(there & np.isfinite(scores.pooled), scores.pooled, np.inf)
-    best = shrunk.argmin(axis=1)
-    single = stack[np.arange(len(stack)), best]
-
     competes = np.isfinite(shrunk)
+    single = (np.arange(shrunk.shape[1]) == shrunk.argmin(axis=1)[:, None]) & competes
     least = np.minimum(shrunk.min(axis=1, initial=np.inf, keepdims=True), 1e9)
     weights = np.where(competes, np.exp(-STEEP * (shrunk - least)), 0.0)
-    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    weighted = (np.where(there[:, :, None], stack, 0.0) * weights[:, :, None]).sum(axis=1)
-
+    weights = np.where(weights >= SLIGHT * weights.sum(axis=1, keepdims=True), weights, 0.0)
     ranks = pooled.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
     few = (ranks < FEW) & np.isfinite(pooled)
-    median = _nanmedian(np.where(np.expand_dims(few, 2), stack, np.nan))
-    none = np.logical_not(competes.any(axis=1))
-    means = np.stack([single, weighted, median], axis=1)
-    means[none] = np.nan
-    return means
+    return np.stack([single, weights, few], axis=1).astype(float)
+
+
+def mix(stack: Array, weights: Array, kinds: npt.NDArray[np.int64]) -> Array:
+    """Return means of one kind for each series, (series, horizon), `nan` if none of its models has a forecast.
+
+    `stack` is (series, models, horizon), `weights` (series, models).
+    """
+    there = np.all(np.isfinite(stack), axis=2)
+    weights = np.where(there, weights, 0.0)
+    total = weights.sum(axis=1, keepdims=True)
+    shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    mean = (np.where(there[:, :, None], stack, 0.0) * shares[:, :, None]).sum(axis=1)
+    median = _nanmedian(np.where((weights > 0)[:, :, None], stack, np.nan))
+    return np.where(total > 0, np.where(kinds[:, None] == KINDS.index("median"), median, mean), np.nan)
+
+
+def combine(stack: Array, scores: Scores) -> Array:
+    """Return the means of each kind, (series, kinds, horizon), from those of the models, (series, models, horizon)."""
+    weights = weigh(np.all(np.isfinite(stack), axis=2), scores)
+    made = [mix(stack, weights[:, kind], np.full(len(stack), kind)) for kind in range(len(KINDS))]
+    return np.stack(made, axis=1)
 
 
 def _nanmedian(stack: Array) -> Array:
@@ -124,9 +141,16 @@ def guard(actual: Array, stack: Array, classes: Classes) -> Array:
     return found
 
 
-def describe(kind: str, names: Sequence[str], scores: Scores, stack: Array, row: int) -> str:
-    """Name a choice: a model, or the combination with its best models first."""
-    ranks = scores.pooled[row] if kind == "median" else scores.shrunk[row]
-    there = np.isfinite(stack).all(axis=1) & np.isfinite(ranks)
-    order = [names[index] for index in np.argsort(ranks, kind="stable") if there[index]]
-    return order[0] if kind == "single" or len(order) == 1 else f"{kind}: {', '.join(order[:FEW])}"
+def improved(errors: Array, classes: Classes) -> tuple[Array, Array]:
+    """Return the errors of two choices as multiples of that of naive, each (series,), shrunk towards their classes'.
+
+    `errors` are squared scaled, (series, origins, 3): of naive, of the choice so far, and of the new one.
+    """
+    shrunk = score(errors, classes).shrunk
+    found = np.exp(shrunk - shrunk[:, [0]])
+    return found[:, 1], found[:, 2]
+
+
+def wins(before: float, after: float) -> bool:
+    """Return whether a new choice is clearly better than the one so far. It is not if either error is unknown."""
+    return after <= (1 - WIN) * before

@@ -43,8 +43,8 @@ FULL: Final[Sequence[Model]] = (
     Model("tsb", _library(lambda season: library.TSB(0.1, 0.1)), SPARSE),
     Model("adida", _library(lambda season: library.ADIDA()), SPARSE),
     Model("imapa", _library(lambda season: library.IMAPA()), SPARSE),
-    Model("ridge", ridge.additive, least=8, driven=True),
-    Model("log_linear", ridge.multiplicative, least=8, driven=True),
+    Model("ridge", ridge.additive, least=8, shared=True, driven=True),
+    Model("log_linear", ridge.multiplicative, least=8, shared=True, driven=True),
     Model("prophet", partial(each, fit=prophet.fit), least=8, costly=True, daily=True, driven=True),
-    Model("lightgbm", trees.run, least=8, driven=True),
+    Model("lightgbm", trees.run, least=8, shared=True, driven=True),
 )

@@ -30,7 +30,7 @@ class Model:
 
     `least`: seasons of history that a series needs. `cheap` models take no fit. `costly` models must first be among
     the best of a sample of their class. `daily` models know only weeks of days. `driven` models learn from drivers,
-    and so they need their values on all days of the horizon.
+    and so they need their values on all days of the horizon. `shared` models learn from all series of a panel together.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Model:
     costly: bool = False
     daily: bool = False
     driven: bool = False
+    shared: bool = False
 
 
 def run(model: Model, panel: Panel) -> Array:

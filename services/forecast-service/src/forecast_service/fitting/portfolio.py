@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,8 @@ from forecast_service.fitting.choosing import CLEAR, KINDS, OVERLAP, Classes, Sc
 from forecast_service.fitting.metrics import Array, naive_scales, nanmean
 from forecast_service.fitting.models import AVERAGE, NAIVE, Model
 from forecast_service.fitting.panel import Panel
-from forecast_service.fitting.uncertainty import Fans, Past
+from forecast_service.fitting.series import Change, Choice, Kind
+from forecast_service.fitting.uncertainty import Errors, Fans, Past
 
 ORIGINS: Final = 6
 STEP: Final = 14
@@ -32,38 +33,91 @@ BEST: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Means of a panel, (series, horizon), by whom, and how each model scored: its shrunk error as a multiple of naive.
+    """Means of a panel, (series, horizon), and how they were chosen, by series.
 
+    `weights` has the models of the choice, the best first; it is empty if no model has a forecast. `scores` are the
+    shrunk errors of the models as multiples of that of seasonal naive. `changes` are of choices that were replaced.
     `past` has what the same choice would have forecast at each origin, made without the errors of origins near it.
     `alone` has the means of each model, and of each combination.
     """
 
     means: Array
-    names: Sequence[str]
+    kinds: Sequence[Kind]
+    weights: Sequence[Mapping[str, float]]
     scores: Sequence[Mapping[str, float]]
+    changes: Sequence[Change | None]
     past: Sequence[Past]
     alone: Mapping[str, Array]
 
 
-def compete(panel: Panel, classes: Classes, competing: Sequence[Model], count: int = ORIGINS) -> Result:
-    """Backtest the models, forecast with those that are worth it, and choose between them and their combinations."""
+def compete(
+    panel: Panel,
+    classes: Classes,
+    competing: Sequence[Model],
+    count: int = ORIGINS,
+    before: Sequence[Choice | None] | None = None,
+) -> Result:
+    """Backtest the models, forecast with those that are worth it, and choose between them and their combinations.
+
+    `before` are the choices so far, by series. They compete too, and stay unless another is clearly better.
+    """
     step = max(1, min(STEP, panel.horizon // 2))
     backtest = origins(panel, count, step, max(LEAST * panel.season, 6))
+    names = [each.name for each in competing]
+    so_far = before or [None] * len(panel)
     admitted = np.stack([np.isin(classes, list(each.classes)) | each.cheap for each in competing], axis=1)
     costly = np.array([each.costly for each in competing])
     tried = admitted & (~costly | _sample(panel, classes)[:, None])
     stacks = _backtest(backtest[:TRIED], competing, tried, panel)
     admitted &= ~costly | _worth(panel, classes, backtest[:TRIED], stacks)
+    admitted |= Weighted.of(names, so_far).weights > 0
     stacks = _backtest(backtest, competing, admitted, panel, done=stacks)
     last = [models.forecast(model, panel, admitted[:, column]) for column, model in enumerate(competing)]
-    return _choose(panel, classes, [each.name for each in competing], backtest, stacks, np.stack(last, axis=1))
+    return _choose(panel, classes, names, backtest, stacks, np.stack(last, axis=1), so_far)
 
 
-def fan(panel: Panel, classes: Classes, result: Result) -> Fans:
+def refit(panel: Panel, choices: Sequence[Choice], competing: Sequence[Model]) -> Array:
+    """Return the means of the chosen models, (series, horizon), `nan` where none of them has a forecast."""
+    chosen = Weighted.of([each.name for each in competing], choices)
+    last = np.full((len(panel), len(competing), panel.horizon), np.nan)
+    for column, model in enumerate(competing):
+        rows = chosen.weights[:, column] > 0
+        if rows.any():
+            last[:, column] = models.forecast(model, panel, np.ones_like(rows) if model.shared else rows)
+    return choosing.mix(last, chosen.weights, chosen.kinds)
+
+
+def errors(panel: Panel, classes: Classes, result: Result) -> Errors:
+    """Return the quantiles of the errors of the chosen models in the backtest."""
+    return uncertainty.errors(result.past, classes, result.means.mean(axis=1), panel.season, panel.horizon)
+
+
+def fan(panel: Panel, means: Array, errors: Errors) -> Fans:
     """Return the quantiles of each day and of the sums of days."""
-    wide = uncertainty.spread(panel, result.means)
-    level = result.means.mean(axis=1)
-    return uncertainty.fans(result.means, wide, result.past, classes, level, panel.season)
+    return uncertainty.fans(means, uncertainty.spread(panel, means), errors, panel.season)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """Choices as matrices: the weight of each model, (series, models), all zero without a choice, and the kinds."""
+
+    weights: Array
+    kinds: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, names: Sequence[str], choices: Sequence[Choice | None]) -> Self:
+        weights, kinds = np.zeros((len(choices), len(names))), np.zeros(len(choices), dtype=np.int64)
+        for row, choice in enumerate(choices):
+            if choice is not None:
+                weights[row] = [choice.weights.get(name, 0.0) for name in names]
+                kinds[row] = KINDS.index(choice.kind)
+        return cls(weights, kinds)
+
+    def ordered(self, row: int, names: Sequence[str], scores: Scores) -> dict[str, float]:
+        """Return the weights of a series, the best model first: for the median, that of the class."""
+        ranks = (scores.pooled if KINDS[self.kinds[row]] == "median" else scores.shrunk)[row]
+        best = np.argsort(np.where(np.isfinite(ranks), ranks, np.inf), kind="stable")
+        return {names[each]: round(float(self.weights[row, each]), 4) for each in best if self.weights[row, each] > 0}
 
 
 def _backtest(
@@ -110,34 +164,69 @@ def _worth(panel: Panel, classes: Classes, backtest: Sequence[Origin], stacks: A
 
 
 def _choose(
-    panel: Panel, classes: Classes, names: Sequence[str], backtest: Sequence[Origin], stacks: Array, last: Array
+    panel: Panel,
+    classes: Classes,
+    names: Sequence[str],
+    backtest: Sequence[Origin],
+    stacks: Array,
+    last: Array,
+    before: Sequence[Choice | None],
 ) -> Result:
     truth = _truth(panel, backtest)
-    errors = _errors(panel, backtest, stacks)
-    scores = choosing.score(errors, classes, choosing.guard(truth, stacks, classes))
+    squared = _errors(panel, backtest, stacks)
+    scores = choosing.score(squared, classes, choosing.guard(truth, stacks, classes))
     combined = np.full((len(panel), len(backtest), len(KINDS), panel.horizon), np.nan)
     for number in range(len(backtest)):
         apart = np.abs(np.arange(len(backtest)) - number) >= min(OVERLAP, len(backtest) - 1)
-        combined[:, number] = choosing.combine(stacks[:, number], choosing.score(errors[:, apart], classes))
+        combined[:, number] = choosing.combine(stacks[:, number], choosing.score(squared[:, apart], classes))
     ranks = choosing.score(_errors(panel, backtest, combined), classes, choosing.guard(truth, combined, classes)).pooled
     ranks = np.where(np.isfinite(ranks), ranks, 0.0) - CLEAR * (np.array(KINDS) == "weighted")
     kinds = ranks.argmin(axis=1)
 
     rows = np.arange(len(panel))
-    combinations = choosing.combine(last, scores)
-    means = combinations[rows, kinds]
+    weights = choosing.weigh(np.asarray(np.isfinite(last).all(axis=2)), scores)
+    chosen, tested = Weighted(weights[rows, kinds], kinds), combined[rows, :, kinds]
+    described = [chosen.ordered(row, names, scores) for row in range(len(panel))]
+    so_far = Weighted.of(names, before)
+    old = np.full_like(tested, np.nan)
+    for number in range(len(backtest)):
+        old[:, number] = choosing.mix(stacks[:, number], so_far.weights, so_far.kinds)
+    there = np.isfinite(choosing.mix(last, so_far.weights, so_far.kinds)[:, 0])
+    naive = stacks[:, :, names.index(NAIVE.name) if NAIVE.name in names else 0]
+    relative = choosing.improved(_errors(panel, backtest, np.stack([naive, old, tested], axis=2)), classes)
+    changes: list[Change | None] = [None] * len(panel)
+    keeps = np.zeros(len(panel), dtype=bool)
+    for row in map(int, np.flatnonzero(there)):
+        choice = before[row]
+        if choice is not None and not choice.same(KINDS[kinds[row]], described[row]):
+            errors = tuple(round(float(each[row]), 4) for each in relative)
+            keeps[row] = not choosing.wins(*errors)
+            if keeps[row]:
+                described[row] = dict(choice.weights)
+            else:
+                changes[row] = Change(*errors)
+    chosen = Weighted(
+        np.where(keeps[:, None], so_far.weights, chosen.weights), np.where(keeps, so_far.kinds, chosen.kinds)
+    )
+    tested = np.where(keeps[:, None, None], old, tested)
+    means = choosing.mix(last, chosen.weights, chosen.kinds)
     lost = np.isnan(means[:, 0])
     means[lost] = models.run(AVERAGE, panel)[lost]
-    past = []
-    for number, origin in enumerate(backtest):
-        mean = combined[rows, number, kinds]
-        past.append(Past(origin.actual, mean, uncertainty.spread(origin.past, mean)))
-    described = [
-        AVERAGE.name if lost[row] else choosing.describe(KINDS[int(kinds[row])], names, scores, last[row], row)
-        for row in range(len(panel))
+    past = [
+        Past(origin.actual, tested[:, number], uncertainty.spread(origin.past, tested[:, number]))
+        for number, origin in enumerate(backtest)
     ]
-    alone = dict(zip([*names, *KINDS], np.concatenate([last, combinations], axis=1).swapaxes(0, 1), strict=True))
-    return Result(means, described, _relative(names, scores), past, alone)
+    alone = dict(zip(names, last.swapaxes(0, 1), strict=True))
+    alone |= {kind: choosing.mix(last, weights[:, n], np.full(len(panel), n)) for n, kind in enumerate(KINDS)}
+    return Result(
+        means,
+        [KINDS[each] for each in chosen.kinds],
+        [{} if lost[row] else each for row, each in enumerate(described)],
+        _relative(names, scores),
+        changes,
+        past,
+        alone,
+    )
 
 
 def _truth(panel: Panel, backtest: Sequence[Origin]) -> Array:

@@ -1,12 +1,16 @@
 """What goes into a fit and what comes out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
 
 QUANTILES: Final = (0.1, 0.5, 0.9, 0.95, 0.98)
 
+NAMED: Final = 3
+"""A combination is named after so many of its best models."""
+
+Kind = Literal["single", "weighted", "median"]
 DemandClass = Literal["smooth", "erratic", "intermittent", "lumpy", "none"]
 
 
@@ -51,17 +55,53 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """How a series is forecast until it is chosen anew.
+
+    `weights` has the models, the best first. Those of `single` and `median` are 1. `daily` and `sums` are errors of the
+    backtest in units of the expected spread, for each of QUANTILES. `daily` is of the days of each week of the horizon,
+    `sums` of the first 1…horizon days together. `error` is the mean absolute error of a day in the first
+    week, None without a backtest.
+    """
+
+    kind: Kind
+    weights: Mapping[str, float]
+    daily: Sequence[Sequence[float]]
+    sums: Sequence[Sequence[float]]
+    error: float | None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return named(self.kind, self.weights)
+
+    def same(self, kind: Kind, weights: Mapping[str, float]) -> bool:
+        """Return whether these are the same models, perhaps with other weights."""
+        return self.weights.keys() == weights.keys() and (len(weights) == 1 or kind == self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Errors in the same backtest, as multiples of that of seasonal naive: of the choice so far, and of the new one."""
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Series to forecast for the `horizon` days from `origin` on. `cheap` allows only models that take no fit.
 
-    `closed` are the days on which nothing is sold, in the past and in the horizon.
+    `refit` fits the models of the `choices` again. `full` chooses anew, and keeps a choice unless another is clearly
+    better. `closed` are the days on which nothing is sold, in the past and in the horizon.
     """
 
     origin: date
     horizon: int
     histories: Sequence[History]
-    level: Literal["cheap", "full"] = "full"
+    level: Literal["cheap", "refit", "full"] = "full"
     closed: frozenset[date] = frozenset()
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +117,8 @@ class Fan:
 class Outcome:
     """The forecast of one series. A combination is named like `median: theta, ets`.
 
-    `why` is the reason if it is not by the model that would have been chosen."""
+    `why` is the reason if it is not by the model that would have been chosen. `choice` is that of a full choice, and
+    `change` has its error and that of the choice that it replaces."""
 
     series: str
     model: str
@@ -85,3 +126,11 @@ class Outcome:
     fan: Fan
     scores: Mapping[str, float] = field(default_factory=dict)
     why: str | None = None
+    choice: Choice | None = None
+    change: Change | None = None
+
+
+def named(kind: Kind, models: Iterable[str]) -> str:
+    """Return a name like `median: theta, ets`. `models` are those of a combination, the best first."""
+    names = list(models)
+    return names[0] if len(names) == 1 else f"{kind}: {', '.join(names[:NAMED])}"

@@ -73,21 +73,35 @@ def spread(panel: Panel, mean: Array) -> Array:
     return found
 
 
-def fans(
-    mean: Array, wide: Array, backtest: Sequence[Past], classes: npt.NDArray[np.str_], level: Array, season: int
-) -> Fans:
-    """Return the quantiles around `mean` whose errors have the spread `wide`, both (series, horizon)."""
-    horizon = mean.shape[1]
-    groups = sizes(classes, level)
-    daily, cumulative = (np.zeros((len(mean), len(QUANTILES), horizon)) for _ in range(2))
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Quantiles of errors in units of their spread.
+
+    `daily`: of the days of each week of the horizon, (series, quantiles, weeks). `sums`: of the sums of the first days,
+    (series, quantiles, horizon).
+    """
+
+    daily: Array
+    sums: Array
+
+
+def errors(backtest: Sequence[Past], classes: npt.NDArray[np.str_], level: Array, season: int, horizon: int) -> Errors:
+    """Return the quantiles of the errors of a backtest. `level` is the mean of each series."""
+    groups, weeks = sizes(classes, level), -(-horizon // season)
     by_day = _Pools([_scaled(each.actual - each.mean, each.spread) for each in backtest], classes, groups)
     by_sum = _Pools([_scaled(*_sums(each)) for each in backtest], classes, groups)
+    daily = [by_day.quantiles(week * season, (week + 1) * season) for week in range(weeks)]
+    sums = [by_sum.quantiles(day - min(NEAR, day // 2), day + NEAR + 1) for day in range(horizon)]
+    return Errors(np.stack(daily, axis=2), np.stack(sums, axis=2))
+
+
+def fans(mean: Array, wide: Array, errors: Errors, season: int) -> Fans:
+    """Return the quantiles around `mean` whose errors have the spread `wide`, both (series, horizon)."""
+    horizon = mean.shape[1]
+    daily = mean[:, None] + wide[:, None] * errors.daily[:, :, np.arange(horizon) // season]
     total, total_wide = mean.cumsum(axis=1), np.sqrt((wide**2).cumsum(axis=1))
+    cumulative = total[:, None] + total_wide[:, None] * errors.sums[:, :, :horizon]
     for day in range(horizon):
-        week = day // season
-        daily[:, :, day] = mean[:, [day]] + wide[:, [day]] * by_day.quantiles(week * season, (week + 1) * season)
-        near = by_sum.quantiles(day - min(NEAR, day // 2), day + NEAR + 1)
-        cumulative[:, :, day] = total[:, [day]] + total_wide[:, [day]] * near
         if not wide[:, day].any():  # closed, or without demand: no sum changes
             cumulative[:, :, day] = cumulative[:, :, day - 1] if day else 0.0
     cumulative[:, :, 0] = daily[:, :, 0]  # the sum of one day is that day

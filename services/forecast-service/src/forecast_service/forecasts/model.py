@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import sqrt
 from typing import Final, TypeAlias
 
 from forecast_service.fitting.series import QUANTILES
@@ -13,6 +14,13 @@ LEVELS: Final = (0.5, 0.9)
 MOVED: Final = 0.05
 UNITS: Final = 1.0
 OLDEST: Final = timedelta(days=7)
+OLDEST_CHOICE: Final = 7
+"""Days after which models are chosen anew."""
+FEWEST_DAYS: Final = 3
+"""Days since the choice from which drift can be seen."""
+DEVIATIONS: Final = 3.0
+LEAST_ERROR: Final = 0.1
+"""Errors of a day, in base units, that are too small to be drift, also if there were none in the backtest."""
 
 
 Cumulative: TypeAlias = Sequence[Sequence[float]]
@@ -43,3 +51,14 @@ def moved(before: Believed | None, origin: date, now: Cumulative) -> bool:
             if change > UNITS and change > MOVED * old[last]:
                 return True
     return False
+
+
+def drifted(error: float, days: int, expected: float | None) -> bool:
+    """Return whether the errors since the choice are larger than those of its backtest by more than chance.
+
+    `error` is the sum of absolute errors of so many days, `expected` the mean one of the backtest, None without one.
+    Absolute errors deviate about as much as their mean, so the mean of n days has the deviation 1 / √n of it.
+    """
+    if expected is None or days < FEWEST_DAYS:
+        return False
+    return error > days * max(expected, LEAST_ERROR) * (1 + DEVIATIONS / sqrt(days))

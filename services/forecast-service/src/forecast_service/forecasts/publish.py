@@ -8,8 +8,10 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from crossdock_chassis import Unit, columns
-from crossdock_events.forecasts import ForecastQuantile, ForecastUpdated
+from crossdock_events.forecasts import ForecastQuantile, ForecastUpdated, ModelChanged
 from forecast_service.fitting.series import QUANTILES, Outcome
+from forecast_service.forecasts import choices
+from forecast_service.forecasts.choices import Replaced
 from forecast_service.forecasts.model import Believed, moved
 
 LOCK: Final = """
@@ -43,16 +45,22 @@ PUBLISHED: Final = """
 async def publish(unit: Unit, run: UUID, origin: date, outcomes: Sequence[Outcome]) -> None:
     """Store the forecasts that a run made of some series, and publish `ForecastUpdated` where they have moved.
 
+    New choices are stored too. `ModelChanged` comes before the forecast of a model that replaces another.
+
     A run that makes a forecast twice, first with a cheap model, replaces the first one.
     """
     made = {UUID(outcome.series): outcome for outcome in outcomes}
+    replaced = await choices.keep(unit, run, origin, outcomes)
     documents: list[dict[str, Any]] = []
     versions: list[tuple[UUID, int]] = []
     for row in await unit.sql.fetch(LOCK, sorted(made)):
         outcome, version = made[row["id"]], None
-        before = _believed(row)
-        if moved(before, origin, outcome.fan.cumulative):
+        before, earlier = _believed(row), replaced.get(row["id"])
+        if earlier is not None or moved(before, origin, outcome.fan.cumulative):
             version = row["version"] + 1
+            if earlier is not None:
+                unit.publish(_changed(row, run, origin, outcome, earlier), sequence=version, cause=None)
+                version += 1
             unit.publish(_event(row, run, origin, outcome), sequence=version, cause=None)
             versions.append((row["id"], version))
         documents.append(_document(outcome, version))
@@ -75,8 +83,33 @@ def rows_of(flat: Sequence[float]) -> list[Sequence[float]]:
     return [flat[n * days : (n + 1) * days] for n in range(len(QUANTILES))]
 
 
+def _changed(row: Any, run: UUID, origin: date, outcome: Outcome, earlier: Replaced) -> ModelChanged:
+    (model, combined), (earlier_model, earlier_combined) = _parts(outcome.model), _parts(earlier.model)
+    return ModelChanged(
+        series_id=row["id"],
+        item_id=row["item_id"],
+        location_id=row["location_id"] or None,
+        region=row["region"] or None,
+        origin=origin,
+        run_id=run,
+        model=model,
+        combined=combined,
+        earlier_model=earlier_model,
+        earlier_combined=earlier_combined,
+        reason=earlier.reason,
+        error=earlier.change.after,
+        earlier_error=earlier.change.before,
+    )
+
+
+def _parts(name: str) -> tuple[str, tuple[str, ...] | None]:
+    """Return the model, and the best models of a combination."""
+    model, _, combined = name.partition(": ")
+    return model, tuple(combined.split(", ")) if combined else None
+
+
 def _event(row: Any, run: UUID, origin: date, outcome: Outcome) -> ForecastUpdated:
-    fan, (model, _, combined) = outcome.fan, outcome.model.partition(": ")
+    fan, (model, combined) = outcome.fan, _parts(outcome.model)
     return ForecastUpdated(
         series_id=row["id"],
         item_id=row["item_id"],
@@ -90,7 +123,7 @@ def _event(row: Any, run: UUID, origin: date, outcome: Outcome) -> ForecastUpdat
             for level, daily, cumulative in zip(QUANTILES, fan.quantiles, fan.cumulative, strict=True)
         ),
         model=model,
-        combined=tuple(combined.split(", ")) if combined else None,
+        combined=combined,
         demand_class=outcome.demand_class,
         run_id=run,
     )

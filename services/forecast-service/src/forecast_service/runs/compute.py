@@ -17,6 +17,7 @@ from forecast_service.demand.history import histories
 from forecast_service.drivers.model import known_by
 from forecast_service.drivers.store import plans
 from forecast_service.fitting.series import History, Outcome, Task
+from forecast_service.forecasts.choices import read as read_choices
 from forecast_service.forecasts.publish import publish
 from forecast_service.runs import store
 from forecast_service.runs.model import MAX_ATTEMPTS, fallback, usable
@@ -146,11 +147,12 @@ class Compute:
             found = await histories(unit.sql, claimed.series, claimed.origin - timedelta(days=1))
             calendar = await read_calendar(unit.sql)
             planned = await plans(unit.sql, claimed.series, claimed.origin, last, known, calendar.closed())
+            choices = {} if claimed.level == "cheap" else await read_choices(unit.sql, claimed.series, claimed.origin)
         found = [
             replace(each, drivers=calendar.drivers(each.start, last), plans=planned.get(each.series, ()))
             for each in found
         ]
-        task = Task(claimed.origin, claimed.horizon, found, claimed.level, calendar.closed())
+        task = Task(claimed.origin, claimed.horizon, found, claimed.level, calendar.closed(), choices)
         outcomes: list[Outcome] = []
         reasons = dict.fromkeys(claimed.series, f"{MAX_ATTEMPTS} runners ended while they computed its chunk")
         if claimed.attempts <= MAX_ATTEMPTS:

@@ -100,6 +100,10 @@ class RunIn(BaseModel):
         Annotated[int, Number(1, 86_400)] | None,
         Field(description="All series get a cheap model first; the full choice follows until this time is over"),
     ] = None
+    reselect: Annotated[
+        bool,
+        Field(description="Choose all models anew. Otherwise those of the last 7 days are only fitted again"),
+    ] = False
 
 
 @router.post(
@@ -116,7 +120,7 @@ async def post_run(body: RunIn, caller: Writer, key: IdempotencyKey, runs: RunsD
     Runners forecast its series in the order of their demand, and publish each forecast that has moved.
     """
     only = Filter(body.item_prefix, body.category, None if body.series is None else tuple(body.series))
-    command = RequestRun(body.origin, body.horizon, only, body.deadline_seconds, caller.actor)
+    command = RequestRun(body.origin, body.horizon, only, body.deadline_seconds, caller.actor, reselect=body.reselect)
     done = await runs.request(command, key.of(body))
     return json_response(done.result.run, 202, replayed=done.replayed, location=done.result.run.path)
 

@@ -1,9 +1,9 @@
 """What a run consists of, and what a series gets if it cannot be forecast."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise, product
+from itertools import pairwise
 from math import isfinite, sqrt
 from statistics import NormalDist, fmean, pstdev
 from typing import Final, Literal, TypeAlias
@@ -18,7 +18,7 @@ MAX_ATTEMPTS: Final = 10
 RECENT: Final = 28
 
 State: TypeAlias = Literal["running", "done", "cancelled"]
-Level: TypeAlias = Literal["cheap", "full"]
+Level: TypeAlias = Literal["cheap", "refit", "full"]
 
 
 class RunError(Exception):
@@ -96,14 +96,19 @@ class Chunk:
     series: Sequence[UUID]
 
 
-def plan(series: Sequence[UUID], size: int, *, cheap_first: bool) -> list[Chunk]:
+def plan(series: Sequence[UUID], size: int, *, cheap_first: bool, refit: Set[UUID] = frozenset()) -> list[Chunk]:
     """Return the chunks of a run in the order of work. `series` are in the order of their value.
 
-    With `cheap_first`, all series get a cheap model before the first one gets its full choice.
+    With `cheap_first`, all series get a cheap model before the first one gets its full choice. The models of series in
+    `refit` are fitted again; the others are chosen.
     """
-    levels: tuple[Level, ...] = ("cheap", "full") if cheap_first else ("full",)
-    parts = [series[start : start + size] for start in range(0, len(series), size)]
-    return [Chunk(number, level, part) for number, (level, part) in enumerate(product(levels, parts))]
+    again = [each for each in series if each in refit]
+    anew = [each for each in series if each not in refit]
+    levels: list[tuple[Level, Sequence[UUID]]] = [("refit", again), ("full", anew)]
+    if cheap_first:
+        levels.insert(0, ("cheap", series))
+    parts = [(level, of[start : start + size]) for level, of in levels for start in range(0, len(of), size)]
+    return [Chunk(number, level, part) for number, (level, part) in enumerate(parts)]
 
 
 def usable(outcome: Outcome, horizon: int) -> bool:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from crossdock_chassis import Actor, Unit, new_id, record_action
 from forecast_service.demand.history import find
+from forecast_service.forecasts.choices import fitting
 from forecast_service.places import Zones
 from forecast_service.runs import store, views
 from forecast_service.runs.model import (
@@ -24,7 +25,7 @@ from forecast_service.runs.views import RunView
 
 @dataclass(frozen=True, slots=True)
 class RequestRun:
-    """`demand` is the sum that a nightly run has counted."""
+    """`demand` is the sum that a nightly run has counted. `reselect` chooses all models anew."""
 
     origin: date | None
     horizon: int
@@ -32,6 +33,7 @@ class RequestRun:
     deadline_seconds: int | None
     by: Actor
     demand: Decimal | None = None
+    reselect: bool = False
 
 
 class Requested(BaseModel):
@@ -59,15 +61,26 @@ class Request:
                 raise UnknownSeries(unknown)
             if not series:
                 raise NothingToForecast(origin)
-            new = store.New(id, origin, command.horizon, only, command.deadline_seconds, command.demand, command.by.who)
-            chunks = plan(series, self.chunk, cheap_first=command.deadline_seconds is not None)
+            new = store.New(
+                id,
+                origin,
+                command.horizon,
+                only,
+                command.deadline_seconds,
+                command.demand,
+                command.reselect,
+                command.by.who,
+            )
+            refit = set() if command.reselect else await fitting(unit.sql, series, origin, command.horizon)
+            chunks = plan(series, self.chunk, cheap_first=command.deadline_seconds is not None, refit=refit)
             if await store.insert(unit, new, chunks):
                 run = await views.get(unit.sql, id)
                 shown = run.model_dump(mode="json", include={"origin", "horizon", "series", "deadline_at"})
                 await record_action(unit, command.by, "run:request", run.path, after=shown)
                 return Requested(run=run, created=True)
             running = await unit.sql.fetchrow(store.NEWEST, origin, only.scope)  # the insertion waited for its commit
-        if (running["horizon"], running["deadline_seconds"]) != (command.horizon, command.deadline_seconds):
+        wanted = command.horizon, command.deadline_seconds, command.reselect
+        if (running["horizon"], running["deadline_seconds"], running["reselect"]) != wanted:
             raise AnotherRun(running["id"])
         return Requested(run=await views.get(unit.sql, running["id"]), created=False)
 

@@ -20,17 +20,19 @@ CHANNEL: Final = "runs"
 WAKE: Final = f"SELECT pg_notify('{CHANNEL}', '')"
 REASON_LENGTH: Final = 300
 
-RUNNING: Final = "SELECT id, horizon, deadline_seconds FROM runs WHERE origin = $1 AND scope = $2 AND state = 'running'"
+RUNNING: Final = (
+    "SELECT id, horizon, deadline_seconds, reselect FROM runs WHERE origin = $1 AND scope = $2 AND state = 'running'"
+)
 
 NEWEST: Final = """
-    SELECT id, horizon, deadline_seconds FROM runs WHERE origin = $1 AND scope = $2 ORDER BY id DESC LIMIT 1
+    SELECT id, horizon, deadline_seconds, reselect FROM runs WHERE origin = $1 AND scope = $2 ORDER BY id DESC LIMIT 1
 """
 
 INSERT: Final = """
     INSERT INTO runs (id, origin, horizon, item_prefix, category, chosen, scope, deadline_seconds, deadline_at, demand,
-                      state, requested_by, requested_at, open)
+                      state, requested_by, requested_at, open, reselect)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::timestamptz + $8::bigint * interval '1 second', $10, 'running', $11,
-            $9, $12)
+            $9, $12, $13)
     ON CONFLICT (origin, scope) WHERE state = 'running' DO NOTHING
     RETURNING id
 """
@@ -124,6 +126,7 @@ class New:
     only: Filter
     deadline_seconds: int | None
     demand: Decimal | None
+    reselect: bool
     by: str
 
 
@@ -133,7 +136,7 @@ async def insert(unit: Unit, run: New, chunks: Sequence[Chunk]) -> bool:
     inserted = await unit.sql.fetchval(
         INSERT,
         *(run.id, run.origin, run.horizon, only.item_prefix, only.category, only.series, only.scope),
-        *(run.deadline_seconds, unit.now, run.demand, run.by, len(chunks)),
+        *(run.deadline_seconds, unit.now, run.demand, run.by, len(chunks), run.reselect),
     )
     if inserted is None:
         return False

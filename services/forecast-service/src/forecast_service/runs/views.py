@@ -18,15 +18,17 @@ RUNS: Final[Cursor[UUID]] = Cursor("runs", UUID)
 SHOW: Final = """
     SELECT runs.*, chunks.*, failures.*, coalesce(runs.ended_at, now()) AS at
     FROM runs CROSS JOIN LATERAL (
-        SELECT coalesce(sum(cardinality(series)) FILTER (WHERE level = 'full'), 0)::bigint AS series,
-               coalesce(sum(cardinality(series)) FILTER (WHERE level = 'full' AND state = 'done'), 0)::bigint AS full_,
+        SELECT coalesce(sum(cardinality(series)) FILTER (WHERE final), 0)::bigint AS series,
+               coalesce(sum(cardinality(series)) FILTER (WHERE final AND state = 'done'), 0)::bigint AS full_,
+               coalesce(sum(cardinality(series)) FILTER (WHERE level = 'refit'), 0)::bigint AS refitted,
                coalesce(sum(cardinality(series)) FILTER (WHERE level = 'cheap' AND state = 'done'), 0)::bigint AS cheap,
                coalesce(sum(cardinality(series)) FILTER (WHERE state = 'skipped'), 0)::bigint AS skipped,
                (sum(cardinality(series)) FILTER (WHERE recent) / greatest(0.001, extract(
                    epoch FROM coalesce(runs.ended_at, now()) - min(started_at) FILTER (WHERE recent)
                )))::float8 AS rate
         FROM (
-            SELECT *, state = 'done' AND ended_at > coalesce(runs.ended_at, now()) - interval '5 minutes' AS recent
+            SELECT *, level IN ('refit', 'full') AS final,
+                   state = 'done' AND ended_at > coalesce(runs.ended_at, now()) - interval '5 minutes' AS recent
             FROM run_chunks WHERE run_id = runs.id
         ) AS chunk
     ) AS chunks CROSS JOIN LATERAL (
@@ -55,7 +57,9 @@ class RunView(BaseModel):
     item_prefix: str | None
     category: str | None
     series_ids: Annotated[list[UUID] | None, Field(description="The series that were asked for; null means all")]
+    reselect: bool
     series: int
+    refitted: Annotated[int, Field(description="Series whose chosen models are fitted again, without a new choice")]
     done: int
     left: int
     cheap: Annotated[
@@ -108,7 +112,9 @@ def _view(row: Any) -> RunView:
         item_prefix=row["item_prefix"],
         category=row["category"],
         series_ids=row["chosen"],
+        reselect=row["reselect"],
         series=row["series"],
+        refitted=row["refitted"],
         done=row["full_"] + row["skipped"],
         left=left,
         cheap=max(0, row["cheap"] - row["full_"]),

@@ -47,6 +47,8 @@ HISTORY: Final = f"""
           AND day < coalesce($4::date, 'infinity')
 """
 
+CHOICE: Final = "SELECT kind, models, weights, since, origin, run_id, error FROM choices WHERE series_id = $1"
+
 DEMAND: Final = f"""
     SELECT day, sum(quantity)::bigint AS quantity FROM ({DAYS}) AS days
     WHERE item_id = $1 AND location_id = $2 AND region = $3 AND day BETWEEN $4 AND $5 GROUP BY day
@@ -117,11 +119,31 @@ class LastForecast(BaseModel):
     expected: Annotated[float, Field(description="The mean demand of a day")]
 
 
+class ModelInUse(BaseModel):
+    model: str
+    weight: Annotated[float, Field(description="Of the best model of a weighted mean it is 1; the others are relative")]
+
+
+class ChoiceOfSeries(BaseModel):
+    """Nightly runs only fit these models again. They are chosen anew each week, on drift, and on request."""
+
+    kind: Annotated[str, Field(description="`single`, `weighted` (a mean) or `median`")]
+    models: Annotated[list[ModelInUse], Field(description="The best first")]
+    since: Annotated[datetime, Field(description="When these models were chosen; later choices kept them")]
+    origin: Annotated[date, Field(description="The origin of the last choice")]
+    run_id: UUID
+    error: Annotated[
+        float | None,
+        Field(description="The mean absolute error of a day in the first week, in the past; drift is measured by it"),
+    ]
+
+
 class SeriesView(SeriesSummary):
     unit_of_measure: str
     category: str | None
     history: HistoryOfSeries
     forecast: Annotated[LastForecast | None, Field(description="null: no run has made one yet")]
+    choice: Annotated[ChoiceOfSeries | None, Field(description="null: no run has chosen models in full yet")]
 
 
 async def page(sql: asyncpg.Connection, item_id: str | None, after: UUID | None, limit: int) -> Page[SeriesSummary]:
@@ -143,6 +165,7 @@ async def get(sql: asyncpg.Connection, id: UUID) -> SeriesView:
         category=row["category"],
         history=HistoryOfSeries(**dict(history)),
         forecast=None if row["origin"] is None else _forecast(row),
+        choice=None if (choice := await sql.fetchrow(CHOICE, id)) is None else _choice(choice),
     )
 
 
@@ -209,6 +232,14 @@ def _forecast(row: Any) -> LastForecast:
             for name in sorted(scores, key=lambda name: (scores[name], name))
         ],
         expected=sum(row["mean"]) / len(row["mean"]),
+    )
+
+
+def _choice(row: Any) -> ChoiceOfSeries:
+    weights = zip(row["models"], row["weights"], strict=True)
+    return ChoiceOfSeries(
+        **{name: row[name] for name in ("kind", "since", "origin", "run_id", "error")},
+        models=[ModelInUse(model=name, weight=weight) for name, weight in weights],
     )
 
 
