@@ -1,10 +1,18 @@
 """From demand to `ForecastUpdated` on Kafka, through the real runner."""
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
+import pytest
+from click.testing import Result
 from forecasting import FORECASTS, forecast_of, in_stock, requested, sell, until_ended
 from harness import Harness
+from typer.testing import CliRunner
+
+from crossdock_cli.app import build
+from crossdock_cli.errors import CommandError
 
 
 async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness) -> None:
@@ -23,3 +31,26 @@ async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness) -> N
         nothing = await client.post("/v1/runs", json={"category": uuid4().hex})
         assert nothing.status_code == 422
     await harness.adds_up()
+
+
+async def test_commands_explain_and_plot_a_forecast(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSDOCK_HOME", str(harness.stack.home.root))
+    monkeypatch.delenv("CROSSDOCK_PORTS", raising=False)
+    category, (item,) = await in_stock(harness, 1)
+    async with harness.client(FORECASTS, scopes=("forecasts:read", "forecasts:write")) as client:
+        await sell(harness, client, [item], days=70)
+        await until_ended(client, (await requested(client, category=category, horizon=28))["id"])
+
+    async def crossdock(*arguments: str) -> Result:
+        line = ["forecast", *arguments]
+        return await asyncio.to_thread(CliRunner().invoke, build(line), line)
+
+    why = await crossdock("why", item)
+    assert f"{item}: " in why.output and "seasonal_naive" in why.output and "Chosen" in why.output, why
+    plotted = await crossdock("plot", item, str(tmp_path / "plot.svg"), "--days", "30")
+    assert plotted.exit_code == 0, plotted
+    assert f"<title>Demand and forecast of {item}</title>" in (tmp_path / "plot.svg").read_text()
+    for file in ("plot.pdf", "no/plot.png"):
+        assert isinstance((await crossdock("plot", item, str(tmp_path / file))).exception, CommandError)
