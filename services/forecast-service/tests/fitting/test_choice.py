@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
-from test_work import HORIZON, ORIGIN, assert_sound, history
 
 from forecast_service.fitting import choosing, full
 from forecast_service.fitting.models import CHEAP
 from forecast_service.fitting.series import Choice, History, Outcome, Task
 from forecast_service.fitting.work import forecast
 
+ORIGIN: Final = date(2026, 3, 2)
+HORIZON: Final = 14
 WEEK: Final = np.array([1.0, 1, 1, 2, 4, 9, 7])
 DAYS: Final = 140
 
@@ -47,10 +49,9 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def histories(count: int = 6) -> list[History]:
     chance = np.random.default_rng(3)
-    return [
-        history(f"series {number}", chance.poisson((number + 1) * np.resize(WEEK, DAYS)).astype(float).tolist())
-        for number in range(count)
-    ]
+    demand = [chance.poisson((number + 1) * np.resize(WEEK, DAYS)).astype(float).tolist() for number in range(count)]
+    start = ORIGIN - timedelta(days=DAYS)
+    return [History(f"series {number}", start, values) for number, values in enumerate(demand)]
 
 
 def task(choices: dict[str, Choice] | None = None, **changes: object) -> Task:
@@ -67,7 +68,6 @@ def test_refit_at_the_same_origin_is_the_choice_again() -> None:
     first = forecast(task())
     again = forecast(task(chosen(first), level="refit"))
     for one, other in zip(first, again, strict=True):
-        assert_sound(other)
         assert (one.series, one.model, one.scores) == (other.series, other.model, other.scores)
         assert np.allclose(one.fan.mean, other.fan.mean, rtol=1e-3)
         for name in ("quantiles", "cumulative"):  # the stored errors are rounded, and then so are the quantiles
