@@ -3,10 +3,10 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from click.testing import Result
 from forecasting import FORECASTS, forecast_of, in_stock, requested, sell, until_ended
 from harness import Harness
 from typer.testing import CliRunner
@@ -43,7 +43,7 @@ async def test_commands_explain_and_plot_a_forecast(
         await sell(harness, client, [item], days=70)
         await until_ended(client, (await requested(client, category=category, horizon=28))["id"])
 
-    async def crossdock(*arguments: str) -> Result:
+    async def crossdock(*arguments: str) -> Any:
         line = ["forecast", *arguments]
         return await asyncio.to_thread(CliRunner().invoke, build(line), line)
 
