@@ -20,21 +20,13 @@ from crossdock_cli.verify.books import Books
 from crossdock_cli.verify.log import Log
 from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderEvent
-from forecast_service.demand.checks import not_the_orders
-from forecast_service.places import Zones
-from forecast_service.runs import checks as forecast_runs
 from inventory_service.items.checks import NOT_THE_ITEM
 from inventory_service.reservations import checks as held
 from inventory_service.stock import checks as stock
 from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
-NOT_THE_DEMAND = not_the_orders(Zones())
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
-RUN = """
-    INSERT INTO runs (id, origin, horizon, scope, state, requested_by, requested_at, open)
-    VALUES ($1, '2026-03-11', 28, 'x', $2, 'x', now(), $3)
-"""
 SWAPPED = """
     WITH pair AS (
         SELECT array_agg(position ORDER BY position) AS positions FROM log GROUP BY topic, partition
@@ -136,15 +128,6 @@ async def _unfolded(case: Case, statement: str, *values: object) -> None:
     await case.inventory("UPDATE ledger_mark SET folded_to = 0")
     await case.inventory("DELETE FROM ledger_sums")
     await case.inventory(statement, *values)
-
-
-async def _no_forecast(case: Case) -> None:
-    await case.forecast(RUN, ORPHAN, "done", 0)
-    await case.forecast(
-        "INSERT INTO run_chunks (run_id, number, level, series, state, attempts, ended_at) "
-        "VALUES ($1, 0, 'full', ARRAY[$1::uuid], 'done', 1, now())",
-        ORPHAN,
-    )
 
 
 TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
@@ -548,11 +531,5 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         lambda c: c.analytics("UPDATE stock_items SET unit_of_measure = 'mm' WHERE item_id = $1", c.items[0]),
         {shown.NOT_THE_ITEMS},
     ),
-    "a day of demand has another quantity": (
-        lambda c: c.forecast("UPDATE demand_days SET quantity = quantity + 1 WHERE item_id = $1", c.items[0]),
-        {NOT_THE_DEMAND},
-    ),
-    "a run counts a chunk that it has not": (lambda c: c.forecast(RUN, ORPHAN, "running", 1), {forecast_runs.COUNTED}),
-    "a finished chunk has no forecast": (_no_forecast, {forecast_runs.FORECAST}),
     "two records of the log are swapped": (lambda c: c.analytics(SWAPPED), {kept.OUT_OF_ORDER}),
 }

@@ -1,6 +1,8 @@
 """From demand to `ForecastUpdated` on Kafka, through the real runner."""
 
 import asyncio
+import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,22 @@ from uuid import uuid4
 
 import pytest
 from forecasting import FORECASTS, forecast_of, in_stock, requested, sell, until_ended
-from harness import Harness
+from harness import Harness, eventually
 from typer.testing import CliRunner
 
 from crossdock_cli.app import build
 from crossdock_cli.errors import CommandError
+from crossdock_events.forecasts import ForecastOverridden
 
 
-async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness) -> None:
+async def crossdock(*arguments: str) -> Any:
+    done = await asyncio.to_thread(CliRunner().invoke, build(list(arguments)), [*arguments, "--json"])
+    if done.exception:
+        raise done.exception
+    return json.loads(done.output)
+
+
+async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     category, items = await in_stock(harness, 3)
     async with harness.client(FORECASTS, scopes=("forecasts:read", "forecasts:write")) as client:
         origin = await sell(harness, client, items, days=70)
@@ -30,7 +40,34 @@ async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness) -> N
         assert again.status_code == 422
         nothing = await client.post("/v1/runs", json={"category": uuid4().hex})
         assert nothing.status_code == 422
+        monkeypatch.setenv("CROSSDOCK_HOME", str(harness.stack.home.root))
+        monkeypatch.delenv("CROSSDOCK_PORTS", raising=False)
+        days = ("--from", str(origin), "--to", str(origin + timedelta(days=6)))
+        await overridden(harness, items, "--category", category, "--absolute", "999", "--why", "a fair", *days)
     await harness.adds_up()
+
+
+async def overridden(harness: Harness, items: Sequence[str], *arguments: str) -> None:
+    """Override a week of some items with the command, and withdraw it again."""
+    made = await crossdock("forecast", "override", "place", *arguments)
+
+    async def published(ids: Sequence[str]) -> list[dict[str, Any]] | None:
+        shown = [await crossdock("forecast", "show", item) for item in items]
+        return shown if all(each["overrides"] == ids for each in shown) else None
+
+    shown = await eventually(lambda: published([made["id"]]))
+    assert sum(day["mean"] for each in shown for day in each["days"][:7]) == pytest.approx(999)
+    (listed,) = (await crossdock("forecast", "override", "list"))["items"]
+    assert (listed["id"], listed["series"], listed["published"]) == (made["id"], 3, 3)
+    await crossdock("forecast", "override", "withdraw", made["id"])
+    await eventually(lambda: published([]))
+
+    async def stated_twice() -> bool:
+        events = await harness.events(ForecastOverridden, made["id"])
+        statuses = [each.event.status for each in events if isinstance(each.event, ForecastOverridden)]
+        return statuses == ["in_force", "withdrawn"]
+
+    await eventually(stated_twice)
 
 
 async def test_commands_explain_and_plot_a_forecast(

@@ -20,6 +20,7 @@ SHARED: Final = {
     "/v1/effects/": "operators of the company",
     "/v1/jobs/": "operators of the company",
     "/v1/limits/": "operators of the company",
+    "/v1/overrides/": "forecasts are the company's",
     "/v1/groups/": "operators of the company",
     "/v1/projections/": "operators of the company",
     "/v1/items/": "stock is the company's",

@@ -13,8 +13,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import tampering
+import tampering_forecasts
 from harness import INVENTORY, ORDERS, Body, Harness, order
-from tampering import NOT_THE_DEMAND, TAMPERINGS, Case
+from tampering import Case
+from tampering_forecasts import NOT_THE_DEMAND
 
 import analytics_service.checks
 import forecast_service.checks
@@ -37,6 +40,7 @@ from inventory_service.stock import checks as stock
 from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
+TAMPERINGS = tampering.TAMPERINGS | tampering_forecasts.TAMPERINGS
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
 
 

@@ -188,6 +188,9 @@ def test_only_these_events_are_visible_to_a_partner() -> None:
         "crossdock.StockLevelChanged.v1": None,
         "crossdock.ForecastUpdated.v1": None,
         "crossdock.ModelChanged.v1": None,
+        "crossdock.ForecastOverridden.v1": None,
+        "crossdock.ForecastAccuracyMeasured.v1": None,
+        "crossdock.ForecastBiasDetected.v1": None,
         "crossdock.ItemRegistered.v1": None,
         "crossdock.ItemChanged.v1": None,
     }

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from crossdock_cli import installation
+from crossdock_cli.commands.override import override
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
 from crossdock_cli.installation import Installation
@@ -31,6 +32,7 @@ POLL_SECONDS = 0.3
 
 forecast = typer.Typer(no_args_is_help=True, help="Show and make forecasts of demand.")
 forecast.callback()(lambda: None)
+forecast.add_typer(override, name="override")
 
 Item = Annotated[str, typer.Argument(help="The id of the item.")]
 Location = Annotated[str | None, typer.Option(help="Only what this location serves.")]
@@ -59,6 +61,8 @@ def show(
     out.print(head, markup=False)
     if found["why"]:
         out.print(found["why"], markup=False)
+    for id in found["overrides"]:
+        out.print(f"overridden by {id}", markup=False)
     print_table(out, _days(found))
     out.print()
     print_table(out, _sums(found))
@@ -213,6 +217,34 @@ def accuracy(
         show_accuracy(console(), found)
 
 
+@forecast.command("value-added")
+def value_added(
+    since: Annotated[str | None, typer.Option(help="The first day. Default: 27 days before the last one.")] = None,
+    until: Annotated[str | None, typer.Option(help="The last day. Default: the last whole day.")] = None,
+    lag: Annotated[int, typer.Option(min=1, help="Forecasts that were made at least so many days ahead.")] = 1,
+    by: Annotated[str, typer.Option(help="total, category or item.")] = "total",
+    as_json: AsJson = False,
+) -> None:
+    """Show the errors of seasonal naive, of the model, and of what was published with overrides."""
+    there = installation.current()
+    query = {"since": since, "until": until, "lag": lag, "by": by}
+    with client(there, None, ["ops:read"]) as opened:
+        params = {name: value for name, value in query.items() if value is not None}
+        found = asked(opened.get(f"{there.url(SERVICE)}/v1/value-added", params=params))
+    if as_json:
+        print_json(found)
+        return
+    table = Table("absolute errors", box=None)
+    for heading in ("naive", "model", "published", "planner added", "in money"):
+        table.add_column(heading, justify="right")
+    for each in [found["total"], *found["groups"]]:
+        units, money = each["units"], each["money"]
+        cells = [_number(units[name]) for name in ("naive", "model", "published", "planner_added")]
+        name = each["item_id"] or each["category"] or ("all" if each is found["total"] else "no category")
+        table.add_row(escape(name), *cells, f"{money['planner_added']:.2f}" if money else "")
+    print_table(console(), table)
+
+
 def show_accuracy(out: Console, found: Mapping[str, Any], worst: int = 10) -> None:
     """Print errors of all items, and those of the worst ones."""
     days = found["since"] if found["since"] == found["until"] else f"{found['since']} to {found['until']}"
@@ -269,14 +301,16 @@ def _days(found: Mapping[str, Any]) -> Table:
     days = found["days"][:14]
     most = max((day["quantiles"][at] for day in days), default=0) or 1
     table = Table("day", box=None)
-    for heading in ("mean", "p90", "ordered"):
+    model = ("model",) if found["overrides"] else ()
+    for heading in ("mean", *model, "p90", "ordered"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for day in days:
         high = day["quantiles"][at]
         bar = "█" * round(day["mean"] / most * BAR)
         line = "─" * max(0, round(high / most * BAR) - len(bar))
-        table.add_row(day["day"], _number(day["mean"]), _number(high), str(day["ordered"]), bar + escape(line))
+        cells = [_number(day["mean"]), *(_number(day["model_mean"]) for _ in model), _number(high), str(day["ordered"])]
+        table.add_row(day["day"], *cells, bar + escape(line))
     return table
 
 

@@ -12,7 +12,15 @@ from uuid import UUID
 
 from crossdock_events._envelope import Cause, Envelope
 from crossdock_events._event import Event
-from crossdock_events.forecasts import ForecastQuantile, ForecastUpdated, ModelChanged
+from crossdock_events.forecasts import (
+    ForecastAccuracyMeasured,
+    ForecastAtLag,
+    ForecastBiasDetected,
+    ForecastOverridden,
+    ForecastQuantile,
+    ForecastUpdated,
+    ModelChanged,
+)
 from crossdock_events.items import ItemChanged, ItemRegistered, ItemUnit
 from crossdock_events.orders import (
     Destination,
@@ -388,6 +396,108 @@ _model_changed = _fact(
         earlier_error=0.78,
     ),
 )
+_overridden_forecast = _fact(
+    90,
+    8,
+    ForecastUpdated(
+        series_id=UUID("5b0a3c0e-6a55-5d0e-8c0c-1f2f6a1a7c11"),
+        item_id="SKU-10042",
+        unit_of_measure="each",
+        origin=date(2026, 3, 3),
+        mean=(8.0, 4.0),
+        quantiles=(ForecastQuantile(level=0.9, daily=(13.0, 8.0), cumulative=(13.0, 19.0)),),
+        model="theta",
+        demand_class="smooth",
+        run_id=_uuid7(_BEGIN, 2052),
+        overrides=(_uuid7(_BEGIN, 2053),),
+        model_mean=(4.0, 4.0),
+    ),
+)
+_override_of_item = _fact(
+    91,
+    1,
+    ForecastOverridden(
+        override_id=_uuid7(_BEGIN, 2053),
+        level="item",
+        item_id="SKU-10042",
+        kind="percent",
+        value=100.0,
+        first_day=date(2026, 3, 3),
+        last_day=date(2026, 3, 3),
+        series=1,
+        status="in_force",
+    ),
+)
+_override_of_category = _fact(
+    92,
+    2,
+    ForecastOverridden(
+        override_id=_uuid7(_BEGIN, 2054),
+        level="category",
+        category="household",
+        kind="absolute",
+        value=1200.0,
+        first_day=date(2026, 3, 9),
+        last_day=date(2026, 3, 15),
+        expires_at=datetime(2026, 3, 8, tzinfo=UTC),
+        series=40,
+        status="withdrawn",
+    ),
+)
+_measured_forecast = _fact(
+    93,
+    31,
+    ForecastAccuracyMeasured(
+        series_id=UUID("5b0a3c0e-6a55-5d0e-8c0c-1f2f6a1a7c11"),
+        item_id="SKU-10042",
+        day=date(2026, 3, 3),
+        unit_of_measure="each",
+        actual=7.0,
+        lags=(
+            ForecastAtLag(lag=1, forecast=8.0, model=4.2, naive=5.0),
+            ForecastAtLag(lag=7, forecast=3.9, model=3.9, naive=4.0),
+        ),
+    ),
+)
+_measured_in_region = _fact(
+    94,
+    1,
+    ForecastAccuracyMeasured(
+        series_id=UUID("9d8a4b52-08b5-5f43-a7b1-7b0f0c2a9e40"),
+        item_id="SKU-10042",
+        region="US-OR",
+        day=date(2026, 3, 3),
+        unit_of_measure="each",
+        actual=0.0,
+        lags=(ForecastAtLag(lag=1, forecast=0.2, model=0.2, naive=0.0),),
+    ),
+)
+_biased = _fact(
+    95,
+    32,
+    ForecastBiasDetected(
+        series_id=UUID("5b0a3c0e-6a55-5d0e-8c0c-1f2f6a1a7c11"),
+        item_id="SKU-10042",
+        day=date(2026, 3, 3),
+        direction="over",
+        tracking_signal=4.2,
+        days=56,
+    ),
+)
+_unbiased = _fact(
+    96,
+    2,
+    ForecastBiasDetected(
+        series_id=UUID("9d8a4b52-08b5-5f43-a7b1-7b0f0c2a9e40"),
+        item_id="SKU-10042",
+        location_id="dc-north",
+        region="US-OR",
+        day=date(2026, 3, 3),
+        direction="none",
+        tracking_signal=-1.9,
+        days=20,
+    ),
+)
 
 EXAMPLES = (
     Example("complete", _placed),
@@ -417,4 +527,11 @@ EXAMPLES = (
     Example("of-an-item", _forecast),
     Example("of-a-place", _forecast_of_place),
     Example("weekly", _model_changed),
+    Example("overridden", _overridden_forecast),
+    Example("of-an-item", _override_of_item),
+    Example("of-a-category", _override_of_category),
+    Example("of-an-item", _measured_forecast),
+    Example("in-a-region", _measured_in_region),
+    Example("raised", _biased),
+    Example("cleared", _unbiased),
 )

@@ -7,6 +7,7 @@ from forecast_service.calendar import feature as calendar
 from forecast_service.demand import feature as demand
 from forecast_service.drivers import feature as drivers
 from forecast_service.forecasts import feature as forecasts
+from forecast_service.overrides import feature as overrides
 from forecast_service.runs import feature as runs
 from forecast_service.series import feature as series
 from forecast_service.settings import Settings
@@ -25,6 +26,7 @@ def build(settings: Settings) -> Service:
         features=[
             demand.feature(database, settings),
             forecasts.feature(database),
+            overrides.feature(database),
             runs.feature(database, settings),
             accuracy.feature(database, settings),
             calendar.feature(database),
@@ -33,4 +35,5 @@ def build(settings: Settings) -> Service:
         ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),
+        unsettled=checks.UNSETTLED,
     )

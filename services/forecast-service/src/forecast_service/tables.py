@@ -78,6 +78,7 @@ class SeriesRow(Base):
     version: Mapped[int] = mapped_column(server_default=text("0"))
     published_origin: Mapped[date | None]
     published_run: Mapped[UUID | None]
+    published_overrides: Mapped[list[UUID]] = mapped_column(server_default=text("'{}'"))
 
 
 class ForecastRow(Base):
@@ -124,6 +125,99 @@ class ChoiceRow(Base):
     sums: Mapped[list[float]]
     error: Mapped[float | None]
     scores: Mapped[dict[str, Any]]
+
+
+class AdjustedForecastRow(Base):
+    """A forecast after `overrides`, in the order in which they apply. Without any, the model's numbers are the last.
+
+    There is a row for each time at which the numbers of a forecast changed. The model's own stay in `forecasts`.
+    """
+
+    __tablename__ = "adjusted_forecasts"
+
+    series_id: Mapped[UUID] = mapped_column(primary_key=True)
+    origin: Mapped[date] = mapped_column(primary_key=True)
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    made_at: Mapped[datetime] = mapped_column(primary_key=True)
+    overrides: Mapped[list[UUID]]
+    mean: Mapped[list[float]]
+    quantiles: Mapped[list[float]]
+    cumulative: Mapped[list[float]]
+
+
+class OverrideRow(Base):
+    """What a planner states in place of forecasts. Without item and category it is for all items.
+
+    `forecast` is the sum of the models' forecasts of these days when the override was made.
+    """
+
+    __tablename__ = "overrides"
+    __table_args__ = (
+        Index("overrides_in_force", "item_id", "category", "first_day", postgresql_where=text("status = 'in_force'")),
+        Index("overrides_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    level: Mapped[str]
+    item_id: Mapped[str | None]
+    category: Mapped[str | None]
+    kind: Mapped[str]
+    value: Mapped[float]
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+    why: Mapped[str]
+    requested_by: Mapped[str]
+    requested_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    series: Mapped[int]
+    forecast: Mapped[float]
+    status: Mapped[str] = mapped_column(server_default=text("'in_force'"))
+    ended_by: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
+    version: Mapped[int]
+
+
+class OverridePartRow(Base):
+    """What an override gives a series on each day from its first one on; null for a percentage.
+
+    `published` is false until the forecast of the series was published with the override, or again without it.
+    """
+
+    __tablename__ = "override_parts"
+    __table_args__ = (
+        Index("override_parts_series", "series_id"),
+        Index("override_parts_due", "series_id", postgresql_where=text("NOT published")),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    override_id: Mapped[UUID] = mapped_column(primary_key=True)
+    series_id: Mapped[UUID] = mapped_column(primary_key=True)
+    daily: Mapped[list[float] | None]
+    published: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class AccuracyProgressRow(Base):
+    """The next day to measure, and the last series of it that is measured. There is at most one row."""
+
+    __tablename__ = "accuracy_progress"
+    __table_args__ = (CheckConstraint("one"),)
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    day: Mapped[date]
+    after: Mapped[UUID | None]
+
+
+class SeriesAccuracyRow(Base):
+    """A series whose forecasts were measured. `version` counts its events, and `errors` are the last ones at lag 1."""
+
+    __tablename__ = "series_accuracy"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    series_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    direction: Mapped[str]
+    errors: Mapped[list[float]]
 
 
 class RunRow(Base):

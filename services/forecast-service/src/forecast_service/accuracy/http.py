@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
-from crossdock_chassis import INVALID, Database, Problem, Refusal, errors, provided
+from crossdock_chassis import INVALID, Database, Problem, Refusal, Unit, errors, provided
 from forecast_service.accuracy import views
+from forecast_service.accuracy.value_added import By, Question, ValueAdded, value_added
 from forecast_service.accuracy.views import MOST_DAYS, Accuracy
 from forecast_service.conventions import DemandDay, Id, Reader, Region
 from forecast_service.places import Zones
@@ -36,27 +37,65 @@ class PastForecasts:
 
 
 PastForecastsDep = Annotated[PastForecasts, provided(PastForecasts)]
-router = APIRouter(prefix="/v1/accuracy", tags=["forecasts"])
+router = APIRouter(prefix="/v1", tags=["forecasts"])
+Since = Annotated[DemandDay | None, Query(description="The first day; without it, 28 days are compared")]
+Until = Annotated[DemandDay | None, Query(description="The last day; without it, the last whole day")]
+Lag = Annotated[int, Query(ge=1, le=LAGS, description="Forecasts that were made at least so many days ahead")]
+OfItem = Annotated[Id | None, Query(description="Only this item")]
+AtLocation = Annotated[Id | None, Query(description="Of items at this location")]
+InRegion = Annotated[Region | None, Query(description="Of items in this region, such as US or US-OR")]
 
 
-@router.get("", summary="Compare past forecasts with what was asked for", responses=errors(NOT_COUNTED))
+@router.get("/accuracy", summary="Compare past forecasts with what was asked for", responses=errors(NOT_COUNTED))
 async def get_accuracy(
     caller: Reader,
     past: PastForecastsDep,
-    since: Annotated[DemandDay | None, Query(description="The first day; without it, 28 days are compared")] = None,
-    until: Annotated[DemandDay | None, Query(description="The last day; without it, the last whole day")] = None,
-    lag: Annotated[int, Query(ge=1, le=LAGS, description="Forecasts that were made at least so many days ahead")] = 1,
-    item_id: Annotated[Id | None, Query(description="Only this item")] = None,
-    location_id: Annotated[Id | None, Query(description="Of items at this location")] = None,
-    region: Annotated[Region | None, Query(description="Of items in this region, such as US or US-OR")] = None,
+    since: Since = None,
+    until: Until = None,
+    lag: Lag = 1,
+    item_id: OfItem = None,
+    location_id: AtLocation = None,
+    region: InRegion = None,
 ) -> Accuracy:
     """Return WAPE and bias beside those of seasonal naive, and the ten items with the largest errors."""
     async with past.database.unit() as unit:
-        if (latest := await latest_origin(unit.sql, past.zones)) is None:
-            raise NotCounted
-        last = min(until or latest, latest - timedelta(days=1))
-        first = since or last - timedelta(days=27)
-        if (last - first).days >= MOST_DAYS:
-            detail = f"At most {MOST_DAYS} days can be compared at once"
-            raise Refusal(INVALID, errors=[{"in": "query", "parameter": "since", "detail": detail, "code": "range"}])
+        first, last = await _days(unit, past.zones, since, until)
         return await views.accuracy(unit.sql, first, last, lag, item_id, location_id or "", region or "")
+
+
+@router.get(
+    "/value-added", summary="Show what models and planners add to seasonal naive", responses=errors(NOT_COUNTED)
+)
+async def get_value_added(
+    caller: Reader,
+    past: PastForecastsDep,
+    since: Since = None,
+    until: Until = None,
+    lag: Lag = 1,
+    by: Annotated[By, Query(description="Also show each category or item")] = "total",
+    item_id: OfItem = None,
+    category: Annotated[Id | None, Query(description="Only items of this category")] = None,
+    location_id: AtLocation = None,
+    region: InRegion = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="The most groups")] = 50,
+) -> ValueAdded:
+    """Return the sums of absolute errors of naive, of the model, and of what was published with overrides.
+
+    Money is at the last imported price of each item.
+    """
+    async with past.database.unit() as unit:
+        first, last = await _days(unit, past.zones, since, until)
+        asked = Question(first, last, lag, by, item_id, category, location_id or "", region or "")
+        return await value_added(unit.sql, asked, limit)
+
+
+async def _days(unit: Unit, zones: Zones, since: date | None, until: date | None) -> tuple[date, date]:
+    """Return the days to compare. Raise NotCounted, or Refusal if they are too many."""
+    if (latest := await latest_origin(unit.sql, zones)) is None:
+        raise NotCounted
+    last = min(until or latest, latest - timedelta(days=1))
+    first = since or last - timedelta(days=27)
+    if (last - first).days >= MOST_DAYS:
+        detail = f"At most {MOST_DAYS} days can be compared at once"
+        raise Refusal(INVALID, errors=[{"in": "query", "parameter": "since", "detail": detail, "code": "range"}])
+    return first, last

@@ -20,6 +20,10 @@ FORGET: Final = """
         )
         LIMIT $3
     )
+    , adjusted AS (
+        DELETE FROM adjusted_forecasts AS adjusted USING old
+        WHERE adjusted.series_id = old.series_id AND adjusted.origin = old.origin AND adjusted.run_id = old.run_id
+    )
     DELETE FROM forecasts USING old
     WHERE forecasts.series_id = old.series_id AND forecasts.origin = old.origin AND forecasts.run_id = old.run_id
     RETURNING 1

@@ -1,25 +1,35 @@
 """Store the forecasts of a run, and publish those that have moved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
 from pydantic_core import to_json
 
-from crossdock_chassis import Unit, columns
+from crossdock_chassis import Unit
 from crossdock_events.forecasts import ForecastQuantile, ForecastUpdated, ModelChanged
-from forecast_service.fitting.series import QUANTILES, Outcome
+from forecast_service.demand.history import DIVISIBLE
+from forecast_service.fitting.series import QUANTILES, Fan, Outcome
 from forecast_service.forecasts import choices
 from forecast_service.forecasts.choices import Replaced
 from forecast_service.forecasts.model import Believed, moved
+from forecast_service.overrides.model import apply, in_order
+from forecast_service.overrides.store import done, in_force
 
 LOCK: Final = """
     SELECT series.id, series.item_id, series.location_id, series.region, series.version, series.published_origin,
+           series.published_overrides,
            coalesce((SELECT unit_of_measure FROM demand_items WHERE demand_items.item_id = series.item_id), 'each')
                AS unit_of_measure,
-           (SELECT cumulative FROM forecasts WHERE forecasts.series_id = series.id
-            AND forecasts.origin = series.published_origin AND forecasts.run_id = series.published_run) AS cumulative
+           coalesce(
+               (SELECT cumulative FROM adjusted_forecasts AS adjusted WHERE adjusted.series_id = series.id
+                AND adjusted.origin = series.published_origin AND adjusted.run_id = series.published_run
+                ORDER BY made_at DESC LIMIT 1),
+               (SELECT cumulative FROM forecasts WHERE forecasts.series_id = series.id
+                AND forecasts.origin = series.published_origin AND forecasts.run_id = series.published_run)
+           ) AS cumulative
     FROM series WHERE series.id = ANY ($1::uuid[]) ORDER BY series.id FOR UPDATE OF series
 """
 
@@ -36,10 +46,47 @@ KEEP: Final = """
         cumulative = excluded.cumulative, version = coalesce(excluded.version, forecasts.version)
 """
 
-PUBLISHED: Final = """
-    UPDATE series AS old SET version = new.version, published_origin = $2, published_run = $3
-    FROM unnest($1::uuid[], $4::bigint[]) AS new (id, version) WHERE old.id = new.id
+# A row without overrides is kept if there is one with them: the numbers are the model's again.
+KEEP_ADJUSTED: Final = """
+    INSERT INTO adjusted_forecasts (series_id, origin, run_id, made_at, overrides, mean, quantiles, cumulative)
+    SELECT series_id, origin, run_id, $1, overrides, mean, quantiles, cumulative
+    FROM json_to_recordset($2::json) AS new (series_id uuid, origin date, run_id uuid, overrides uuid[],
+         mean double precision[], quantiles double precision[], cumulative double precision[])
+    WHERE overrides <> '{}' OR EXISTS (
+        SELECT FROM adjusted_forecasts AS old
+        WHERE old.series_id = new.series_id AND old.origin = new.origin AND old.run_id = new.run_id
+    )
 """
+
+PUBLISHED: Final = """
+    UPDATE series AS old
+    SET version = new.version, published_origin = new.origin, published_run = new.run_id,
+        published_overrides = new.overrides
+    FROM json_to_recordset($1::json) AS new (series_id uuid, version bigint, origin date, run_id uuid, overrides uuid[])
+    WHERE old.id = new.series_id
+"""
+
+NEWEST: Final = """
+    SELECT forecasts.*
+    FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+        SELECT * FROM forecasts WHERE series_id = wanted.id ORDER BY made_at DESC, origin DESC LIMIT 1
+    ) AS forecasts
+"""
+
+NUMBER: Final = """
+    UPDATE forecasts SET version = new.version
+    FROM json_to_recordset($1::json) AS new (series_id uuid, version bigint, origin date, run_id uuid)
+    WHERE forecasts.series_id = new.series_id AND forecasts.origin = new.origin AND forecasts.run_id = new.run_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A forecast as a run made it."""
+
+    run: UUID
+    origin: date
+    outcome: Outcome
 
 
 async def publish(unit: Unit, run: UUID, origin: date, outcomes: Sequence[Outcome]) -> None:
@@ -49,26 +96,55 @@ async def publish(unit: Unit, run: UUID, origin: date, outcomes: Sequence[Outcom
 
     A run that makes a forecast twice, first with a cheap model, replaces the first one.
     """
-    made = {UUID(outcome.series): outcome for outcome in outcomes}
-    replaced = await choices.keep(unit, run, origin, outcomes)
-    documents: list[dict[str, Any]] = []
-    versions: list[tuple[UUID, int]] = []
-    for row in await unit.sql.fetch(LOCK, sorted(made)):
-        outcome, version = made[row["id"]], None
-        before, earlier = _believed(row), replaced.get(row["id"])
-        if earlier is not None or moved(before, origin, outcome.fan.cumulative):
-            version = row["version"] + 1
-            if earlier is not None:
-                unit.publish(_changed(row, run, origin, outcome, earlier), sequence=version, cause=None)
-                version += 1
-            unit.publish(_event(row, run, origin, outcome), sequence=version, cause=None)
-            versions.append((row["id"], version))
-        documents.append(_document(outcome, version))
+    made = {UUID(outcome.series): Made(run, origin, outcome) for outcome in outcomes}
+    versions = await _send(unit, made, await choices.keep(unit, run, origin, outcomes))
+    documents = [_document(each.outcome, versions.get(id)) for id, each in made.items()]
     if documents:
         await unit.sql.execute(KEEP, origin, run, unit.now, to_json(documents).decode())
-    if versions:
-        ids, numbers = columns(versions)
-        await unit.sql.execute(PUBLISHED, ids, origin, run, numbers)
+
+
+async def republish(unit: Unit, series: Sequence[UUID]) -> int:
+    """Publish the newest forecasts of some series whose overrides have changed. Return the number of events."""
+    rows = await unit.sql.fetch(NEWEST, series)
+    made = {row["series_id"]: Made(row["run_id"], row["origin"], outcome_of(row)) for row in rows}
+    versions = await _send(unit, made, {})
+    await done(unit, series)  # also a series without a forecast
+    numbers = [
+        {"series_id": id, "version": version, "origin": made[id].origin, "run_id": made[id].run}
+        for id, version in versions.items()
+    ]
+    if numbers:
+        await unit.sql.execute(NUMBER, to_json(numbers).decode())
+    return len(versions)
+
+
+async def _send(unit: Unit, made: Mapping[UUID, Made], replaced: Mapping[UUID, Replaced]) -> dict[UUID, int]:
+    """Apply overrides, and publish the forecasts that have moved. Return the versions of the events by series."""
+    overrides = await in_force(unit, list(made))
+    adjusted: list[dict[str, Any]] = []
+    published: list[dict[str, Any]] = []
+    for row in await unit.sql.fetch(LOCK, sorted(made)):
+        each = made[row["id"]]
+        model = each.outcome.fan
+        applied = in_order(overrides.get(row["id"], ()), each.origin, len(model.mean))
+        fan = apply(model, each.origin, applied, whole=row["unit_of_measure"] not in DIVISIBLE)
+        ids = [override.id for override in applied]
+        keys = {"series_id": row["id"], "origin": each.origin, "run_id": each.run, "overrides": ids}
+        adjusted.append(keys | flat(fan))
+        earlier, changed = replaced.get(row["id"]), ids != row["published_overrides"]
+        if earlier is not None or changed or moved(_believed(row), each.origin, fan.cumulative):
+            version = row["version"] + 1
+            if earlier is not None:
+                unit.publish(_changed(row, each.run, each.origin, each.outcome, earlier), sequence=version, cause=None)
+                version += 1
+            unit.publish(_event(row, each, fan, ids), sequence=version, cause=None)
+            published.append(keys | {"version": version})
+    if adjusted:
+        await unit.sql.execute(KEEP_ADJUSTED, unit.now, to_json(adjusted).decode())
+    if published:
+        await unit.sql.execute(PUBLISHED, to_json(published).decode())
+    await done(unit, list(made))
+    return {each["series_id"]: each["version"] for each in published}
 
 
 def _believed(row: Any) -> Believed | None:
@@ -77,10 +153,30 @@ def _believed(row: Any) -> Believed | None:
     return Believed(row["published_origin"], rows_of(row["cumulative"]))
 
 
+def outcome_of(row: Any) -> Outcome:
+    """Return a forecast as it is stored. Its scores are not read."""
+    return Outcome(
+        str(row["series_id"]),
+        row["model"],
+        row["demand_class"],
+        Fan(row["mean"], rows_of(row["quantiles"]), rows_of(row["cumulative"])),
+        why=row["why"],
+    )
+
+
 def rows_of(flat: Sequence[float]) -> list[Sequence[float]]:
     """Return the array of each quantile from the arrays one after another."""
     days = len(flat) // len(QUANTILES)
     return [flat[n * days : (n + 1) * days] for n in range(len(QUANTILES))]
+
+
+def flat(fan: Fan) -> dict[str, list[float]]:
+    """Return a fan as it is stored, with the array of each quantile one after another."""
+    return {
+        "mean": list(fan.mean),
+        "quantiles": [value for each in fan.quantiles for value in each],
+        "cumulative": [value for each in fan.cumulative for value in each],
+    }
 
 
 def _changed(row: Any, run: UUID, origin: date, outcome: Outcome, earlier: Replaced) -> ModelChanged:
@@ -108,15 +204,16 @@ def _parts(name: str) -> tuple[str, tuple[str, ...] | None]:
     return model, tuple(combined.split(", ")) if combined else None
 
 
-def _event(row: Any, run: UUID, origin: date, outcome: Outcome) -> ForecastUpdated:
-    fan, (model, combined) = outcome.fan, _parts(outcome.model)
+def _event(row: Any, made: Made, fan: Fan, overrides: Sequence[UUID]) -> ForecastUpdated:
+    outcome = made.outcome
+    model, combined = _parts(outcome.model)
     return ForecastUpdated(
         series_id=row["id"],
         item_id=row["item_id"],
         location_id=row["location_id"] or None,
         region=row["region"] or None,
         unit_of_measure=row["unit_of_measure"],
-        origin=origin,
+        origin=made.origin,
         mean=tuple(fan.mean),
         quantiles=tuple(
             ForecastQuantile(level=level, daily=tuple(daily), cumulative=tuple(cumulative))
@@ -125,20 +222,19 @@ def _event(row: Any, run: UUID, origin: date, outcome: Outcome) -> ForecastUpdat
         model=model,
         combined=combined,
         demand_class=outcome.demand_class,
-        run_id=run,
+        run_id=made.run,
+        overrides=tuple(overrides) or None,
+        model_mean=tuple(outcome.fan.mean) if overrides else None,
     )
 
 
 def _document(outcome: Outcome, version: int | None) -> dict[str, Any]:
-    fan = outcome.fan
     return {
         "series_id": outcome.series,
         "model": outcome.model,
         "demand_class": outcome.demand_class,
         "why": outcome.why,
         "scores": dict(outcome.scores),
-        "mean": list(fan.mean),
-        "quantiles": [value for each in fan.quantiles for value in each],
-        "cumulative": [value for each in fan.cumulative for value in each],
         "version": version,
+        **flat(outcome.fan),
     }

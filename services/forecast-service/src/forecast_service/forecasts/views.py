@@ -13,8 +13,15 @@ from forecast_service.fitting.series import QUANTILES
 from forecast_service.forecasts.publish import rows_of
 
 LAST: Final = """
-    SELECT series.item_id, series.location_id, series.region, forecasts.*, forecasts.scores::text AS scored
-    FROM series JOIN forecasts ON forecasts.series_id = series.id
+    SELECT series.item_id, series.location_id, series.region, forecasts.*, forecasts.scores::text AS scored,
+           adjusted.overrides, adjusted.mean AS adjusted_mean, adjusted.quantiles AS adjusted_quantiles,
+           adjusted.cumulative AS adjusted_cumulative
+    FROM series JOIN forecasts ON forecasts.series_id = series.id LEFT JOIN LATERAL (
+        SELECT * FROM adjusted_forecasts AS adjusted
+        WHERE adjusted.series_id = forecasts.series_id AND adjusted.origin = forecasts.origin
+              AND adjusted.run_id = forecasts.run_id AND ($4::timestamptz IS NULL OR adjusted.made_at <= $4)
+        ORDER BY adjusted.made_at DESC LIMIT 1
+    ) AS adjusted ON true
     WHERE series.item_id = $1 AND series.location_id = $2 AND series.region = $3
           AND ($4::timestamptz IS NULL OR forecasts.made_at <= $4)
     ORDER BY forecasts.made_at DESC, forecasts.origin DESC LIMIT 1
@@ -38,6 +45,7 @@ class ForecastOfDay(BaseModel):
 
     day: date
     mean: float
+    model_mean: Annotated[float, Field(description="The mean without overrides")]
     quantiles: list[float]
     cumulative: Annotated[list[float], Field(description="Of the sum of all days from the origin to this day")]
     ordered: Annotated[int, Field(description="What orders and imports already ask for on this day")]
@@ -56,6 +64,7 @@ class Forecast(BaseModel):
     why: Annotated[str | None, Field(description="The reason if it is not by the model that would have been chosen")]
     scores: dict[str, float]
     version: Annotated[int | None, Field(description="The sequence of its event; null if it had not moved")]
+    overrides: Annotated[list[UUID], Field(description="The overrides in it, in the order in which they apply")]
     levels: list[float]
     days: list[ForecastOfDay]
 
@@ -72,7 +81,12 @@ async def last(sql: asyncpg.Connection, series: tuple[str, str, str], as_of: dat
 
 
 def _forecast(row: Any, ordered: dict[date, int]) -> Forecast:
-    daily, cumulative = rows_of(row["quantiles"]), rows_of(row["cumulative"])
+    overrides = row["overrides"] or []
+    kind = "adjusted_" if overrides else ""
+    means, daily, cumulative = (
+        row[f"{kind}mean"],
+        *(rows_of(row[f"{kind}{name}"]) for name in ("quantiles", "cumulative")),
+    )
     days = [row["origin"] + timedelta(days=n) for n in range(len(row["mean"]))]
     return Forecast(
         series_id=row["series_id"],
@@ -87,11 +101,13 @@ def _forecast(row: Any, ordered: dict[date, int]) -> Forecast:
         why=row["why"],
         scores=from_json(row["scored"]),
         version=row["version"],
+        overrides=overrides,
         levels=list(QUANTILES),
         days=[
             ForecastOfDay(
                 day=day,
-                mean=row["mean"][n],
+                mean=means[n],
+                model_mean=row["mean"][n],
                 quantiles=[each[n] for each in daily],
                 cumulative=[each[n] for each in cumulative],
                 ordered=ordered.get(day, 0),
