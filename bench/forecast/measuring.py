@@ -77,7 +77,7 @@ def _measure(group: Group, only: str | None, origins: int) -> Measured:
     if only is None:
         for kind, mean in result.alone.items():
             if kind in choosing.KINDS:
-                found[f"always {kind}"] = _of_means(group, panel, mean)
+                found[f"always {kind}"] = measure_means(group, panel, mean)
     return Measured(found, spent, peak())
 
 
@@ -97,7 +97,8 @@ def cpu() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def _of_means(group: Group, panel: Panel, mean: Array) -> Measures:
+def measure_means(group: Group, panel: Panel, mean: Array) -> Measures:
+    """Return errors of means, (series, horizon), by day or by week."""
     past, actual = panel.values, group.actual
     if group.weeks:
         past = panel.filled[:, panel.days % 7 :].reshape(len(panel), -1, 7).sum(axis=2)
@@ -118,7 +119,7 @@ def _all(group: Group, panel: Panel, classes: npt.NDArray[np.str_], mean: Array,
         np.nanmean(metrics.nanmean(metrics.pinball(actual, daily[:, each], tau)) / scale)
         for each, tau in enumerate(QUANTILES)
     ]
-    found = _of_means(group, panel, mean) | {"pinball": float(np.mean(losses))}
+    found = measure_means(group, panel, mean) | {"pinball": float(np.mean(losses))}
     for each, tau in enumerate(QUANTILES):
         if tau != 0.5:
             below, up_to = metrics.coverage(actual, daily[:, each])

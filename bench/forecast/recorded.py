@@ -49,6 +49,16 @@ class Year:
         found = np.flatnonzero((sold >= 60) & (sold < 180))
         return np.asarray(found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)])
 
+    def sums_of(self, items: npt.NDArray[np.int64]) -> tuple[Array, list[list[int]]]:
+        """Return (sums, days) of all these items and of their categories, and the indices of the sums of each item."""
+        names = [self.categories[item] for item in items]
+        order = sorted({name for name in names if name is not None})
+        above = [[0, *([1 + order.index(name)] if name is not None else [])] for name in names]
+        found = np.zeros((1 + len(order), DAYS))
+        for item, sums in zip(items, above, strict=True):
+            found[sums] += self.items[item]
+        return found, above
+
     def by_category(self) -> Array:
         """Return (categories, days) of those that sold something in each of at least 26 weeks before the origin."""
         names = sorted({name for name in self.categories if name is not None})

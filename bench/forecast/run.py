@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import results
-from bench.forecast import m4, recorded
+from bench.forecast import m4, recorded, structure
 from bench.forecast.measuring import SINGLES, Group, Measured, Measures, in_a_child
 from bench.forecast.size import Size
 from bench.results import Results, Row
@@ -71,6 +71,23 @@ def run(size: Size, console: Console) -> Results:
     measured = _models(weeks, size, stage, False)
     found.measures[weeks.name] = dict(measured.measures)
     found.rows += _weeks(weeks.name, measured.measures)
+    totals, above = year.sums_of(busiest)
+    name = "sums of the busiest, by week"
+    stage(f"{name}: {len(totals)} sums")
+    of_sums = structure.sums(_group("busiest", year.items[busiest], {}), _group(name, totals, {}, weeks=True), above)
+    found.measures[name] = dict(of_sums.measures)
+    found.rows += _sums(name, of_sums.measures)
+    new = structure.new_items(year)
+    found.rows.append(
+        Row(
+            "New items: squared error, level and weekdays with those of their category",
+            [new["category"] / new["flat"] * 100],
+            "%",
+            100,
+            "less",
+            f"of that of their mean; {new['items']:.0f} items with 1 to 27 days",
+        )
+    )
     stage(f"{YEARS_TIMED} years")
     long = np.tile(year.items[busiest[: size.two_years]], YEARS_TIMED)
     timed = in_a_child(_group("two years", long, {}))
@@ -154,6 +171,14 @@ def _weeks(name: str, rows: Mapping[str, Measures]) -> list[Row]:
     return [
         Row(f"{name}: RMSSE", [best["RMSSE"]], "", 1.00, "less", "forecasts of days, summed"),
         Row(f"{name}: bias", [abs(best["bias"]) * 100], "%", 3, "less"),
+    ]
+
+
+def _sums(name: str, rows: Mapping[str, Measures]) -> list[Row]:
+    best, summed = rows["reconciled"]["RMSSE"], rows["bottom up"]["RMSSE"]
+    return [
+        Row(f"{name}: RMSSE reconciled", [best], ""),
+        Row(f"{name}: against bottom up", [(best / summed - 1) * 100], "%", 0, "less"),
     ]
 
 

@@ -36,6 +36,15 @@ async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness, monk
             (event,) = await forecast_of(harness, client, item)
             assert (str(event.run_id), event.item_id, event.origin) == (done["id"], item, origin)
             assert len(event.mean) == 28 and 1 < sum(event.mean) / 28 < 20
+        await client.post(f"/v1/runs/{run['id']}:reconcile")
+        await until_ended(client, run["id"])
+        found = (await client.get("/v1/forecasts/hierarchy", params={"category": category})).json()
+        assert found["method"] == "min_trace" or "not installed here" in found["why"], found["why"]
+        parts = (await client.get("/v1/forecasts/hierarchy/parts", params={"category": category})).json()["items"]
+        assert {each["item_id"] for each in parts} == set(items)
+        for number, day in enumerate(found["days"]):
+            assert abs(day["mean"] - sum(each["mean"][number] for each in parts)) < 1e-6
+            assert day["quantiles"][0] <= day["mean"] <= day["quantiles"][-1]
         again = await client.post("/v1/runs", json={"origin": (origin + timedelta(days=3)).isoformat()})
         assert again.status_code == 422
         nothing = await client.post("/v1/runs", json={"category": uuid4().hex})

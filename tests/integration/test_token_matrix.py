@@ -28,6 +28,7 @@ SHARED: Final = {
     "/v1/reservations/": "stock is the company's",
     "/v1/runs/": "forecasts are the company's",
     "/v1/series/": "forecasts are the company's",
+    "/v1/introductions/": "forecasts are the company's",
     "/v1/calendar/days/": "the calendar is the company's",
     "/v1/drivers/": "planned drivers are the company's",
 }

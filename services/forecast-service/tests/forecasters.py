@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import nan
 
 from forecast_service.fitting.series import Outcome, Task
+from forecast_service.fitting.structure import Coherent, Structure
 from forecast_service.runs.model import fallback
 
 
@@ -26,6 +27,42 @@ def slow() -> Callable[[Task], Iterable[Outcome]]:
         return forecast(task)
 
     return forecast_slowly
+
+
+def reconciling() -> Callable[[Task | Structure], Iterable[Outcome | Coherent]]:
+    """Forecast and reconcile: every item gets twice its mean."""
+    return lambda task: forecast(task) if isinstance(task, Task) else [_doubled(task)]
+
+
+def unreconciled() -> Callable[[Task | Structure], Iterable[Outcome | Coherent]]:
+    """Find no library for it."""
+
+    def fail(task: Task | Structure) -> list[Outcome]:
+        if isinstance(task, Structure):
+            raise ModuleNotFoundError("No module named 'hierarchicalforecast'")
+        return forecast(task)
+
+    return fail
+
+
+def never_reconciled() -> Callable[[Task | Structure], Iterable[Outcome | Coherent]]:
+    def hang(task: Task | Structure) -> list[Outcome]:
+        if isinstance(task, Structure):
+            time.sleep(3600)
+            raise AssertionError
+        return forecast(task)
+
+    return hang
+
+
+def negative() -> Callable[[Task | Structure], Iterable[Outcome | Coherent]]:
+    return lambda task: (
+        forecast(task) if isinstance(task, Task) else [Coherent([[-1.0] * len(each) for each in task.item_means])]
+    )
+
+
+def _doubled(structure: Structure) -> Coherent:
+    return Coherent([[2 * value for value in each] for each in structure.item_means])
 
 
 def forecast(task: Task) -> list[Outcome]:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "pandas", "statsforecast", "prophet", "lightgbm", "matplotlib")
+HEAVY = ("numpy", "pandas", "statsforecast", "prophet", "lightgbm", "matplotlib", "scipy", "hierarchicalforecast")
 PROGRAM = f"""
 import sys
 import forecast_service.__main__, forecast_service.service

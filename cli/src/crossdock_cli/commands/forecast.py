@@ -41,14 +41,22 @@ Region = Annotated[str | None, typer.Option(help="Only orders to this region, su
 
 @forecast.command()
 def show(
-    item: Item,
+    item: Annotated[str | None, typer.Argument(help="The id of the item. Default: all items together.")] = None,
+    category: Annotated[str | None, typer.Option(help="All items of this category together.")] = None,
     location: Location = None,
     region: Region = None,
     as_of: Annotated[str | None, typer.Option(help="The forecast that was the last one at this time.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the forecast of an item: each of the next days, and the demand of 7, 14 and more days together."""
+    """Show a forecast: each of the next days, and the demand of 7, 14 and more days together."""
+    if item is not None and category is not None:
+        raise CommandError("Name an item or a category, not both.")
+    if item is None and as_of is not None:
+        raise CommandError("--as-of needs an item: sums of earlier times are not kept.")
     there = installation.current()
+    if item is None:
+        _show_sum(there, {"category": category, "location_id": location, "region": region}, as_json)
+        return
     series = _series(item, location, region)
     with client(there, None, ["ops:read"]) as opened:
         query = series if as_of is None else {**series, "as_of": as_of}
@@ -152,6 +160,9 @@ def run(
     horizon: Annotated[int, typer.Option(min=1, max=366, help="Days.")] = 56,
     prefix: Annotated[str | None, typer.Option(help="Only items whose id begins like this.")] = None,
     category: Annotated[str | None, typer.Option(help="Only items of this category.")] = None,
+    level: Annotated[
+        list[str] | None, typer.Option(help="item, location or region; can be given again. Default: item.")
+    ] = None,
     deadline: Annotated[
         int | None, typer.Option(help="Seconds. All items get a cheap model first, then as many as possible the best.")
     ] = None,
@@ -159,7 +170,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Forecast all active items, or some, and follow the run. It goes on if this command is interrupted."""
-    wanted = {"origin": origin, "horizon": horizon, "item_prefix": prefix, "category": category}
+    wanted = {"origin": origin, "horizon": horizon, "item_prefix": prefix, "category": category, "levels": level}
     wanted |= {"deadline_seconds": deadline, "reselect": reselect or None}
     body = {name: value for name, value in wanted.items() if value is not None}
     there = installation.current()
@@ -167,6 +178,51 @@ def run(
         url = f"{there.url(SERVICE)}/v1/runs"
         found = asked(opened.post(url, json=body, headers={"Idempotency-Key": uuid4().hex}))
         _followed(opened, url, found, as_json)
+
+
+def _show_sum(there: Installation, named: Mapping[str, str | None], as_json: bool) -> None:
+    """Show the forecast of a category or of all items."""
+    query = {name: value for name, value in named.items() if value is not None}
+    with client(there, None, ["ops:read"]) as opened:
+        found = asked(opened.get(f"{there.url(SERVICE)}/v1/forecasts/hierarchy", params=query))
+    if as_json:
+        print_json(found)
+        return
+    out, how = console(), "reconciled" if found["method"] == "min_trace" else "the sum of their forecasts"
+    head = f"{found['category'] or 'all'}: {found['items']} items, {how}, made {moment(found['made_at'])}"
+    out.print(head, markup=False)
+    if found["why"]:
+        out.print(found["why"], markup=False)
+    table, levels = Table("day", box=None), found["levels"] if found["days"][0]["quantiles"] else []
+    table.add_column("mean", justify="right")
+    for level in levels:
+        table.add_column(f"p{level * 100:g}", justify="right")
+    for day in found["days"][:14]:
+        table.add_row(*(day["day"], _number(day["mean"])), *(_number(value) for value in day["quantiles"] or ()))
+    print_table(out, table)
+    if levels:
+        out.print()
+        print_table(out, _sums(found))
+
+
+@forecast.command()
+def reconcile(
+    id: Annotated[str | None, typer.Argument(help="The run. Default: the newest one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the forecasts of items, categories and all items of a run agree, and follow it."""
+    there = installation.current()
+    with client(there, None, ["ops:read", "ops:act"]) as opened:
+        url = f"{there.url(SERVICE)}/v1/runs"
+        found = asked(opened.post(f"{url}/{id or _newest(opened, url)['id']}:reconcile"))
+        _followed(opened, url, found, as_json)
+
+
+def _newest(opened: httpx.Client, url: str) -> Any:
+    runs = asked(opened.get(url, params={"limit": 1}))["items"]
+    if not runs:
+        raise CommandError("There is no run yet: start one with `crossdock forecast run`.")
+    return runs[0]
 
 
 @forecast.command()
@@ -178,13 +234,8 @@ def watch(
     there = installation.current()
     with client(there, None, ["ops:read"]) as opened:
         url = f"{there.url(SERVICE)}/v1/runs"
-        if id is None:
-            runs = asked(opened.get(url, params={"limit": 1}))["items"]
-            if not runs:
-                raise CommandError("There is no run yet: start one with `crossdock forecast run`.")
-            _followed(opened, url, runs[0], as_json)
-        else:
-            _followed(opened, url, asked(opened.get(f"{url}/{id}")), as_json)
+        found = _newest(opened, url) if id is None else asked(opened.get(f"{url}/{id}"))
+        _followed(opened, url, found, as_json)
 
 
 @forecast.command()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,9 @@ from crossdock_events.orders import Destination
 
 SERIES: Final = UUID("0d6d1c5e-6f0a-5f7e-9a54-3f2b8a0c7d11")
 REGION_LENGTH: Final = 64
+SeriesLevel: TypeAlias = Literal["item", "location", "region"]
+"""A series is of a whole item, of an item at a location, or of an item in a region."""
+LEVELS: Final[tuple[SeriesLevel, ...]] = ("item", "location", "region")
 
 
 def series_id(item_id: str, location_id: str = "", region: str = "") -> UUID:

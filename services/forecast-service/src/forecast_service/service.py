@@ -7,6 +7,8 @@ from forecast_service.calendar import feature as calendar
 from forecast_service.demand import feature as demand
 from forecast_service.drivers import feature as drivers
 from forecast_service.forecasts import feature as forecasts
+from forecast_service.hierarchy import feature as hierarchy
+from forecast_service.introductions import feature as introductions
 from forecast_service.overrides import feature as overrides
 from forecast_service.runs import feature as runs
 from forecast_service.series import feature as series
@@ -32,6 +34,8 @@ def build(settings: Settings) -> Service:
             calendar.feature(database),
             drivers.feature(database),
             series.feature(database, settings),
+            hierarchy.feature(database),
+            introductions.feature(database, settings),
         ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field
 
 import crossdock_chassis
-from forecast_service.places import Zones
+from forecast_service.places import SeriesLevel, Zones
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -34,6 +34,8 @@ class Settings(crossdock_chassis.Settings):
     runner that ends loses the chunk in its hands, so large ones cost more time."""
     series_seconds: Annotated[float, Field(gt=0)] = 30.0
     """How long the forecast of one series may take. It then gets a fallback."""
+    nightly_levels: list[SeriesLevel] = Field(default=["item"], min_length=1)
+    """Of which series the nightly run is: JSON like ["item", "location"]. Locations multiply its time and its rows."""
     import_max_bytes: Annotated[int, Field(ge=1024)] = 256 << 20
     """The largest file that can be imported. The number of its rows is not limited."""
 

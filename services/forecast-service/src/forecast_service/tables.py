@@ -239,6 +239,7 @@ class RunRow(Base):
     item_prefix: Mapped[str | None]
     category: Mapped[str | None]
     chosen: Mapped[list[UUID] | None]
+    levels: Mapped[list[str]] = mapped_column(server_default=text("'{item}'"))
     scope: Mapped[str]
     deadline_seconds: Mapped[int | None]
     deadline_at: Mapped[datetime | None]
@@ -280,6 +281,56 @@ class RunFailureRow(Base):
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     series_id: Mapped[UUID] = mapped_column(primary_key=True)
     reason: Mapped[str]
+
+
+class IntroductionRow(Base):
+    """What a new item takes over from others, its `bases`. A successor has one. Written with SQL only."""
+
+    __tablename__ = "introductions"
+
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    successor: Mapped[bool]
+    bases: Mapped[list[str]]
+    weights: Mapped[list[float]]
+    scale: Mapped[float]
+    start: Mapped[date | None]
+    ramp_days: Mapped[int]
+    changed_at: Mapped[datetime]
+    changed_by: Mapped[str]
+
+
+class ForecastSumRow(Base):
+    """The forecast of a category at a place, or (with an empty `category`) of all items, as a reconciliation made it.
+
+    `quantiles` and `cumulative` are as in `forecasts`, and null if the sum itself could not be forecast. Written with
+    SQL only.
+    """
+
+    __tablename__ = "forecast_sums"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    location_id: Mapped[str] = mapped_column(primary_key=True)
+    region: Mapped[str] = mapped_column(primary_key=True)
+    category: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[date]
+    made_at: Mapped[datetime]
+    items: Mapped[int]
+    method: Mapped[str]
+    why: Mapped[str | None]
+    model: Mapped[str | None]
+    mean: Mapped[list[float]]
+    quantiles: Mapped[list[float] | None]
+    cumulative: Mapped[list[float] | None]
+
+
+class CoherentMeanRow(Base):
+    """The mean of a forecast after it was reconciled with the sums above it. Written with SQL only."""
+
+    __tablename__ = "coherent_means"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    series_id: Mapped[UUID] = mapped_column(primary_key=True)
+    mean: Mapped[list[float]]
 
 
 class CalendarCountryRow(Base):

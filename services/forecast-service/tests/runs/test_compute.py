@@ -1,14 +1,16 @@
 """What runners do with a run: its order, its failures, its deadline."""
 
 import asyncio
+import json
+from datetime import timedelta
 
 import forecasters
 import httpx
 import pytest
-from running import ORIGIN, computed, ended, events, forecasts, requested, runner, sold
+from running import ORIGIN, SELL, computed, ended, events, forecasts, requested, runner, sold
 
 from crossdock_chassis import ChildBroken, Service
-from crossdock_chassis.testing import Deliver, Fresh, Violations
+from crossdock_chassis.testing import Deliver, Fresh, Violations, published
 from forecast_service.places import series_id
 from forecast_service.runs import checks, compute, model
 from forecast_service.service import Settings, build
@@ -37,6 +39,30 @@ async def test_run_forecasts_and_publishes_every_series(
     assert (shown["run_id"], shown["origin"], len(shown["days"])) == (asked["id"], ORIGIN.isoformat(), 28)
     assert (await violations(service, "UPDATE runs SET open = 1")).keys() == {checks.COUNTED.title}
     assert (await violations(service, "DELETE FROM forecasts")).keys() == {checks.FORECAST.title}
+
+
+async def test_run_of_locations_publishes_their_series(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    await sold(service, deliver, {"a": None, "b": None})
+    async with service.database.unit() as unit:
+        await unit.sql.execute(SELL, ["a", "a"], ["north", ""], ["", "US"], [ORIGIN - timedelta(days=1)] * 2, [3, 4])
+    asked = await requested(client, levels=["region", "location", "item"])
+    assert (asked["series"], asked["levels"]) == (4, ["item", "location", "region"])
+    other = await requested(client, levels=["location"])
+    assert (other["id"] != asked["id"], other["series"]) == (True, 1)
+    one = await requested(client, series=[str(series_id("a", "", "US"))])
+    assert (one["series"], one["levels"]) == (1, ["item", "location", "region"])
+    async with runner(service):
+        for run in (asked, other, one):
+            await ended(client, run["id"])
+    places = [
+        (json.loads(row["value"]).get(key)) for row in await published(service) for key in ("location_id", "region")
+    ]
+    assert sorted(each for each in places if each) == ["US", "north"]
+    for place in ({"location_id": "north"}, {"region": "US"}):
+        shown = (await client.get("/v1/forecasts", params={"item_id": "a", **place})).json()
+        assert {name: shown[name] for name in place} == place
 
 
 @pytest.mark.parametrize(

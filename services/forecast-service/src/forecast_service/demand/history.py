@@ -1,7 +1,7 @@
 """Read the demand of series by day: imported days, and after them the days that orders counted."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
@@ -10,7 +10,7 @@ import asyncpg
 
 from crossdock_chassis import columns
 from forecast_service.fitting.series import History
-from forecast_service.places import series_id
+from forecast_service.places import LEVELS, SeriesLevel, series_id
 
 RECENT_DAYS: Final = 56
 DIVISIBLE: Final = frozenset({"kg", "l", "m"})
@@ -60,14 +60,21 @@ SERIES: Final = """
 """
 
 BY_VALUE: Final = f"""
-    SELECT days.item_id,
+    SELECT days.item_id, days.location_id, days.region,
            coalesce(sum(days.quantity) FILTER (WHERE days.day > $1::date - $2::int), 0)::float8 / $2 AS recent
-    FROM ({DAYS}) AS days JOIN demand_items USING (item_id)
-    WHERE days.location_id = '' AND days.region = '' AND days.day <= $1::date AND days.quantity > 0
-          AND demand_items.status = 'active'
+    FROM (
+        SELECT item_id, location_id, region, day, quantity::float8 FROM ({DAYS}) AS own
+        UNION ALL
+        SELECT behind.item_id, location_id, region, day, quantity * weight
+        FROM unnest($6::text[], $7::text[], $8::float8[]) AS behind (item_id, base, weight)
+        JOIN ({DAYS}) AS theirs ON theirs.item_id = behind.base
+    ) AS days JOIN demand_items USING (item_id)
+    WHERE days.day <= $1::date AND days.quantity > 0 AND demand_items.status = 'active'
+          AND CASE WHEN days.location_id <> '' THEN 'location' WHEN days.region <> '' THEN 'region' ELSE 'item' END
+              = ANY ($5::text[])
           AND ($3::text IS NULL OR starts_with(days.item_id, $3)) AND ($4::text IS NULL OR demand_items.category = $4)
-    GROUP BY days.item_id
-    ORDER BY recent DESC, days.item_id
+    GROUP BY days.item_id, days.location_id, days.region
+    ORDER BY days.region <> '', days.location_id <> '', recent DESC, days.item_id, days.location_id, days.region
 """
 
 REGISTER: Final = """
@@ -79,17 +86,35 @@ REGISTER: Final = """
 
 
 async def find(
-    sql: asyncpg.Connection, *, item_prefix: str | None = None, category: str | None = None, until: date
+    sql: asyncpg.Connection,
+    *,
+    item_prefix: str | None = None,
+    category: str | None = None,
+    levels: Sequence[SeriesLevel] = LEVELS[:1],
+    only: Collection[UUID] | None = None,
+    inherited: Sequence[tuple[str, str, float]] = (),
+    until: date,
 ) -> list[tuple[UUID, float]]:
-    """Return the series of active items with any demand up to `until`, those with the most recent demand first.
+    """Return the series of active items with any demand up to `until`.
 
-    The second value is the mean quantity of the last 56 days. New series are stored.
+    Whole items come first, then locations, then regions, and of these the ones with the most recent demand. The second
+    value is the mean quantity of the last 56 days. `inherited` has items with the items whose demand, times a weight,
+    counts for them too. New series are stored.
     """
-    rows = await sql.fetch(BY_VALUE, until, RECENT_DAYS, item_prefix, category)
-    found = [(series_id(row["item_id"]), row["item_id"], row["recent"]) for row in rows]
+    behind = columns(inherited) if inherited else ([], [], [])
+    rows = await sql.fetch(BY_VALUE, until, RECENT_DAYS, item_prefix, category, levels, *behind)
+    named = [(series_id(*place), *place, recent) for *place, recent in rows]
+    found = [each for each in named if only is None or each[0] in only]
     if found:
-        await sql.execute(REGISTER, *columns([(id, item, "", "") for id, item, _ in found]))
-    return [(id, recent) for id, _, recent in found]
+        bases: dict[str, list[str]] = defaultdict(list)
+        for item, base, _ in inherited:
+            bases[item].append(base)
+        theirs = {(base, *place) for _, item, *place, _ in found for base in bases[item]}
+        new = {id: (id, *place) for id, *place, _ in found} | {
+            id: (id, *each) for each in theirs if (id := series_id(*each))
+        }
+        await sql.execute(REGISTER, *columns(list(new.values())))
+    return [(id, recent) for id, *_, recent in found]
 
 
 async def histories(sql: asyncpg.Connection, series: Sequence[UUID], until: date) -> list[History]:

@@ -19,14 +19,17 @@ from forecast_service.drivers.store import plans
 from forecast_service.fitting.series import History, Outcome, Task
 from forecast_service.forecasts.choices import read as read_choices
 from forecast_service.forecasts.publish import publish
+from forecast_service.hierarchy.store import keep as keep_sums
+from forecast_service.introductions.apply import carried, shape
 from forecast_service.runs import store
 from forecast_service.runs.model import MAX_ATTEMPTS, fallback, usable
 from forecast_service.runs.store import Claimed, LeaseLost
+from forecast_service.runs.structure import reconcile
 
 log = logging.getLogger(__name__)
 
-Forecaster: TypeAlias = Callable[[], Callable[[Task], Iterable[Outcome]]]
-FORECASTER: Final[Forecaster] = partial(resolve_name, "forecast_service.fitting.work:forecast")
+Forecaster: TypeAlias = Callable[[], Callable[[Any], Iterable[Any]]]
+FORECASTER: Final[Forecaster] = partial(resolve_name, "forecast_service.fitting.answer:answer")
 """It is named and not imported, because only the child may import libraries for numbers."""
 
 POLL_SECONDS: Final = 5.0
@@ -60,7 +63,7 @@ class Compute:
     async def run(self, stopping: asyncio.Event) -> None:
         """Compute until `stopping`. Then give the chunk in hand to another runner."""
         stop, listening = asyncio.create_task(stopping.wait()), asyncio.create_task(self._listen())
-        child: Child[Outcome] = Child(
+        child: Child[Any] = Child(
             self._forecaster, idle_seconds=IDLE_SECONDS, calls=CALLS, nice=NICE, environment=ONE_THREAD
         )
         try:
@@ -85,7 +88,7 @@ class Compute:
                 log.warning("the runner listens for runs again: %s: %s", type(error).__name__, error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _turn(self, child: Child[Outcome], stop: "asyncio.Task[Any]") -> float:
+    async def _turn(self, child: Child[Any], stop: "asyncio.Task[Any]") -> float:
         """Compute the next chunk. Return the seconds until the next turn."""
         self._wake.clear()
         try:
@@ -100,7 +103,7 @@ class Compute:
             return RETRY_SECONDS
         return 0.0
 
-    async def _under_lease(self, child: Child[Outcome], claimed: Claimed, stop: "asyncio.Task[Any]") -> None:
+    async def _under_lease(self, child: Child[Any], claimed: Claimed, stop: "asyncio.Task[Any]") -> None:
         """Compute a chunk and extend its lease meanwhile. End the work if the lease is lost or the process stops."""
         work = asyncio.create_task(self._compute(child, claimed))
         lost = False
@@ -136,15 +139,19 @@ class Compute:
         self.progressed = time.monotonic()
         return extended
 
-    async def _compute(self, child: Child[Outcome], claimed: Claimed) -> None:
+    async def _compute(self, child: Child[Any], claimed: Claimed) -> None:
         """Forecast the series of a chunk, store the results and publish them. Raise LeaseLost."""
         if _seconds_left(claimed) <= 0:
             await self._skip(claimed)
+            return
+        if claimed.level == "reconcile":
+            await self._reconcile(child, claimed)
             return
         last = claimed.origin + timedelta(days=claimed.horizon - 1)
         known = known_by(claimed.origin, claimed.requested_at)
         async with self._database.unit() as unit:
             found = await histories(unit.sql, claimed.series, claimed.origin - timedelta(days=1))
+            found, new = await carried(unit.sql, found, claimed.origin, claimed.horizon)
             calendar = await read_calendar(unit.sql)
             planned = await plans(unit.sql, claimed.series, claimed.origin, last, known, calendar.closed())
             choices = {} if claimed.level == "cheap" else await read_choices(unit.sql, claimed.series, claimed.origin)
@@ -164,11 +171,9 @@ class Compute:
         missing = [each for each in found if UUID(each.series) in reasons]
         if claimed.deadline_at is None or claimed.level == "cheap":
             outcomes += [fallback(each, task.horizon, reasons[UUID(each.series)]) for each in missing]
-        await self._record(claimed, outcomes, reasons)
+        await self._record(claimed, shape(outcomes, new), reasons)
 
-    async def _forecast(
-        self, child: Child[Outcome], claimed: Claimed, task: Task
-    ) -> tuple[list[Outcome], dict[UUID, str]]:
+    async def _forecast(self, child: Child[Any], claimed: Claimed, task: Task) -> tuple[list[Outcome], dict[UUID, str]]:
         """Return the forecasts, and why the other series have none. After a failure each series is tried alone."""
         count = len(task.histories)
         try:
@@ -191,7 +196,7 @@ class Compute:
         return outcomes, reasons
 
     async def _ask(
-        self, child: Child[Outcome], claimed: Claimed, task: Task, seconds: float
+        self, child: Child[Any], claimed: Claimed, task: Task, seconds: float
     ) -> tuple[list[Outcome], dict[UUID, str]]:
         limit = max(0.01, min(seconds, _seconds_left(claimed)))
         made = {outcome.series: outcome async for outcome in child.call(task, seconds=limit)}
@@ -208,6 +213,17 @@ class Compute:
                 await store.close(unit, claimed)
 
         await self._until_stored(record)
+
+    async def _reconcile(self, child: Child[Any], claimed: Claimed) -> None:
+        made = await reconcile(self._database, child.call, claimed, self._series_seconds)
+
+        async def keep() -> None:
+            async with self._database.unit() as unit:
+                await store.finish(unit, claimed, "done")
+                await keep_sums(unit, claimed.run, made)
+                await store.close(unit, claimed)
+
+        await self._until_stored(keep)
 
     async def _skip(self, claimed: Claimed) -> None:
         """End a chunk whose run has no time left: its series keep their cheap models."""
@@ -232,8 +248,8 @@ class Compute:
 
 
 def _seconds_left(claimed: Claimed) -> float:
-    """Return the seconds until the deadline. All series get a cheap model, however late it is."""
-    if claimed.deadline_at is None or claimed.level == "cheap":
+    """Return the seconds until the deadline. Cheap models and reconciliations need not end by then."""
+    if claimed.deadline_at is None or claimed.level in ("cheap", "reconcile"):
         return float("inf")
     return (claimed.deadline_at - datetime.now(UTC)).total_seconds()
 

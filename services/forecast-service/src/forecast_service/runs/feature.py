@@ -6,6 +6,7 @@ from forecast_service.runs.cancel import cancel_run
 from forecast_service.runs.compute import Compute
 from forecast_service.runs.forget import forget_runs
 from forecast_service.runs.nightly import Nightly
+from forecast_service.runs.reconcile import reconcile_run
 from forecast_service.runs.request import Request, Requested
 from forecast_service.runs.resume import resume_run
 from forecast_service.runs.views import RunView
@@ -22,12 +23,13 @@ def feature(database: Database, settings: Settings) -> Feature:
         request=Coalescer(database, each(request.request_run), Requested, limit=1, name="request_run"),
         cancel=Coalescer(database, each(cancel_run), RunView, limit=1),
         resume=Coalescer(database, each(resume_run), RunView, limit=1),
+        reconcile=Coalescer(database, each(reconcile_run), RunView, limit=1),
     )
     return Feature(
         routers=[http.router],
         provides=[runs],
         jobs=[
-            every(NIGHTLY_SECONDS, Nightly(request).request_nightly_run),
+            every(NIGHTLY_SECONDS, Nightly(request, settings.nightly_levels).request_nightly_run),
             every_in_units(FORGET_SECONDS, forget_runs),
         ],
         problems=http.PROBLEMS,

@@ -11,6 +11,8 @@ CHUNK: Final = 20
 OLD: Final = "SELECT id FROM runs WHERE ended_at < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
 FORGET: Final = (
     "DELETE FROM run_chunks WHERE run_id = ANY ($1::uuid[])",
+    "DELETE FROM forecast_sums WHERE run_id = ANY ($1::uuid[])",
+    "DELETE FROM coherent_means WHERE run_id = ANY ($1::uuid[])",
     "DELETE FROM run_failures WHERE run_id = ANY ($1::uuid[])",
     "DELETE FROM runs WHERE id = ANY ($1::uuid[])",
 )

@@ -24,6 +24,7 @@ from crossdock_chassis import (
     provided,
 )
 from forecast_service.conventions import FORECASTS, DemandDay, Id, Reader, Writer
+from forecast_service.places import LEVELS, SeriesLevel
 from forecast_service.runs import views
 from forecast_service.runs.cancel import CancelRun
 from forecast_service.runs.model import (
@@ -35,8 +36,11 @@ from forecast_service.runs.model import (
     NothingToForecast,
     OriginNotReached,
     RunEnded,
+    RunForgotten,
+    RunNotWhole,
     UnknownSeries,
 )
+from forecast_service.runs.reconcile import ReconcileRun
 from forecast_service.runs.request import Requested, RequestRun
 from forecast_service.runs.resume import ResumeRun
 from forecast_service.runs.stream import RunStream
@@ -54,6 +58,8 @@ ANOTHER_RUN: Final = Problem(
     "Another run of these series is running; wait for its end or cancel it",
     headers={"Location": lambda error: f"/v1/runs/{error.id}"},
 )
+RUN_NOT_WHOLE: Final = Problem(409, "run-not-whole", "The run has some items only; reconcile a run of all items")
+RUN_FORGOTTEN: Final = Problem(409, "run-forgotten", "Forecasts of the run are no longer kept; request a new one")
 RUN_ENDED: Final = Problem(409, "run-ended", "The run is done; request a new one")
 
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
@@ -62,6 +68,8 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     NothingToForecast: NOTHING_TO_FORECAST,
     UnknownSeries: UNKNOWN_SERIES,
     AnotherRun: ANOTHER_RUN,
+    RunNotWhole: RUN_NOT_WHOLE,
+    RunForgotten: RUN_FORGOTTEN,
     RunEnded: RUN_ENDED,
 }
 STREAMS_AT_ONCE: Final = 20
@@ -75,6 +83,7 @@ class Runs:
     request: Coalescer[RequestRun, Requested]
     cancel: Coalescer[CancelRun, RunView]
     resume: Coalescer[ResumeRun, RunView]
+    reconcile: Coalescer[ReconcileRun, RunView]
 
 
 RunsDep = Annotated[Runs, provided(Runs)]
@@ -95,6 +104,15 @@ class RunIn(BaseModel):
     horizon: Annotated[int, Number(1, LONGEST_HORIZON), Field(description="Days")] = HORIZON
     item_prefix: Annotated[Id | None, Field(description="Only items whose id begins like this")] = None
     category: Annotated[Id | None, Field(description="Only items of this category")] = None
+    levels: Annotated[
+        list[SeriesLevel] | None,
+        Field(
+            min_length=1,
+            max_length=len(LEVELS),
+            description="Series of whole items, of items at each location, of items in each region; "
+            "without it, of whole items, or of any level if `series` lists them",
+        ),
+    ] = None
     series: Annotated[list[UUID] | None, Field(min_length=1, max_length=1000, description="Only these series")] = None
     deadline_seconds: Annotated[
         Annotated[int, Number(1, 86_400)] | None,
@@ -119,7 +137,10 @@ async def post_run(body: RunIn, caller: Writer, key: IdempotencyKey, runs: RunsD
 
     Runners forecast its series in the order of their demand, and publish each forecast that has moved.
     """
-    only = Filter(body.item_prefix, body.category, None if body.series is None else tuple(body.series))
+    series = None if body.series is None else tuple(body.series)
+    wanted = body.levels or (LEVELS[:1] if series is None else LEVELS)
+    levels = tuple(each for each in LEVELS if each in wanted)
+    only = Filter(body.item_prefix, body.category, series, levels)
     command = RequestRun(body.origin, body.horizon, only, body.deadline_seconds, caller.actor, reselect=body.reselect)
     done = await runs.request(command, key.of(body))
     return json_response(done.result.run, 202, replayed=done.replayed, location=done.result.run.path)
@@ -171,3 +192,17 @@ async def cancel(id: UUID, caller: Writer, runs: RunsDep) -> RunView:
 )
 async def resume(id: UUID, caller: Writer, runs: RunsDep) -> RunView:
     return (await runs.resume(ResumeRun(id, caller.actor))).result
+
+
+@router.post(
+    "/{id}:reconcile",
+    dependencies=FORECASTS,
+    summary="Make the forecasts of items, categories and all items agree",
+    responses=errors(NO_SUCH_RUN, RUN_NOT_WHOLE, RUN_FORGOTTEN, ANOTHER_RUN, *COMMAND_PROBLEMS),
+)
+async def reconcile(id: UUID, caller: Writer, runs: RunsDep) -> RunView:
+    """Return the run, which is running until it is done. `GET /v1/forecasts/hierarchy` shows the result.
+
+    Forecasts of categories and of all items are made and reconciled with those of the items, at each place.
+    """
+    return (await runs.reconcile(ReconcileRun(id, caller.actor))).result

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from forecast_service.fitting.series import QUANTILES, Fan, History, Outcome
+from forecast_service.places import LEVELS, SeriesLevel
 
 HORIZON: Final = 56
 LONGEST_HORIZON: Final = 366
@@ -18,7 +19,7 @@ MAX_ATTEMPTS: Final = 10
 RECENT: Final = 28
 
 State: TypeAlias = Literal["running", "done", "cancelled"]
-Level: TypeAlias = Literal["cheap", "refit", "full"]
+Level: TypeAlias = Literal["cheap", "refit", "full", "reconcile"]
 
 
 class RunError(Exception):
@@ -27,6 +28,7 @@ class RunError(Exception):
     - NoSuchRun
     - OriginNotReached, NothingToForecast, UnknownSeries: nothing to run
     - AnotherRun: a run of the same series is running, with another horizon or deadline
+    - RunNotWhole, RunForgotten: its forecasts cannot be summed
     - RunEnded: it is done, and cannot be cancelled or resumed
     """
 
@@ -75,6 +77,16 @@ class RunEnded(RunError):
         super().__init__(f"The run {id} is {state}")
 
 
+class RunNotWhole(RunError):
+    def __init__(self, id: UUID) -> None:
+        super().__init__(f"The run {id} has some items only: reconcile a run of all items, or of a category")
+
+
+class RunForgotten(RunError):
+    def __init__(self, id: UUID) -> None:
+        super().__init__(f"Forecasts of the run {id} are no longer kept: request a new run")
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which series a run forecasts: those that meet every condition."""
@@ -82,11 +94,13 @@ class Filter:
     item_prefix: str | None = None
     category: str | None = None
     series: tuple[UUID, ...] | None = None
+    levels: tuple[SeriesLevel, ...] = LEVELS[:1]
 
     @property
     def scope(self) -> str:
         """Return a text that is equal for equal filters, and for no others."""
-        return repr((self.item_prefix, self.category, self.series and sorted(map(str, set(self.series)))))
+        series = self.series and sorted(map(str, set(self.series)))
+        return repr((self.item_prefix, self.category, series, self.levels))
 
 
 @dataclass(frozen=True, slots=True)

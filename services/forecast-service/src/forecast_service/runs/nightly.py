@@ -1,10 +1,12 @@
 """Request a run each night, once a day has ended in the last time zone and all its demand is counted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from crossdock_chassis import Actor, Unit
 from forecast_service.demand.history import DAYS
+from forecast_service.places import LEVELS, SeriesLevel
 from forecast_service.runs.model import HORIZON, Filter, NothingToForecast
 from forecast_service.runs.request import Request, RequestRun, latest_origin
 
@@ -25,13 +27,14 @@ DEMAND: Final = f"""
 @dataclass(frozen=True, slots=True)
 class Nightly:
     request: Request
+    levels: Sequence[SeriesLevel] = LEVELS[:1]
 
     async def request_nightly_run(self, unit: Unit) -> dict[str, object] | None:
         """Request a run of all series from the new day on, unless nothing was asked for since the last one."""
         settled = await unit.sql.fetchval("SELECT at FROM settled")
         if settled is None or self.request.zones.in_last_zone(settled).hour >= NIGHT_ENDS:
             return None
-        origin, only = await latest_origin(unit.sql, self.request.zones), Filter()
+        origin, only = await latest_origin(unit.sql, self.request.zones), Filter(levels=tuple(self.levels))
         if origin is None or await unit.sql.fetchrow(MADE, origin, only.scope) is not None:
             return None
         last, demand = await unit.sql.fetchrow(LAST), await unit.sql.fetchval(DEMAND, origin)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from crossdock_chassis import Actor, Unit, new_id, record_action
 from forecast_service.demand.history import find
 from forecast_service.forecasts.choices import fitting
+from forecast_service.introductions.apply import inherited
 from forecast_service.places import Zones
 from forecast_service.runs import store, views
 from forecast_service.runs.model import (
@@ -54,9 +55,15 @@ class Request:
         id = new_id()
         if (running := await unit.sql.fetchrow(store.RUNNING, origin, only.scope)) is None:
             found = await find(
-                unit.sql, item_prefix=only.item_prefix, category=only.category, until=origin - timedelta(days=1)
+                unit.sql,
+                item_prefix=only.item_prefix,
+                category=only.category,
+                levels=only.levels,
+                only=only.series and frozenset(only.series),
+                inherited=await inherited(unit.sql),
+                until=origin - timedelta(days=1),
             )
-            series = [series for series, _ in found if only.series is None or series in only.series]
+            series = [series for series, _ in found]
             if unknown := [(place, each) for place, each in enumerate(only.series or ()) if each not in series]:
                 raise UnknownSeries(unknown)
             if not series:

@@ -30,9 +30,9 @@ NEWEST: Final = """
 
 INSERT: Final = """
     INSERT INTO runs (id, origin, horizon, item_prefix, category, chosen, scope, deadline_seconds, deadline_at, demand,
-                      state, requested_by, requested_at, open, reselect)
+                      state, requested_by, requested_at, open, levels, reselect)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::timestamptz + $8::bigint * interval '1 second', $10, 'running', $11,
-            $9, $12, $13)
+            $9, $12, $13, $14)
     ON CONFLICT (origin, scope) WHERE state = 'running' DO NOTHING
     RETURNING id
 """
@@ -50,6 +50,10 @@ CLAIM: Final = """
         FROM runs JOIN run_chunks AS open ON open.run_id = runs.id
         WHERE runs.state = 'running' AND open.state = 'open'
               AND (open.leased_until IS NULL OR open.leased_until < now())
+              AND (open.level <> 'reconcile' OR NOT EXISTS (
+                  SELECT FROM run_chunks AS before
+                  WHERE before.run_id = open.run_id AND before.state = 'open' AND before.level <> 'reconcile'
+              ))
         ORDER BY open.run_id, open.number LIMIT 1 FOR UPDATE OF open SKIP LOCKED
     ) AS next
     WHERE chunk.run_id = next.run_id AND chunk.number = next.number
@@ -136,14 +140,19 @@ async def insert(unit: Unit, run: New, chunks: Sequence[Chunk]) -> bool:
     inserted = await unit.sql.fetchval(
         INSERT,
         *(run.id, run.origin, run.horizon, only.item_prefix, only.category, only.series, only.scope),
-        *(run.deadline_seconds, unit.now, run.demand, run.by, len(chunks), run.reselect),
+        *(run.deadline_seconds, unit.now, run.demand, run.by, len(chunks), only.levels, run.reselect),
     )
     if inserted is None:
         return False
-    rows = [{"number": each.number, "level": each.level, "series": each.series} for each in chunks]
-    await unit.sql.execute(INSERT_CHUNKS, run.id, to_json(rows).decode())
-    await wake(unit)
+    await insert_chunks(unit, run.id, chunks)
     return True
+
+
+async def insert_chunks(unit: Unit, run: UUID, chunks: Sequence[Chunk]) -> None:
+    """Insert chunks of a run and wake the runners."""
+    rows = [{"number": each.number, "level": each.level, "series": each.series} for each in chunks]
+    await unit.sql.execute(INSERT_CHUNKS, run, to_json(rows).decode())
+    await wake(unit)
 
 
 async def wake(unit: Unit) -> None:

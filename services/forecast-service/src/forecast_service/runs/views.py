@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from crossdock_chassis import Cursor, Page
+from forecast_service.places import SeriesLevel
 from forecast_service.runs.model import NoSuchRun, State
 
 RUNS: Final[Cursor[UUID]] = Cursor("runs", UUID)
@@ -28,7 +29,8 @@ SHOW: Final = """
                )))::float8 AS rate
         FROM (
             SELECT *, level IN ('refit', 'full') AS final,
-                   state = 'done' AND ended_at > coalesce(runs.ended_at, now()) - interval '5 minutes' AS recent
+                   state = 'done' AND ended_at > coalesce(runs.ended_at, now()) - interval '5 minutes'
+                   AND level <> 'reconcile' AS recent
             FROM run_chunks WHERE run_id = runs.id
         ) AS chunk
     ) AS chunks CROSS JOIN LATERAL (
@@ -56,6 +58,7 @@ class RunView(BaseModel):
     horizon: Annotated[int, Field(description="Days")]
     item_prefix: str | None
     category: str | None
+    levels: Annotated[list[SeriesLevel], Field(description="Series of whole items, of locations, of regions")]
     series_ids: Annotated[list[UUID] | None, Field(description="The series that were asked for; null means all")]
     reselect: bool
     series: int
@@ -111,6 +114,7 @@ def _view(row: Any) -> RunView:
         horizon=row["horizon"],
         item_prefix=row["item_prefix"],
         category=row["category"],
+        levels=row["levels"],
         series_ids=row["chosen"],
         reselect=row["reselect"],
         series=row["series"],
