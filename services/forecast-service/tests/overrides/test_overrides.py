@@ -19,7 +19,8 @@ from forecast_service.forecasts import checks, follow_overrides
 from forecast_service.forecasts.publish import publish, republish
 from forecast_service.overrides import store
 from forecast_service.overrides.forget import forget_overrides
-from forecast_service.places import series_id
+from forecast_service.places import Zones, series_id
+from forecast_service.series.views import plot
 from forecast_service.service import Settings, build
 
 ORIGIN = date(2026, 3, 11)
@@ -106,6 +107,20 @@ async def test_override_of_an_item_is_published_at_once(
     assert (then["overrides"], then["days"][1]["mean"]) == ([], 6.0)
     assert (await client.get(f"/v1/overrides/{made['id']}")).json()["published"] == 1
     assert await violations(service) == {}
+
+
+async def test_plot_has_the_forecast_with_and_without_overrides(service: Service, client: httpx.AsyncClient) -> None:
+    made = await post(client)
+    await follow(service)
+    async with service.database.unit() as unit:
+        shown = await plot(unit.sql, Zones(), series_id("A"), 28, 960, 420)
+    assert (shown.mean.values[1], shown.fan[0.9][1]) == (10.0, 13.0)
+    assert shown.without_overrides is not None and shown.without_overrides.values[1] == 6.0
+    await client.post(f"/v1/overrides/{made['id']}:withdraw")
+    await follow(service)
+    async with service.database.unit() as unit:
+        shown = await plot(unit.sql, Zones(), series_id("A"), 28, 960, 420)
+    assert (shown.mean.values[1], shown.without_overrides) == (6.0, None)
 
 
 async def test_withdrawn_override_gives_the_forecast_back(

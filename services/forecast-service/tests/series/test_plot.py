@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -69,6 +70,16 @@ def test_plot_has_a_description_for_screen_readers(days: int) -> None:
     assert f"expects 5 a day. In the first {min(days, 28)} days together" in description.text
     assert "Days marked as holiday: 2024-03-11. Days marked as promotion: 2024-03-13." in description.text
     assert {"demand", "p10 to p90", "past forecasts", "holiday"} <= {each.text for each in root.iter(f"{SVG}text")}
+
+
+def test_plot_shows_the_model_beside_overrides() -> None:
+    overridden = replace(plot(), without_overrides=Line(ORIGIN, [4.0] * 28))
+    root = ElementTree.fromstring(draw(overridden, "svg")[0])
+    assert "without overrides" in {each.text for each in root.iter(f"{SVG}text")}
+    description = root.find(f"{SVG}desc")
+    assert description is not None and description.text is not None
+    assert "the forecast with overrides expects 5 a day" in description.text
+    assert "Without overrides it would be 4 a day." in description.text
 
 
 def test_key_differs_if_the_plot_does() -> None:

@@ -105,6 +105,9 @@ def _forecasts(axes: Axes, plot: Plot) -> None:
     for number, each in enumerate(plot.past):
         label = "past forecasts" if number == 0 else None
         axes.plot(_days(each), each.values, color=PURPLE, linewidth=0.8, linestyle="--", label=label)
+    if plot.without_overrides is not None:
+        model = plot.without_overrides.values
+        axes.plot(days, model, color=ORANGE, linewidth=1, linestyle=":", label="without overrides")
     axes.plot(days, plot.mean.values, color=BLUE, linewidth=1.5, label="mean")
 
 

@@ -21,8 +21,8 @@ class Plot:
     """`demand` begins before the origin and ends with the last day that is drawn of it.
 
     `fan` has the daily quantiles by level, and `expected` the quantiles of the sum of the first 28 days, or of all days
-    of a shorter horizon. `past` are earlier forecasts. `marks` are days by kind, such as `holiday`. Width and height
-    are in pixels.
+    of a shorter horizon. `without_overrides` is the mean of the model if planners have overridden it. `past` are
+    earlier forecasts. `marks` are days by kind, such as `holiday`. Width and height are in pixels.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Plot:
     fan: Mapping[float, Sequence[float]]
     expected: Mapping[float, float]
     ordered: Mapping[date, float] = field(default_factory=dict)
+    without_overrides: Line | None = None
     past: Sequence[Line] = ()
     marks: Mapping[str, Sequence[date]] = field(default_factory=dict)
     width: int = 960
@@ -55,12 +56,15 @@ class Plot:
                 f"average, and at most {number(max(before))} (unit: {self.unit}). "
             )
         summed = min(days, SUMMED_DAYS)
+        by = f"the model {self.model}" if self.without_overrides is None else "the forecast with overrides"
         text += (
-            f"From {origin} to {origin + timedelta(days=days - 1)} the model {self.model} expects "
+            f"From {origin} to {origin + timedelta(days=days - 1)} {by} expects "
             f"{number(sum(self.mean.values) / days)} a day. In the first {summed} days together, demand is at most "
             f"{number(self.expected[0.5])} with a probability of 50 %, and at most {number(self.expected[0.9])} with "
             "90 %."
         )
+        if self.without_overrides is not None:
+            text += f" Without overrides it would be {number(sum(self.without_overrides.values) / days)} a day."
         for kind, marked in self.marks.items():
             text += f" Days marked as {kind}: {', '.join(map(str, marked))}."
         return text

@@ -30,11 +30,16 @@ PAGE: Final = """
 LAST: Final = """
     SELECT series.id, series.item_id, series.location_id, series.region, demand_items.category,
            coalesce(demand_items.unit_of_measure, 'each') AS unit_of_measure, last.origin, last.made_at, last.run_id,
-           last.model, last.demand_class, last.why, last.scores::text AS scores, last.mean, last.quantiles,
-           last.cumulative
+           last.model, last.demand_class, last.why, last.scores::text AS scores,
+           coalesce(adjusted.mean, last.mean) AS mean, coalesce(adjusted.quantiles, last.quantiles) AS quantiles,
+           coalesce(adjusted.cumulative, last.cumulative) AS cumulative, last.mean AS model_mean, adjusted.overrides
     FROM series LEFT JOIN demand_items USING (item_id) LEFT JOIN LATERAL (
         SELECT * FROM forecasts WHERE series_id = series.id ORDER BY made_at DESC, origin DESC LIMIT 1
-    ) AS last ON true
+    ) AS last ON true LEFT JOIN LATERAL (
+        SELECT * FROM adjusted_forecasts AS after
+        WHERE after.series_id = series.id AND after.origin = last.origin AND after.run_id = last.run_id
+        ORDER BY after.made_at DESC LIMIT 1
+    ) AS adjusted ON true
     WHERE series.id = $1
 """
 
@@ -194,6 +199,7 @@ async def plot(sql: asyncpg.Connection, zones: Zones, id: UUID, days: int, width
         demand=Line(first, [float(quantities.get(day, 0)) for day in _between(first, known)]),
         ordered={day: float(quantity) for day, quantity in sorted(quantities.items()) if day > known},
         mean=Line(origin, row["mean"]),
+        without_overrides=Line(origin, row["model_mean"]) if row["overrides"] else None,
         fan=dict(zip(QUANTILES, rows_of(row["quantiles"]), strict=True)),
         expected={
             level: sums[min(horizon, SUMMED_DAYS) - 1] for level, sums in zip(QUANTILES, cumulative, strict=True)
