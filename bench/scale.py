@@ -20,7 +20,7 @@ class Scale:
     batched: int = 16_000
     batch: int = 1_000
     steady: tuple[tuple[int, int], ...] = ((20, 8), (50, 5), (200, 5), (500, 4))
-    idle_seconds: int = 15
+    idle_seconds: int = 30
     varied: int = 2_000
     relayed: int = 20_000
     published: int = 400_000

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +17,7 @@ from test_inbox import letters, records, take
 from test_kafka import eventually, from_now_on, mine, publish, relay, running
 from test_kafka import service as kafka_service
 
-from crossdock_chassis import Service, Unit, on
+from crossdock_chassis import Database, Service, Unit, on
 from crossdock_chassis.messaging import inbox as inbox_module
 from crossdock_chassis.messaging import retries as retries_module
 from crossdock_chassis.messaging.aside import Record
@@ -79,7 +80,7 @@ async def test_locked_row_does_not_delay_the_other_keys(kafka_service: Service) 
     """The keys with the locked row are retried by themselves once it is free, each in its order."""
     service, tag = kafka_service, uuid4().hex[:8]
     consumer = await from_now_on(service)
-    retries = Retries(service.database, service.inboxes().values())
+    retries = Retries(service.database, [consumer.inbox])
     stuck = [placed(f"{tag}-stuck-{n}") for n in range(3)]
     others = [placed(f"{tag}-{n}") for n in range(40)]
 
@@ -331,6 +332,35 @@ async def test_many_records_of_many_keys_are_retried_in_chunks(service: Service)
         pass
     assert set((await toy.marks(service)).values()) == {12} and await letters(service) == []
     assert await parked(service) == []
+
+
+async def test_retries_look_at_once_if_their_own_inbox_blocks_a_key(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit that blocks the key commits after the first look for it."""
+    monkeypatch.setattr(retries_module, "REST_SECONDS", 3_600.0)
+    monkeypatch.setattr(retries_module, "IDLE_SECONDS", 0.01)
+    mine, fetch, looks = inbox(service), Database.fetch, 0
+
+    async def counted(self: Database, statement: str, *values: object) -> list[asyncpg.Record]:
+        nonlocal looks
+        looks += 1
+        return await fetch(self, statement, *values)
+
+    monkeypatch.setattr(Database, "fetch", counted)
+
+    async def looked(times: int) -> bool:
+        return looks >= times
+
+    async def handled() -> bool:
+        return bool(await toy.marks(service)) and not await letters(service)
+
+    async with running(Retries(service.database, [mine])):
+        await eventually(partial(looked, 1))
+        async with service.database.unit() as unit:
+            await mine.take(unit, records(envelope_of(placed())), careful=True, untried=TimeoutError("stuck"))
+            await eventually(partial(looked, 3))
+        await eventually(handled)
 
 
 async def test_key_that_ends_the_unit_does_not_stop_other_retries(

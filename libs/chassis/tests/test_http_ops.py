@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import uvicorn
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
+from crossdock_chassis import server as server_module
 from crossdock_chassis.http.application import Api
 from crossdock_chassis.server import ListenerClosed, Ops, listening, ops_port, serving, signals, until
 from crossdock_chassis.settings import Settings
@@ -194,10 +196,10 @@ async def serve(api: ASGIApp, ops: Ops, settings: Settings, stop: asyncio.Event)
 
 
 async def test_listener_that_ends_by_itself_ends_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ends(server: uvicorn.Server, counter: int) -> bool:
-        return True
+    async def ends(server: uvicorn.Server) -> None:
+        return
 
-    monkeypatch.setattr(uvicorn.Server, "on_tick", ends)
+    monkeypatch.setattr(server_module._Server, "main_loop", ends)
     with pytest.raises(ListenerClosed):
         async with asyncio.timeout(10):
             await serve(Slow().api(), Ops(), settings(http_port=0, ops_port=0), asyncio.Event())
@@ -219,28 +221,20 @@ async def test_an_address_that_is_not_ours() -> None:
             pass
 
 
-async def test_idle_listener_wakes_once_a_second_for_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks, tick = 0, uvicorn.Server.on_tick
+async def test_date_is_that_of_the_request_without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks: list[int] = []
 
     async def counted(server: uvicorn.Server, counter: int) -> bool:
-        nonlocal ticks
-        ticks += 1
-        return await tick(server, counter)
+        ticks.append(counter)
+        return False
 
     monkeypatch.setattr(uvicorn.Server, "on_tick", counted)
-    began = time.monotonic()
     async with listening(Ops(), settings(), 0, "PORT") as port, httpx.AsyncClient(trust_env=False) as client:
-
-        async def date() -> str:
-            return (await client.get(f"http://127.0.0.1:{port}/livez")).headers["date"]
-
-        first = await date()
-
-        async def is_later() -> bool:
-            return await date() != first
-
-        await until_true(is_later)
-    assert ticks <= time.monotonic() - began + 2
+        for second in (1_795_797_296, 1_795_797_297):
+            monkeypatch.setattr(time, "time", lambda second=second: second + 0.9)
+            answer = await client.get(f"http://127.0.0.1:{port}/livez")
+            assert answer.headers.get_list("date") == [formatdate(second, usegmt=True)]
+    assert not ticks
 
 
 async def test_no_server_header_gives_the_software_away() -> None:

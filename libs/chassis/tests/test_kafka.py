@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -23,6 +24,7 @@ from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.feature import Part
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging import consumer as consumer_module
+from crossdock_chassis.messaging import relay as relay_module
 from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.relay import Relay, _Leader
@@ -372,6 +374,36 @@ async def test_long_empty_fetch_delays_neither_a_member_nor_an_event(
         await publish(service, (placed(tag), 1))
         await eventually(lambda: _has(service, tag, 1))
     assert paused == [True]
+
+
+async def test_idle_parts_sleep_until_a_record_or_the_stop(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an assignment, an event nor its report waits for a look. The end of the worker interrupts the wait."""
+    monkeypatch.setattr(consumer_module, "IDLE_SECONDS", 15.0)
+    monkeypatch.setattr(relay_module, "IDLE_SECONDS", 3_600.0)
+    getmany, waits = AIOKafkaConsumer.getmany, list[int]()
+
+    def counted(self: AIOKafkaConsumer, *, timeout_ms: int, max_records: int) -> Any:
+        waits.append(timeout_ms)
+        return getmany(self, timeout_ms=timeout_ms, max_records=max_records)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", counted)
+    (consumer,) = service.consumers()
+
+    async def rests() -> bool:
+        return waits[-1:] == [15_000]
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(relay(service), consumer))
+        await eventually(lambda: _at_end(service, consumer))
+        async with asyncio.timeout(12):
+            for sequence in (1, 2):
+                await eventually(rests)
+                await publish(service, (placed(f"{service.name}-{sequence}"), sequence))
+                await eventually(partial(_has, service, service.name, sequence))
+                await eventually(lambda: _at_end(service, consumer))
+            await eventually(rests)
+            await stack.aclose()
+    assert len(waits) < 20
 
 
 async def test_a_newer_version_stops_its_partition_and_no_other(service: Service) -> None:

@@ -146,6 +146,7 @@ async def catalogue(
     """A service whose first generation has read some history."""
     monkeypatch.setattr(rebuild, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.1)
     assert servers.bootstrap is not None
     servers.topics.ensure([TopicSpec(ItemEvent.topic.name, 4)])
     toys = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap)

@@ -153,7 +153,9 @@ async def test_idle_part_looks_without_a_transaction_block(
     monkeypatch.setattr(roles, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(roles, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(retries, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "REST_SECONDS", 0.01)
     monkeypatch.setattr(projections_worker, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(projections_worker, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(jobs_worker, "POLL_SECONDS", 0.01)
     looks, fetch, transaction = 0, Database.fetch, Database._transaction
     blocks: list[str] = []

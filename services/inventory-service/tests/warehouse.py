@@ -170,7 +170,7 @@ class Warehouse:
         """Publish the levels that have changed, as the worker does a moment later. Return the events by item."""
 
         async def settle(unit: Unit) -> None:
-            rows, items = await stocks.changed(unit, ALL)
+            rows, items = stocks.changed(await unit.sql.fetch(stocks.CHANGED, ALL))
             await stocks.settle(unit, items)
             await stocks.forget(unit, rows)
 

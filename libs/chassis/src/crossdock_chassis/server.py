@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import uvicorn
@@ -28,7 +28,6 @@ Check = Callable[[], Awaitable[str | None]]
 _PAGES: Final = ("/livez", "/readyz", "/metrics")
 
 PATIENCE: Final = 2.0  # seconds; a check that takes longer has failed
-DATE_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +101,8 @@ class _Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        """Write the Date header anew each second until `stop`. uvicorn's own loop wakes ten times a second."""
-        while not await self.on_tick(0):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), DATE_SECONDS)
+        """Wait for `stop`. uvicorn's own loop wakes ten times a second, for the Date header and its own limits."""
+        await self._stopping.wait()
 
     def stop(self) -> None:
         self.should_exit = True
@@ -159,6 +156,7 @@ async def listening(
         access_log=False,
         log_config=None,
         server_header=False,
+        date_header=False,  # the protocol adds it
         proxy_headers=False,
         backlog=2048,
         limit_concurrency=settings.connection_limit,

@@ -10,7 +10,8 @@ from typing import Final
 from crossdock_chassis.deadlines import abandon
 from crossdock_chassis.feature import Part
 
-WATCH_SECONDS: Final = 1.0
+WATCH_SECONDS: Final = 5.0
+"""How often the parts are looked at. The end of a part is seen at once."""
 
 log = logging.getLogger(__name__)
 

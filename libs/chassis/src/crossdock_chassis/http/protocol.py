@@ -8,7 +8,10 @@ Each connection looks at its client once a second. A timer for each request woul
 """
 
 import asyncio
+import time
 from collections.abc import Collection
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -58,6 +61,12 @@ TOO_MANY_CONNECTIONS: Final = Problem(
 )
 
 HEAD_END: Final = b"\r\n\r\n"  # the parser accepts no other end of a head
+
+
+@lru_cache(maxsize=1)
+def _dated(second: int) -> list[tuple[bytes, bytes]]:
+    """Return the Date field of a second. uvicorn wakes each second to renew it, also if nobody sends a request."""
+    return [(b"date", formatdate(second, usegmt=True).encode())]
 
 
 class _Malformed(Exception):
@@ -205,7 +214,7 @@ class BoundedProtocol(HttpToolsProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
+            default_headers=_dated(int(time.time())),
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 from uuid import UUID
 
+import asyncpg
+
 from crossdock_chassis.database.errors import OutcomeUnknown
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.jobs import rows
@@ -63,6 +65,14 @@ class JobRun:
         self.progressed = time.monotonic()
         if self.why is not None:
             raise JobInterrupted(self.why)
+
+    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Return the rows of one statement outside units, such as a look for work: a unit would also write progress.
+
+        Raise JobInterrupted.
+        """
+        self.beat()
+        return await self._database.fetch(statement, *values)
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[Unit]:

@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.unit import Database
-from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
+from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error, within
 from crossdock_chassis.messaging import clients, optimistic
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import SystemFault
@@ -28,13 +28,15 @@ log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 1_000
 REPORT_SECONDS = 1.0
+IDLE_SECONDS = 5.0
+"""How often an idle consumer reports. It also looks around this often, if nothing but a record wakes it."""
 STUCK_SECONDS = 30.0
 SAVE_SECONDS = 1.0
 """How often the positions of records that need no reaction are stored."""
 POLL_MS = 500
-"""How often the consumer looks around while no record arrives: at its stops, and whether the worker stops."""
+"""How often the consumer looks around while no record arrives, if a stop or a position to store waits for it."""
 FETCH_SECONDS = 20.0
-"""A fetch waits `POLL_MS` at most. If it takes this long, the client no longer works."""
+"""A fetch waits `IDLE_SECONDS` at most. If it takes this long, the client no longer works."""
 LOCK_SECONDS = 1.0
 """The lock timeout of a batch. A locked row delays the other keys for this long, then its key is set aside."""
 ALONE_FAILURES = 2
@@ -86,6 +88,8 @@ class Consumer:
         self._gaps: dict[TopicPartition, int] = {}
         self._last_time: dict[TopicPartition, float] = {}
         self._busy = asyncio.Lock()
+        self._assigned_anew: asyncio.Future[None] | None = None
+        self._moved = asyncio.Event()
         self._listener = _Listener(self)
         self._limit = BATCH_LIMIT
         self._began = time.time()
@@ -173,12 +177,13 @@ class Consumer:
 
     async def _consume(self, client: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
         reporting = asyncio.create_task(self._report(client))
+        stop = asyncio.create_task(stopping.wait())
         failures = 0
         try:
             while not stopping.is_set():
                 if reporting.done():
                     reporting.result()
-                fetched = await within(FETCH_SECONDS, client.getmany(timeout_ms=POLL_MS, max_records=self._limit))
+                fetched = await self._fetch(client, stop, reporting)
                 began = time.monotonic()
                 if self._stops.due:
                     await self._look(client)
@@ -213,9 +218,28 @@ class Consumer:
                 await self._back_off(client, stopping, failures)
                 await self._reposition(client)
         finally:
+            abandon(stop)
             reporting.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await reporting
+
+    async def _fetch(
+        self, client: AIOKafkaConsumer, *others: asyncio.Task[Any]
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]:
+        """Return the next records. Return none after a while, after an assignment, or if one of `others` has ended."""
+        waits = self._stops.waiting or self._next != self._stored or self._next.keys() != self._assigned
+        milliseconds = POLL_MS if waits else int(IDLE_SECONDS * 1000)
+        fetching = asyncio.ensure_future(client.getmany(timeout_ms=milliseconds, max_records=self._limit))
+        anew = self._assigned_anew = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait({fetching, anew, *others}, timeout=FETCH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if fetching.done() and not fetching.cancelled():
+                return fetching.result()
+            if any(each.done() for each in (anew, *others)):
+                return {}
+            return await within(0, fetching)
+        finally:
+            abandon(fetching)
 
     async def _back_off(self, client: AIOKafkaConsumer, stopping: asyncio.Event, failures: int) -> None:
         """Wait before the next attempt. While the breaker is open, look for a decision that ends the wait."""
@@ -322,6 +346,7 @@ class Consumer:
         for tp, records in batch.items():
             self._next[tp] = records[-1].offset + 1
             self._last_time[tp] = records[-1].time
+            self._moved.set()
             metrics.CONSUMED.labels(self.subscription.group, tp.topic).inc(len(records))
 
     async def _save(self) -> None:
@@ -384,6 +409,8 @@ class Consumer:
         client.pause(*self._assigned)
         await self._position(client, self._assigned)
         self._stops.look_soon()
+        if self._assigned_anew is not None and not self._assigned_anew.done():
+            self._assigned_anew.set_result(None)
 
     async def _position(self, client: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
         """Seek each partition to its position in the database. Stop it if the log no longer has that position."""
@@ -406,6 +433,7 @@ class Consumer:
                 self._next[tp] = self._stored[tp] = stored[tp]
                 client.seek(tp, stored[tp])
                 client.resume(tp)
+        self._moved.set()
         self.ready = True
 
     async def _reposition(self, client: AIOKafkaConsumer) -> None:
@@ -453,6 +481,7 @@ class Consumer:
         reported: dict[TopicPartition, int] = {}
         while True:
             await asyncio.sleep(REPORT_SECONDS)
+            self._moved.clear()
             now = time.monotonic()
             positions = dict(self._next)
             for tp, position in positions.items():
@@ -474,6 +503,8 @@ class Consumer:
                 with suppress(*clients.KAFKA_TROUBLE):
                     await within(5, client.commit(changed))
                     reported.update(changed)
+            elif not behind_since and self._progress.settled:
+                await _pause(self._moved, IDLE_SECONDS)
 
 
 class _Listener(ConsumerRebalanceListener):

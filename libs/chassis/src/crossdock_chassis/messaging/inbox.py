@@ -110,6 +110,7 @@ class Inbox:
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
         self.breaker = Breaker()
+        self.blocked = float("-inf")  # the monotonic time of the last block, in a unit that may not have committed yet
 
     def refuses(self, record: Record) -> VersionUnknown | None:
         """Return an error if the partition must stop before this record. A known type costs a look at one header.
@@ -172,6 +173,7 @@ class Inbox:
         elif fresh:
             await self._react_at_once(unit, fresh)
         if any(each.state == "blocked" for each in aside[before:]):
+            self.blocked = monotonic()
             await self._check_room(unit)
         if aside:
             await keep(unit, self.subscription, aside)

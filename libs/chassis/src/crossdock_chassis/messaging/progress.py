@@ -60,6 +60,11 @@ class Progress:
         self._stored: dict[TopicPartition, _Stored] = {}
         self._next = 0.0
 
+    @property
+    def settled(self) -> bool:
+        """Return whether the stored rates are all zero, so that nothing is to be stored until a partition changes."""
+        return all(each.rate == 0 and not each.inflow for each in self._stored.values())
+
     async def store(self, seen: Mapping[TopicPartition, Seen]) -> None:
         """Store the partitions that have changed, if it is time. A failure is logged: the next call tries again."""
         now = self._clock()

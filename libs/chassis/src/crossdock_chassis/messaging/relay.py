@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 READ_LIMIT = 2_000
 POLL_SECONDS = 1.0
+"""How often a worker without the lease tries to take it."""
+IDLE_SECONDS = 5.0
+"""A NOTIFY on the lease's own connection wakes the relay, so it is lost only with the lease."""
 MARK_SECONDS = 0.05
 """Sent messages are marked with the next read. If no message comes, this is the longest wait for that read."""
 RESCAN_SECONDS = 5.0
@@ -176,7 +179,12 @@ class Relay:
             # A separate task, so that a late connection-lost callback, during the cleanup, does not end the relay.
             publishing = asyncio.create_task(leader.publish(stopping))
             connection.add_termination_listener(lambda _: publishing.cancel())
-            await publishing
+            stop = asyncio.create_task(stopping.wait())
+            stop.add_done_callback(lambda _: wake.set())
+            try:
+                await publishing
+            finally:
+                abandon(stop)
         finally:
             if leader is not None:
                 await leader.close()
@@ -220,7 +228,7 @@ class _Leader:
                 self._relay.progressed = time.monotonic()
                 if stopping.is_set():
                     return
-                await self._wait(POLL_SECONDS)
+                await self._wait(IDLE_SECONDS)
                 continue
             if self._stale():
                 continue  # stalled since the read, so the lease may be lost: read again before sending

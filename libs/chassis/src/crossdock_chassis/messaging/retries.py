@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
+from math import inf
 from typing import Final, TypeAlias
 
 import asyncpg
 
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.text import storable
-from crossdock_chassis.database.unit import Database, Unit
+from crossdock_chassis.database.unit import TRANSACTION_LIMIT_SECONDS, Database, Unit
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error
 from crossdock_chassis.messaging import aside
 from crossdock_chassis.messaging.aside import MAX_KEY_BYTES, Aside, record_of
@@ -24,6 +25,10 @@ Key: TypeAlias = tuple[str, bytes]
 LOOK_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 2.0
 """The pause between two looks while no key is blocked."""
+REST_SECONDS: Final = 10.0
+"""The pause between two looks at the database while no inbox of this process has blocked a key lately."""
+LATELY_SECONDS: Final = TRANSACTION_LIMIT_SECONDS + 5.0
+"""A unit that blocks a key has committed by then."""
 KEYS_AT_ONCE: Final = 50
 RECORDS_OF_A_KEY: Final = 10
 
@@ -89,6 +94,7 @@ class Retries:
     def __init__(self, database: Database, *inboxes: Collection[Inbox]) -> None:
         self._database, self._inboxes = database, inboxes
         self._at_once = KEYS_AT_ONCE
+        self._look_next = 0.0
         self.progressed = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -97,7 +103,7 @@ class Retries:
             try:
                 with foreign_cancellation_is_an_error():
                     inboxes = {each.subscription.group: each for group in self._inboxes for each in group}
-                    blocked = await self._database.fetch(GROUPS_BLOCKED, sorted(inboxes))
+                    blocked = await self._look(inboxes)
                     pause = LOOK_SECONDS if blocked else IDLE_SECONDS
                     for row in blocked:
                         if row["due"]:
@@ -110,6 +116,16 @@ class Retries:
             if not worked:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), pause)
+
+    async def _look(self, inboxes: Mapping[str, Inbox]) -> list[asyncpg.Record]:
+        """Return the groups with blocked keys. Look seldom while only other processes may have blocked any."""
+        now = time.monotonic()
+        lately = max((each.blocked for each in inboxes.values()), default=-inf) > now - LATELY_SECONDS
+        if now < self._look_next and not lately:
+            return []
+        blocked = await self._database.fetch(GROUPS_BLOCKED, sorted(inboxes))
+        self._look_next = now if blocked else now + REST_SECONDS
+        return blocked
 
     async def _round(self, inbox: Inbox) -> bool:
         """Retry the due keys of a group. Return whether there were any.

@@ -35,9 +35,13 @@ class Stops:
         self._at_once, self._next_look = True, 0.0
 
     @property
+    def waiting(self) -> bool:
+        """Return whether something in the group is stopped, so that the member must look again."""
+        return bool(self._at_once or self.partitions or self._open or self._inbox.breaker.open is not None)
+
+    @property
     def due(self) -> bool:
-        waits = self._at_once or self.partitions or self._open or self._inbox.breaker.open is not None
-        return bool(waits) and time.monotonic() >= self._next_look
+        return self.waiting and time.monotonic() >= self._next_look
 
     async def look(self) -> list[tuple[TopicPartition, OpenStop | None]]:
         """Store the stops and read the decisions. Return the partitions to take up again.

@@ -52,6 +52,7 @@ class Rebuild:
         self._database, self._kafka, self._service = database, kafka, service
         self.projection = projection
         self.job = queued(f"rebuild-{projection.name.replace('_', '-')}", self._run)
+        self.begun = False  # this process has claimed the job, and its part `Projections` has not looked since
 
     async def begin(self, unit: Unit, *, by: str) -> UUID:
         """Create the next generation and request its job. Return the job that builds this version already, if any."""
@@ -71,6 +72,7 @@ class Rebuild:
 
     async def _run(self, run: JobRun) -> Result:
         generation, topics = int(run.arguments["generation"]), list(run.arguments["topics"])
+        self.begun = True
         while True:
             try:
                 if await self._look(run, generation, topics):

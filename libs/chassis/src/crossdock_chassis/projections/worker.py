@@ -17,6 +17,8 @@ from crossdock_chassis.projections.generations import Live
 from crossdock_chassis.projections.rebuild import Rebuild
 
 LOOK_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 5.0
+"""The longest pause between two looks at the database, while no generation is being built."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Projections:
         self._running: dict[int, _Running] = {}
         self.inboxes: dict[int, Inbox] = {}  # by generation, for the retries of blocked keys
         self._looked = time.monotonic()
+        self._look_next = 0.0
         self._current: set[int] | None = None
         self._warned: set[str] = set()
 
@@ -62,12 +65,14 @@ class Projections:
             while not stopping.is_set():
                 try:
                     with foreign_cancellation_is_an_error():
-                        await self._look()
+                        if time.monotonic() >= self._look_next or any(each.begun for each in self._rebuilds):
+                            await self._look()
                     self._looked = time.monotonic()
                 except Exception as error:
                     if not is_transient(error):
                         raise
                     log.warning("cannot look at projections: %s: %s", type(error).__name__, error)
+                    self._look_next = 0.0
                 await asyncio.wait([stop, *self._tasks()], timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 self._collect()
             for each in self._running.values():
@@ -83,9 +88,13 @@ class Projections:
         return (each.task for each in self._running.values())
 
     async def _look(self) -> None:
+        for rebuild in self._rebuilds:
+            rebuild.begun = False
         live = await generations.live(self._database)
         for rebuild in self._rebuilds:
             await self._compare(rebuild, live)
+        building = any(each.state == "building" for each in live)
+        self._look_next = time.monotonic() + (0.0 if building else IDLE_SECONDS)
         mine = generations.subscriptions(self._service, [each.projection for each in self._rebuilds], live)
         self._current = {each.generation for each in live if each.state == "current"}
         for generation, running in self._running.items():

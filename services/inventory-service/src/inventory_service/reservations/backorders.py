@@ -58,6 +58,8 @@ def serving(earmark_after: timedelta, max_orders: int) -> Callable[[JobRun], Awa
     """
 
     async def serve_backorders(run: JobRun) -> None:
+        if not await run.fetch(queue.ANY_QUEUED):
+            return
         async with run.unit() as unit:
             sweep = await begin(unit)
         while sweep is not None:

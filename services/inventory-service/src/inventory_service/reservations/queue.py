@@ -12,6 +12,8 @@ from inventory_service.reservations.store import TURN
 
 QUEUED = "SELECT id, item_id FROM release_queue ORDER BY id"
 
+ANY_QUEUED = "SELECT FROM release_queue LIMIT 1"
+
 QUEUED_AGAIN = """
     SELECT EXISTS (SELECT FROM release_queue WHERE item_id = ANY($2::text[]) AND id <> ALL($1::bigint[]))
 """

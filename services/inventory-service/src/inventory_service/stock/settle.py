@@ -17,11 +17,8 @@ CHUNK: Final = 200
 
 async def settle_levels(run: JobRun) -> None:
     """Publish the levels of the changed items. An item that changes again meanwhile waits for the next run."""
-    async with run.unit() as unit:
-        rows, items = await store.changed(unit, ROUND)
-        if items:
-            await store.settle(unit, items[:CHUNK])
-    for start in range(CHUNK, len(items), CHUNK):
+    rows, items = store.changed(await run.fetch(store.CHANGED, ROUND))
+    for start in range(0, len(items), CHUNK):
         async with run.unit() as unit:
             await store.settle(unit, items[start : start + CHUNK])
     if rows:

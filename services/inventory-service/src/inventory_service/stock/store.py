@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from pydantic_core import from_json
 
 from crossdock_chassis import Unit, wake
@@ -165,9 +166,8 @@ def publish(unit: Unit, stock: Stock) -> None:
     unit.notifies |= bool(stock.changes)
 
 
-async def changed(unit: Unit, limit: int) -> tuple[list[int], list[str]]:
-    """Return up to `limit` rows of the set of changed items, and their items in order."""
-    rows = await unit.sql.fetch(CHANGED, limit)
+def changed(rows: Sequence[asyncpg.Record]) -> tuple[list[int], list[str]]:
+    """Return the ids of rows of the set of changed items, and their items in order."""
     return [row["id"] for row in rows], sorted({item for row in rows for item in row["item_ids"]})
 
 
