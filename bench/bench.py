@@ -68,6 +68,7 @@ class Bench:
         self.found.counted[kind] = _medians(
             [{name: count / flow.orders for name, count in flow.counted.items()} for flow in flows]
         )
+        self.found.gathered[kind] = self.opened.gathered(sum(flow.orders for flow in flows))
         return [sum(one.values()) for one in cpu]
 
     def stop(self, *processes: str) -> None:

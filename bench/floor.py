@@ -29,9 +29,7 @@ class _Outbox:
     """The part of a unit that `make` uses: it encodes the event."""
 
     def publish(self, event: Event, *, sequence: int, cause: Cause | None) -> Envelope[Event]:
-        envelope = envelope_of(event, sequence=sequence)
-        envelope.encode()
-        return envelope
+        return envelope_of(event, sequence=sequence)
 
 
 def measure(orders: int, runs: int) -> Parts:

@@ -45,7 +45,7 @@ class Results:
     """All values of a run.
 
     By kind of load: microseconds of processor time per order by process (`cpu`), and the transactions and messages of
-    each service per order (`counted`).
+    each service per order (`counted`). `gathered` are the orders that inventory-service reserves in one transaction.
     """
 
     machine: dict[str, Any]
@@ -53,6 +53,7 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     cpu: dict[str, dict[str, float]] = field(default_factory=dict)
     counted: dict[str, dict[str, float]] = field(default_factory=dict)
+    gathered: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     load_before: float = 0.0
     load_after: float = 0.0
@@ -70,6 +71,7 @@ class Results:
             "rows": rows,
             "cpu_microseconds_per_order": self.cpu,
             "counted_per_order": self.counted,
+            "orders_a_transaction": self.gathered,
         }
 
     def write(self, file: Path) -> Path:

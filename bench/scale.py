@@ -16,6 +16,7 @@ class Scale:
     warm: int = 4_000
     accept: int = 5_000
     accept_batched: int = 6_000
+    bare: int = 2_000
     single: int = 8_000
     batched: int = 16_000
     batch: int = 1_000
@@ -33,7 +34,7 @@ class Scale:
 
 FULL = Scale()
 TINY = Scale(
-    items=50, repeats=1, warm=50, accept=100, accept_batched=100, single=100, batched=200, batch=50,
+    items=50, repeats=1, warm=50, accept=100, accept_batched=100, bare=40, single=100, batched=200, batch=50,
     steady=((50, 1),), idle_seconds=1, varied=40,
     relayed=200, published=500, consumed=100, restarted=1, twin=30, connections=8, garbage_share=0.01,
 )  # fmt: skip

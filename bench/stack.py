@@ -35,6 +35,10 @@ WAIT_SECONDS = 60.0
 PROBE_LINES = 500
 
 
+GATHERED = """
+    SELECT count(*)::float / count(DISTINCT changed_at)
+    FROM (SELECT changed_at FROM reservations ORDER BY order_id DESC LIMIT $1) AS last
+"""
 COUNTED = """
     SELECT xact_commit AS transactions, coalesce((SELECT max(id) FROM outbox), 0) AS messages
     FROM pg_stat_database WHERE datname = current_database()
@@ -180,6 +184,19 @@ class BenchStack:
         cpu, after = used(before, meter.read()), self._counted()
         return Flow(done, confirmed, cpu, {name: now - counted[name] for name, now in after.items()})
 
+    def gathered(self, orders: int) -> float:
+        """Return how many of the last `orders` inventory-service reserved in one transaction, on average."""
+
+        async def count() -> float:
+            sql = await asyncpg.connect(self.stack.dsn("inventory-service"))
+            try:
+                mean: float = await sql.fetchval(GATHERED, orders)
+                return mean
+            finally:
+                await sql.close()
+
+        return in_thread(count)
+
     def _counted(self) -> dict[str, int]:
         """Return the committed transactions of each service so far, and the last message of its outbox."""
 
@@ -257,8 +274,12 @@ class BenchStack:
     @cached_property
     def spare(self) -> str:
         """Return the DSN of a database with the tables of order-service, which no service uses."""
-        dsn = self.database("bench_spare")
-        command = [sys.executable, "-m", "order_service", "migrate"]
+        return self.migrated("bench_spare", "order_service")
+
+    def migrated(self, name: str, package: str) -> str:
+        """Create another database with the tables of a service, and return its DSN."""
+        dsn = self.database(name)
+        command = [sys.executable, "-m", package, "migrate"]
         environment = dict(os.environ) | self.environment(dsn)
         subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
         return dsn

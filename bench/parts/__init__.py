@@ -11,6 +11,7 @@ from bench.parts import (
     accept,
     consumer,
     end_to_end,
+    floors,
     garbage,
     idle,
     relay,
@@ -35,5 +36,6 @@ PARTS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "start-up": start_up.measure,
     "together": together.measure,
     "accept": accept.measure,
+    "floors": floors.measure,
     "twin": twin.measure,
 }

@@ -3,8 +3,11 @@
 from contextlib import ExitStack
 from typing import Any
 
+import psutil
+
 from bench import goods
 from bench.bench import Bench
+from bench.parts import floors
 from bench.results import Row
 from bench.stack import APIS, WORKERS, Flow
 from bench.statistics import middle
@@ -13,7 +16,7 @@ from bench.twin.prepare import prepare
 
 
 def measure(bench: Bench) -> None:
-    """Add a row for the twin, and its ratio to each row "End to end" if that part was measured."""
+    """Add a row for the twin, and its ratio to each row "End to end" and to the rate of the bare parts alone."""
     bench.stop(*WORKERS, *APIS)
     bench.stage(f"the ordinary twin: {bench.scale.repeats} times {bench.scale.twin:,} orders")
     flows = _flows(bench)
@@ -24,6 +27,11 @@ def measure(bench: Bench) -> None:
     for name, target in (("single", 15), ("batched", 30)):
         for ours in [row for row in bench.found.rows if row.name == f"End to end, {name}"]:
             bench.add(Row(f"End to end, {name} ÷ twin", [rate / ordinary for rate in ours.runs], "times", target))
+        for least in [row for row in bench.found.rows if row.name == floors.NAMES[name]]:
+            rates = [(psutil.cpu_count() or 1) * 1e6 / each for each in least.runs]
+            note = "all cores do nothing else, and never wait"
+            ratio = f"End to end, {name} ÷ twin, bare parts alone"
+            bench.add(Row(ratio, [rate / ordinary for rate in rates], "times", note=note))
 
 
 def _flows(bench: Bench) -> list[Flow]:

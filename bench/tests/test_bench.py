@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bench import client, garbage, goods, loader
+from bench import bare, client, garbage, goods, loader
 from bench.compare import differences
 from bench.cpu import Reading, backend_of, used
 from bench.helper import ROOT
@@ -92,6 +93,16 @@ def test_repeated_requests_are_sent_twice_at_once_or_later() -> None:
     distances = {int(each): sent.index(each, sent.index(each) + 1) - sent.index(each) for each in set(sent)}
     assert {distances[number] for number in range(1, 2_000, 2)} == {1}
     assert all(distances[number] > loader.LATER for number in range(0, 1_000, 2))
+
+
+def test_groups_of_bare_orders_take_each_row_once() -> None:
+    rows: Any = [{"id": number, "name": str(number)} for number in range(25)]
+    step = bare.Step("orders", [bare.Rows("orders", {"id": "bigint", "name": "text"}, rows)], [], confirms=range(25))
+    assert re.findall(r"\$(\d)::(\w+)", step.statement) == [("1", "uuid"), ("2", "bigint"), ("3", "text")]
+    shares = [bare.Share(0.2, 1).part(number, 3) for number in range(3)]
+    groups = [step.arguments(share) for share in shares]
+    for column, values in enumerate((range(5, 25), range(5, 25), map(str, range(5, 25)))):
+        assert [value for group in groups for value in group[column]] == list(values)
 
 
 def test_batches_hold_every_line_once() -> None:
