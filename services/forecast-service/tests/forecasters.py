@@ -87,12 +87,13 @@ def forecast(task: Task) -> list[Outcome]:
 
 
 def driven() -> Callable[[Task], Iterable[Outcome]]:
-    """Return a forecaster whose means are the promotion of each day, as the origin knows it."""
+    """Return a forecaster whose means are the promotion of each day, as the origin knows it, and zero if closed."""
 
     def forecast_promotions(task: Task) -> list[Outcome]:
         from forecast_service.fitting.panel import Panel  # noqa: PLC0415  (numpy, which the other ones do not need)
 
-        promotion = Panel.of(task).drivers["promotion"][:, -task.horizon :]
+        panel = Panel.of(task)
+        promotion = panel.drivers["promotion"][:, -task.horizon :] * ~panel.ahead
         return [
             replace(outcome, fan=replace(outcome.fan, mean=means.tolist()))
             for outcome, means in zip(forecast(task), promotion, strict=True)
@@ -108,3 +109,22 @@ def cheap() -> Callable[[Task], Iterable[Outcome]]:
 
     work._all = lambda: CHEAP
     return work.forecast
+
+
+def priced() -> Callable[[Task], Iterable[Outcome]]:
+    """Return a forecaster whose means are the price of each day, and zero on closed days."""
+
+    def forecast_prices(task: Task) -> list[Outcome]:
+        outcomes = []
+        for outcome, history in zip(forecast(task), task.histories, strict=True):
+            days = range(task.origin.toordinal(), task.origin.toordinal() + task.horizon)
+            means = [
+                next((p.value for p in reversed(history.plans) if p.first <= day and (p.last or day) >= day), 1.0)
+                for day in days
+            ]
+            closed = {day.toordinal() for day in task.closed}
+            means = [0.0 if day in closed else mean for day, mean in zip(days, means, strict=True)]
+            outcomes.append(replace(outcome, fan=replace(outcome.fan, mean=means)))
+        return outcomes
+
+    return forecast_prices

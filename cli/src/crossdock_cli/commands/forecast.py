@@ -16,6 +16,7 @@ from rich.table import Table
 
 from crossdock_cli import installation
 from crossdock_cli.commands.override import override
+from crossdock_cli.commands.what_if import what_if
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
 from crossdock_cli.installation import Installation
@@ -33,6 +34,7 @@ POLL_SECONDS = 0.3
 forecast = typer.Typer(no_args_is_help=True, help="Show and make forecasts of demand.")
 forecast.callback()(lambda: None)
 forecast.add_typer(override, name="override")
+forecast.command("what-if")(what_if)
 
 Item = Annotated[str, typer.Argument(help="The id of the item.")]
 Location = Annotated[str | None, typer.Option(help="Only what this location serves.")]

@@ -13,6 +13,7 @@ from forecast_service.overrides import feature as overrides
 from forecast_service.runs import feature as runs
 from forecast_service.series import feature as series
 from forecast_service.settings import Settings
+from forecast_service.what_if import feature as what_if
 
 __all__ = ["Settings", "build"]
 
@@ -36,6 +37,7 @@ def build(settings: Settings) -> Service:
             series.feature(database, settings),
             hierarchy.feature(database),
             introductions.feature(database, settings),
+            what_if.feature(database, settings),
         ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),

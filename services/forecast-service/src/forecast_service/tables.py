@@ -224,7 +224,8 @@ class RunRow(Base):
     """A run: the forecast of some series from `origin` on. `open` counts its chunks that are not finished.
 
     `scope` is the filter as a text, so that one run of it at a time can be running. `demand` is the sum that a nightly
-    run has counted, and null for other runs.
+    run has counted, and null for other runs. `calendar` is that of the request, so that a resumed run gives the same
+    forecasts.
     """
 
     __tablename__ = "runs"
@@ -250,6 +251,7 @@ class RunRow(Base):
     requested_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     open: Mapped[int]
+    calendar: Mapped[dict[str, Any] | None]
 
 
 class RunChunkRow(Base):
@@ -378,6 +380,20 @@ class PlannedDriverRow(Base):
     withdrawn_at: Mapped[datetime | None]
 
 
+class WhatIfRow(Base):
+    """A question that a runner answers under a lease. It is deleted minutes later. Written with SQL only."""
+
+    __tablename__ = "what_ifs"
+    __table_args__ = (Index("what_ifs_asked", "asked_at"), {"postgresql_with": {"fillfactor": "70"}})
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    question: Mapped[dict[str, Any]]
+    asked_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    leased_until: Mapped[datetime | None]
+    answer: Mapped[dict[str, Any] | None]
+
+
 class DemandProjected(DeclarativeBase):
     """The tables of the projection `demand`. No migration creates them: each generation has its own."""
 
@@ -435,6 +451,19 @@ class DemandDayRow(DemandProjected):
     region: Mapped[str] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     quantity: Mapped[int]
+
+
+class DemandPriceRow(DemandProjected):
+    """What the orders of a day asked of an item, and what they were to pay for it after discounts, in one currency."""
+
+    __tablename__ = "demand_prices"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "70"}},)
+
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    quantity: Mapped[int]
+    amount: Mapped[Decimal]
 
 
 class DemandItemRow(DemandProjected):

@@ -127,6 +127,9 @@ async def test_any_order_of_events_counts_the_same(
         "UPDATE demand_days SET quantity = quantity + 1 WHERE item_id = 'A'",
         "DELETE FROM demand_days",
         "INSERT INTO demand_days VALUES ('A', '', '', '2020-01-01', 1)",
+        "UPDATE demand_prices SET amount = amount + 1 WHERE item_id = 'A'",
+        "DELETE FROM demand_prices",
+        "INSERT INTO demand_prices VALUES ('A', '2020-01-01', 'EUR', 1, 1)",
     ):
         assert title in await violations(service, edit)
 

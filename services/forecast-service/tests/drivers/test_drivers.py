@@ -1,19 +1,21 @@
 """Planned drivers: what planners state, and what each origin knows of it."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import forecasters
 import httpx
 import pytest
 from running import ORIGIN, computed, forecasts, requested, sold
-from stories import registered
+from stories import at, placed, registered
 
-from crossdock_chassis import Service
+from crossdock_chassis import Service, columns, new_id
 from crossdock_chassis.testing import OPS, Clients, Deliver, run_queued, unlisted
 from forecast_service.demand.history import find
-from forecast_service.drivers.model import MOST_NAMES, first_origin, known_by
+from forecast_service.drivers.model import MOST_NAMES, first_origin
 from forecast_service.drivers.store import plans
 from forecast_service.fitting.series import Plan
 from forecast_service.places import series_id
@@ -21,6 +23,12 @@ from forecast_service.places import series_id
 FIRST, LAST = ORIGIN + timedelta(days=2), ORIGIN + timedelta(days=3)
 BEFORE = "2024-01-01T00:00:00Z"
 PROMOTED = {"name": "promotion", "first_day": str(FIRST), "last_day": str(LAST), "value": 1, "known_from": BEFORE}
+
+
+SELL_WITH_PROMOTIONS = """
+    INSERT INTO imported_demand (item_id, location_id, region, day, quantity, promotion)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::bigint[], $6::boolean[])
+"""
 
 
 async def planned(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
@@ -32,10 +40,11 @@ async def planned(client: httpx.AsyncClient, **changes: object) -> dict[str, Any
 
 async def seen(service: Service, item: str, origin: date = ORIGIN, at: datetime | None = None) -> Sequence[Plan]:
     """Return the plans of an item that a run knows, which is requested at a time."""
-    known = known_by(origin, at or datetime.now(UTC))
     async with service.database.unit() as unit:
         await find(unit.sql, until=origin)
-        found = await plans(unit.sql, [series_id(item)], origin, origin + timedelta(days=27), known, [])
+        found = await plans(
+            unit.sql, [series_id(item)], origin, origin + timedelta(days=27), at or datetime.now(UTC), []
+        )
     return found.get(str(series_id(item)), [])
 
 
@@ -151,9 +160,11 @@ async def test_an_origin_knows_what_was_planned_then(
     made = await planned(client, first_day="2024-02-03", known_from=at.isoformat())
     (plan,) = await seen(service, "A")
     assert (plan.known, plan.ended) == (date(2024, 2, 2).toordinal(), None)
-    assert await seen(service, "A", date(2024, 2, 1), at - timedelta(hours=1)) == []
-    assert len(await seen(service, "A", date(2024, 2, 1), at)) == 1  # the origin of the run knows what its request knew
+    assert (
+        len(await seen(service, "A", date(2024, 2, 1))) == 1
+    )  # the origin of a run knows what became known on its day
     assert await seen(service, "A", date(2024, 1, 30)) == []
+    assert await seen(service, "A", at=datetime.now(UTC) - timedelta(hours=1)) == []  # it was not stored yet
     await planned(client, known_from=None)
     assert len(await seen(service, "A")) == 1  # a run of the past does not know what is planned today
     await client.delete(f"/v1/drivers/{made['id']}")
@@ -189,6 +200,24 @@ async def test_prices_are_carried_forward_and_promotions_planned(
     assert await seen(service, "GAPS") == [price(2, 2.5), price(5, 3.5)]
 
 
+async def test_prices_of_orders_are_carried_forward(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    await deliver(service, registered("A"))
+    await imported(service, client, "demand", "item_id,day,quantity,price\nA,2024-03-01,3,2.5\n")
+    noon = datetime(2024, 3, 4, 12, tzinfo=UTC)
+    lines = ((2, "3.00", "EUR"), (4, "9.00", "EUR"), (1, "7.77", "USD"), (5, "0.00", "EUR"))
+    for quantity, amount, currency in lines:
+        order = placed(new_id(), {"A": quantity})
+        line = order.lines[0].model_copy(update={"amount": Decimal(amount)})
+        event = order.model_copy(update={"lines": (line,), "currency": currency})
+        await deliver(service, at(noon + timedelta(days=currency == "USD"), event))
+    march = date(2024, 3, 1).toordinal() - 1
+    assert await seen(service, "A") == [
+        Plan("price", march + day, None, value, march + day, None, "unknown") for day, value in ((2, 2.5), (5, 2.0))
+    ]
+
+
 async def test_runs_forecast_with_planned_promotions(
     service: Service, client: httpx.AsyncClient, deliver: Deliver
 ) -> None:
@@ -200,3 +229,35 @@ async def test_runs_forecast_with_planned_promotions(
         ("A", [0, 0, 0.5, 0.5, 0]),
         ("B", [0] * 5),
     ]
+
+
+async def test_a_resumed_run_has_the_drivers_of_its_request(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    await sold(service, deliver, {"A": None})
+    await planned(client, item_id="A", value=0.5)
+    run = await requested(client, horizon=5)
+    assert (await client.post(f"/v1/runs/{run['id']}:cancel")).status_code == 200
+    await planned(client, item_id="A", value=0.9)
+    closed = {"name": "stocktaking", "kind": "closed"}
+    assert (await client.put(f"/v1/calendar/days/{FIRST}", json=closed)).status_code == 200
+    assert (await client.post(f"/v1/runs/{run['id']}:resume")).status_code == 200
+    await computed(service, client, run, forecasters.driven)
+    assert [each["mean"] for each in await forecasts(service, run["id"])] == [[0, 0, 0.5, 0.5, 0]]
+    again = await computed(service, client, await requested(client, horizon=5), forecasters.driven)
+    assert [each["mean"] for each in await forecasts(service, again["id"])] == [[0, 0, 0.0, 0.9, 0]]
+
+
+async def test_drivers_of_many_days_are_read_without_statistics(service: Service, deliver: Deliver) -> None:
+    """A join of the imported days with themselves took longer than a transaction may."""
+    items = [f"I{number}" for number in range(100)]
+    await deliver(service, *(registered(item) for item in items))
+    days = [ORIGIN - timedelta(days=number) for number in range(1, 201)]
+    rows = [(item, "", "", day, number % 3, number % 50 == 0) for item in items for number, day in enumerate(days)]
+    async with service.database.unit() as unit:
+        await unit.sql.execute(SELL_WITH_PROMOTIONS, *columns(rows))
+        await find(unit.sql, until=ORIGIN)
+        async with asyncio.timeout(5):
+            ids = [series_id(item) for item in items]
+            found = await plans(unit.sql, ids, ORIGIN, ORIGIN, datetime.now(UTC), [])
+    assert {len(each) for each in found.values()} == {4}

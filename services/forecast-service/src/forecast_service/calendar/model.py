@@ -46,6 +46,16 @@ class Calendar:
         found |= {each.day: each for each in self.own}
         return {day: found[day] for day in sorted(found) if first <= day <= last and found[day].kind != "ordinary"}
 
+    def document(self) -> dict[str, Any]:
+        """Return the calendar as JSON values."""
+        own = [[each.day.isoformat(), each.name, each.kind] for each in self.own]
+        return {"countries": list(self.countries), "own": own}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Calendar":
+        own = (OwnDay(date.fromisoformat(day), name, kind) for day, name, kind in document["own"])
+        return cls(tuple(document["countries"]), tuple(own))
+
     def closed(self) -> frozenset[date]:
         return frozenset(each.day for each in self.own if each.kind == "closed")
 

@@ -1,8 +1,9 @@
 """The invariant of demand: each day equals the fold of the orders in the log."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Final
 
 from crossdock_chassis import AtRest, CheckAtRest, LogEvent
@@ -12,6 +13,8 @@ from forecast_service.demand.model import MEMORY, withdraws
 from forecast_service.places import Zones, region_of
 
 CHUNK: Final = 1_000
+
+PRICES: Final = "SELECT item_id, day, currency, quantity, amount FROM demand_prices"
 
 DAYS: Final = "SELECT item_id, location_id, region, day, quantity FROM demand_days WHERE quantity <> 0"
 
@@ -50,6 +53,16 @@ def fold(
     return counted
 
 
+def paid(zones: Zones, placed: LogEvent) -> Iterator[tuple[tuple[str, date, str], int, Decimal]]:
+    """Yield what each line with an amount asks for, and its amount, by item, day of placement and currency."""
+    to = placed.data.get("ship_to")
+    region = region_of(None if to is None else Destination.model_validate(to))
+    day = zones.day(datetime.fromisoformat(placed.time), None, region)
+    for line in placed.data["lines"]:
+        if (amount := Decimal(line["amount"])) > 0:
+            yield (line["item_id"], day, placed.data["currency"]), line["quantity"], amount
+
+
 def not_the_orders(zones: Zones) -> CheckAtRest:
     async def find(at_rest: AtRest) -> AsyncIterator[str]:
         served = {
@@ -64,10 +77,17 @@ def not_the_orders(zones: Zones) -> CheckAtRest:
         }
         expected: Counter[tuple[str, str, str, date]] = Counter()
         unsure: set[str] = set()
+        quantities: Counter[tuple[str, date, str]] = Counter()
+        amounts: dict[tuple[str, date, str], Decimal] = defaultdict(Decimal)
         # Each pass reads the log once. A look at one key costs a query.
         for id, events in at_rest.whole.events(OrderEvent).items():
             own = fold(zones, events, served.get(id), replaced.get(id))
             expected.update(own)
+            for each in events:
+                if each.type == "crossdock.OrderPlaced.v1":
+                    for key, quantity, amount in paid(zones, each):
+                        quantities[key] += quantity
+                        amounts[key] += amount
             if id in at_rest.stuck:
                 unsure |= {line["item_id"] for each in events for line in each.data.get("lines", ())}
         async for *key, quantity in at_rest.sql.cursor(DAYS, prefetch=CHUNK):
@@ -78,5 +98,13 @@ def not_the_orders(zones: Zones) -> CheckAtRest:
         for (item, location, region, day), wanted in expected.items():
             if wanted and item not in unsure:
                 yield f"{item} {location or region} on {day}: nothing is counted, the orders have {wanted}"
+        async for item, day, currency, quantity, amount in at_rest.sql.cursor(PRICES, prefetch=CHUNK):
+            key = item, day, currency
+            units, total = quantities.pop(key, 0), amounts.get(key, Decimal(0))
+            if (quantity, amount) != (units, total) and item not in unsure:
+                yield f"{item} on {day}: {quantity} for {amount} {currency}, the orders have {units} for {total}"
+        for item, day, currency in quantities:
+            if item not in unsure:
+                yield f"{item} on {day}: no price in {currency}, the orders have one"
 
     return CheckAtRest(5, "other", "days of demand that differ from the orders in the log", find)

@@ -5,9 +5,10 @@ to the days. So events of different topics may come in any order, and a rebuild 
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -40,6 +41,15 @@ LINES: Final = """
     INSERT INTO demand_lines (order_id, item_id, quantity)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
     ON CONFLICT (order_id, item_id) DO UPDATE SET quantity = excluded.quantity
+"""
+
+PAY: Final = """
+    INSERT INTO demand_prices AS old (item_id, day, currency, quantity, amount)
+    SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::bigint[], $5::numeric[])
+         AS new (item_id, day, currency, quantity, amount)
+    ORDER BY item_id, day, currency
+    ON CONFLICT (item_id, day, currency) DO UPDATE
+    SET quantity = old.quantity + excluded.quantity, amount = old.amount + excluded.amount
 """
 
 REPLACE: Final = """
@@ -110,7 +120,10 @@ class Follow:
     zones: Zones
 
     async def place(self, unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
-        """Count the lines of new orders. An order that replaces another one takes its place."""
+        """Count the lines of new orders. An order that replaces another one takes its place.
+
+        Their prices are kept by the day of the placement, whatever becomes of the order: they were asked for.
+        """
         placed = {each.event.order_id: each for each in batch}
         replaced = {each.event.replaces: each.time for each in placed.values() if each.event.replaces is not None}
         lines = Counter[tuple[UUID, str]]()
@@ -125,6 +138,10 @@ class Follow:
                 await unit.sql.execute(REPLACE, list(replaced), list(replaced.values()))
 
         await _count(unit, placed.keys() | replaced.keys(), change)
+        if paid := self._paid(placed.values()):
+            await unit.sql.execute(
+                PAY, *columns([(*key, quantity, amount) for key, (quantity, amount) in paid.items()])
+            )
 
     async def cancel(self, unit: Unit, batch: Sequence[Envelope[OrderCancelled]]) -> None:
         """Take back what the partner did not want after all. What came too late was wanted, and stays."""
@@ -151,6 +168,18 @@ class Follow:
                 await unit.sql.execute(SERVE, *columns([(*key, quantity) for key, quantity in places.items()]))
 
         await _count(unit, last, change)
+
+    def _paid(self, placed: Iterable[Envelope[OrderPlaced]]) -> Mapping[tuple[str, date, str], tuple[int, Decimal]]:
+        """Return quantities and amounts by item, day of placement and currency, of lines that cost something."""
+        paid: dict[tuple[str, date, str], tuple[int, Decimal]] = {}
+        for each in placed:
+            day = self.zones.day(each.time, None, region_of(each.event.ship_to))
+            for line in each.event.lines:
+                if line.amount > 0:
+                    key = line.item_id, day, each.event.currency
+                    quantity, amount = paid.get(key, (0, Decimal(0)))
+                    paid[key] = quantity + line.quantity, amount + line.amount
+        return paid
 
     def _placement(self, each: Envelope[OrderPlaced]) -> tuple[UUID, datetime, date, str]:
         region = region_of(each.event.ship_to)

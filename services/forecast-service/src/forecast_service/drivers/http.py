@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from crossdock_chassis import (
     COMMAND_PROBLEMS,
@@ -28,9 +28,9 @@ from crossdock_chassis import (
     requires,
     uploads,
 )
-from forecast_service.conventions import FORECASTS, Day, DemandDay, Id, Reader, Writer
+from forecast_service.conventions import FORECASTS, Day, Id, PlannedDay, Reader, Writer
 from forecast_service.drivers import views
-from forecast_service.drivers.kinds import DRIVERS, LAST_DAY, MOST, Name, driver_of
+from forecast_service.drivers.kinds import DRIVERS, MOST, Name, driver_of
 from forecast_service.drivers.model import NoSuchDriver, TooManyDrivers, faults
 from forecast_service.drivers.plan import PlanDriver, Planned, WithdrawDriver
 from forecast_service.drivers.views import DriverView
@@ -62,15 +62,6 @@ class Drivers:
 DriversDep = Annotated[Drivers, provided(Drivers)]
 Importer = Annotated[Caller, requires("forecasts:write")]
 router = APIRouter(prefix="/v1", tags=["drivers"])
-
-
-def _can_be_planned(day: Any) -> Any:
-    if day > LAST_DAY:
-        raise ValueError(f"must be {LAST_DAY} or earlier")
-    return day
-
-
-PlannedDay = Annotated[DemandDay, AfterValidator(_can_be_planned)]
 
 
 class DriverIn(BaseModel):

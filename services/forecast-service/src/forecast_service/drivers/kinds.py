@@ -8,13 +8,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AwareDatetime, Field
 
 from crossdock_chassis import Chunk, Column, Counts, ImportKind, RowError, RowsRefused, Sheet, Unit, new_id
-from forecast_service.conventions import FIRST_DAY, Id
+from forecast_service.conventions import FIRST_DAY, LAST_DAY, Id
 from forecast_service.drivers import store
 from forecast_service.drivers.model import MOST_NAMES, Driver, faults
 
 MOST: Final = 10**12
 NAME: Final = "^[a-z][a-z0-9_]{0,63}$"
-LAST_DAY: Final = date(2999, 12, 31)
 
 Name = Annotated[str, Field(pattern=NAME, description="lower case letters, digits and _, such as price or promotion")]
 Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY, description="a day such as 2026-11-30, from 1990 on")]

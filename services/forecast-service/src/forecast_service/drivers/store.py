@@ -1,7 +1,7 @@
 """Read and write planned drivers, and read the drivers of series as each origin knew them."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any, Final
@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from crossdock_chassis import Unit, columns
-from forecast_service.drivers.model import MOST_NAMES, Driver, elsewhere, first_origin
+from forecast_service.drivers.model import MOST_NAMES, Driver, elsewhere, first_origin, known_by
 from forecast_service.fitting.series import PRICE, Plan
 
 PROMOTION: Final = "promotion"
@@ -59,33 +59,37 @@ PLANNED: Final = """
          ON plan.item_id IN (series.item_id, '') AND plan.category IN (demand_items.category, '')
             AND plan.location_id IN (series.location_id, '')
     WHERE series.id = ANY ($1::uuid[]) AND plan.item_id = ANY ($2::text[]) AND plan.known_from <= $3
+          AND uuid_extract_timestamp(plan.id) <= $5
           AND plan.first_day <= $4
     ORDER BY series.id, plan.item_id <> '', plan.category <> '', plan.location_id <> '', plan.known_from, plan.id
 """
 
 ITEMS: Final = "SELECT DISTINCT item_id FROM series WHERE id = ANY ($1::uuid[])"
 
-# A file without rows for days without sales has the promotions of only those days on which something was sold.
+# Each statement reads one large table once, because PostgreSQL has no statistics of tables that were just imported. A
+# second pass in one statement took minutes, as a nested loop.
+TOLD: Final = """
+    SELECT DISTINCT item_id FROM imported_demand
+    WHERE item_id = ANY ($1::text[]) AND day < $2 AND (price IS NOT NULL OR promotion)
+"""
+
 IMPORTED: Final = """
-    WITH days AS (
-        SELECT series.id, part.day, sum(part.quantity) AS quantity, avg(part.price)::float8 AS price,
-               coalesce(avg(part.promotion::int), 0)::float8 AS promotion
-        FROM series JOIN imported_demand AS part USING (item_id)
-        WHERE series.id = ANY ($1::uuid[]) AND part.item_id = ANY ($2::text[]) AND part.day < $3
-              AND ((series.location_id, series.region) = ('', '')
-                   OR (series.location_id, series.region) = (part.location_id, part.region))
-        GROUP BY series.id, part.day
-    ), whole AS (
-        SELECT id FROM days GROUP BY id
-        HAVING min(quantity) = 0 OR count(*) > max(day) - min(day) - (
-            SELECT count(*) FROM unnest($4::date[]) AS closed WHERE closed BETWEEN min(days.day) AND max(days.day)
-        )
-    )
-    SELECT days.id AS series_id, days.day, days.price,
-           CASE WHEN whole.id IS NOT NULL THEN days.promotion ELSE 0 END AS promotion
-    FROM days LEFT JOIN whole USING (id)
-    WHERE days.price IS NOT NULL OR (days.promotion > 0 AND whole.id IS NOT NULL)
-    ORDER BY days.id, days.day
+    SELECT series.id AS series_id, part.day, sum(part.quantity) = 0 AS empty, avg(part.price)::float8 AS price,
+           coalesce(avg(part.promotion::int), 0)::float8 AS promotion
+    FROM series JOIN imported_demand AS part USING (item_id)
+    WHERE series.id = ANY ($1::uuid[]) AND part.item_id = ANY ($2::text[]) AND part.day < $3
+          AND ((series.location_id, series.region) = ('', '')
+               OR (series.location_id, series.region) = (part.location_id, part.region))
+    GROUP BY series.id, part.day
+    ORDER BY series.id, part.day
+"""
+
+PAID: Final = """
+    SELECT series.id AS series_id, prices.day, prices.currency, prices.quantity,
+           round(prices.amount / prices.quantity, 6)::float8 AS price
+    FROM series JOIN demand_prices AS prices USING (item_id)
+    WHERE series.id = ANY ($1::uuid[]) AND prices.item_id = ANY ($2::text[]) AND prices.day < $3
+    ORDER BY series.id
 """
 
 
@@ -109,19 +113,24 @@ async def beyond(sql: asyncpg.Connection, names: Iterable[str]) -> set[str]:
 
 
 async def plans(
-    sql: asyncpg.Connection, series: Sequence[UUID], origin: date, last: date, known: datetime, closed: Iterable[date]
+    sql: asyncpg.Connection, series: Sequence[UUID], origin: date, last: date, at: datetime, closed: Collection[date]
 ) -> Mapping[str, Sequence[Plan]]:
     """Return the plans of each series until `last`, those that take precedence last.
 
-    `known` is until when plans count for the origin. Earlier origins know what was planned before their day.
+    Plans that were stored after `at`, when a run was requested, do not count: a run that is resumed has the same ones.
+    Earlier origins know what was planned before their day.
     """
+    known = known_by(origin, at)
     items = [row["item_id"] for row in await sql.fetch(ITEMS, series)]
     found: dict[str, list[Plan]] = defaultdict(list)
-    for id, days in groupby(
-        await sql.fetch(IMPORTED, series, items, origin, list(closed)), key=lambda row: row["series_id"]
-    ):
-        found[str(id)] += _imported(list(days))
-    for row in await sql.fetch(PLANNED, series, [*items, ""], known, last):
+    told = [row["item_id"] for row in await sql.fetch(TOLD, items, origin)]
+    imported = _by_series(await sql.fetch(IMPORTED, series, told, origin) if told else ())
+    paid = _by_series(await sql.fetch(PAID, series, items, origin))
+    for id in imported.keys() | paid.keys():
+        days = imported.get(id, [])
+        prices = {row["day"]: row["price"] for row in days if row["price"]}
+        found[id] += [*_carried_forward(prices | _in_main_currency(paid.get(id, []))), *_promoted(days, closed)]
+    for row in await sql.fetch(PLANNED, series, [*items, ""], known, last, at):
         withdrawn = row["withdrawn_at"]
         found[str(row["series_id"])].append(
             Plan(
@@ -143,21 +152,48 @@ def _ended(withdrawn: datetime, known: datetime, origin: date) -> int:
     return min(ended, origin.toordinal()) if withdrawn <= known else max(ended, origin.toordinal() + 1)
 
 
-def _imported(days: Sequence[Mapping[str, Any]]) -> list[Plan]:
-    """Return the prices and promotions of the imported days of a series.
+def _by_series(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    return {str(id): list(of_series) for id, of_series in groupby(rows, key=lambda row: row["series_id"])}
 
-    Promotions were planned before their day. A price counts from the next day on, because its own day may have it only
-    because something was sold.
+
+def _in_main_currency(rows: Sequence[Mapping[str, Any]]) -> dict[date, float]:
+    """Return the prices in the currency of most units. Those in others cannot be compared."""
+    units = Counter[str]()
+    for row in rows:
+        units[row["currency"]] += row["quantity"]
+    main = max(sorted(units), key=lambda currency: units[currency], default=None)
+    return {row["day"]: row["price"] for row in rows if row["currency"] == main}
+
+
+def _carried_forward(prices: Mapping[date, float]) -> list[Plan]:
+    """Return the prices of a series, each from the day after it was seen on.
+
+    Its own day may have a price only because something was sold, so that the price would give away the sale.
     """
     found: list[Plan] = []
-    price = None
-    for row in days:
-        day = row["day"].toordinal()
-        if row["price"] and row["price"] != price:
-            price = row["price"]
-            found.append(Plan(PRICE, day + 1, None, price, known=day + 1, elsewhere="unknown"))
+    for each in sorted(prices):
+        day, price = each.toordinal() + 1, prices[each]
+        if not found or found[-1].value != price:
+            found.append(Plan(PRICE, day, None, price, known=day, elsewhere="unknown"))
+    return found
+
+
+def _promoted(days: Sequence[Mapping[str, Any]], closed: Collection[date]) -> list[Plan]:
+    """Return the promotions of the imported days of a series. They were planned before their day.
+
+    Without rows for days without sales, a promotion would give away that something was sold: then there is none.
+    """
+    if not days or not (any(row["empty"] for row in days) or _whole([row["day"] for row in days], closed)):
+        return []
+    found: list[Plan] = []
     promoted = [(row["day"].toordinal(), row["promotion"]) for row in days if row["promotion"]]
     for _, run in groupby(enumerate(promoted), key=lambda each: (each[1][0] - each[0], each[1][1])):
         of_run = [each for _, each in run]
         found.append(Plan(PROMOTION, of_run[0][0], of_run[-1][0], of_run[0][1]))
     return found
+
+
+def _whole(days: Sequence[date], closed: Collection[date]) -> bool:
+    """Return whether each day from the first to the last one is there, or closed."""
+    between = sum(days[0] < day < days[-1] and day not in days for day in closed)
+    return len(days) + between > (days[-1] - days[0]).days

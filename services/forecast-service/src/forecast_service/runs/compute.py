@@ -5,23 +5,20 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pkgutil import resolve_name
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from crossdock_chassis import Child, ChildFailed, ChildLost, Database, abandon, hear, is_transient
-from forecast_service.calendar.store import read as read_calendar
-from forecast_service.demand.history import histories
-from forecast_service.drivers.model import known_by
-from forecast_service.drivers.store import plans
 from forecast_service.fitting.series import History, Outcome, Task
 from forecast_service.forecasts.choices import read as read_choices
 from forecast_service.forecasts.publish import publish
 from forecast_service.hierarchy.store import keep as keep_sums
-from forecast_service.introductions.apply import carried, shape
+from forecast_service.introductions.apply import shape
 from forecast_service.runs import store
+from forecast_service.runs.inputs import inputs
 from forecast_service.runs.model import MAX_ATTEMPTS, fallback, usable
 from forecast_service.runs.store import Claimed, LeaseLost
 from forecast_service.runs.structure import reconcile
@@ -147,18 +144,16 @@ class Compute:
         if claimed.level == "reconcile":
             await self._reconcile(child, claimed)
             return
-        last = claimed.origin + timedelta(days=claimed.horizon - 1)
-        known = known_by(claimed.origin, claimed.requested_at)
         async with self._database.unit() as unit:
-            found = await histories(unit.sql, claimed.series, claimed.origin - timedelta(days=1))
-            found, new = await carried(unit.sql, found, claimed.origin, claimed.horizon)
-            calendar = await read_calendar(unit.sql)
-            planned = await plans(unit.sql, claimed.series, claimed.origin, last, known, calendar.closed())
+            found, new, calendar = await inputs(
+                unit.sql,
+                claimed.series,
+                claimed.origin,
+                claimed.horizon,
+                claimed.requested_at,
+                claimed.calendar,
+            )
             choices = {} if claimed.level == "cheap" else await read_choices(unit.sql, claimed.series, claimed.origin)
-        found = [
-            replace(each, drivers=calendar.drivers(each.start, last), plans=planned.get(each.series, ()))
-            for each in found
-        ]
         task = Task(claimed.origin, claimed.horizon, found, claimed.level, calendar.closed(), choices)
         outcomes: list[Outcome] = []
         reasons = dict.fromkeys(claimed.series, f"{MAX_ATTEMPTS} runners ended while they computed its chunk")

@@ -23,7 +23,7 @@ from crossdock_chassis import (
     limited,
     provided,
 )
-from forecast_service.conventions import FORECASTS, DemandDay, Id, Reader, Writer
+from forecast_service.conventions import FORECASTS, ORIGIN_NOT_REACHED, DemandDay, Id, Reader, Writer
 from forecast_service.places import LEVELS, SeriesLevel
 from forecast_service.runs import views
 from forecast_service.runs.cancel import CancelRun
@@ -47,7 +47,6 @@ from forecast_service.runs.stream import RunStream
 from forecast_service.runs.views import RunView
 
 NO_SUCH_RUN: Final = Problem(404, "no-such-run", "No run has this id")
-ORIGIN_NOT_REACHED: Final = Problem(422, "origin-not-reached", "The demand before this origin is not whole yet")
 NOTHING_TO_FORECAST: Final = Problem(
     422, "nothing-to-forecast", "No active item that fits the filter has demand before the origin"
 )

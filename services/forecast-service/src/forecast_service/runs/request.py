@@ -8,6 +8,7 @@ import asyncpg
 from pydantic import BaseModel
 
 from crossdock_chassis import Actor, Unit, new_id, record_action
+from forecast_service.calendar.store import read as read_calendar
 from forecast_service.demand.history import find
 from forecast_service.forecasts.choices import fitting
 from forecast_service.introductions.apply import inherited
@@ -51,7 +52,7 @@ class Request:
 
     async def request_run(self, unit: Unit, command: RequestRun) -> Requested:
         """Plan the run. Raise OriginNotReached, UnknownSeries, NothingToForecast, or AnotherRun if one is running."""
-        origin, only = await self._origin(unit, command.origin), command.only
+        origin, only = await self.origin(unit, command.origin), command.only
         id = new_id()
         if (running := await unit.sql.fetchrow(store.RUNNING, origin, only.scope)) is None:
             found = await find(
@@ -77,6 +78,7 @@ class Request:
                 command.demand,
                 command.reselect,
                 command.by.who,
+                await read_calendar(unit.sql),
             )
             refit = set() if command.reselect else await fitting(unit.sql, series, origin, command.horizon)
             chunks = plan(series, self.chunk, cheap_first=command.deadline_seconds is not None, refit=refit)
@@ -91,7 +93,7 @@ class Request:
             raise AnotherRun(running["id"])
         return Requested(run=await views.get(unit.sql, running["id"]), created=False)
 
-    async def _origin(self, unit: Unit, wanted: date | None) -> date:
+    async def origin(self, unit: Unit, wanted: date | None) -> date:
         """Return the wanted day, or the day after the last one that is counted. Raise OriginNotReached."""
         latest = await latest_origin(unit.sql, self.zones)
         if wanted is None and latest is not None:

@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from crossdock_chassis import Database, Unit, new_id, storable
+from forecast_service.calendar.model import Calendar
 from forecast_service.runs.model import Chunk, Filter, Level
 
 LEASE_SECONDS: Final = 20.0
@@ -30,9 +31,9 @@ NEWEST: Final = """
 
 INSERT: Final = """
     INSERT INTO runs (id, origin, horizon, item_prefix, category, chosen, scope, deadline_seconds, deadline_at, demand,
-                      state, requested_by, requested_at, open, levels, reselect)
+                      state, requested_by, requested_at, open, levels, reselect, calendar)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::timestamptz + $8::bigint * interval '1 second', $10, 'running', $11,
-            $9, $12, $13, $14)
+            $9, $12, $13, $14, $15::jsonb)
     ON CONFLICT (origin, scope) WHERE state = 'running' DO NOTHING
     RETURNING id
 """
@@ -46,7 +47,7 @@ CLAIM: Final = """
     UPDATE run_chunks AS chunk
     SET leased_by = $1, leased_until = now() + make_interval(secs => $2), started_at = now(), attempts = attempts + 1
     FROM (
-        SELECT open.run_id, open.number, runs.origin, runs.horizon, runs.deadline_at, runs.requested_at
+        SELECT open.run_id, open.number, runs.origin, runs.horizon, runs.deadline_at, runs.requested_at, runs.calendar
         FROM runs JOIN run_chunks AS open ON open.run_id = runs.id
         WHERE runs.state = 'running' AND open.state = 'open'
               AND (open.leased_until IS NULL OR open.leased_until < now())
@@ -58,7 +59,7 @@ CLAIM: Final = """
     ) AS next
     WHERE chunk.run_id = next.run_id AND chunk.number = next.number
     RETURNING chunk.run_id, chunk.number, chunk.level, chunk.series, chunk.attempts, next.origin, next.horizon,
-              next.deadline_at, next.requested_at
+              next.deadline_at, next.requested_at, next.calendar::text AS calendar
 """
 
 EXTEND: Final = """
@@ -118,6 +119,7 @@ class Claimed:
     horizon: int
     deadline_at: datetime | None
     requested_at: datetime
+    calendar: Calendar | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class New:
     demand: Decimal | None
     reselect: bool
     by: str
+    calendar: Calendar
 
 
 async def insert(unit: Unit, run: New, chunks: Sequence[Chunk]) -> bool:
@@ -141,6 +144,7 @@ async def insert(unit: Unit, run: New, chunks: Sequence[Chunk]) -> bool:
         INSERT,
         *(run.id, run.origin, run.horizon, only.item_prefix, only.category, only.series, only.scope),
         *(run.deadline_seconds, unit.now, run.demand, run.by, len(chunks), only.levels, run.reselect),
+        to_json(run.calendar.document()).decode(),
     )
     if inserted is None:
         return False
@@ -176,6 +180,7 @@ async def claim(database: Database) -> Claimed | None:
             row["horizon"],
             row["deadline_at"],
             row["requested_at"],
+            None if row["calendar"] is None else Calendar.of(from_json(row["calendar"])),
         )
     return None
 
