@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from served import Operation, operations_of
+from served import Operation, caller_of, operations_of
 
 from crossdock_chassis import Service
 from crossdock_chassis.messaging.aside import Record
@@ -43,7 +43,7 @@ async def send_generated(
     api = service.api(signer.verifier())
     operations = list(operations_of(api.openapi()))
     scopes = {scope for each in operations for scope in each.scopes}
-    headers = {"Authorization": f"Bearer {signer.token('acme', scopes)}"}
+    headers = {"Authorization": f"Bearer {signer.token(caller_of(scopes), scopes)}"}
     own = HERE / "accepted" / f"{service.name}.json"
     before = json.loads(own.read_text()) if own.exists() else NOTHING_ACCEPTED
     accepted = folder / "accepted.json"

@@ -21,6 +21,7 @@ from crossdock_local.stack import Stack
 
 ORDERS, INVENTORY, ANALYTICS = "order-service", "inventory-service", "analytics-service"
 FORECAST = "forecast-service"
+CRM = "crm-service"
 SCOPES = (
     "orders:read",
     "orders:write",
@@ -28,6 +29,8 @@ SCOPES = (
     "stock:write",
     "forecasts:read",
     "forecasts:write",
+    "crm:read",
+    "crm:write",
     "events:read",
     "ops:read",
     "ops:act",

@@ -8,5 +8,5 @@ from crossdock_chassis.testing import Clients, Fresh
 
 @pytest.fixture(params=installed(), ids=lambda each: each.name)
 async def served(request: pytest.FixtureRequest, fresh: Fresh, clients: Clients) -> Served:
-    """Return a service and the client of a partner with every scope. Each test runs once for each service."""
+    """Return a service and a client with every scope. Each test runs once for each service."""
     return await serve(request.param, fresh, clients)

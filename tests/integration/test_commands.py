@@ -1,16 +1,14 @@
 """The commands of `crossdock` for any installation, on a whole stack."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from commanding import crossdock
 from harness import INVENTORY, Harness, eventually, order
-from typer.testing import CliRunner
 
-from crossdock_cli.app import build
 from crossdock_cli.errors import CommandError
 
 
@@ -18,13 +16,6 @@ from crossdock_cli.errors import CommandError
 def _this_stack(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSDOCK_HOME", str(harness.stack.home.root))
     monkeypatch.delenv("CROSSDOCK_PORTS", raising=False)
-
-
-async def crossdock(*arguments: str) -> str:
-    done = await asyncio.to_thread(CliRunner().invoke, build(list(arguments)), arguments)
-    if done.exception:
-        raise done.exception
-    return done.output
 
 
 async def answer(*arguments: str) -> Any:

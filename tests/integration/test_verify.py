@@ -17,9 +17,11 @@ import tampering
 import tampering_forecasts
 from harness import INVENTORY, ORDERS, Body, Harness, order
 from tampering import Case
+from tampering_customers import CUSTOMER_TAMPERINGS
 from tampering_forecasts import NOT_THE_DEMAND
 
 import analytics_service.checks
+import crm_service.checks
 import forecast_service.checks
 import inventory_service.checks
 import order_service.checks
@@ -91,7 +93,7 @@ async def case(harness: Harness, made: list[Made]) -> AsyncIterator[Case]:
 
 async def test_tampering_with_a_database_is_seen(case: Case) -> None:
     wrong = []
-    for what, (tamper, expected) in TAMPERINGS.items():
+    for what, (tamper, expected) in (TAMPERINGS | CUSTOMER_TAMPERINGS).items():
         case.watched = False  # unless the tampering is with its database
         async with case.rolled_back():
             await tamper(case)
@@ -267,7 +269,8 @@ async def test_a_stack_that_does_not_come_to_rest_is_said_to(harness: Harness) -
 def test_every_check_is_seen_to_fail_here() -> None:
     own = {each for module in (delivery, agreement) for each in vars(module).values() if isinstance(each, Violation)}
     made = own.union(OWN_CHECKS, order_service.checks.CHECKS, inventory_service.checks.checks(timedelta(days=1)))
-    made |= {*analytics_service.checks.CHECKS, *forecast_service.checks.checks(Zones())}
-    seen = {check for _, checks in [*TAMPERINGS.values(), *LOG_TAMPERINGS.values()] for check in checks}
+    made |= {*analytics_service.checks.CHECKS, *forecast_service.checks.checks(Zones()), *crm_service.checks.CHECKS}
+    tampered = [*TAMPERINGS.values(), *CUSTOMER_TAMPERINGS.values(), *LOG_TAMPERINGS.values()]
+    seen = {check for _, checks in tampered for check in checks}
     seen |= {delivery.PARKED_FIRST, delivery.NOT_PARKED, orders.IMPOSSIBLE, held.RESERVED_TWICE, agreement.NOT_AGREED}
     assert made == seen

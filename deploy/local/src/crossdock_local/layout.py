@@ -76,6 +76,11 @@ class Home:
         return self.root / "issuer"
 
     @property
+    def mail(self) -> Path:
+        """Return the folder of the mails that the post office keeps."""
+        return self.root / "mail"
+
+    @property
     def console(self) -> Path:
         """Return the link to the build of the console that this stack serves."""
         return self.root / "console"

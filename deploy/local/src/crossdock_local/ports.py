@@ -13,7 +13,7 @@ from crossdock_local.layout import write
 Kind: TypeAlias = Literal["fixed", "free"]
 
 HOST = "127.0.0.1"
-FIXED = {"postgres": 8432, "kafka": 8492, "kafka-controller": 8493, "issuer": 8400}
+FIXED = {"postgres": 8432, "kafka": 8492, "kafka-controller": 8493, "issuer": 8400, "post-office": 8480}
 # The range is below the one from which kernels give ports to outgoing connections. Otherwise such a connection could
 # take the port of a broker that was just killed and is about to restart.
 FREE_RANGE = range(12_000, 30_000)

@@ -31,6 +31,17 @@ class Program:
     group: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """One process, as `status` shows it."""
+
+    name: str
+    state: str
+    pid: int | None
+    memory: int
+    url: str
+
+
 class Process:
     """One named process of a stack, started in a session of its own.
 

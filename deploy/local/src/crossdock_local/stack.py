@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,12 +18,12 @@ from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, runnable, step
 from crossdock_events import CATALOGUE, TopicSpec
-from crossdock_local import services
+from crossdock_local import posting, services
 from crossdock_local.holds import Holds
 from crossdock_local.layout import Home, default_home, private, write
 from crossdock_local.people import console
 from crossdock_local.ports import HOST, Ports, require_free
-from crossdock_local.processes import Process, Program
+from crossdock_local.processes import Process, Program, State
 from crossdock_local.servers import Engine, Handle, Servers, together
 
 AUDIENCE = "crossdock"
@@ -32,17 +31,6 @@ PREPARED = "prepared.json"
 SERVES_SCHEMAS = "analytics-service"
 START_SECONDS = 300.0
 """The longest time in which `up` starts everything."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """One process, as `status` shows it."""
-
-    name: str
-    state: str
-    pid: int | None
-    memory: int
-    url: str
 
 
 class Stack:
@@ -138,7 +126,7 @@ class Stack:
             return self.servers.postgres
         if name == "kafka":
             return self.servers.kafka
-        own: dict[str, Process] = {each.name: each for each in [self._issuer, *self._service_processes(), *self.extra]}
+        own: dict[str, Process] = {each.name: each for each in [*self._own, *self._service_processes(), *self.extra]}
         if name not in own:
             raise CommandError(f"There is no process {name!r}; there is: postgres, kafka, {', '.join(own)}.")
         return own[name]
@@ -150,7 +138,7 @@ class Stack:
 
     def handles(self) -> list[Handle]:
         """Return all processes of this stack, each after the processes that it needs."""
-        return [*self.servers.handles, self._issuer, *self._service_processes(), *self.extra]
+        return [*self.servers.handles, *self._own, *self._service_processes(), *self.extra]
 
     @property
     def running(self) -> bool:
@@ -170,7 +158,7 @@ class Stack:
     @property
     def started_at(self) -> float | None:
         """Return when the oldest process of issuer and services was started, in seconds since the epoch."""
-        started = [each.started_at for each in [self._issuer, *self._service_processes()]]
+        started = [each.started_at for each in [*self._own, *self._service_processes()]]
         return min((at for at in started if at is not None), default=None)
 
     def status(self) -> list[State]:
@@ -336,7 +324,8 @@ class Stack:
             migrations = [self._migration(service, report) for service in fresh]
             together([lambda: self._create_topics(dead_letters, report), *migrations])
             self._keep_prepared(prepared | {service.name: discovery.fingerprint(service) for service in fresh})
-        together([self._started(process, report) for process in self._processes_of(wanted)])
+        post = [self._post_office] if posting.SERVICE in {service.name for service in wanted} else []
+        together([self._started(process, report) for process in [*post, *self._processes_of(wanted)]])
 
     def _prepared(self) -> dict[str, str]:
         """Return, by service, the fingerprint of the code for which `up` migrated the database and created the topics.
@@ -389,6 +378,8 @@ class Stack:
         ports: list[tuple[str, int]] = []
         if wanted and "issuer" not in running:
             ports.append(("issuer", self.ports.of("issuer")))
+        if posting.SERVICE in {service.name for service in wanted} and posting.NAME not in running:
+            ports.append((posting.NAME, self.ports.of(posting.NAME)))
         for service in wanted:
             for role in services.roles_of(service, together=self.together):
                 if (name := f"{service.name}.{role}") not in running:
@@ -407,9 +398,17 @@ class Stack:
             "CROSSDOCK_AUDIENCE": AUDIENCE,
             "CROSSDOCK_HOST": HOST,
             "CROSSDOCK_CONSOLE": str(self.home.console),
+            "CROSSDOCK_SHARED_NAMESPACES": '{"store-*": "stores"}',  # the replayed stores share their households
+            **(posting.settings(self.home, self.ports) if service.name == posting.SERVICE else {}),
             **self._schemas,
             **(console.environment(self.home, urls) if serves_console else {}),
         }
+
+    @property
+    def _own(self) -> list[Process]:
+        """Return the issuer, and the post office if a service has mails."""
+        has_mail = posting.SERVICE in {each.name for each in discovery.chosen(self._services)}
+        return [self._issuer, self._post_office] if has_mail else [self._issuer]
 
     @property
     def _schemas(self) -> dict[str, str]:
@@ -455,6 +454,10 @@ class Stack:
             ready=lambda: services.answers_ok(port, "/.well-known/openid-configuration"),
         )
 
+    @cached_property
+    def _post_office(self) -> Process:
+        return posting.process_of(self.home, self.ports, self.url(posting.SERVICE), self.issuer_url, AUDIENCE)
+
     def _installed(self, name: str) -> Installed:
         return discovery.chosen([name])[0]
 
@@ -465,6 +468,8 @@ class Stack:
             return self.kafka
         if name == "issuer":
             return self.issuer_url
+        if name == posting.NAME:
+            return f"{HOST}:{self.ports.of(name)}"
         service, _, role = name.partition(".")
         return self.url(service) if role in services.SERVING else self.ops_url(name)
 

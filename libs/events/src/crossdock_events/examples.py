@@ -12,6 +12,19 @@ from uuid import UUID
 
 from crossdock_events._envelope import Cause, Envelope
 from crossdock_events._event import Event
+from crossdock_events.cases import (
+    ComplaintAssigned,
+    ComplaintClosed,
+    ComplaintOpened,
+    ComplaintReopened,
+    ComplaintResolved,
+    ComplaintTied,
+    EnquiryReceived,
+    ServiceRequested,
+    SlaAtRisk,
+    SlaBreached,
+)
+from crossdock_events.customers import CustomerRegistered, CustomerUpdated
 from crossdock_events.forecasts import (
     ForecastAccuracyMeasured,
     ForecastAtLag,
@@ -499,6 +512,49 @@ _unbiased = _fact(
     ),
 )
 
+_met = _fact(
+    54,
+    1,
+    CustomerRegistered(
+        customer_id=_uuid7(_BEGIN, 54), kind="person", origin="order", partner="acme", external_id="C-7731"
+    ),
+    _placed,
+)
+_account = _fact(
+    55,
+    1,
+    CustomerRegistered(customer_id=_uuid7(_BEGIN, 55), kind="account", origin="order", partner="acme"),
+    _placed,
+)
+_wrote = _fact(56, 1, CustomerRegistered(customer_id=_uuid7(_BEGIN, 56), kind="person", origin="mail"))
+_described = _fact(57, 2, CustomerUpdated(customer_id=_uuid7(_BEGIN, 54), parts=("profile", "channels")))
+
+_case = {"case_id": _uuid7(_BEGIN, 58), "customer_id": UUID(_met.event.key), "partner": "acme"}
+_complained = _fact(
+    58,
+    1,
+    ComplaintOpened(**_case, channel="mail", severity="high", category="late_delivery"),
+)
+_tied = _fact(59, 2, ComplaintTied(**_case, order_id=UUID(_placed.event.key), line_id="1", quantity=2), _complained)
+_assigned = _fact(60, 3, ComplaintAssigned(**_case))
+_at_risk = _fact(61, 4, SlaAtRisk(**_case, clock="first_answer", due_at=_BEGIN, noticed_at=_BEGIN))
+_breached = _fact(62, 5, SlaBreached(**_case, clock="first_answer", due_at=_BEGIN, noticed_at=_BEGIN))
+_resolved = _fact(63, 6, ComplaintResolved(**_case))
+_reopened = _fact(64, 7, ComplaintReopened(**_case, reason="reply"))
+_closed = _fact(65, 8, ComplaintClosed(**_case, root_cause="lost_in_transit"))
+_asked = _fact(
+    66,
+    1,
+    EnquiryReceived(case_id=_uuid7(_BEGIN, 66), customer_id=UUID(_wrote.event.key), channel="mail", severity="normal"),
+)
+_service = _fact(
+    67,
+    1,
+    ServiceRequested(
+        case_id=_uuid7(_BEGIN, 67), customer_id=UUID(_wrote.event.key), channel="phone", severity="normal"
+    ),
+)
+
 EXAMPLES = (
     Example("complete", _placed),
     Example("least", _least),
@@ -534,4 +590,18 @@ EXAMPLES = (
     Example("in-a-region", _measured_in_region),
     Example("raised", _biased),
     Example("cleared", _unbiased),
+    Example("by-an-order", _met),
+    Example("of-a-partner", _account),
+    Example("by-mail", _wrote),
+    Example("described", _described),
+    Example("by-mail", _complained),
+    Example("a-line", _tied),
+    Example("to-a-person", _assigned),
+    Example("first-answer", _at_risk),
+    Example("first-answer", _breached),
+    Example("answered", _resolved),
+    Example("by-a-reply", _reopened),
+    Example("with-cause", _closed),
+    Example("by-mail", _asked),
+    Example("by-phone", _service),
 )

@@ -93,6 +93,11 @@ async def test_order_event_holds_no_personal_data(shop: Shop) -> None:
         assert private not in sent
 
 
+@pytest.mark.parametrize("customer_id", ["13800138000", "C+1", "@ada", "a@b", "household-7"])
+async def test_opaque_customer_id_is_accepted(shop: Shop, customer_id: str) -> None:
+    await shop.placed(customer_id=customer_id)
+
+
 async def test_ship_to_may_name_only_the_country(shop: Shop) -> None:
     order_id = await shop.placed(ship_to={"country": "GB"})
     assert {name: value for name, value in (await shop.show(order_id))["ship_to"].items() if value} == {"country": "GB"}
@@ -310,6 +315,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"customer_id": ""}, "/customer_id"),
     ({"customer_id": "x" * 65}, "/customer_id"),
     ({"customer_id": "a\nb"}, "/customer_id"),
+    ({"customer_id": "ada@example.com"}, "/customer_id"),
+    ({"customer_id": "+44 20 7946 0000"}, "/customer_id"),
+    ({"customer_id": "\uff0b8613800138000"}, "/customer_id"),
     ({"currency": "usd"}, "/currency"),
     ({"currency": "XXX"}, "/currency"),
     ({"currency": None}, "/currency"),

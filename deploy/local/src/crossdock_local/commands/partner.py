@@ -16,7 +16,7 @@ from crossdock_local.stack import Stack
 if TYPE_CHECKING:
     from crossdock_local.issuer import Client
 
-PARTNER_SCOPES = ["orders:read", "orders:write", "catalogue:read", "events:read"]
+PARTNER_SCOPES = ["orders:read", "orders:write", "catalogue:read", "events:read", "crm:read", "crm:write"]
 
 partner = typer.Typer(no_args_is_help=True, help="Manage the partners that may send orders.")
 Named = Annotated[str, typer.Argument(help="The id of the client, or the partner's name if it has one client.")]

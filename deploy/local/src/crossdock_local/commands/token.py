@@ -7,7 +7,7 @@ from crossdock_local.commands.partner import PARTNER_SCOPES
 from crossdock_local.stack import Stack
 
 OWN_SCOPES = [*PARTNER_SCOPES, "stock:read", "stock:write"]
-OPERATOR_SCOPES = ["ops:read", "ops:act"]
+OPERATOR_SCOPES = ["ops:read", "ops:act", "crm:staff"]
 
 
 def token(
@@ -16,7 +16,7 @@ def token(
         str | None, typer.Option(help="The name of a person: a token without a partner, for operations.")
     ] = None,
     scope: Annotated[
-        list[str] | None, typer.Option(help="Repeatable. Default: orders and stock; of an operator ops:read, ops:act.")
+        list[str] | None, typer.Option(help="Repeatable. Default: orders and stock; of an operator all of them.")
     ] = None,
 ) -> None:
     """Print a bearer token of a partner or of an operator, and nothing else."""

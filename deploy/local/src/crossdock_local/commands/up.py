@@ -90,6 +90,7 @@ def _where(stack: Stack, out: Console) -> None:
         ("stock", f"{stack.url('inventory-service')}/docs"),
         ("events", f"{stack.url('analytics-service')}/docs"),
         ("forecasts", f"{stack.url('forecast-service')}/docs"),
+        ("customers", f"{stack.url('crm-service')}/docs"),
         ("issuer", stack.issuer_url),
         ("Kafka", stack.kafka),
     ):
@@ -103,6 +104,9 @@ def _where(stack: Stack, out: Console) -> None:
         ("crossdock orders", "list the orders of a partner"),
         ("crossdock stock ITEM", "show the stock of an item"),
         ("crossdock forecast show ITEM", "show what will be asked for"),
+        ("crossdock customer household-2184", "show a customer of the replayed day and its orders"),
+        ('crossdock mail send "my order has not come"', "write to the service desk over SMTP"),
+        ("crossdock cases", "show the cases of customers"),
         ("crossdock tail orders", "watch events as they happen"),
         ("crossdock status", "show the processes and their memory"),
         ("crossdock verify", "check the invariants"),

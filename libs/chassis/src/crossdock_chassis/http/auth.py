@@ -19,7 +19,7 @@ OPS_READ: Final = "ops:read"
 OPS_ACT: Final = "ops:act"
 _DESCRIPTION: Final = (
     "An OAuth 2 access token. The scopes `ops:read` and `ops:act` are for operators, whose tokens need no partner. "
-    "Every other scope needs a token that names a partner."
+    "The scope `crm:staff` needs a token without a partner. Every other scope needs a token that names a partner."
 )
 
 
@@ -27,13 +27,13 @@ class Guard(SecurityBase, Dependency):
     """A dependency of the request alone, which the OpenAPI shows as a bearer token with its scopes.
 
     `scope` is for tokens that name a partner. `operators` is the scope of a route for operators: with `scope`, for
-    tokens without a partner; alone, for any token.
+    tokens without a partner; alone, for any token, or with `staff` only for tokens without a partner.
     """
 
     problems: ClassVar[tuple[Problem, ...]] = (UNAUTHENTICATED, FORBIDDEN, TOO_MANY_AT_ONCE, ISSUER_UNAVAILABLE)
 
-    def __init__(self, scope: str | None, operators: str | None = None) -> None:
-        self.scope, self.operators = scope, operators
+    def __init__(self, scope: str | None, operators: str | None = None, *, staff: bool = False) -> None:
+        self.scope, self.operators, self.staff = scope, operators, staff
         self.scheme_name = "bearer"
         self.model = HTTPBearerModel(bearerFormat="JWT", description=_DESCRIPTION)
         self.security = [{"bearer": [each]} for each in (scope, operators) if each is not None]
@@ -52,6 +52,8 @@ class Guard(SecurityBase, Dependency):
             )
         if for_partner and not caller.partner:
             raise Refusal(FORBIDDEN, "The token names no partner")
+        if self.staff and caller.partner:
+            raise Refusal(FORBIDDEN, "The token names a partner, and this is for the company's own staff")
         return caller
 
 
@@ -69,6 +71,11 @@ def requires(scope: str, *, operators: str | None = None) -> Any:
 def operates(scope: str) -> Any:
     """Return the dependency on a caller whose token carries `scope`, with or without a partner."""
     return Security(Guard(None, scope), scopes=[scope])
+
+
+def staff(scope: str) -> Any:
+    """Return the dependency on a caller of the company: the token carries `scope` and names no partner, else 403."""
+    return Security(Guard(None, scope, staff=True), scopes=[scope])
 
 
 OpsReader = Annotated[Caller, operates(OPS_READ)]

@@ -1,5 +1,7 @@
 """An order as a partner sends it: one body of `POST /v1/orders`, one line of a batch, one body to validate."""
 
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -51,6 +53,10 @@ UnitPrice = Annotated[Decimal, _DecimalText(9, "9.99")]
 Amount = Annotated[Decimal, _DecimalText(15, "29.97")]
 Identifier = Annotated[str, IDENTIFIER, Field(description=IDENTIFIER.rule)]
 CustomerId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+_PERSONAL: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+|\+(?:[\s().-]*[0-9]){6,}[\s().-]*")
+"""A mail address, or a phone number with its country code. Bare digits may be the partner's own number."""
 
 
 class _Part(BaseModel):
@@ -157,7 +163,9 @@ class Draft(_Part):
         UUID | None,
         Field(description="Your cancelled order with this reference, to order it anew. It has one successor"),
     ] = None
-    customer_id: Annotated[CustomerId | None, Field(description="An opaque id, without name or address")] = None
+    customer_id: Annotated[
+        CustomerId | None, Field(description="An opaque id. Mail addresses and phone numbers are refused")
+    ] = None
     priority: Annotated[int, Number(0, 9), Field(description="9 is most urgent")] = 5
     requested_date: date | None = None
     partial: Annotated[bool, Field(description="Whether the order may be served in parts while the rest waits")] = False
@@ -186,6 +194,8 @@ def settle(draft: Draft) -> Draft:
         raise InvalidOrder([_error("/currency", "unknown_currency", "the code is not a currency of ISO 4217")])
     quantum = QUANTA[exponent]
     errors = [*_line_errors(draft, quantum), *_charge_errors(draft, quantum)]
+    if draft.customer_id is not None and _PERSONAL.fullmatch(unicodedata.normalize("NFKC", draft.customer_id).strip()):
+        errors.append(_error("/customer_id", "personal_data", "send your own id of the customer: events carry it"))
     if draft.ship_to is not None and draft.ship_to.country not in COUNTRIES:
         errors.append(_error("/ship_to/country", "unknown_country", "the code is not a country of ISO 3166-1"))
     if errors:

@@ -1,0 +1,145 @@
+"""What clients see of cases, and the queries behind it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import asyncpg
+from pydantic import BaseModel, Field
+
+from crm_service.cases.model import Did, Kind, NoSuchCase, Status
+from crm_service.clocks import store as clocks
+from crossdock_chassis import Cursor, Page
+
+CURSOR: Final = Cursor("cases", UUID)
+MOST: Final = 50
+
+FIELDS: Final = """
+    id, number, kind, status, waiting_for, severity, category, subject, channel, customer_id, partner, follows,
+    CASE WHEN $1::text IS NULL THEN assignee END AS assignee, root_cause, opened_at, changed_at, resolved_at, entries
+"""
+ONE: Final = f"SELECT {FIELDS} FROM cases WHERE id = $2 AND ($1::text IS NULL OR partner = $1)"
+PAGE: Final = f"""
+    SELECT {FIELDS} FROM cases
+    WHERE ($1::text IS NULL OR partner = $1) AND ($2::uuid IS NULL OR id < $2)
+          AND ($3::text IS NULL OR status = $3) AND ($4::uuid IS NULL OR customer_id = $4)
+    ORDER BY id DESC LIMIT $5
+"""
+ENTRIES: Final = """
+    SELECT number, at, did, status, waiting_for, side, body AS text, mail_id,
+           CASE WHEN $1::text IS NULL OR side = 'partner' THEN who END AS who
+    FROM case_entries WHERE case_id = $2 AND ($1::text IS NULL OR did NOT IN ('noted', 'assigned')) ORDER BY number
+"""
+TIES: Final = """
+    SELECT order_id, nullif(line_id, '') AS line_id, quantity FROM case_ties WHERE case_id = $1
+    ORDER BY order_id, case_ties.line_id
+"""
+
+
+class TieView(BaseModel):
+    order_id: UUID
+    line_id: str | None
+    quantity: int | None
+
+
+class EntryView(BaseModel):
+    number: int
+    at: datetime
+    did: Did
+    status: Annotated[Status, Field(description="The status after it")]
+    waiting_for: str | None
+    side: Annotated[str, Field(description="customer, partner, staff or system")]
+    who: Annotated[str | None, Field(description="Partners do not see the names of staff")]
+    text: str | None
+    mail_id: Annotated[UUID | None, Field(description="The mail that brought it, or that carries it")]
+
+
+class ClockView(BaseModel):
+    """A clock of the case, in the openings of its calendar."""
+
+    clock: Annotated[Literal["first_answer", "resolution"], Field(description="What it measures")]
+    state: Literal["running", "paused", "met", "missed"]
+    target_seconds: int
+    elapsed_seconds: Annotated[float, Field(description="Until now, in opening times")]
+    due_at: Annotated[datetime | None, Field(description="null unless it runs")]
+
+
+class CaseSummary(BaseModel):
+    id: UUID
+    number: Annotated[int, Field(description="For people: it is in the subject of each mail")]
+    kind: Kind
+    status: Status
+    waiting_for: str | None
+    severity: str
+    category: str | None
+    subject: str
+    channel: str
+    customer_id: UUID
+    partner: str | None
+    follows: Annotated[UUID | None, Field(description="The closed case that it goes on with")]
+    assignee: Annotated[str | None, Field(description="Only staff see it")]
+    root_cause: str | None
+    opened_at: datetime
+    changed_at: datetime
+    resolved_at: datetime | None
+    clocks: list[ClockView]
+    entries: Annotated[int, Field(description="The number of its last entry; also its ETag")]
+
+
+class CaseView(CaseSummary):
+    ties: Annotated[list[TieView], Field(description="What it concerns")]
+    history: Annotated[list[EntryView], Field(description="Partners see neither notes nor assignments")]
+
+
+async def get(sql: asyncpg.Connection, partner: str | None, id: UUID) -> CaseView:
+    """Return a case of the partner, or any without one. Raise NoSuchCase, also for another partner's case."""
+    row = await sql.fetchrow(ONE, partner, id)
+    if row is None:
+        raise NoSuchCase(f"None of your cases has the id {id}")
+    ties = [TieView(**dict(each)) for each in await sql.fetch(TIES, id)]
+    history = [EntryView(**dict(each)) for each in await sql.fetch(ENTRIES, partner, id)]
+    (summary,) = await _summaries(sql, [row])
+    return CaseView(**summary, ties=ties, history=history)
+
+
+async def page(
+    sql: asyncpg.Connection,
+    partner: str | None,
+    cursor: str | None,
+    limit: int,
+    *,
+    status: Status | None,
+    customer_id: UUID | None,
+) -> Page[CaseSummary]:
+    """Return cases, the newest first."""
+    rows = await sql.fetch(PAGE, partner, CURSOR.decode(cursor), status, customer_id, limit + 1)
+    shown = rows[:limit]
+    items = [CaseSummary(**each) for each in await _summaries(sql, shown)]
+    return Page(items=items, next=CURSOR.encode(shown[-1]["id"]) if len(rows) > limit else None)
+
+
+async def of_customer(sql: asyncpg.Connection, customer_id: UUID, partner: str | None) -> list[CaseSummary]:
+    """Return the newest 50 cases of a customer: those of the partner, or all without one."""
+    return (await page(sql, partner, None, MOST, status=None, customer_id=customer_id)).items
+
+
+async def _summaries(sql: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Return the members of each summary. The clocks are folded from the history, as the timers are."""
+    terms, now = await clocks.terms(sql), datetime.now(UTC)
+    histories = await clocks.histories(sql, [row["id"] for row in rows])
+    found = []
+    for row in rows:
+        folded = terms.fold(row["kind"], row["severity"], histories[row["id"]], now)
+        shown = [
+            ClockView(
+                clock=each.name,
+                state=each.state,
+                target_seconds=each.target,
+                elapsed_seconds=round(each.elapsed, 3),
+                due_at=each.due_at,
+            )
+            for each in folded
+        ]
+        found.append({**row, "clocks": shown})
+    return found

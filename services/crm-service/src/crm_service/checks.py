@@ -1,0 +1,9 @@
+"""The invariants of crm-service's tables, for `crossdock verify`."""
+
+from crm_service.cases import checks as cases
+from crm_service.customers import checks as customers
+from crm_service.mail import checks as mail
+from crm_service.orders import checks as orders
+
+UNSETTLED = (*cases.UNSETTLED, *mail.UNSETTLED)
+CHECKS = (*customers.CHECKS, *orders.CHECKS, *cases.CHECKS, *mail.CHECKS)

@@ -1,0 +1,8 @@
+"""The problems of customers, which routes of other features answer too."""
+
+from typing import Final
+
+from crossdock_chassis import Problem
+
+NO_SUCH_CUSTOMER: Final = Problem(404, "no-such-customer", "None of your customers has this id")
+ADDRESS_TAKEN: Final = Problem(409, "address-taken", "Another customer has this mail address")

@@ -1,0 +1,38 @@
+"""Store a mail before anything else is done with it, once however often it is handed over."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from crossdock_chassis import Unit, new_id, wake
+
+WAKES: Final = "mail"
+INSERT: Final = """
+    INSERT INTO mails (id, direction, state, digest, recipient, raw, at) VALUES ($1, 'in', 'stored', $2, $3, $4, $5)
+    ON CONFLICT (digest) DO NOTHING RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveMail:
+    """A mail, and the address of the desk that it was sent to."""
+
+    raw: bytes
+    recipient: str
+
+
+class Received(BaseModel):
+    mail_id: UUID
+    new: bool
+
+
+async def receive_mail(unit: Unit, command: ReceiveMail) -> Received:
+    digest = hashlib.sha256(command.recipient.lower().encode() + b"\0" + command.raw).digest()
+    id: UUID | None = await unit.sql.fetchval(INSERT, new_id(), digest, command.recipient, command.raw, unit.now)
+    if id is not None:
+        await wake(unit, WAKES)
+        return Received(mail_id=id, new=True)
+    return Received(mail_id=await unit.sql.fetchval("SELECT id FROM mails WHERE digest = $1", digest), new=False)

@@ -1,0 +1,11 @@
+"""Wire the feature: policies and calendars over HTTP, and new timers after a change."""
+
+from crm_service.cases.timing import RETIME
+from crm_service.sla import http
+from crm_service.sla.change import Changed, set_terms
+from crossdock_chassis import Coalescer, Database, Feature, each
+
+
+def feature(database: Database) -> Feature:
+    change = Coalescer(database, each(set_terms), Changed, limit=1, name="set_terms")
+    return Feature(routers=[http.router], provides=[http.Sla(database, change)], jobs=[RETIME], problems=http.PROBLEMS)

@@ -1,0 +1,257 @@
+"""The service's own tables, one class per table. Hand-written SQL reads and writes them."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Identity, Index, Text, text
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[type, Any]] = {
+        str: Text,
+        int: BigInteger,
+        datetime: TIMESTAMP(timezone=True),
+        list[Any]: JSONB,
+        list[str]: ARRAY(Text),
+        bytes: BYTEA,
+    }
+
+
+class PartnerRow(Base):
+    """A partner that has ordered, and the namespace of its customer ids.
+
+    `account_id` is the customer that the orders without a customer id go to. It is null until there is such an order.
+    """
+
+    __tablename__ = "partners"
+    __table_args__ = (Index("partners_account", "account_id", unique=True),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    namespace: Mapped[str]
+    account_id: Mapped[UUID | None]
+
+
+class CustomerRow(Base):
+    """A person or an account. `kind` and `origin` have the codes of `CustomerRegistered`. `version` counts its events.
+
+    `met_as` is the id by which it was met, in the partner's own numbering, and null for an account.
+    """
+
+    __tablename__ = "customers"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "80"}},)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    origin: Mapped[str]
+    met_by: Mapped[str | None]
+    met_as: Mapped[str | None]
+    display_name: Mapped[str | None]
+    version: Mapped[int]
+    registered_at: Mapped[datetime]
+
+
+class ChannelRow(Base):
+    """A mail address of a customer. `address` is as it was given, and `match` is the form that is compared."""
+
+    __tablename__ = "channels"
+    __table_args__ = (Index("channels_customer", "customer_id"),)
+
+    match: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    address: Mapped[str]
+    added_at: Mapped[datetime]
+
+
+class CustomerLinkRow(Base):
+    """A customer id as partners send it, and the customer that it leads to."""
+
+    __tablename__ = "customer_links"
+    __table_args__ = (Index("customer_links_customer", "customer_id"),)
+
+    namespace: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+
+
+class CustomerMeetingRow(Base):
+    """A partner that has ordered for a customer id. It names the link, and so it moves with the link."""
+
+    __tablename__ = "customer_meetings"
+    __table_args__ = (Index("customer_meetings_partner", "partner"),)
+
+    namespace: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    partner: Mapped[str] = mapped_column(primary_key=True)
+
+
+class CaseRow(Base):
+    """A case as its history left it. `version` counts its events, and `entries` the rows of its history."""
+
+    __tablename__ = "cases"
+    __table_args__ = (
+        Index("cases_number", "number", unique=True),
+        Index("cases_customer", "customer_id", "id"),
+        Index("cases_partner", "partner", "id"),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Identity(always=True))
+    kind: Mapped[str]
+    customer_id: Mapped[UUID]
+    partner: Mapped[str | None]
+    status: Mapped[str]
+    waiting_for: Mapped[str | None]
+    severity: Mapped[str]
+    category: Mapped[str | None]
+    subject: Mapped[str]
+    channel: Mapped[str]
+    follows: Mapped[UUID | None]
+    assignee: Mapped[str | None]
+    root_cause: Mapped[str | None]
+    version: Mapped[int]
+    entries: Mapped[int]
+    opened_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+
+
+class CaseEntryRow(Base):
+    """An entry of the history of a case, with the status after it. Entries never change."""
+
+    __tablename__ = "case_entries"
+
+    case_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    did: Mapped[str]
+    status: Mapped[str]
+    waiting_for: Mapped[str | None]
+    side: Mapped[str]
+    who: Mapped[str | None]
+    body: Mapped[str | None]
+    mail_id: Mapped[UUID | None]
+
+
+class CaseTieRow(Base):
+    """An order, or a line of it, that a case concerns. `line_id` is empty for the whole order."""
+
+    __tablename__ = "case_ties"
+    __table_args__ = (Index("case_ties_order", "order_id"),)
+
+    case_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    line_id: Mapped[str] = mapped_column(primary_key=True)
+    quantity: Mapped[int | None]
+
+
+class MailRow(Base):
+    """A mail as it came in or goes out. `digest` is of a mail in and its recipient, so that it is stored once.
+
+    A mail in is `stored`, then `filed`, `machine` or `unreadable`. A mail out is `requested`; its effect has the rest.
+    """
+
+    __tablename__ = "mails"
+    __table_args__ = (
+        Index("mails_digest", "digest", unique=True),
+        Index("mails_message", "message_id"),
+        Index("mails_case", "case_id", "at"),
+        Index("mails_stored", "at", "id", postgresql_where=text("state = 'stored'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    direction: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    digest: Mapped[bytes | None]
+    message_id: Mapped[str | None]
+    references: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    sender: Mapped[str | None]
+    recipient: Mapped[str]
+    case_id: Mapped[UUID | None]
+    raw: Mapped[bytes]
+    at: Mapped[datetime]
+
+
+class SlaPolicyRow(Base):
+    """The open seconds that a kind and severity has. `calendar` is null for 24 hours on each day."""
+
+    __tablename__ = "sla_policies"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    severity: Mapped[str] = mapped_column(primary_key=True)
+    first_answer: Mapped[int]
+    resolution: Mapped[int]
+    calendar: Mapped[str | None]
+
+
+class SlaCalendarRow(Base):
+    """Opening times: weekday (0 is Monday) and two minutes of the day each, in a time zone."""
+
+    __tablename__ = "sla_calendars"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    zone: Mapped[str]
+    openings: Mapped[list[Any]]
+    holidays: Mapped[str | None]
+
+
+class CaseTimerRow(Base):
+    """A moment of a running clock that is to be noticed: `risk` or `breach`. It follows from the history."""
+
+    __tablename__ = "case_timers"
+    __table_args__ = (Index("case_timers_due", "due_at"),)
+
+    case_id: Mapped[UUID] = mapped_column(primary_key=True)
+    clock: Mapped[str] = mapped_column(primary_key=True)
+    noticed: Mapped[str] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime]
+
+
+class SlaMarkRow(Base):
+    """A moment of a clock that was noticed, so that its event is sent once."""
+
+    __tablename__ = "sla_marks"
+
+    case_id: Mapped[UUID] = mapped_column(primary_key=True)
+    clock: Mapped[str] = mapped_column(primary_key=True)
+    noticed: Mapped[str] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime]
+    noticed_at: Mapped[datetime]
+
+
+class OrdersProjected(DeclarativeBase):
+    """The tables of the projection `customer_orders`. No migration creates them: each generation has its own."""
+
+    type_annotation_map: ClassVar[dict[type, Any]] = Base.type_annotation_map
+
+
+class CustomerOrderRow(OrdersProjected):
+    """An order by its partner and customer id, empty without one. It names no customer: links can move.
+
+    `lines` has line id, item and quantity of each line. `waiting` has item and missing quantity of each line that lacks
+    stock. `since` is when it reached its status.
+    """
+
+    __tablename__ = "customer_orders"
+    __table_args__ = (
+        Index("customer_orders_customer", "partner", "external_id", "placed_at"),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    partner: Mapped[str]
+    reference: Mapped[str]
+    external_id: Mapped[str] = mapped_column(server_default=text("''"))
+    status: Mapped[str]
+    since: Mapped[datetime]
+    placed_at: Mapped[datetime]
+    sequence: Mapped[int]
+    currency: Mapped[str | None]
+    total: Mapped[str | None]
+    reason: Mapped[str | None]
+    lines: Mapped[list[Any] | None]
+    waiting: Mapped[list[Any] | None]

@@ -1,0 +1,24 @@
+import httpx
+import pytest
+
+from crm_service.service import Settings, build
+from crossdock_chassis import Service
+from crossdock_chassis.testing import Clients, Fresh
+
+
+@pytest.fixture
+async def service(fresh: Fresh) -> Service:
+    """Build the service on an empty database of its own. Partners named store-… share their customer ids."""
+    return await fresh(build, Settings, shared_namespaces={"store-*": "stores"})
+
+
+@pytest.fixture
+def staff(service: Service, clients: Clients) -> httpx.AsyncClient:
+    """Return the client of a person of the service desk."""
+    return clients(service, None, ["crm:staff"], subject="ann")
+
+
+@pytest.fixture
+def partner(service: Service, clients: Clients) -> httpx.AsyncClient:
+    """Return the client of the partner `acme`."""
+    return clients(service, "acme", ["crm:read", "crm:write"])

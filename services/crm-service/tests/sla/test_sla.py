@@ -1,0 +1,160 @@
+"""Clocks of real cases: due times, timers that fire once, and policies and calendars that change."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from orders_of import placed
+from sla_desk import look, pass_time
+
+from crossdock_chassis import Service
+from crossdock_chassis.testing import Deliver, RunJobs, Violations, published
+
+
+@pytest.fixture
+async def case(service: Service, deliver: Deliver, staff: httpx.AsyncClient) -> dict[str, Any]:
+    """Return a high complaint: 4 hours for the first answer and 24 for the resolution."""
+    order = placed("C-1")
+    await deliver(service, order)
+    body = {"kind": "complaint", "subject": "Late", "text": "Where is it?", "severity": "high"}
+    answer = await staff.post("/v1/cases", json={**body, "order_id": str(order.order_id)})
+    assert answer.status_code == 201, answer.text
+    opened: dict[str, Any] = answer.json()
+    return opened
+
+
+async def clocks(staff: httpx.AsyncClient, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    shown = (await staff.get(f"/v1/cases/{case['id']}")).json()
+    return {each["clock"]: each for each in shown["clocks"]}
+
+
+async def sla_events(service: Service) -> list[tuple[str, str]]:
+    rows = [row for row in await published(service) if "Sla" in row["headers"]["ce_type"]]
+    return [
+        (row["headers"]["ce_type"].split(".")[1], row["value"].decode().split('"clock":"')[1].split('"')[0])
+        for row in rows
+    ]
+
+
+def seconds_to(due: str, case: dict[str, Any]) -> float:
+    return (datetime.fromisoformat(due) - datetime.fromisoformat(case["opened_at"])).total_seconds()
+
+
+async def test_new_case_has_a_running_clock_for_answer_and_resolution(
+    staff: httpx.AsyncClient, case: dict[str, Any]
+) -> None:
+    shown = await clocks(staff, case)
+    assert seconds_to(shown["first_answer"]["due_at"], case) == 4 * 3600
+    assert seconds_to(shown["resolution"]["due_at"], case) == 24 * 3600
+    await staff.post(f"/v1/cases/{case['id']}:answer", json={"text": "We look into it."})
+    shown = await clocks(staff, case)
+    assert (shown["first_answer"]["state"], shown["resolution"]["state"]) == ("met", "running")
+
+
+async def test_risk_and_breach_are_published_once(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any], violations: Violations
+) -> None:
+    assert await look(service) == 0
+    await pass_time(service, 3.5)
+    assert (await look(service), await look(service)) == (1, 0)
+    await pass_time(service, 1)
+    assert await look(service) == 1
+    assert await sla_events(service) == [("SlaAtRisk", "first_answer"), ("SlaBreached", "first_answer")]
+    await pass_time(service, 30)
+    assert await look(service) == 1, "of a clock that has run out unseen, the breach alone is news"
+    assert (await sla_events(service))[2:] == [("SlaBreached", "resolution")]
+    await staff.post(f"/v1/cases/{case['id']}:note", json={"text": "too late"})
+    assert await look(service) == 0
+    assert await violations(service) == {}
+
+
+async def test_two_workers_notice_a_timer_once(service: Service, case: dict[str, Any]) -> None:
+    await pass_time(service, 5)
+    assert sum(await asyncio.gather(look(service), look(service))) == 1
+
+
+async def test_timer_of_a_case_that_waits_does_not_fire(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any]
+) -> None:
+    url = f"/v1/cases/{case['id']}"
+    await staff.post(f"{url}:answer", json={"text": "Which colour?"})
+    await staff.post(f"{url}:wait", json={"what": "customer"})
+    await pass_time(service, 100)
+    assert await look(service) == 0
+    await staff.post(f"{url}:reply", json={"text": "Blue."})
+    assert (await clocks(staff, case))["resolution"]["state"] == "running"
+    await staff.post(f"{url}:resolve")
+    assert (await clocks(staff, case))["resolution"]["state"] == "met"
+
+
+async def test_stale_timer_is_decided_anew_under_the_lock(service: Service, case: dict[str, Any]) -> None:
+    async with service.database.unit() as unit:
+        await unit.sql.execute("UPDATE case_timers SET due_at = now() - interval '1 hour'")
+    assert await look(service) == 0
+    async with service.database.unit() as unit:
+        assert await unit.sql.fetchval(
+            "SELECT min(due_at) > now() FROM case_timers WHERE case_id = $1", UUID(case["id"])
+        )
+
+
+async def test_changed_policy_times_open_cases_anew(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any], run_jobs: RunJobs
+) -> None:
+    await pass_time(service, 2)
+    body = {"first_answer_seconds": 3600, "resolution_seconds": 48 * 3600}
+    answer = await staff.put("/v1/sla/policies/complaint/high", json=body)
+    assert answer.status_code == 200, answer.text
+    assert await look(service) == 0
+    (job,) = await run_jobs(service)
+    assert job.result == {"retimed": 1}
+    assert await look(service) == 1, "the time that has passed counts under the new policy"
+    await staff.put("/v1/sla/policies/complaint/high", json=body)
+    assert len(await run_jobs(service)) == 1, "the same policy again asks for nothing"
+
+
+async def test_calendar_moves_the_due_time_into_opening_hours(
+    staff: httpx.AsyncClient, case: dict[str, Any], service: Service
+) -> None:
+    days = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+    openings = [{"day": day, "begins": "10:00", "ends": "11:00"} for day in days]
+    answer = await staff.put("/v1/sla/calendars/office", json={"zone": "Asia/Kolkata", "openings": openings})
+    assert answer.status_code == 200, answer.text
+    body = {"first_answer_seconds": 3600, "resolution_seconds": 7200, "calendar": "office"}
+    shown = (await staff.put("/v1/sla/policies/complaint/high", json=body)).json()
+    assert shown["calendars"][0]["openings"] == openings and len(shown["policies"]) == 12
+    due = datetime.fromisoformat((await clocks(staff, case))["resolution"]["due_at"])
+    minute = due.hour * 60 + due.minute
+    assert 270 <= minute <= 330, "10:00 to 11:00 in Kolkata is 04:30 to 05:30 UTC"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("policies/complaint/high", {"first_answer_seconds": 1, "resolution_seconds": 60}, "/first_answer_seconds"),
+        (
+            "policies/complaint/high",
+            {"first_answer_seconds": 60, "resolution_seconds": 60, "calendar": "x"},
+            "/calendar",
+        ),
+        ("calendars/a", {"zone": "Mars/North", "openings": []}, "/zone"),
+        ("calendars/a", {"zone": "UTC", "openings": []}, "/openings"),
+        (
+            "calendars/a",
+            {"zone": "UTC", "openings": [{"day": "monday", "begins": "12:00", "ends": "09:00"}]},
+            "/openings/0",
+        ),
+        (
+            "calendars/a",
+            {"zone": "UTC", "openings": [{"day": "monday", "begins": "09:00", "ends": "10:00"}], "holidays": "XX"},
+            "/holidays",
+        ),
+    ],
+)
+async def test_bad_policy_or_calendar_is_refused_with_its_pointer(
+    staff: httpx.AsyncClient, path: str, body: dict[str, Any], pointer: str
+) -> None:
+    answer = await staff.put(f"/v1/sla/{path}", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)

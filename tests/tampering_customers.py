@@ -1,0 +1,51 @@
+"""Edits by hand of crm-service's database, each with the checks of `crossdock verify` that report it."""
+
+from harness import CRM
+from tampering import ORPHAN, Case, Tamper
+
+from crm_service.cases import checks as cases
+from crm_service.customers import checks as customers
+from crm_service.mail import checks as mail
+from crm_service.orders import checks as orders
+from crossdock_cli.verify import Violation
+
+
+def edit(statement: str, *values: object) -> Tamper:
+    async def tamper(case: Case) -> None:
+        await case.sql[CRM].execute(statement, *values)
+
+    return tamper
+
+
+CASE = """
+    WITH new AS (
+        INSERT INTO cases (id, kind, customer_id, status, severity, subject, channel, version, entries, opened_at,
+                           changed_at)
+        SELECT $1, 'enquiry', id, 'new', 'low', 'x', 'api', 1, 1, '2026-01-01Z', '2026-01-01Z' FROM customers LIMIT 1
+    )
+"""
+ENTRY = "INSERT INTO case_entries (case_id, number, at, did, status, side) VALUES ({})".format(
+    "$1, 1, '2026-01-01Z', 'opened', 'new', 'staff'"
+)
+
+CUSTOMER_TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
+    "partners have no account": (edit("UPDATE partners SET account_id = NULL"), {customers.WITHOUT_CUSTOMER}),
+    "a customer has other events": (edit("UPDATE customers SET version = 9"), {customers.NOT_THE_CUSTOMERS}),
+    "a mail address leads to no customer": (
+        edit("INSERT INTO channels (match, customer_id, address, added_at) VALUES ('x', $1, 'x', now())", ORPHAN),
+        {customers.LEADS_NOWHERE},
+    ),
+    "a case has no event": (edit(CASE + ENTRY, ORPHAN), {cases.NOT_THE_CASES, cases.OTHER_TIMERS}),
+    "a case has no history": (edit(CASE + "SELECT", ORPHAN), {cases.NOT_THE_CASES, cases.NOT_THE_HISTORY}),
+    "a filed mail is in no case": (
+        edit(
+            "INSERT INTO mails (id, direction, state, recipient, raw, at) VALUES ($1, 'in', 'filed', 'x', 'x', now())",
+            ORPHAN,
+        ),
+        {mail.FILED},
+    ),
+    "an order of a customer has another status": (
+        edit("UPDATE customer_orders SET status = 'placed'"),
+        {orders.NOT_THE_ORDERS},
+    ),
+}
