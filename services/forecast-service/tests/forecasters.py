@@ -128,3 +128,10 @@ def priced() -> Callable[[Task], Iterable[Outcome]]:
         return outcomes
 
     return forecast_prices
+
+
+def real() -> Callable[[Task], Iterable[Outcome]]:
+    """Return the real work with models that take no fit, which starts fast."""
+    from forecast_service.fitting import work  # noqa: PLC0415  (only a child imports libraries for numbers)
+
+    return lambda task: work.forecast(replace(task, level="cheap"))

@@ -26,6 +26,7 @@ from crossdock_events.cases import (
 )
 from crossdock_events.customers import CustomerRegistered, CustomerUpdated
 from crossdock_events.forecasts import (
+    DemandOutlierDetected,
     ForecastAccuracyMeasured,
     ForecastAtLag,
     ForecastBiasDetected,
@@ -393,6 +394,19 @@ _forecast_of_place = _fact(
         run_id=_uuid7(_BEGIN, 2052),
     ),
 )
+_outlier = _fact(
+    97,
+    2,
+    DemandOutlierDetected(
+        series_id=UUID("5b0a3c0e-6a55-5d0e-8c0c-1f2f6a1a7c11"),
+        item_id="SKU-10042",
+        unit_of_measure="each",
+        day=date(2026, 3, 2),
+        demand=120.0,
+        usual=4.0,
+        run_id=_uuid7(_BEGIN, 2052),
+    ),
+)
 _model_changed = _fact(
     54,
     8,
@@ -582,6 +596,7 @@ EXAMPLES = (
     Example("discontinued", _discontinued),
     Example("of-an-item", _forecast),
     Example("of-a-place", _forecast_of_place),
+    Example("far-above", _outlier),
     Example("weekly", _model_changed),
     Example("overridden", _overridden_forecast),
     Example("of-an-item", _override_of_item),

@@ -160,3 +160,16 @@ class ForecastBiasDetected(
     direction: Annotated[Code, OpenEnum("over", "under", "none")]
     tracking_signal: Annotated[float, Field(allow_inf_nan=False)]
     days: Annotated[int, Field(ge=1)]
+
+
+class DemandOutlierDetected(ForecastEvent, type="crossdock.DemandOutlierDetected.v1", stability="draft"):
+    """The demand of a day was far from usual, and neither a plan nor the days around it explain it.
+
+    It is sent once for a day of a series. Forecasts learn `usual` from that day until a person undoes this.
+    """
+
+    unit_of_measure: Code
+    day: date
+    demand: Expected
+    usual: Expected
+    run_id: UUID

@@ -4,6 +4,7 @@ from crossdock_chassis import Database, Service
 from forecast_service import checks, migrations, reactions, tables
 from forecast_service.accuracy import feature as accuracy
 from forecast_service.calendar import feature as calendar
+from forecast_service.cleaning import feature as cleaning
 from forecast_service.demand import feature as demand
 from forecast_service.drivers import feature as drivers
 from forecast_service.forecasts import feature as forecasts
@@ -38,6 +39,7 @@ def build(settings: Settings) -> Service:
             hierarchy.feature(database),
             introductions.feature(database, settings),
             what_if.feature(database, settings),
+            cleaning.feature(database),
         ],
         projections=reactions.projections(settings.zones),
         checks=checks.checks(settings.zones),

@@ -5,7 +5,19 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, CheckConstraint, Double, Index, Numeric, Text, Uuid, text
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    Numeric,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -333,6 +345,32 @@ class CoherentMeanRow(Base):
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     series_id: Mapped[UUID] = mapped_column(primary_key=True)
     mean: Mapped[list[float]]
+
+
+class CleaningDecisionRow(Base):
+    """What the last run cleaned of a day of a series. `verdict` is a person's: `undone` or `pinned`."""
+
+    __tablename__ = "cleaning_decisions"
+
+    series_id: Mapped[UUID] = mapped_column(ForeignKey("series.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    rule: Mapped[str]
+    reason: Mapped[str]
+    before: Mapped[float | None]
+    after: Mapped[float]
+    run_id: Mapped[UUID]
+    verdict: Mapped[str | None]
+    verdict_by: Mapped[str | None]
+    verdict_at: Mapped[datetime | None]
+
+
+class DemandOutlierRow(Base):
+    """An outlier that was announced, so that it is never announced again."""
+
+    __tablename__ = "demand_outliers"
+
+    series_id: Mapped[UUID] = mapped_column(ForeignKey("series.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
 
 
 class CalendarCountryRow(Base):

@@ -57,10 +57,14 @@ async def get_accuracy(
     location_id: AtLocation = None,
     region: InRegion = None,
 ) -> Accuracy:
-    """Return WAPE and bias beside those of seasonal naive, and the ten items with the largest errors."""
+    """Return WAPE and bias beside those of seasonal naive, and the ten items with the largest errors.
+
+    Days on which an item was out of stock are left out, because more may have been wanted.
+    """
     async with past.database.unit() as unit:
         first, last = await _days(unit, past.zones, since, until)
-        return await views.accuracy(unit.sql, first, last, lag, item_id, location_id or "", region or "")
+        zone = past.zones.zone(region or "").key
+        return await views.accuracy(unit.sql, first, last, lag, item_id, location_id or "", region or "", zone)
 
 
 @router.get(

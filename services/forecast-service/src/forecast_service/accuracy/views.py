@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from forecast_service.accuracy.model import Scored, score
 from forecast_service.accuracy.pairs import PAIRS, fetch
+from forecast_service.demand.censored import out_of_stock
 
 MOST_DAYS: Final = 366
 WORST: Final = 10
@@ -17,7 +18,7 @@ WORST: Final = 10
 class Scoring(BaseModel):
     """Errors of the mean over days and series, as shares of what was asked for; null if nothing was."""
 
-    count: Annotated[int, Field(description="Days of series that had a forecast")]
+    count: Annotated[int, Field(description="Days of series that had a forecast, and stock")]
     actual: Annotated[float, Field(description="What was asked for, in base units")]
     wape: Annotated[float | None, Field(description="Sum of absolute errors / sum of demand")]
     bias: Annotated[float | None, Field(description="(forecast - demand) / demand: above zero, too much was forecast")]
@@ -39,12 +40,22 @@ class Accuracy(BaseModel):
 
 
 async def accuracy(
-    sql: asyncpg.Connection, since: date, until: date, lag: int, item_id: str | None, location_id: str, region: str
+    sql: asyncpg.Connection,
+    since: date,
+    until: date,
+    lag: int,
+    item_id: str | None,
+    location_id: str,
+    region: str,
+    zone: str,
 ) -> Accuracy:
-    """Compare the forecasts of some days with their demand."""
+    """Compare the forecasts of some days with their demand. A day on which an item was out of stock does not count."""
+    censored = await out_of_stock(sql, since, until, item_id, location_id, region, zone)
     rows = await fetch(sql, PAIRS, since, until, lag, item_id, location_id, region)
     items: dict[str, list[Scored]] = {}
     for row in rows:
+        if (row["item_id"], row["day"]) in censored:
+            continue
         day = Scored(row["actual"], row["mean"], row["naive"], row["p90"])
         items.setdefault(row["item_id"], []).append(day)
     worst = sorted(items, key=lambda item: (-sum(abs(day.mean - day.actual) for day in items[item]), item))[:WORST]

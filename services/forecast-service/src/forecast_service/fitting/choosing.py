@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from forecast_service.fitting.metrics import Array, nanmean
+from forecast_service.fitting.metrics import Array, nanmean, nanmedian
 from forecast_service.fitting.series import Kind
 
 Classes = npt.NDArray[np.str_]
@@ -106,7 +106,7 @@ def mix(stack: Array, weights: Array, kinds: npt.NDArray[np.int64]) -> Array:
     total = weights.sum(axis=1, keepdims=True)
     shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     mean = (np.where(there[:, :, None], stack, 0.0) * shares[:, :, None]).sum(axis=1)
-    median = _nanmedian(np.where((weights > 0)[:, :, None], stack, np.nan))
+    median = nanmedian(np.where((weights > 0)[:, :, None], stack, np.nan))
     return np.where(total > 0, np.where(kinds[:, None] == KINDS.index("median"), median, mean), np.nan)
 
 
@@ -115,15 +115,6 @@ def combine(stack: Array, scores: Scores) -> Array:
     weights = weigh(np.all(np.isfinite(stack), axis=2), scores)
     made = [mix(stack, weights[:, kind], np.full(len(stack), kind)) for kind in range(len(KINDS))]
     return np.stack(made, axis=1)
-
-
-def _nanmedian(stack: Array) -> Array:
-    """Return the median over axis 1, `nan` where all are."""
-    ordered = np.sort(stack, axis=1)  # nan is last
-    count = np.isfinite(stack).sum(axis=1, keepdims=True)
-    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=1)
-    high = np.take_along_axis(ordered, np.minimum(count // 2, stack.shape[1] - 1), axis=1)
-    return np.asarray(np.where(count > 0, (low + high) / 2, np.nan)[:, 0])
 
 
 def guard(actual: Array, stack: Array, classes: Classes) -> Array:

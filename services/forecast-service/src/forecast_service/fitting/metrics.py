@@ -82,6 +82,15 @@ def nanmean(values: Array, axis: int = -1) -> Array:
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
+def nanmedian(values: Array) -> Array:
+    """Return the median over axis 1 of the values that are not `nan`, or `nan` if all are, without a warning."""
+    ordered = np.sort(values, axis=1)  # nan is last
+    count = np.isfinite(values).sum(axis=1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[1] - 1), axis=1)
+    return np.asarray(np.where(count > 0, (low + high) / 2, np.nan)[:, 0])
+
+
 def _share(errors: Array, actual: Array) -> float:
     demand = float(np.nansum(actual))
     return float(np.nansum(errors)) / demand if demand > 0 else np.nan

@@ -60,6 +60,7 @@ def run(model: Model, panel: Panel) -> Array:
     failed = ~np.isfinite(means).all(axis=1) | (means.max(axis=1, initial=0.0) > EXPLODED * tops)
     means = np.where(failed[:, None], np.nan, np.maximum(means, 0.0))
     means[:, panel.ahead] = 0.0
+    means[panel.cleaned.ended] = 0.0
     return np.where(failed[:, None], np.nan, means)
 
 

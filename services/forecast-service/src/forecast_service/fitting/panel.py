@@ -1,12 +1,15 @@
 """All series of a task as one matrix, aligned at the origin."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from forecast_service.fitting.cleaning import Cleaned, Marks, clean, planned
 from forecast_service.fitting.metrics import Array, nanmean
 from forecast_service.fitting.plans import Plans
 from forecast_service.fitting.series import Task
@@ -20,7 +23,8 @@ class Panel:
     """Series that end on the day before the origin.
 
     `values`: (series, days), `nan` where the demand is unknown, on closed days and before the first sale.
-    `filled`: the same without gaps from the first sale on. A cut panel is filled again, from its own past alone.
+    `filled`: what models learn from: cleaned, and without gaps from the first sale on. A cut panel is cleaned and
+    filled again, from its own past alone.
     `first`: the index of the first sale in each row, or the number of days if there is none.
     `closed`: of each day, and of each day of the horizon. `drivers`: by name, (series, days + horizon), `nan` where the
     horizon is not known. It has those of `plans` as the origin knew them.
@@ -33,7 +37,9 @@ class Panel:
     season: int = 7
     drivers: dict[str, Array] = field(default_factory=dict)
     plans: Plans = field(default_factory=lambda: Plans.of([]))
+    marks: Marks | None = None
     first: npt.NDArray[np.int64] = field(init=False)
+    cleaned: Cleaned = field(init=False)
     filled: Array = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,7 +50,12 @@ class Panel:
         values[np.arange(values.shape[1]) < first[:, None]] = np.nan
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "first", first.astype(np.int64))
-        object.__setattr__(self, "filled", _filled(values, first, self.season))
+        marks = self.marks or Marks.none(*values.shape)
+        nothing = self.closed[: values.shape[1]] | (np.arange(values.shape[1]) < first[:, None])
+        marks = Marks(marks.censored, marks.kept, np.where(nothing, np.nan, marks.pinned))
+        cleaned = clean(values, marks, planned(self.drivers.values(), *values.shape), self.season)
+        object.__setattr__(self, "cleaned", cleaned)
+        object.__setattr__(self, "filled", _filled(cleaned.values, first, self.season))
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -61,13 +72,22 @@ class Panel:
             for name, row in history.drivers.items():
                 drivers[name][index, days + task.horizon - len(row) :] = row
         plans = Plans.of([each.plans for each in task.histories])
+        marks = Marks.none(*values.shape)
+        first = origin - days
+        for index, history in enumerate(task.histories):
+            for flags, marked in ((marks.censored, history.censored), (marks.kept, history.kept)):
+                flags[index, _places(marked, first, days)] = True
+            marks.pinned[index, _places(history.pinned, first, days)] = [
+                value for day, value in history.pinned.items() if 0 <= day.toordinal() - first < days
+            ]
         return cls(
             values,
-            np.array([day in closed for day in range(origin - days, origin + task.horizon)], dtype=bool),
+            np.array([day in closed for day in range(first, origin + task.horizon)], dtype=bool),
             task.horizon,
             origin,
             drivers=drivers | plans.drivers(origin, len(values), days, task.horizon),
             plans=plans,
+            marks=marks,
         )
 
     def __len__(self) -> int:
@@ -97,6 +117,11 @@ class Panel:
         """Return the drivers of a series that are not known on all days of the horizon."""
         return [name for name, each in self.drivers.items() if not np.isfinite(each[index, self.days :]).all()]
 
+    @property
+    def observed(self) -> Array:
+        """Return what forecasts are judged by: the demand of days on which the item was not out of stock."""
+        return np.where(self.cleaned.censored, np.nan, self.values)
+
     def row(self, index: int) -> Array:
         """Return a series from its first sale on, without gaps."""
         return self.filled[index, self.first[index] :]
@@ -113,26 +138,30 @@ class Panel:
             self.season,
             always | self.plans.drivers(self.origin - days, len(self), end, self.horizon),
             self.plans,
+            self.marks and self.marks.cut(end),
         )
 
     def since(self, days: int) -> Array:
         """Return (series, horizon) of what came after the origin of `cut(days)`, `nan` where it is not known."""
         found = np.full((len(self), self.horizon), np.nan)
-        known = self.values[:, self.days - days :][:, : self.horizon]
+        known = self.observed[:, self.days - days :][:, : self.horizon]
         found[:, : known.shape[1]] = known
         return found
 
     def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Panel":
-        """Return a panel of these series."""
-        return Panel(
-            self.values[rows],
-            self.closed,
-            self.horizon,
-            self.origin,
-            self.season,
-            {name: each[rows] for name, each in self.drivers.items()},
-            self.plans.take(rows),
-        )
+        """Return a panel of these series. They are clean and filled."""
+        rows, found = np.asarray(rows, dtype=np.int64), copy(self)
+        for name in ("values", "first", "filled"):
+            object.__setattr__(found, name, getattr(self, name)[rows])
+        object.__setattr__(found, "drivers", {name: each[rows] for name, each in self.drivers.items()})
+        object.__setattr__(found, "plans", self.plans.take(rows))
+        object.__setattr__(found, "marks", self.marks and self.marks.take(rows))
+        object.__setattr__(found, "cleaned", self.cleaned.take(rows))
+        return found
+
+
+def _places(days: Iterable[date], first: int, count: int) -> list[int]:
+    return [day.toordinal() - first for day in days if 0 <= day.toordinal() - first < count]
 
 
 def _filled(values: Array, first: npt.NDArray[np.int64], season: int) -> Array:

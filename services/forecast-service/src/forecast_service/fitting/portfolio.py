@@ -245,8 +245,8 @@ def _errors(panel: Panel, backtest: Sequence[Origin], stacks: Array) -> Array:
 
 def _scale(panel: Panel) -> Array:
     """Return what divides the errors of each series: those of naive, else its level, else one."""
-    _, scale = naive_scales(panel.values, panel.season)
-    scale = np.where(np.isfinite(scale), scale, nanmean(panel.values))
+    _, scale = naive_scales(panel.observed, panel.season)
+    scale = np.where(np.isfinite(scale), scale, nanmean(panel.observed))
     return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
 
 

@@ -11,6 +11,7 @@ NAMED: Final = 3
 """A combination is named after so many of its best models."""
 
 Kind = Literal["single", "weighted", "median"]
+Rule = Literal["outlier", "out_of_stock", "feed_down", "row_missing", "ended"]
 DemandClass = Literal["smooth", "erratic", "intermittent", "lumpy", "none"]
 
 
@@ -43,6 +44,8 @@ class History:
     A value is in base units of the item, and `nan` where it is not known. `whole`: the unit is not divisible.
     `drivers` has, by name, a value for each of these days and of the horizon, which was always known. `plans` are
     drivers that became known at some time; the later of two plans for a day replaces the earlier one.
+    On `censored` days the item was out of stock: the value is a lower bound. `missing`: why days are not known.
+    A person undid the cleaning of the days that are `kept`, and stated the values that are `pinned`.
     """
 
     series: str
@@ -52,6 +55,10 @@ class History:
     category: str | None = None
     drivers: Mapping[str, Sequence[float]] = field(default_factory=dict)
     plans: Sequence[Plan] = ()
+    censored: frozenset[date] = frozenset()
+    missing: Mapping[date, Rule] = field(default_factory=dict)
+    kept: frozenset[date] = frozenset()
+    pinned: Mapping[date, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,17 @@ class Fan:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """Models learn `after` from a day, and not `before`, which is null if nothing is known. The demand stays."""
+
+    day: date
+    rule: Rule
+    reason: str
+    before: float | None
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The forecast of one series. A combination is named like `median: theta, ets`.
 
@@ -128,6 +146,7 @@ class Outcome:
     why: str | None = None
     choice: Choice | None = None
     change: Change | None = None
+    decisions: Sequence[Decision] = ()
 
 
 def named(kind: Kind, models: Iterable[str]) -> str:

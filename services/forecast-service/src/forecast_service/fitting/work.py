@@ -11,6 +11,7 @@ import numpy as np
 
 from forecast_service.fitting import portfolio
 from forecast_service.fitting.classes import classify
+from forecast_service.fitting.decisions import decisions
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.models import AVERAGE, CHEAP, Model
 from forecast_service.fitting.panel import Panel
@@ -54,10 +55,11 @@ def _refit(task: Task, histories: Sequence[History]) -> dict[str, Outcome]:
         history.series: Outcome(
             history.series,
             choices[index].name,
-            classify(panel.values[index]),
+            classify(panel.observed[index]),
             _fan(history, means[index], fans, index),
             choices[index].scores,
             _why(panel, index, task),
+            decisions=decisions(panel, index, history),
         )
         for index, history in enumerate(histories)
         if fits[index]
@@ -68,7 +70,7 @@ def _choose(task: Task, histories: Sequence[History]) -> list[Outcome]:
     if not histories:
         return []
     panel = Panel.of(replace(task, histories=histories))
-    classes = np.array([classify(row) for row in panel.values])
+    classes = np.array([classify(row) for row in panel.observed])
     before = [task.choices.get(each.series) for each in histories]
     result = portfolio.compete(panel, classes, CHEAP if task.level == "cheap" else _all(), before=before)
     errors = portfolio.errors(panel, classes, result)
@@ -95,6 +97,7 @@ def _choose(task: Task, histories: Sequence[History]) -> list[Outcome]:
                 _why(panel, index, task),
                 choice,
                 result.changes[index],
+                decisions(panel, index, history),
             )
         )
     return outcomes
@@ -123,6 +126,8 @@ def _all() -> Sequence[Model]:
 
 def _why(panel: Panel, index: int, task: Task) -> str | None:
     length = int(panel.lengths[index])
+    if panel.cleaned.ended[index]:
+        return "Nobody has asked for it for very long: it is taken as ended."
     if length == 0:
         return "No demand is known before the origin."
     if length < 2 * panel.season:

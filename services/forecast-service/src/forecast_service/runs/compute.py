@@ -5,18 +5,21 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pkgutil import resolve_name
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from crossdock_chassis import Child, ChildFailed, ChildLost, Database, abandon, hear, is_transient
+from forecast_service.cleaning.marks import Marker
+from forecast_service.cleaning.store import record as record_cleaning
 from forecast_service.fitting.series import History, Outcome, Task
 from forecast_service.forecasts.choices import read as read_choices
 from forecast_service.forecasts.publish import publish
 from forecast_service.hierarchy.store import keep as keep_sums
 from forecast_service.introductions.apply import shape
+from forecast_service.places import Zones
 from forecast_service.runs import store
 from forecast_service.runs.inputs import inputs
 from forecast_service.runs.model import MAX_ATTEMPTS, fallback, usable
@@ -52,7 +55,10 @@ class OutOfTime(Exception):
 class Compute:
     """Computes one chunk at a time. Runners on any number of machines share the chunks of a run."""
 
-    def __init__(self, database: Database, series_seconds: float, forecaster: Forecaster = FORECASTER) -> None:
+    def __init__(
+        self, database: Database, series_seconds: float, forecaster: Forecaster = FORECASTER, zones: Zones | None = None
+    ) -> None:
+        self._marker = Marker(zones or Zones())
         self._database, self._series_seconds, self._forecaster = database, series_seconds, forecaster
         self._wake = asyncio.Event()
         self.progressed = time.monotonic()
@@ -153,6 +159,9 @@ class Compute:
                 claimed.requested_at,
                 claimed.calendar,
             )
+            found = await self._marker.mark(
+                unit.sql, claimed.run, found, claimed.origin - timedelta(days=1), calendar.closed()
+            )
             choices = {} if claimed.level == "cheap" else await read_choices(unit.sql, claimed.series, claimed.origin)
         task = Task(claimed.origin, claimed.horizon, found, claimed.level, calendar.closed(), choices)
         outcomes: list[Outcome] = []
@@ -205,6 +214,7 @@ class Compute:
                 await store.finish(unit, claimed, "done")
                 await store.fail(unit, claimed.run, reasons)
                 await publish(unit, claimed.run, claimed.origin, outcomes)
+                await record_cleaning(unit, claimed.run, claimed.origin, outcomes)
                 await store.close(unit, claimed)
 
         await self._until_stored(record)

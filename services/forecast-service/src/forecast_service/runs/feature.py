@@ -33,5 +33,5 @@ def feature(database: Database, settings: Settings) -> Feature:
             every_in_units(FORGET_SECONDS, forget_runs),
         ],
         problems=http.PROBLEMS,
-        computing={"runs": Compute(database, settings.series_seconds)},
+        computing={"runs": Compute(database, settings.series_seconds, zones=settings.zones)},
     )
