@@ -438,8 +438,11 @@ def test_each_property_of_a_committed_response_is_missed(committed: dict[str, An
 
 
 def _only(document: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the document with one path, because a comparison of all paths for each edit takes a minute."""
-    return document | {PATHS: {path: document[PATHS][path]}}
+    """Return the document with one path and its schemas: to copy and compare all for each edit takes a minute."""
+    components = document["components"]
+    needed = _reached(document, _referred(document[PATHS][path]))
+    schemas = {name: each for name, each in components["schemas"].items() if name in needed}
+    return document | {PATHS: {path: document[PATHS][path]}, "components": components | {"schemas": schemas}}
 
 
 def _reached(document: dict[str, Any], pending: list[str]) -> set[str]:

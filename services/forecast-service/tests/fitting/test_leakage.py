@@ -1,6 +1,6 @@
 """Nothing after an origin changes a byte of what is forecast there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,16 +14,17 @@ from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.models import Model
 from forecast_service.fitting.panel import Panel
 
+SERIES: Final = 16
 DAYS: Final = 140
 HORIZON: Final = 14
 CUT: Final = 21
 CHANCE: Final = np.random.default_rng(7)
 
-CHANGES: Final[dict[str, Callable[[Array], Array]]] = {
-    "shuffled": lambda values: CHANCE.permuted(values, axis=1),
-    "scaled": lambda values: values * 1000,
-    "deleted": lambda values: np.full_like(values, np.nan),
-}
+CHANGES: Final[Sequence[Callable[[Array], Array]]] = (
+    lambda values: CHANCE.permuted(values, axis=1),
+    lambda values: values * 1000,
+    lambda values: np.full_like(values, np.nan),
+)
 
 
 def panel(values: Array) -> Panel:
@@ -34,7 +35,7 @@ def panel(values: Array) -> Panel:
     return Panel(values, closed, HORIZON, 740_000, drivers={"promotion": plan})
 
 
-def demand(series: int = 16) -> Array:
+def demand(series: int = SERIES) -> Array:
     chance = np.random.default_rng(3)
     week = np.resize([1.0, 1, 1, 2, 2, 3, 3], DAYS)
     values: Array = chance.poisson(np.exp(chance.normal(0.5, 1, (series, 1))) * week).astype(float)
@@ -43,31 +44,30 @@ def demand(series: int = 16) -> Array:
     return values
 
 
-def changed(values: Array, change: str) -> Array:
+def changed(values: Array, cut: int) -> Array:
+    """Change what comes after the cut: a third of the series in each way."""
     after = values.copy()
-    after[:, DAYS - CUT :] = CHANGES[change](after[:, DAYS - CUT :])
+    for number, change in enumerate(CHANGES):
+        after[number::3, DAYS - cut :] = change(after[number::3, DAYS - cut :])
     return after
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(CHANGES)), st.integers(1, 90))
-def test_a_cut_panel_has_no_byte_of_what_came_later(change: str, cut: int) -> None:
+@given(st.integers(1, 90))
+def test_a_cut_panel_has_no_byte_of_what_came_later(cut: int) -> None:
     values = demand()
-    after = values.copy()
-    after[:, DAYS - cut :] = CHANGES[change](after[:, DAYS - cut :])
-    left, right = panel(values).cut(cut), panel(after).cut(cut)
+    left, right = panel(values).cut(cut), panel(changed(values, cut)).cut(cut)
     assert left.values.tobytes() == right.values.tobytes()
     assert left.filled.tobytes() == right.filled.tobytes()
     assert left.days == DAYS - cut
     assert all(driver.shape[1] == DAYS - cut + HORIZON for driver in left.drivers.values())
 
 
-@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("model", FULL, ids=lambda model: model.name)
-def test_no_model_sees_what_came_after_its_origin(model: Model, change: str) -> None:
-    everywhere = np.ones(16, dtype=bool)
+def test_no_model_sees_what_came_after_its_origin(model: Model) -> None:
+    everywhere = np.ones(SERIES, dtype=bool)
     forecasts = []
-    for values in (demand(), changed(demand(), change)):
+    for values in (demand(), changed(demand(), CUT)):
         (origin,) = backtest.origins(panel(values), 1, CUT, 7)
         forecasts.append(models.forecast(model, origin.past, everywhere))
     assert np.isfinite(forecasts[0]).any(), "the model has forecast something"
@@ -80,8 +80,8 @@ def test_planned_values_after_the_origin_are_used() -> None:
     plan = np.resize([0.0, 0, 0, 1, 0], DAYS + HORIZON)
     values += 20 * plan[:DAYS]
     quiet = panel(values)
-    promoted = Panel(values, quiet.closed, HORIZON, quiet.origin, drivers={"promotion": np.tile(plan, (16, 1))})
-    unplanned = np.tile(np.append(plan[:DAYS], np.zeros(HORIZON)), (16, 1))
+    promoted = Panel(values, quiet.closed, HORIZON, quiet.origin, drivers={"promotion": np.tile(plan, (SERIES, 1))})
+    unplanned = np.tile(np.append(plan[:DAYS], np.zeros(HORIZON)), (SERIES, 1))
     without = Panel(values, quiet.closed, HORIZON, quiet.origin, drivers={"promotion": unplanned})
     for model in FULL:
         if model.name in ("ridge", "prophet", "lightgbm"):

@@ -105,7 +105,7 @@ def test_a_model_that_raises_costs_only_itself(
 
 
 def test_the_same_task_gives_the_same_bytes() -> None:
-    task = Task(ORIGIN, HORIZON, usual(6))
+    task = Task(ORIGIN, HORIZON, usual(3))
     assert repr(forecast(task)) == repr(forecast(pickle.loads(pickle.dumps(task))))
 
 

@@ -21,6 +21,7 @@ from forecast_service.service import Settings, build
 
 ITEMS: dict[str, str | None] = {f"item-{n:02}": "fails" if n == 17 else None for n in range(40)}
 SCOPES = ("forecasts:read", "forecasts:write")
+UNINTERRUPTED: list[dict[str, Any]] = []
 
 
 @pytest.fixture
@@ -31,12 +32,15 @@ async def service(fresh: Fresh) -> Service:
 
 @pytest.fixture
 async def uninterrupted(fresh: Fresh, clients: Clients, deliver: Deliver) -> list[dict[str, Any]]:
-    """Return the forecasts of a run that nothing interrupts, in a database of its own."""
+    """Return the forecasts of a run that nothing interrupts, in a database of its own. It is made once."""
+    if UNINTERRUPTED:
+        return UNINTERRUPTED
     service = await fresh(build, Settings, chunk_series=8)
     client = clients(service, scopes=SCOPES)
     await sold(service, deliver, ITEMS)
     run = await computed(service, client, await requested(client))
-    return await forecasts(service, run["id"])
+    UNINTERRUPTED.extend(await forecasts(service, run["id"]))
+    return UNINTERRUPTED
 
 
 @asynccontextmanager
