@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import results
-from bench.forecast import m4, recorded, structure
+from bench.forecast import m4, rates, recorded, structure
 from bench.forecast.measuring import SINGLES, Group, Measured, Measures, in_a_child
 from bench.forecast.size import Size
 from bench.results import Results, Row
@@ -55,6 +55,8 @@ def run(size: Size, console: Console) -> Results:
     def stage(what: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s  {what}[/]", highlight=False)
 
+    stage("starting forecast-service: imports and orders")
+    found.rows += rates.measure(size)
     stage("loading the recorded year")
     year = recorded.load()
     plans = recorded.promotions(year)

@@ -4,7 +4,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Series of each group. `origins` are those from which the quantiles of a model alone are calibrated."""
+    """Series of each group, rows that are imported, and orders that are counted.
+
+    `origins` are those from which the quantiles of a model alone are calibrated.
+    """
 
     busiest: int = 200
     slow: int = 300
@@ -12,8 +15,10 @@ class Size:
     two_years: int = 50
     origins: int = 2
     all_models: bool = True
+    imported: int = 1_000_000
+    orders: int = 30_000
 
 
 FULL: Final = Size()
-TINY: Final = Size(busiest=4, slow=4, categories=3, two_years=3, origins=2, all_models=False)
+TINY: Final = Size(busiest=4, slow=4, categories=3, two_years=3, origins=2, all_models=False, imported=500, orders=50)
 """Enough to check that every row can be measured. Its numbers mean nothing."""

@@ -22,12 +22,12 @@ TICK_SECONDS: Final = 0.01
 
 
 class Feeder:
-    """Makes events of orders and stock in the proportion of a day: placed, confirmed, and a level for each line."""
+    """Sends events, or else those of orders and stock in the proportion of a day: placed, confirmed, a level a line."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, events: Iterator[Event] | None = None) -> None:
         self._kafka = stack.kafka
-        self._sequences: dict[str, int] = {}
-        self._events = self._endless()
+        self._sequences: dict[tuple[str, str], int] = {}
+        self._events = events or self._endless()
 
     async def send(self, count: int) -> None:
         """Send so many events as fast as possible."""
@@ -60,11 +60,12 @@ class Feeder:
 
     def _next(self) -> Message:
         event = next(self._events)
-        sequence = self._sequences.get(event.key, 0) + 1
+        of = event.topic.name, event.key
+        sequence = self._sequences.get(of, 0) + 1
         if isinstance(event, OrderConfirmed):
-            del self._sequences[event.key]  # no other event of this order follows
+            del self._sequences[of]  # no other event of this order follows
         else:
-            self._sequences[event.key] = sequence
+            self._sequences[of] = sequence
         return envelope_of(event, sequence=sequence).encode()
 
     def _endless(self) -> Iterator[Event]:
