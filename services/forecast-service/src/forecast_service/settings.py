@@ -32,8 +32,9 @@ class Settings(crossdock_chassis.Settings):
     chunk_series: Annotated[int, Field(ge=1, le=1_000)] = 50
     """Series of a run that are forecast together. They share their errors, so small chunks give worse forecasts. A
     runner that ends loses the chunk in its hands, so large ones cost more time."""
-    series_seconds: Annotated[float, Field(gt=0)] = 30.0
-    """How long the forecast of one series may take. It then gets a fallback."""
+    series_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long the forecast of one series may take. It then gets a fallback. The first one of a child also loads the
+    libraries, which takes 10 s of processor time."""
     nightly_levels: list[SeriesLevel] = Field(default=["item"], min_length=1)
     """Of which series the nightly run is: JSON like ["item", "location"]. Locations multiply its time and its rows."""
     import_max_bytes: Annotated[int, Field(ge=1024)] = 256 << 20
