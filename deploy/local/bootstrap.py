@@ -18,6 +18,7 @@ VENV = os.path.join(ROOT, os.environ.get("CROSSDOCK_VENV") or ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "crossdock-stamp")
 UV_LOCK, LOCK, WANTED = "requirements-uv.lock", "requirements.lock", "requirements.in"
+DASK_LOCK, DASK = "requirements-dask.lock", "services/forecast-service/pyproject.toml:dask"
 NEEDED = (3, 11)
 MEGABYTES = 2200
 FINGERPRINT = "# inputs: "
@@ -131,6 +132,7 @@ def lock():
     inputs = [WANTED, *projects]
     failed = "The requirements could not be locked."
     _run([*uv, *upgrade, *own, "--all-extras", *inputs, "-o", LOCK], failed)
+    _run([*uv, *upgrade, "--group", DASK, "-c", LOCK, "-o", DASK_LOCK], failed)
     with open(LOCK) as stream:
         pinned = stream.read()
     version = next(line for line in pinned.splitlines() if line.startswith("uv==")).split()[0]
@@ -144,7 +146,7 @@ def check_lock():
     inputs = [WANTED, *(package + "/pyproject.toml" for package in packages())]
     if not (_read(LOCK) or "").startswith(FINGERPRINT + _fingerprint(inputs) + "\n"):
         raise InstallError("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
-    for file in (LOCK, UV_LOCK):
+    for file in (LOCK, UV_LOCK, DASK_LOCK):
         if "://" in (_read(file) or ""):
             raise InstallError(f"{file} names a download address: run `make lock` and commit it.")
 

@@ -14,6 +14,7 @@ import forecasters
 from crossdock_chassis.server import signals
 from forecast_service.runs import compute, store
 from forecast_service.runs.compute import Compute
+from forecast_service.runs.engine import ChildEngine
 from forecast_service.service import Settings, build
 
 
@@ -41,7 +42,7 @@ async def main(dsn: str, seam: str = "") -> None:
             compute.publish = hanging(compute.publish, seam)  # type: ignore[attr-defined]
     service = build(Settings(postgres=dsn, kafka="127.0.0.1:1", issuer="http://127.0.0.1:1"))
     with signals() as stop:
-        await Compute(service.database, 30, forecasters.make).run(stop)
+        await Compute(service.database, 30, ChildEngine(forecasters.make)).run(stop)
     await service.database.close()
 
 

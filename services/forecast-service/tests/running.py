@@ -15,7 +15,8 @@ from stories import registered
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, published
-from forecast_service.runs.compute import Compute, Forecaster
+from forecast_service.runs.compute import Compute
+from forecast_service.runs.engine import ChildEngine, Forecaster
 
 ORIGIN = date(2024, 3, 11)
 DAYS = 60
@@ -57,7 +58,7 @@ async def runner(
     service: Service, forecaster: Forecaster = forecasters.make, *, seconds: float = 30
 ) -> AsyncIterator["asyncio.Task[None]"]:
     stopping = asyncio.Event()
-    task = asyncio.create_task(Compute(service.database, seconds, forecaster).run(stopping))
+    task = asyncio.create_task(Compute(service.database, seconds, ChildEngine(forecaster)).run(stopping))
     try:
         yield task
     finally:

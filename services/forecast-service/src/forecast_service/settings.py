@@ -37,6 +37,9 @@ class Settings(crossdock_chassis.Settings):
     libraries, which takes 10 s of processor time."""
     nightly_levels: list[SeriesLevel] = Field(default=["item"], min_length=1)
     """Of which series the nightly run is: JSON like ["item", "location"]. Locations multiply its time and its rows."""
+    forecast_engine: Annotated[str, Field(pattern=r"^(child|dask://[^\s/]+:\d{1,5})$")] = "child"
+    """Where forecasts are computed: in a child of each runner, or on the Dask cluster of a scheduler, such as
+    dask://scheduler:8786."""
     import_max_bytes: Annotated[int, Field(ge=1024)] = 256 << 20
     """The largest file that can be imported. The number of its rows is not limited."""
 

@@ -14,7 +14,7 @@ from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, Violations, unlisted
 from forecast_service.places import series_id
 from forecast_service.runs import structure
-from forecast_service.runs.compute import Forecaster
+from forecast_service.runs.engine import Forecaster
 from forecast_service.runs.forget import forget_runs
 from forecast_service.runs.store import claim, hand_back
 

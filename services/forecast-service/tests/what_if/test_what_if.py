@@ -19,7 +19,7 @@ from forecast_service.calendar.model import Calendar, OwnDay
 from forecast_service.drivers.model import Driver
 from forecast_service.fitting.series import Choice, Fan, History, Outcome, Plan
 from forecast_service.places import series_id
-from forecast_service.runs.compute import Forecaster
+from forecast_service.runs.engine import ChildEngine, Forecaster
 from forecast_service.what_if import http, model
 from forecast_service.what_if.compute import Answer
 from forecast_service.what_if.forget import forget_what_ifs
@@ -33,7 +33,7 @@ CHEAPER = {"drivers": [{"name": "price", "value": 0.5, "first_day": str(THEN), "
 @asynccontextmanager
 async def answering(service: Service, forecaster: Forecaster = forecasters.priced) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    task = asyncio.create_task(Answer(service.database, 30, forecaster).run(stopping))
+    task = asyncio.create_task(Answer(service.database, 30, ChildEngine(forecaster)).run(stopping))
     try:
         yield
     finally:

@@ -3,15 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from pkgutil import resolve_name
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
-from crossdock_chassis import Child, ChildFailed, ChildLost, Database, abandon, hear, is_transient
+from crossdock_chassis import ChildFailed, ChildLost, Database, abandon, hear, is_transient
 from forecast_service.cleaning.marks import Marker
 from forecast_service.cleaning.store import record as record_cleaning
 from forecast_service.fitting.series import History, Outcome, Task
@@ -21,6 +19,7 @@ from forecast_service.hierarchy.store import keep as keep_sums
 from forecast_service.introductions.apply import shape
 from forecast_service.places import Zones
 from forecast_service.runs import store
+from forecast_service.runs.engine import Engine
 from forecast_service.runs.inputs import inputs
 from forecast_service.runs.model import MAX_ATTEMPTS, fallback, usable
 from forecast_service.runs.store import Claimed, LeaseLost
@@ -28,22 +27,9 @@ from forecast_service.runs.structure import reconcile
 
 log = logging.getLogger(__name__)
 
-Forecaster: TypeAlias = Callable[[], Callable[[Any], Iterable[Any]]]
-FORECASTER: Final[Forecaster] = partial(resolve_name, "forecast_service.fitting.answer:answer")
-"""It is named and not imported, because only the child may import libraries for numbers."""
-
 POLL_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 1.0
 EXTEND_SECONDS: Final = 4.0
-IDLE_SECONDS: Final = 60.0
-"""The child ends after so long without work. Its imports take seconds, so it is not ended between chunks."""
-CALLS: Final = 500
-NICE: Final = 5
-"""The services on the same machine come first."""
-ONE_THREAD: Final = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
-"""With more threads, sums are in another order and their last digits differ from run to run."""
 SHARE: Final = 10
 """A chunk may take as long as this part of its series would alone."""
 
@@ -53,34 +39,63 @@ class OutOfTime(Exception):
 
 
 class Compute:
-    """Computes one chunk at a time. Runners on any number of machines share the chunks of a run."""
+    """Computes chunks on an engine. Runners on any number of machines share the chunks of a run."""
 
-    def __init__(
-        self, database: Database, series_seconds: float, forecaster: Forecaster = FORECASTER, zones: Zones | None = None
-    ) -> None:
+    def __init__(self, database: Database, series_seconds: float, engine: Engine, zones: Zones | None = None) -> None:
+        self._database, self._series_seconds, self._engine = database, series_seconds, engine
         self._marker = Marker(zones or Zones())
-        self._database, self._series_seconds, self._forecaster = database, series_seconds, forecaster
         self._wake = asyncio.Event()
+        self._wanted = 0
         self.progressed = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Compute until `stopping`. Then give the chunk in hand to another runner."""
+        """Compute until `stopping`. Then give the chunks in hand to other runners."""
         stop, listening = asyncio.create_task(stopping.wait()), asyncio.create_task(self._listen())
-        child: Child[Any] = Child(
-            self._forecaster, idle_seconds=IDLE_SECONDS, calls=CALLS, nice=NICE, environment=ONE_THREAD
-        )
         try:
-            async with child:
-                while not stop.done():
-                    pause = await self._turn(child, stop)
-                    self.progressed = time.monotonic()
-                    if pause:
-                        woken = asyncio.create_task(self._wake.wait())
-                        await asyncio.wait([stop, woken], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                        abandon(woken)
+            async with self._engine:
+                await self._in_slots(stop)
         finally:
             for task in (stop, listening):
                 abandon(task)
+
+    async def _in_slots(self, stop: "asyncio.Task[Any]") -> None:
+        """Keep each slot of the engine at work. An error that is not transient in one of them ends all."""
+        slots: dict[int, asyncio.Task[None]] = {}
+        try:
+            while not stop.done():
+                self._wanted = await self._count()
+                for number in range(self._wanted):
+                    if number not in slots:
+                        slots[number] = asyncio.create_task(self._slot(number, stop))
+                watched = {stop, *slots.values()}
+                ended, _ = await asyncio.wait(
+                    watched, timeout=self._engine.look_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                for each in ended:
+                    each.result()
+                slots = {number: each for number, each in slots.items() if not each.done()}
+            await asyncio.gather(*slots.values())
+        finally:
+            for each in slots.values():
+                abandon(each)
+
+    async def _count(self) -> int:
+        self.progressed = time.monotonic()
+        try:
+            return await self._engine.slots()
+        except ConnectionError as error:
+            log.warning("runs: %s", error)
+            return 0
+
+    async def _slot(self, number: int, stop: "asyncio.Task[Any]") -> None:
+        """Compute one chunk after another, until `stop` or until the engine has fewer slots."""
+        while not stop.done() and number < self._wanted:
+            pause = await self._turn(stop)
+            self.progressed = time.monotonic()
+            if pause:
+                woken = asyncio.create_task(self._wake.wait())
+                await asyncio.wait([stop, woken], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                abandon(woken)
 
     async def _listen(self) -> None:
         """Wake the loop when a run is requested. While the connection is lost, the poll finds it."""
@@ -91,14 +106,14 @@ class Compute:
                 log.warning("the runner listens for runs again: %s: %s", type(error).__name__, error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _turn(self, child: Child[Any], stop: "asyncio.Task[Any]") -> float:
+    async def _turn(self, stop: "asyncio.Task[Any]") -> float:
         """Compute the next chunk. Return the seconds until the next turn."""
         self._wake.clear()
         try:
             claimed = await store.claim(self._database)
             if claimed is None:
                 return POLL_SECONDS
-            await self._under_lease(child, claimed, stop)
+            await self._under_lease(claimed, stop)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -106,9 +121,9 @@ class Compute:
             return RETRY_SECONDS
         return 0.0
 
-    async def _under_lease(self, child: Child[Any], claimed: Claimed, stop: "asyncio.Task[Any]") -> None:
+    async def _under_lease(self, claimed: Claimed, stop: "asyncio.Task[Any]") -> None:
         """Compute a chunk and extend its lease meanwhile. End the work if the lease is lost or the process stops."""
-        work = asyncio.create_task(self._compute(child, claimed))
+        work = asyncio.create_task(self._compute(claimed))
         lost = False
         try:
             while not work.done() and not stop.done() and not lost:
@@ -142,13 +157,13 @@ class Compute:
         self.progressed = time.monotonic()
         return extended
 
-    async def _compute(self, child: Child[Any], claimed: Claimed) -> None:
+    async def _compute(self, claimed: Claimed) -> None:
         """Forecast the series of a chunk, store the results and publish them. Raise LeaseLost."""
         if _seconds_left(claimed) <= 0:
             await self._skip(claimed)
             return
         if claimed.level == "reconcile":
-            await self._reconcile(child, claimed)
+            await self._reconcile(claimed)
             return
         async with self._database.unit() as unit:
             found, new, calendar = await inputs(
@@ -168,7 +183,7 @@ class Compute:
         reasons = dict.fromkeys(claimed.series, f"{MAX_ATTEMPTS} runners ended while they computed its chunk")
         if claimed.attempts <= MAX_ATTEMPTS:
             try:
-                outcomes, reasons = await self._forecast(child, claimed, task)
+                outcomes, reasons = await self._forecast(claimed, task)
             except OutOfTime:
                 await self._skip(claimed)
                 return
@@ -177,11 +192,11 @@ class Compute:
             outcomes += [fallback(each, task.horizon, reasons[UUID(each.series)]) for each in missing]
         await self._record(claimed, shape(outcomes, new), reasons)
 
-    async def _forecast(self, child: Child[Any], claimed: Claimed, task: Task) -> tuple[list[Outcome], dict[UUID, str]]:
+    async def _forecast(self, claimed: Claimed, task: Task) -> tuple[list[Outcome], dict[UUID, str]]:
         """Return the forecasts, and why the other series have none. After a failure each series is tried alone."""
         count = len(task.histories)
         try:
-            return await self._ask(child, claimed, task, self._series_seconds * (1 + count / SHARE))
+            return await self._ask(claimed, task, self._series_seconds * (1 + count / SHARE))
         except (ChildLost, ChildFailed) as error:
             log.warning("chunk %d of run %s failed, its series are tried alone: %s", claimed.number, claimed.run, error)
         if _seconds_left(claimed) <= 0:
@@ -190,7 +205,7 @@ class Compute:
         reasons: dict[UUID, str] = {}
         for history in task.histories:
             try:
-                made, why = await self._ask(child, claimed, replace(task, histories=[history]), self._series_seconds)
+                made, why = await self._ask(claimed, replace(task, histories=[history]), self._series_seconds)
             except (ChildLost, ChildFailed) as error:
                 if _seconds_left(claimed) <= 0:
                     raise OutOfTime from None
@@ -199,11 +214,9 @@ class Compute:
             reasons |= why
         return outcomes, reasons
 
-    async def _ask(
-        self, child: Child[Any], claimed: Claimed, task: Task, seconds: float
-    ) -> tuple[list[Outcome], dict[UUID, str]]:
+    async def _ask(self, claimed: Claimed, task: Task, seconds: float) -> tuple[list[Outcome], dict[UUID, str]]:
         limit = max(0.01, min(seconds, _seconds_left(claimed)))
-        made = {outcome.series: outcome async for outcome in child.call(task, seconds=limit)}
+        made = {outcome.series: outcome async for outcome in self._engine.call(task, seconds=limit)}
         return _sorted_out(task.histories, made, task.horizon)
 
     async def _record(self, claimed: Claimed, outcomes: Sequence[Outcome], reasons: Mapping[UUID, str]) -> None:
@@ -219,8 +232,8 @@ class Compute:
 
         await self._until_stored(record)
 
-    async def _reconcile(self, child: Child[Any], claimed: Claimed) -> None:
-        made = await reconcile(self._database, child.call, claimed, self._series_seconds)
+    async def _reconcile(self, claimed: Claimed) -> None:
+        made = await reconcile(self._database, self._engine.call, claimed, self._series_seconds)
 
         async def keep() -> None:
             async with self._database.unit() as unit:

@@ -4,6 +4,8 @@ from crossdock_chassis import Coalescer, Database, Feature, each, every, every_i
 from forecast_service.runs import http
 from forecast_service.runs.cancel import cancel_run
 from forecast_service.runs.compute import Compute
+from forecast_service.runs.dask_engine import DaskEngine
+from forecast_service.runs.engine import ChildEngine, Engine
 from forecast_service.runs.forget import forget_runs
 from forecast_service.runs.nightly import Nightly
 from forecast_service.runs.reconcile import reconcile_run
@@ -33,5 +35,9 @@ def feature(database: Database, settings: Settings) -> Feature:
             every_in_units(FORGET_SECONDS, forget_runs),
         ],
         problems=http.PROBLEMS,
-        computing={"runs": Compute(database, settings.series_seconds, zones=settings.zones)},
+        computing={"runs": Compute(database, settings.series_seconds, _engine(settings), settings.zones)},
     )
+
+
+def _engine(settings: Settings) -> Engine:
+    return ChildEngine() if settings.forecast_engine == "child" else DaskEngine(settings.forecast_engine)

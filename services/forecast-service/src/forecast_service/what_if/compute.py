@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from crossdock_chassis import Child, ChildFailed, ChildLost, is_transient
+from crossdock_chassis import ChildFailed, ChildLost, is_transient
 from forecast_service.fitting.series import Outcome
 from forecast_service.forecasts.choices import read as read_choices
 from forecast_service.introductions.apply import shape
@@ -26,15 +26,15 @@ ANSWER_SECONDS: Final = 50.0
 
 
 class Answer(Compute):
-    """Answers one what-if at a time. The loop and the child are those of runs."""
+    """Answers one what-if at a time. The loop is that of runs."""
 
-    async def _turn(self, child: Child[Any], stop: "asyncio.Task[Any]") -> float:
+    async def _turn(self, stop: "asyncio.Task[Any]") -> float:
         self._wake.clear()
         try:
             asked = await store.claim(self._database)
             if asked is None:
                 return POLL_SECONDS
-            work = asyncio.create_task(self._answered(child, asked))
+            work = asyncio.create_task(self._answered(asked))
             while not work.done() and not stop.done():
                 await asyncio.wait({work, stop}, timeout=EXTEND_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 self.progressed = time.monotonic()
@@ -51,14 +51,14 @@ class Answer(Compute):
             return RETRY_SECONDS
         return 0.0
 
-    async def _answered(self, child: Child[Any], asked: Asked) -> None:
+    async def _answered(self, asked: Asked) -> None:
         try:
-            document = await self._document(child, asked.question)
+            document = await self._document(asked.question)
         except (ChildLost, ChildFailed) as error:
             document = {"failed": str(error)}
         await store.answer(self._database, asked, document)
 
-    async def _document(self, child: Child[Any], question: Question) -> Mapping[str, Any]:
+    async def _document(self, question: Question) -> Mapping[str, Any]:
         """Forecast the series as it is and with the change. Raise ChildLost or ChildFailed."""
         id = series_id(question.item_id, question.location_id, question.region)
         like = None if question.like is None else series_id(question.like.item_id)
@@ -72,7 +72,7 @@ class Answer(Compute):
         changed = model.with_change(question, as_is, None if like is None else others[0], calendar)
         made: dict[str, Outcome] = {}
         for task in model.tasks(question, calendar, as_is, changed, others, choices):
-            async for outcome in child.call(task, seconds=ANSWER_SECONDS):
+            async for outcome in self._engine.call(task, seconds=ANSWER_SECONDS):
                 if outcome.series in (as_is.series, CHANGED):
                     (made[outcome.series],) = shape([outcome], new)
         ordered = {name: made[name] for name in (as_is.series, CHANGED) if name in made}

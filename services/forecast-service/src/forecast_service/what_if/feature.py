@@ -1,6 +1,7 @@
 """What-ifs: forecasts with changes, which runners compute and nobody stores."""
 
 from crossdock_chassis import Coalescer, Database, Feature, each, every
+from forecast_service.runs.engine import ChildEngine
 from forecast_service.runs.request import Request
 from forecast_service.settings import Settings
 from forecast_service.what_if import http
@@ -18,5 +19,5 @@ def feature(database: Database, settings: Settings) -> Feature:
         provides=[http.WhatIfs(database, Coalescer(database, each(ask), Asking, limit=1, name="ask_what_if"))],
         jobs=[every(FORGET_SECONDS, forget_what_ifs)],
         problems=http.PROBLEMS,
-        computing={"what-ifs": Answer(database, settings.series_seconds)},
+        computing={"what-ifs": Answer(database, settings.series_seconds, ChildEngine())},
     )
