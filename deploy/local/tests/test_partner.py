@@ -100,7 +100,7 @@ def test_rotated_client_keeps_its_id_and_gets_a_new_secret(home: Path) -> None:
     run("rotate", before, "--file", str(files[1]))
     (client,) = stored(home).values()
     assert client.id == before
-    assert client.scopes == ("orders:read", "orders:write", "catalogue:read", "events:read")
+    assert client.scopes == ("orders:read", "orders:write", "catalogue:read", "events:read", "crm:read", "crm:write")
     old, new = (each.read_text().partition(":")[2].removesuffix('"\n') for each in files)
     assert client.has(new)
     assert not client.has(old)
