@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from browsing import OPERATOR, READER, Console
-from harness import ANALYTICS, FORECAST, INVENTORY, ORDERS, Body, Harness, eventually, order
+from harness import ANALYTICS, CRM, FORECAST, INVENTORY, ORDERS, Body, Harness, eventually, order
 from playwright.async_api import ViewportSize, expect
 
 from crossdock_events import Message
@@ -187,7 +187,7 @@ async def test_topic_shows_its_readers_and_copies_its_example(opened: Console, h
     await opened.sign_in(READER)
     await opened.page.goto(f"{opened.url}/topics")
     row = opened.page.get_by_role("list", name="Topics").locator("li", has_text="crossdock.orders.v1")
-    await expect(row).to_contain_text(f"{ANALYTICS}, {FORECAST}, {INVENTORY}")
+    await expect(row).to_contain_text(f"{ANALYTICS}, {CRM}, {FORECAST}, {INVENTORY}")
     await row.get_by_role("link").click()
     readers = opened.page.get_by_role("list", name="Read by")
     await expect(readers.locator("li", has_text=INVENTORY).first).to_contain_text("reaction")

@@ -145,7 +145,8 @@ async def _consumed(books: Books, group: Group, log: Log, found: Findings) -> No
             for entry in log.records(topic):
                 ends[entry.partition] = entry.offset + 1
                 consumed = entry.offset < positions.get((topic, entry.partition), 0) and entry.place not in aside
-                if consumed and group.kind != "log" and (not entry.type or entry.type in group.types):
+                stated = entry.stated_type
+                if consumed and group.kind != "log" and (not stated or stated in group.types):
                     yield entry
 
         for entries in chunks(expected()):

@@ -49,6 +49,13 @@ class Entry(NamedTuple):
         return f"{what} of {text(self.key)} ({self.topic}/{self.partition}/{self.offset})"
 
     @property
+    def stated_type(self) -> str:
+        """Return the type in the header, which consumers look at before they decode. "" if they must decode it."""
+        if self.type or (self._header("content-type") or "").lower().startswith("application/cloudevents"):
+            return self.type
+        return self._header("ce_type") or ""
+
+    @property
     def time(self) -> str:
         return self._header("ce_time") or ""
 
