@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,3 +63,19 @@ def test_log_on_disk_equals_a_list(entries: list[Entry], hidden: set[int]) -> No
                 assert entry in list(log.of_key(entry.topic, entry.key))
         known = {e.id for topic in TOPICS[:2] for e in once(in_order(expected, topic))}
         assert log.find(["1", "2", "3"]).keys() == known & {"1", "2", "3"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "stated"),
+    [
+        ((), ""),
+        ((("ce_type", b"crossdock.OrderCancelled.v1"),), "crossdock.OrderCancelled.v1"),
+        ((("ce_type", b""),), ""),
+        ((("ce_type", b"x"), ("content-type", b"application/cloudevents+json")), ""),
+    ],
+)
+def test_an_unreadable_record_states_the_type_of_its_header(
+    headers: tuple[tuple[str, bytes], ...], stated: str
+) -> None:
+    """A consumer passes over a record of a type that it does not handle, and decodes one without a stated type."""
+    assert Entry("t", 0, 0, 0, b"k", b"no event", headers, "", None, 0, "").stated_type == stated
