@@ -74,8 +74,6 @@ def test_log_on_disk_equals_a_list(entries: list[Entry], hidden: set[int]) -> No
         ((("ce_type", b"x"), ("content-type", b"application/cloudevents+json")), ""),
     ],
 )
-def test_an_unreadable_record_states_the_type_of_its_header(
-    headers: tuple[tuple[str, bytes], ...], stated: str
-) -> None:
+def test_an_unreadable_record_has_the_type_of_its_header(headers: tuple[tuple[str, bytes], ...], stated: str) -> None:
     """A consumer passes over a record of a type that it does not handle, and decodes one without a stated type."""
     assert Entry("t", 0, 0, 0, b"k", b"no event", headers, "", None, 0, "").stated_type == stated
