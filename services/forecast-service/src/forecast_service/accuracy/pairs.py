@@ -1,8 +1,6 @@
 """Past forecasts beside what was asked for: the queries that pair them."""
 
-from typing import Any, Final
-
-import asyncpg
+from typing import Final
 
 from forecast_service.demand.history import DAYS
 from forecast_service.fitting.series import QUANTILES
@@ -62,14 +60,3 @@ PAIRS: Final = f"""
     LEFT JOIN days AS naive ON (naive.item_id, naive.location_id, naive.region, naive.day)
                              = (paired.item_id, paired.location_id, paired.region, paired.same_weekday)
 """
-
-
-async def fetch(sql: asyncpg.Connection, query: str, *arguments: object) -> list[Any]:
-    """Return the rows of a query over PAIRS.
-
-    PostgreSQL expects one row of `days`, and would read it all for each pair: 3,000 items and 3 days took over 15 s.
-    """
-    await sql.execute("SET LOCAL enable_nestloop = off")
-    rows: list[Any] = await sql.fetch(query, *arguments)
-    await sql.execute("SET LOCAL enable_nestloop = on")
-    return rows

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import asyncpg
 from pydantic import BaseModel, Field
 
-from forecast_service.accuracy.pairs import PAIRS, fetch
+from forecast_service.accuracy.pairs import PAIRS
+from forecast_service.demand.history import fetch_over_all_days
 
 By: TypeAlias = Literal["total", "category", "item"]
 
@@ -86,7 +87,9 @@ class Question:
 async def value_added(sql: asyncpg.Connection, asked: Question, limit: int) -> ValueAdded:
     """Return the value added of all forecasts that fit, and of at most `limit` groups of them."""
     place = asked.location_id, asked.region
-    rows = await fetch(sql, SUMS, asked.since, asked.until, asked.lag, asked.item_id, *place, asked.category)
+    rows = await fetch_over_all_days(
+        sql, SUMS, asked.since, asked.until, asked.lag, asked.item_id, *place, asked.category
+    )
     groups: dict[str | None, list[Any]] = defaultdict(list)
     for row in rows if asked.by != "total" else ():
         groups[row["item_id"] if asked.by == "item" else row["category"]].append(row)

@@ -8,8 +8,9 @@ import asyncpg
 from pydantic import BaseModel, Field
 
 from forecast_service.accuracy.model import Scored, score
-from forecast_service.accuracy.pairs import PAIRS, fetch
+from forecast_service.accuracy.pairs import PAIRS
 from forecast_service.demand.censored import out_of_stock
+from forecast_service.demand.history import fetch_over_all_days
 
 MOST_DAYS: Final = 366
 WORST: Final = 10
@@ -51,7 +52,7 @@ async def accuracy(
 ) -> Accuracy:
     """Compare the forecasts of some days with their demand. A day on which an item was out of stock does not count."""
     censored = await out_of_stock(sql, since, until, item_id, location_id, region, zone)
-    rows = await fetch(sql, PAIRS, since, until, lag, item_id, location_id, region)
+    rows = await fetch_over_all_days(sql, PAIRS, since, until, lag, item_id, location_id, region)
     items: dict[str, list[Scored]] = {}
     for row in rows:
         if (row["item_id"], row["day"]) in censored:
