@@ -88,7 +88,7 @@ REGISTER: Final = """
 async def fetch_over_all_days(sql: asyncpg.Connection, query: str, *arguments: object) -> list[Any]:
     """Return the rows of a query that reads DAYS of many items.
 
-    PostgreSQL expects few rows of it, and would read all of them in a nested loop. To find the series of a run took 10 s
+    PostgreSQL expects few rows of it, and would read all of them in a nested loop. The series of a run took 10 s
     right after an import, and pairs of 3,000 items over 3 days took over 15 s.
     """
     await sql.execute("SET LOCAL enable_nestloop = off")
