@@ -7,6 +7,7 @@ from crm_service.cases import checks as cases
 from crm_service.customers import checks as customers
 from crm_service.mail import checks as mail
 from crm_service.orders import checks as orders
+from crm_service.rules import checks as rules
 from crossdock_cli.verify import Violation
 
 
@@ -44,6 +45,11 @@ CUSTOMER_TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         ),
         {mail.FILED},
     ),
+    "a rule has opened a case that is gone": (
+        edit("INSERT INTO rule_cases (rule, order_id, case_id, opened_at) VALUES ('x', $1, $1, now())", ORPHAN),
+        {rules.ONCE},
+    ),
+    "no order waits for stock": (edit("DELETE FROM order_troubles"), {rules.NOT_THE_TROUBLES}),
     "an order of a customer has another status": (
         edit("UPDATE customer_orders SET status = 'placed'"),
         {orders.NOT_THE_ORDERS},

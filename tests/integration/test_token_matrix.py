@@ -30,6 +30,7 @@ SHARED: Final = {
     "/v1/series/": "forecasts are the company's",
     "/v1/introductions/": "forecasts are the company's",
     "/v1/calendar/days/": "the calendar is the company's",
+    "/v1/rules/": "rules of the service desk are the company's",
     "/v1/drivers/": "planned drivers are the company's",
 }
 """Routes whose ids belong to no partner, with the reason. A new route with a parameter is here or has a maker."""

@@ -24,13 +24,15 @@ def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> N
     """Replay, verify and print both results. Raise CommandError if the day or the check shows a difference."""
     from crossdock_cli import replay as day  # noqa: PLC0415  (a slow import that `up` rarely needs)
     from crossdock_cli import verify as checker  # noqa: PLC0415
-    from crossdock_cli.replay import customers, demand  # noqa: PLC0415
+    from crossdock_cli.replay import cases, customers, demand  # noqa: PLC0415
 
     with ThreadPoolExecutor(1) as beside:
         forecast = beside.submit(demand.forecast_day, there, demand.BUSIEST, FORECAST_SECONDS[fast])
+        cases.make_rule(there)
         summary = day.replay(there, fast=fast, console=console)
         day.show(summary, console, command=runnable("crossdock"))
         customers.show_customers(there, console)
+        cases.show_cases(there, console)
         demand.show_forecast(there, forecast.result(), console)
     report = checker.verify(there)
     console.print(str(report))

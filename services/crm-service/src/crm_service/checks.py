@@ -4,6 +4,7 @@ from crm_service.cases import checks as cases
 from crm_service.customers import checks as customers
 from crm_service.mail import checks as mail
 from crm_service.orders import checks as orders
+from crm_service.rules import checks as rules
 
-UNSETTLED = (*cases.UNSETTLED, *mail.UNSETTLED)
-CHECKS = (*customers.CHECKS, *orders.CHECKS, *cases.CHECKS, *mail.CHECKS)
+UNSETTLED = (*cases.UNSETTLED, *mail.UNSETTLED, *rules.UNSETTLED)
+CHECKS = (*customers.CHECKS, *orders.CHECKS, *cases.CHECKS, *mail.CHECKS, *rules.CHECKS)

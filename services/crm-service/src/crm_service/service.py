@@ -7,6 +7,7 @@ from crm_service.mail import feature as mail
 from crm_service.overview import feature as overview
 from crm_service.post.compose import Post
 from crm_service.post.deliver import Smtp, performer
+from crm_service.rules import feature as rules
 from crm_service.settings import Settings
 from crm_service.sla import feature as sla
 from crossdock_chassis import Database, Service
@@ -17,6 +18,7 @@ __all__ = ["Settings", "build"]
 def build(settings: Settings) -> Service:
     database = Database(settings.postgres, source="crm-service", pool_size=settings.pool_size)
     smtp = None if settings.smtp_host is None else Smtp(settings.smtp_host, settings.smtp_port)
+    post = Post(settings.addresses, sends=smtp is not None)
     return Service(
         name="crm-service",
         settings=settings,
@@ -25,8 +27,9 @@ def build(settings: Settings) -> Service:
         migrations=migrations,
         features=[
             customers.feature(database),
-            cases.feature(database, Post(settings.addresses, sends=smtp is not None)),
+            cases.feature(database, post),
             mail.feature(database, settings),
+            rules.feature(database, post),
             sla.feature(database),
             overview.feature(database),
         ],

@@ -37,6 +37,7 @@ LEADS: dict[tuple[str, str], str] = {
     ("reopened", "replied"): "reopened",
     ("reopened", "waited"): "waiting",
     ("reopened", "resolved"): "resolved",
+    **{(each, "notified"): each for each in ACTIVE},
     **{(each, "noted"): each for each in Status},
 }
 
@@ -50,6 +51,7 @@ def do(case: Case, did: Did) -> list[CaseEvent]:
     verbs: dict[Did, Callable[[], list[CaseEvent]]] = {
         Did.ASSIGNED: lambda: case.assign("ann"),
         Did.ANSWERED: case.answer,
+        Did.NOTIFIED: case.notify,
         Did.REPLIED: case.reply,
         Did.NOTED: case.note,
         Did.WAITED: lambda: case.wait("customer"),

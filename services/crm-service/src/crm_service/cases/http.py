@@ -114,11 +114,14 @@ async def get_cases(
     cases: CasesDep,
     status: Annotated[Status | None, Query(description="Only with this status")] = None,
     customer_id: Annotated[UUID | None, Query(description="Only of this customer")] = None,
+    number: Annotated[int | None, Query(ge=1, lt=2**63, description="Only with this number")] = None,
     cursor: PageCursor = None,
     limit: PageLimit = 50,
 ) -> Page[CaseSummary]:
     async with cases.database.unit() as unit:
-        return await views.page(unit.sql, caller.partner or None, cursor, limit, status=status, customer_id=customer_id)
+        return await views.page(
+            unit.sql, caller.partner or None, cursor, limit, status=status, customer_id=customer_id, number=number
+        )
 
 
 @router.post(

@@ -66,6 +66,7 @@ class Did(StrEnum):
     OPENED = "opened"
     ASSIGNED = "assigned"
     ANSWERED = "answered"
+    NOTIFIED = "notified"
     REPLIED = "replied"
     NOTED = "noted"
     WAITED = "waited"
@@ -81,6 +82,7 @@ ANY: Final = frozenset(Status)
 FROM: Final[Mapping[Did, frozenset[Status]]] = {
     Did.ASSIGNED: ACTIVE,
     Did.ANSWERED: ACTIVE,
+    Did.NOTIFIED: ACTIVE,
     Did.REPLIED: ACTIVE | {Status.RESOLVED},
     Did.NOTED: ANY,
     Did.WAITED: ACTIVE,
@@ -151,6 +153,11 @@ class Case:
 
     def answer(self) -> list[CaseEvent]:
         self._become(Did.ANSWERED, Status.OPEN)
+        return []
+
+    def notify(self) -> list[CaseEvent]:
+        """Note that a rule has written to the customer. It is no answer: the clock of the first answer goes on."""
+        self._become(Did.NOTIFIED, self.status, self.waiting_for)
         return []
 
     def note(self) -> list[CaseEvent]:

@@ -24,7 +24,8 @@ PAGE: Final = f"""
     SELECT {FIELDS} FROM cases
     WHERE ($1::text IS NULL OR partner = $1) AND ($2::uuid IS NULL OR id < $2)
           AND ($3::text IS NULL OR status = $3) AND ($4::uuid IS NULL OR customer_id = $4)
-    ORDER BY id DESC LIMIT $5
+          AND ($5::bigint IS NULL OR number = $5)
+    ORDER BY id DESC LIMIT $6
 """
 ENTRIES: Final = """
     SELECT number, at, did, status, waiting_for, side, body AS text, mail_id,
@@ -111,9 +112,10 @@ async def page(
     *,
     status: Status | None,
     customer_id: UUID | None,
+    number: int | None = None,
 ) -> Page[CaseSummary]:
     """Return cases, the newest first."""
-    rows = await sql.fetch(PAGE, partner, CURSOR.decode(cursor), status, customer_id, limit + 1)
+    rows = await sql.fetch(PAGE, partner, CURSOR.decode(cursor), status, customer_id, number, limit + 1)
     shown = rows[:limit]
     items = [CaseSummary(**each) for each in await _summaries(sql, shown)]
     return Page(items=items, next=CURSOR.encode(shown[-1]["id"]) if len(rows) > limit else None)

@@ -13,7 +13,7 @@ from crm_service.cases.open import Severity
 from crm_service.clocks import store
 from crm_service.clocks.model import DEFAULTS, Calendar, NoOpenings, Opening, Policy, is_country
 from crm_service.clocks.store import StoredPolicy
-from crm_service.conventions import CRM, Staff
+from crm_service.conventions import CRM, Name, Staff
 from crm_service.sla.change import Changed, NoSuchCalendar, SetCalendar, SetPolicy
 from crossdock_chassis import COMMAND_PROBLEMS, INVALID, Coalescer, Database, Problem, errors, provided
 
@@ -21,7 +21,6 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchCalendar: INVALID, N
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Seconds = Annotated[int, Field(ge=60, le=31_536_000)]
 Minute = Annotated[str, Field(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", examples=["09:00"])]
-Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,31}$", examples=["office"])]
 
 
 def _zone(value: str) -> str:
