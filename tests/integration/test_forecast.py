@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from forecasting import FORECASTS, forecast_of, in_stock, requested, sell, until_ended
-from harness import Harness, eventually
+from harness import Body, Harness, eventually
 from typer.testing import CliRunner
 
 from crossdock_cli.app import build
@@ -36,6 +37,7 @@ async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness, monk
             (event,) = await forecast_of(harness, client, item)
             assert (str(event.run_id), event.item_id, event.origin) == (done["id"], item, origin)
             assert len(event.mean) == 28 and 1 < sum(event.mean) / 28 < 20
+        await asked_what_if(client, items[0], origin)
         await client.post(f"/v1/runs/{run['id']}:reconcile")
         await until_ended(client, run["id"])
         found = (await client.get("/v1/forecasts/hierarchy", params={"category": category})).json()
@@ -54,6 +56,25 @@ async def test_imported_demand_becomes_forecasts_on_kafka(harness: Harness, monk
         days = ("--from", str(origin), "--to", str(origin + timedelta(days=6)))
         await overridden(harness, items, "--category", category, "--absolute", "999", "--why", "a fair", *days)
     await harness.adds_up()
+
+
+async def asked_what_if(client: httpx.AsyncClient, item: str, origin: date) -> None:
+    """Ask what a closed day and half the price would change. The price of the item never changed before."""
+    closed = {"day": str(origin + timedelta(days=2)), "kind": "closed"}
+    price = {"name": "price", "value": 0.5, "first_day": str(origin + timedelta(days=4))}
+    body = {"item_id": item, "horizon": 14, "changes": {"days": [closed], "drivers": [price]}}
+
+    async def answered() -> Body | None:
+        answer = await client.post("/v1/what-if", json=body, timeout=60)
+        assert answer.status_code in (200, 503), answer.text
+        found: Body = answer.json()
+        return found if answer.status_code == 200 else None
+
+    answer = await eventually(answered, 120)
+    as_is, changed = ([day["mean"] for day in answer[each]["days"]] for each in ("as_is", "changed"))
+    assert len(as_is) == len(changed) == 14 and all(1 < mean < 20 for mean in as_is), answer
+    assert changed[2] == 0 and changed[0] == pytest.approx(as_is[0], rel=0.2), answer
+    assert any("never changed before" in each for each in answer["warnings"]), answer
 
 
 async def overridden(harness: Harness, items: Sequence[str], *arguments: str) -> None:

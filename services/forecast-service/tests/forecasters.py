@@ -130,6 +130,18 @@ def priced() -> Callable[[Task], Iterable[Outcome]]:
     return forecast_prices
 
 
+def marked() -> Callable[[Task], Iterable[Outcome]]:
+    """Return a forecaster whose means are the number of days on which the item was out of stock."""
+
+    def forecast_marks(task: Task) -> list[Outcome]:
+        return [
+            replace(outcome, fan=replace(outcome.fan, mean=[float(len(history.censored))] * task.horizon))
+            for outcome, history in zip(forecast(task), task.histories, strict=True)
+        ]
+
+    return forecast_marks
+
+
 def real() -> Callable[[Task], Iterable[Outcome]]:
     """Return the real work with models that take no fit, which starts fast."""
     from forecast_service.fitting import work  # noqa: PLC0415  (only a child imports libraries for numbers)

@@ -15,6 +15,7 @@ from crossdock_chassis.server import signals
 from forecast_service.runs import compute, store
 from forecast_service.runs.compute import Compute
 from forecast_service.runs.engine import ChildEngine
+from forecast_service.runs.loop import Loop
 from forecast_service.service import Settings, build
 
 
@@ -41,8 +42,9 @@ async def main(dsn: str, seam: str = "") -> None:
         case "recorded":
             compute.publish = hanging(compute.publish, seam)  # type: ignore[attr-defined]
     service = build(Settings(postgres=dsn, kafka="127.0.0.1:1", issuer="http://127.0.0.1:1"))
+    engine = ChildEngine(forecasters.make)
     with signals() as stop:
-        await Compute(service.database, 30, ChildEngine(forecasters.make)).run(stop)
+        await Loop("runs", service.database, engine, Compute(service.database, 30, engine).turn).run(stop)
     await service.database.close()
 
 

@@ -17,6 +17,7 @@ from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, published
 from forecast_service.runs.compute import Compute
 from forecast_service.runs.engine import ChildEngine, Forecaster
+from forecast_service.runs.loop import Loop
 
 ORIGIN = date(2024, 3, 11)
 DAYS = 60
@@ -58,7 +59,9 @@ async def runner(
     service: Service, forecaster: Forecaster = forecasters.make, *, seconds: float = 30
 ) -> AsyncIterator["asyncio.Task[None]"]:
     stopping = asyncio.Event()
-    task = asyncio.create_task(Compute(service.database, seconds, ChildEngine(forecaster)).run(stopping))
+    engine = ChildEngine(forecaster)
+    loop = Loop("runs", service.database, engine, Compute(service.database, seconds, engine).turn)
+    task = asyncio.create_task(loop.run(stopping))
     try:
         yield task
     finally:

@@ -136,8 +136,9 @@ class ForecastAccuracyMeasured(
 ):
     """The demand of a day is whole, and is compared with what was forecast 1, 7 and 28 days ahead.
 
-    It is sent once for each day and series that had a forecast for it. A lag without a forecast is left out. The error
-    is the forecast minus `actual`. Late orders do not change it.
+    It is sent once for each day and series that had a forecast for it. A day on which the item was out of stock is left
+    out, because more may have been wanted. A lag without a forecast is left out too. The error is the forecast minus
+    `actual`. Late orders do not change it.
     """
 
     day: date

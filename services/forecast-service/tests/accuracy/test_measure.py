@@ -138,9 +138,20 @@ async def test_bias_is_sent_when_it_begins_and_ends(service: Service, deliver: D
     assert [int(each["ce_sequence"]) for each in headers] == list(range(1, len(headers) + 1))
 
 
+async def test_day_without_stock_is_not_measured(service: Service, deliver: Deliver, clients: Clients) -> None:
+    a, b = await sold(service, deliver, clients, "AB")
+    for series in (a, b):
+        await forecast(service, series, day(-1), 9.0)
+    async with service.database.unit() as unit:
+        await unit.sql.execute("UPDATE imported_demand SET in_stock = false WHERE item_id = 'A' AND day = $1", day(-1))
+        assert await measure(unit, day(-1), [a, b], Zones()) == 1
+    (event,) = await events(service, "ForecastAccuracyMeasured")
+    assert event["item_id"] == "B"
+
+
 async def measured(service: Service, series: UUID, number: int) -> None:
     async with service.database.unit() as unit:
-        assert await measure(unit, day(number), [series]) == 1
+        assert await measure(unit, day(number), [series], Zones()) == 1
 
 
 @given(errors=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=BIAS_DAYS))

@@ -1,11 +1,11 @@
 """What models and planners add, beside seasonal naive."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from stories import imported, registered
+from stories import at, imported, placed, registered
 
 from crossdock_chassis import Service, new_id
 from crossdock_chassis.testing import Deliver
@@ -97,3 +97,24 @@ async def test_impossible_question_is_refused(
 ) -> None:
     answer = await client.get("/v1/value-added", params={"until": str(ORIGIN)} | query)
     assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, *query)
+
+
+async def test_days_without_stock_are_left_out(service: Service, client: httpx.AsyncClient) -> None:
+    days = "".join(f"A,{ORIGIN + timedelta(days=n)},10,2.50,false\n" for n in (0, 1))
+    await imported(service, client, f"item_id,day,quantity,price,in_stock\n{days}")
+    total = (await asked(client, item_id="A"))["total"]
+    assert (total["days"], total["units"]["published"]) == (5, pytest.approx(5))
+
+
+async def test_money_is_at_the_last_price_of_orders_too(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    """Orders pay 0.25 for B, which has no imported price, and 0.50 for C, whose imported price is older."""
+    later = datetime.combine(ORIGIN + timedelta(days=9), time(12), UTC)
+    await deliver(service, at(later, placed(new_id(), {"B": 4})), at(later, placed(new_id(), {"C": 2})))
+    found = await asked(client, by="item")
+    by_item = {each["item_id"]: each for each in found["groups"]}
+    assert (found["currency"], found["total"]["without_price"]) == ("EUR", 0)
+    assert by_item["A"]["money"]["naive"] == pytest.approx(by_item["A"]["units"]["naive"] * 2.5)
+    assert by_item["B"]["money"]["naive"] == pytest.approx(by_item["B"]["units"]["naive"] * 0.25)
+    assert by_item["C"]["money"]["naive"] == pytest.approx(by_item["C"]["units"]["naive"] * 0.5)

@@ -13,7 +13,10 @@ from stories import imported, registered
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import OPS, Clients, Deliver, published, unlisted
-from forecast_service.places import series_id
+from forecast_service.places import Zones, series_id
+from forecast_service.series.drawing import draw
+from forecast_service.series.model import Plot
+from forecast_service.series.views import plot
 
 SPIKE = ORIGIN - timedelta(days=2)
 SERIES = f"/v1/series/{series_id('A')}/cleaning"
@@ -44,6 +47,11 @@ async def outliers(service: Service) -> list[dict[str, Any]]:
     return [json.loads(row["value"]) for row in sent]
 
 
+async def plotted(service: Service) -> Plot:
+    async with service.database.unit() as unit:
+        return await plot(unit.sql, Zones(), series_id("A"), 120, 960, 420)
+
+
 async def test_decisions_are_shown_and_outliers_announced_once(service: Service, client: httpx.AsyncClient) -> None:
     first = await run(service, client)
     listed = (await client.get(SERIES)).json()
@@ -58,6 +66,10 @@ async def test_decisions_are_shown_and_outliers_announced_once(service: Service,
     rest = (await client.get(SERIES, params={"limit": 50, "cursor": pages["next"]})).json()
     assert pages["items"] + rest["items"] == listed["items"] and rest["next"] is None
     assert (await client.get(f"/v1/series/{series_id('B')}/cleaning")).json() == {"items": [], "next": None}
+    drawn = await plotted(service)
+    assert len(drawn.marks["cleaned"]) == 6
+    assert f"Days marked as cleaned: 2024-01-17 to 2024-01-21, {SPIKE}." in drawn.description
+    assert b">cleaned</text>" in draw(drawn, "svg")[0]
 
     for origin in (ORIGIN - timedelta(days=1), ORIGIN):
         again = await run(service, client, origin)
@@ -77,6 +89,7 @@ async def test_undone_decision_lets_the_next_run_learn_the_demand(
     undone = (await operator.post(f"{SERIES}/{SPIKE}:undo")).json()
     assert (undone["verdict"], undone["verdict_by"], undone["before"]) == ("undone", "ann", 400)
     assert (await operator.post(f"{SERIES}/{SPIKE}:undo")).json() == undone
+    assert SPIKE not in (await plotted(service)).marks["cleaned"]
     await run(service, client)
     learnt = (await client.get("/v1/forecasts", params={"item_id": "A"})).json()
     assert sum(day["mean"] for day in learnt["days"]) > 1.2 * sum(day["mean"] for day in forecast["days"])

@@ -13,7 +13,7 @@ from running import ORIGIN, SELL, computed, forecasts, requested, sold
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, published
-from forecast_service.forecasts.model import drifted
+from forecast_service.forecasts.model import OLDEST_CHOICE, drifted, due
 from forecast_service.places import series_id
 
 WEEKLY = ("B", "C")
@@ -123,6 +123,15 @@ async def test_drift_leads_to_a_new_choice(service: Service, client: httpx.Async
     assert origins == {"A": ORIGIN, "B": ORIGIN + timedelta(days=3), "C": ORIGIN}
 
 
+async def test_days_without_stock_are_no_drift(service: Service, client: httpx.AsyncClient) -> None:
+    async with service.database.unit() as unit:
+        await unit.sql.execute(
+            "UPDATE imported_demand SET quantity = 50 * quantity, in_stock = false WHERE item_id = 'B' AND day >= $1",
+            ORIGIN,
+        )
+    assert (await run(service, client, ORIGIN + timedelta(days=3)))["refitted"] == 3
+
+
 async def test_run_of_an_earlier_origin_leaves_later_choices(service: Service, client: httpx.AsyncClient) -> None:
     before = await choices(service)
     assert (await run(service, client, ORIGIN - timedelta(days=1)))["refitted"] == 0
@@ -140,3 +149,20 @@ def test_drift_is_more_than_chance(days: int, expected: float, share: float) -> 
     assert drifted(days * expected * (3 + share), days, expected)
     assert not drifted(1e9, 2, expected) and not drifted(1e9, days, None)
     assert drifted(days * 1.0, days, 0.0)
+
+
+@given(items=st.lists(st.text("AB", min_size=1), min_size=1), chosen=st.dates(date(2020, 1, 1), date(2030, 1, 1)))
+def test_each_series_is_chosen_once_in_seven_nights(items: list[str], chosen: date) -> None:
+    nights = [chosen + timedelta(days=n) for n in range(1, OLDEST_CHOICE + 1)]
+    for id in map(series_id, items):
+        assert sum(due(id, night - timedelta(days=1), night) for night in nights) == 1
+        assert due(id, chosen, nights[-1]) and not due(id, chosen, chosen)
+
+
+def test_new_choices_are_spread_over_the_nights() -> None:
+    ids = [series_id(str(number)) for number in range(700)]
+    counts = [
+        sum(due(id, ORIGIN + timedelta(days=n), ORIGIN + timedelta(days=n + 1)) for id in ids)
+        for n in range(OLDEST_CHOICE)
+    ]
+    assert sum(counts) == 700 and max(counts) < 140

@@ -6,11 +6,13 @@ from pydantic import ValidationError
 from crossdock_chassis import ChildBroken, Service
 from forecast_service.runs.compute import Compute
 from forecast_service.runs.dask_engine import DaskEngine
+from forecast_service.runs.loop import Loop
 from forecast_service.settings import Settings
 
 
 async def test_cluster_without_dask_ends_the_runner(service: Service) -> None:
-    runs = Compute(service.database, 30, DaskEngine("dask://127.0.0.1:1"))
+    engine = DaskEngine("dask://127.0.0.1:1")
+    runs = Loop("runs", service.database, engine, Compute(service.database, 30, engine).turn)
     with pytest.raises(ChildBroken, match="Dask is not installed"):
         await asyncio.wait_for(runs.run(asyncio.Event()), 10)
 

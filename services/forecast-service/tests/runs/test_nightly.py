@@ -53,3 +53,23 @@ async def test_night_without_new_demand_needs_no_run(
     async with service.database.unit() as unit:
         await unit.sql.execute(SELL, ["A"], [""], [""], [first.date() + timedelta(days=1)], [3])
     assert await night(service, first + timedelta(days=2))
+
+
+async def test_changed_plans_need_a_run_without_new_demand(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    await sold(service, deliver, {"A": None})
+    first = datetime(2024, 3, 13, 12, tzinfo=UTC)
+    assert await night(service, first)
+    promotion = {"name": "promotion", "item_id": "A", "first_day": "2024-03-20", "last_day": "2024-03-22", "value": 1}
+    planned = await client.post("/v1/drivers", json=promotion)
+    assert planned.status_code == 201, planned.text
+    assert await night(service, first + timedelta(days=1))
+    assert not await night(service, first + timedelta(days=2))
+    closed = await client.put("/v1/calendar/days/2024-03-21", json={"name": "moving", "kind": "closed"})
+    assert closed.status_code == 200, closed.text
+    assert await night(service, first + timedelta(days=3))
+    assert not await night(service, first + timedelta(days=4))
+    withdrawn = await client.delete(planned.headers["location"])
+    assert withdrawn.status_code < 300, withdrawn.text
+    assert await night(service, first + timedelta(days=5))

@@ -20,6 +20,7 @@ from forecast_service.drivers.model import Driver
 from forecast_service.fitting.series import Choice, Fan, History, Outcome, Plan
 from forecast_service.places import series_id
 from forecast_service.runs.engine import ChildEngine, Forecaster
+from forecast_service.runs.loop import Loop
 from forecast_service.what_if import http, model
 from forecast_service.what_if.compute import Answer
 from forecast_service.what_if.forget import forget_what_ifs
@@ -33,7 +34,9 @@ CHEAPER = {"drivers": [{"name": "price", "value": 0.5, "first_day": str(THEN), "
 @asynccontextmanager
 async def answering(service: Service, forecaster: Forecaster = forecasters.priced) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    task = asyncio.create_task(Answer(service.database, 30, ChildEngine(forecaster)).run(stopping))
+    engine = ChildEngine(forecaster)
+    loop = Loop("what-ifs", service.database, engine, Answer(service.database, engine).turn)
+    task = asyncio.create_task(loop.run(stopping))
     try:
         yield
     finally:
@@ -88,6 +91,16 @@ async def test_the_same_question_has_the_answer_of_before(
     assert means(await asked(client, CHEAPER)) == means(answer)  # no runner is there
 
 
+async def test_both_forecasts_know_the_days_without_stock(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    await sold(service, deliver, {"A": None})
+    async with service.database.unit() as unit:
+        await unit.sql.execute("UPDATE imported_demand SET in_stock = day < $1", ORIGIN - timedelta(days=2))
+    async with answering(service, forecasters.marked):
+        assert means(await asked(client, CHEAPER)) == [[2, 2, 2, 2], [2, 2, 2, 2]]
+
+
 @pytest.mark.parametrize(
     ("category", "reason"), [("dies", "signal 9 ended it"), ("fails", "ValueError"), ("nan", "usable numbers")]
 )
@@ -136,8 +149,12 @@ def history(item: str, values: list[float], plans: list[Plan] | None = None) -> 
 
 def test_the_past_of_a_like_item_comes_before_the_own_one() -> None:
     question = Question("A", "", "", ORIGIN, 2, like=LikeItem("B", 2.0))
-    own, like = history("A", [5.0, 6.0]), history("B", [1.0, 2.0, 3.0, 4.0])
-    assert model.with_change(question, own, like, Calendar()).values == [2.0, 4.0, 5.0, 6.0]
+    days = [ORIGIN - timedelta(days=n) for n in (4, 3, 2, 1)]
+    own = replace(history("A", [5.0, 6.0]), censored=frozenset(days[::3]))
+    like = replace(history("B", [1.0, 2.0, 3.0, 4.0]), censored=frozenset(days[1:]), pinned={days[0]: 7.0})
+    changed = model.with_change(question, own, like, Calendar())
+    assert changed.values == [2.0, 4.0, 5.0, 6.0]
+    assert changed.censored == {days[1], days[3]} and changed.pinned == {days[0]: 14.0}
 
 
 def test_days_of_the_calendar_change_from_the_origin_on() -> None:

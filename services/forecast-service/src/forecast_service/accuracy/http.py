@@ -85,12 +85,12 @@ async def get_value_added(
 ) -> ValueAdded:
     """Return the sums of absolute errors of naive, of the model, and of what was published with overrides.
 
-    Money is at the last imported price of each item.
+    Days on which an item was out of stock are left out. Money is at the last known price of each item.
     """
     async with past.database.unit() as unit:
         first, last = await _days(unit, past.zones, since, until)
         asked = Question(first, last, lag, by, item_id, category, location_id or "", region or "")
-        return await value_added(unit.sql, asked, limit)
+        return await value_added(unit.sql, asked, limit, past.zones.zone(region or "").key)
 
 
 async def _days(unit: Unit, zones: Zones, since: date | None, until: date | None) -> tuple[date, date]:

@@ -13,6 +13,7 @@ from crossdock_chassis import JobRun, Unit
 from crossdock_events.forecasts import ForecastAccuracyMeasured, ForecastAtLag, ForecastBiasDetected
 from forecast_service.accuracy.model import BIAS_DAYS, LAGS, NO_BIAS, direction, tracking_signal
 from forecast_service.accuracy.pairs import forecast_of, same_weekday
+from forecast_service.demand.censored import days_out_of_stock
 from forecast_service.demand.history import DAYS
 from forecast_service.places import Zones
 from forecast_service.runs.request import latest_origin
@@ -89,12 +90,17 @@ class Measure:
             await unit.sql.execute(STORE, day + timedelta(days=1), None)
             return 0
         await unit.sql.execute(STORE, day, series[-1])
-        return await measure(unit, day, series)
+        return await measure(unit, day, series, self.zones)
 
 
-async def measure(unit: Unit, day: date, series: Sequence[UUID]) -> int:
-    """Publish what was forecast for a day beside its demand, and changes of bias. Return the number of series."""
-    rows = await unit.sql.fetch(FORECASTS, series, day, LAGS)
+async def measure(unit: Unit, day: date, series: Sequence[UUID], zones: Zones) -> int:
+    """Publish what was forecast for a day beside its demand, and changes of bias. Return the number of series.
+
+    An item that was out of stock is left out, because more may have been wanted than was asked for.
+    """
+    censored = await days_out_of_stock(unit.sql, zones, series, day, day)
+    in_stock = [each for each in series if (each, day) not in censored]
+    rows = await unit.sql.fetch(FORECASTS, in_stock, day, LAGS)
     items, days = sorted({row["item_id"] for row in rows}), {day, *(row["same_weekday"] for row in rows)}
     counted = await unit.sql.fetch(DEMAND, items, sorted(days))
     demand = {tuple(row)[:4]: row["quantity"] for row in counted}

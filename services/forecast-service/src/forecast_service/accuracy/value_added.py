@@ -10,24 +10,46 @@ import asyncpg
 from pydantic import BaseModel, Field
 
 from forecast_service.accuracy.pairs import PAIRS
+from forecast_service.demand.censored import out_of_stock
 from forecast_service.demand.history import fetch_over_all_days
 
 By: TypeAlias = Literal["total", "category", "item"]
 
 SUMS: Final = f"""
-    SELECT sums.*, demand_items.category, known.price::float8 AS price
+    SELECT sums.*, demand_items.category
     FROM (
         SELECT item_id, count(*) AS count, count(*) FILTER (WHERE overridden) AS overridden,
                sum(actual)::float8 AS actual, sum(abs(naive - actual))::float8 AS naive,
                sum(abs(mean - actual))::float8 AS model, sum(abs(published - actual))::float8 AS published
-        FROM ({PAIRS}) AS pairs GROUP BY item_id
+        FROM ({PAIRS}) AS pairs
+        WHERE NOT EXISTS (
+            SELECT FROM unnest($8::text[], $9::date[]) AS out (item_id, day)
+            WHERE out.item_id = pairs.item_id AND out.day = pairs.day
+        )
+        GROUP BY item_id
     ) AS sums
     LEFT JOIN demand_items USING (item_id)
-    LEFT JOIN LATERAL (
-        SELECT price FROM imported_demand WHERE imported_demand.item_id = sums.item_id AND price IS NOT NULL
-        ORDER BY day DESC LIMIT 1
-    ) AS known ON true
     WHERE $7::text IS NULL OR demand_items.category = $7
+"""
+
+CURRENCY: Final = """
+    SELECT currency FROM demand_prices WHERE item_id = ANY ($1::text[])
+    GROUP BY currency ORDER BY sum(quantity) DESC, currency LIMIT 1
+"""
+
+# A price of a day that has both is that of orders, as in the drivers.
+PRICES: Final = """
+    SELECT item_id, price FROM unnest($1::text[]) AS items (item_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM (
+            (SELECT day, 0 AS by_orders, price::float8 FROM imported_demand AS old
+             WHERE old.item_id = items.item_id AND price > 0 ORDER BY day DESC LIMIT 1)
+            UNION ALL
+            (SELECT day, 1, (amount / quantity)::float8 FROM demand_prices AS paid
+             WHERE paid.item_id = items.item_id AND currency = $2 AND amount > 0 AND quantity > 0
+             ORDER BY day DESC LIMIT 1)
+        ) AS known ORDER BY day DESC, by_orders DESC LIMIT 1
+    ) AS last
 """
 
 
@@ -49,13 +71,13 @@ class Added(BaseModel):
 
     item_id: str | None
     category: str | None
-    days: Annotated[int, Field(description="Days of series that had a forecast")]
+    days: Annotated[int, Field(description="Days of series that had a forecast, and stock")]
     overridden: Annotated[int, Field(description="Of them, days whose forecast had an override")]
     actual: Annotated[float, Field(description="What was asked for, in base units")]
     units: Annotated[Errors, Field(description="In base units")]
     money: Annotated[
         Errors | None,
-        Field(description="At the last imported price of each item; null if no item of the group has one"),
+        Field(description="At the last price of each item: of orders in `currency`, or imported; null without any"),
     ]
     without_price: Annotated[int, Field(description="Items that are not in `money`")]
 
@@ -64,6 +86,9 @@ class ValueAdded(BaseModel):
     since: date
     until: date
     lag: Annotated[int, Field(description="Each day was forecast at least so many days ahead")]
+    currency: Annotated[
+        str | None, Field(description="That of most units of orders for these items; null if no order had a price")
+    ]
     total: Added
     groups: Annotated[
         list[Added], Field(description="Those whose published error differs most from the naive one come first")
@@ -84,12 +109,21 @@ class Question:
     region: str = ""
 
 
-async def value_added(sql: asyncpg.Connection, asked: Question, limit: int) -> ValueAdded:
-    """Return the value added of all forecasts that fit, and of at most `limit` groups of them."""
+async def value_added(sql: asyncpg.Connection, asked: Question, limit: int, zone: str) -> ValueAdded:
+    """Return the value added of all forecasts that fit, and of at most `limit` groups of them.
+
+    `zone` is that of their days. A day on which an item was out of stock does not count.
+    """
     place = asked.location_id, asked.region
-    rows = await fetch_over_all_days(
-        sql, SUMS, asked.since, asked.until, asked.lag, asked.item_id, *place, asked.category
+    censored = await out_of_stock(sql, asked.since, asked.until, asked.item_id, *place, zone)
+    left_out = [item for item, _ in censored], [day for _, day in censored]
+    sums = await fetch_over_all_days(
+        sql, SUMS, asked.since, asked.until, asked.lag, asked.item_id, *place, asked.category, *left_out
     )
+    items = [row["item_id"] for row in sums]
+    currency = await sql.fetchval(CURRENCY, items)
+    prices = {row["item_id"]: row["price"] for row in await sql.fetch(PRICES, items, currency)}
+    rows = [{**row, "price": prices.get(row["item_id"])} for row in sums]
     groups: dict[str | None, list[Any]] = defaultdict(list)
     for row in rows if asked.by != "total" else ():
         groups[row["item_id"] if asked.by == "item" else row["category"]].append(row)
@@ -102,6 +136,7 @@ async def value_added(sql: asyncpg.Connection, asked: Question, limit: int) -> V
         since=asked.since,
         until=asked.until,
         lag=asked.lag,
+        currency=currency,
         total=_added(rows, asked.item_id, asked.category),
         groups=added[:limit],
     )

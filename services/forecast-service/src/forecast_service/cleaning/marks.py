@@ -1,7 +1,7 @@
 """Mark the days of histories: out of stock, unknown, or judged by a person."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from datetime import date
 from math import nan
@@ -11,14 +11,10 @@ from uuid import UUID
 import asyncpg
 
 from forecast_service.cleaning.model import feed_down
-from forecast_service.demand.censored import OUT_OF_STOCK
+from forecast_service.demand.censored import days_out_of_stock
 from forecast_service.demand.history import DAYS
 from forecast_service.fitting.series import History, Rule
 from forecast_service.places import Zones
-
-REGIONS: Final = "SELECT id, region FROM series WHERE id = ANY ($1::uuid[])"
-
-CENSORED: Final = f"WITH zoned AS (SELECT * FROM unnest($3::uuid[], $4::text[]) AS zoned (id, zone)) {OUT_OF_STOCK}"
 
 # An import that states days without demand, and more of them than it leaves out, does not mean zero by leaving out.
 ABSENT: Final = """
@@ -50,25 +46,29 @@ VERDICTS: Final = """
 
 
 class Marker:
-    """Marks the histories of a run. It reads once per run on which days the whole feed was down."""
+    """Marks histories. It reads once per occasion, such as a run, on which days the whole feed was down."""
 
     def __init__(self, zones: Zones) -> None:
         self._zones = zones
-        self._down: tuple[UUID | None, frozenset[date]] = (None, frozenset())
+        self._down: tuple[Hashable, frozenset[date]] = (None, frozenset())
 
     async def mark(
-        self, sql: asyncpg.Connection, run: UUID, histories: Sequence[History], until: date, closed: Collection[date]
+        self,
+        sql: asyncpg.Connection,
+        occasion: Hashable,
+        histories: Sequence[History],
+        until: date,
+        closed: Collection[date],
     ) -> list[History]:
         """Return the histories with what is known about their days. A day that is unknown becomes `nan`."""
-        if self._down[0] != run:
+        if self._down[0] != occasion:
             items = {row["day"]: row["items"] for row in await sql.fetch(FEED, until)}
-            self._down = run, feed_down(items, until, closed)
+            self._down = occasion, feed_down(items, until, closed)
         ids = [UUID(each.series) for each in histories]
-        zones = {row["id"]: self._zones.zone(row["region"]).key for row in await sql.fetch(REGIONS, ids)}
         first = min((each.start for each in histories), default=until)
         censored, absent, kept = (defaultdict[UUID, set[date]](set) for _ in range(3))
         pinned: dict[UUID, dict[date, float]] = defaultdict(dict)
-        for id, day in await sql.fetch(CENSORED, first, until, list(zones), list(zones.values())):
+        for id, day in await days_out_of_stock(sql, self._zones, ids, first, until):
             censored[id].add(day)
         for id, day in await sql.fetch(ABSENT, ids, until):
             absent[id].add(day)

@@ -1,9 +1,13 @@
 """Days on which an item was out of stock: what was asked for is a lower bound of what was wanted."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Final
+from uuid import UUID
 
 import asyncpg
+
+from forecast_service.places import Zones
 
 # Both need `zoned (id, zone)`: series, and the time zone of their days. $1 and $2 are the first and last day.
 # A series of the whole item or of a region is out of stock if the item is nowhere.
@@ -33,6 +37,10 @@ OUT_OF_STOCK: Final = """
     GROUP BY id, day HAVING CASE WHEN bool_or(own) THEN bool_or(own AND out) ELSE bool_and(out) END
 """
 
+REGIONS: Final = "SELECT id, region FROM series WHERE id = ANY ($1::uuid[])"
+
+OF_SERIES: Final = f"WITH zoned AS (SELECT * FROM unnest($3::uuid[], $4::text[]) AS zoned (id, zone)) {OUT_OF_STOCK}"
+
 OF_PLACE: Final = f"""
     WITH zoned AS (
         SELECT id, $3::text AS zone FROM series
@@ -40,6 +48,14 @@ OF_PLACE: Final = f"""
     )
     SELECT series.item_id, days.day FROM ({OUT_OF_STOCK}) AS days JOIN series USING (id)
 """
+
+
+async def days_out_of_stock(
+    sql: asyncpg.Connection, zones: Zones, series: Sequence[UUID], first: date, last: date
+) -> set[tuple[UUID, date]]:
+    """Return the series and days on which their items were out of stock. `zones` are those of the days."""
+    of = {row["id"]: zones.zone(row["region"]).key for row in await sql.fetch(REGIONS, series)}
+    return {(row["id"], row["day"]) for row in await sql.fetch(OF_SERIES, first, last, list(of), list(of.values()))}
 
 
 async def out_of_stock(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -10,9 +10,11 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 from crossdock_chassis import Unit
+from forecast_service.demand.censored import days_out_of_stock
 from forecast_service.demand.history import DAYS
 from forecast_service.fitting.series import QUANTILES, Change, Choice, Outcome
-from forecast_service.forecasts.model import OLDEST_CHOICE, drifted
+from forecast_service.forecasts.model import OLDEST_CHOICE, drifted, due
+from forecast_service.places import Zones
 
 Reason: TypeAlias = Literal["weekly", "drift", "requested"]
 
@@ -20,12 +22,11 @@ READ: Final = "SELECT *, scores::text AS scored FROM choices WHERE series_id = A
 
 LOCK: Final = f"{READ} ORDER BY series_id FOR UPDATE"
 
-FITTING: Final = f"""
-    SELECT series_id FROM choices
-    WHERE series_id = ANY ($1::uuid[]) AND horizon >= $3 AND origin <= $2 AND origin > $2::date - {OLDEST_CHOICE}
+FITTING: Final = """
+    SELECT series_id, origin FROM choices WHERE series_id = ANY ($1::uuid[]) AND horizon >= $3 AND origin <= $2
 """
 
-# The forecast of a day is the last one that was made before it.
+# The forecast of a day is the last one that was made before it. Days on which the item was out of stock do not count.
 RECENT: Final = f"""
     WITH days AS MATERIALIZED (
         SELECT item_id, location_id, region, day, sum(quantity)::float8 AS quantity FROM ({DAYS}) AS counted
@@ -43,7 +44,10 @@ RECENT: Final = f"""
     ) AS last
     LEFT JOIN days AS actual ON (actual.item_id, actual.location_id, actual.region, actual.day)
                               = (series.item_id, series.location_id, series.region, each.day::date)
-    WHERE choices.series_id = ANY ($1::uuid[])
+    WHERE choices.series_id = ANY ($1::uuid[]) AND NOT EXISTS (
+        SELECT FROM unnest($3::uuid[], $4::date[]) AS out (series_id, day)
+        WHERE out.series_id = choices.series_id AND out.day = each.day::date
+    )
     GROUP BY choices.series_id
 """
 
@@ -78,11 +82,17 @@ async def read(sql: asyncpg.Connection, series: Sequence[UUID], origin: date) ->
     return {str(row["series_id"]): _choice(row) for row in await sql.fetch(READ, series, origin)}
 
 
-async def fitting(sql: asyncpg.Connection, series: Sequence[UUID], origin: date, horizon: int) -> set[UUID]:
+async def fitting(
+    sql: asyncpg.Connection, zones: Zones, series: Sequence[UUID], origin: date, horizon: int
+) -> set[UUID]:
     """Return the series whose choices are fit for a run: recent, long enough, and without drift."""
-    found = {row["series_id"] for row in await sql.fetch(FITTING, series, origin, horizon)}
+    rows = await sql.fetch(FITTING, series, origin, horizon)
+    found = {row["series_id"] for row in rows if not due(row["series_id"], row["origin"], origin)}
     if found:
-        for row in await sql.fetch(RECENT, list(found), origin):
+        first, last = origin - timedelta(days=OLDEST_CHOICE), origin - timedelta(days=1)
+        censored = await days_out_of_stock(sql, zones, list(found), first, last)
+        left_out = [id for id, _ in censored], [day for _, day in censored]
+        for row in await sql.fetch(RECENT, list(found), origin, *left_out):
             if drifted(row["error"], row["days"], row["expected"]):
                 found.remove(row["series_id"])
     return found
@@ -107,7 +117,7 @@ async def keep(unit: Unit, run: UUID, origin: date, outcomes: Sequence[Outcome])
 def _reason(row: Any, origin: date, requested: bool) -> Reason:
     if requested:
         return "requested"
-    return "weekly" if (origin - row["origin"]).days >= OLDEST_CHOICE else "drift"
+    return "weekly" if due(row["series_id"], row["origin"], origin) else "drift"
 
 
 def _choice(row: Any) -> Choice:

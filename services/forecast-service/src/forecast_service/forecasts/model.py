@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from math import sqrt
 from typing import Final, TypeAlias
+from uuid import UUID
 
 from forecast_service.fitting.series import QUANTILES
 
@@ -15,7 +16,7 @@ MOVED: Final = 0.05
 UNITS: Final = 1.0
 OLDEST: Final = timedelta(days=7)
 OLDEST_CHOICE: Final = 7
-"""Days after which models are chosen anew."""
+"""Models are chosen anew once in so many nights, each night for a part of the series."""
 FEWEST_DAYS: Final = 3
 """Days since the choice from which drift can be seen."""
 DEVIATIONS: Final = 3.0
@@ -51,6 +52,12 @@ def moved(before: Believed | None, origin: date, now: Cumulative) -> bool:
             if change > UNITS and change > MOVED * old[last]:
                 return True
     return False
+
+
+def due(series: UUID, chosen: date, origin: date) -> bool:
+    """Return whether the night of a series has come since its models were chosen. It follows from its id."""
+    night = series.bytes[-1] % OLDEST_CHOICE
+    return (origin.toordinal() + night) // OLDEST_CHOICE > (chosen.toordinal() + night) // OLDEST_CHOICE
 
 
 def drifted(error: float, days: int, expected: float | None) -> bool:

@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from crossdock_chassis import ChildFailed, ChildLost, Database, abandon, hear, is_transient
-from forecast_service.cleaning.marks import Marker
+from crossdock_chassis import ChildFailed, ChildLost, Database, is_transient
 from forecast_service.cleaning.store import record as record_cleaning
 from forecast_service.fitting.series import History, Outcome, Task
 from forecast_service.forecasts.choices import read as read_choices
@@ -20,15 +18,14 @@ from forecast_service.introductions.apply import shape
 from forecast_service.places import Zones
 from forecast_service.runs import store
 from forecast_service.runs.engine import Engine
-from forecast_service.runs.inputs import inputs
+from forecast_service.runs.inputs import Inputs
+from forecast_service.runs.loop import RETRY_SECONDS, Stop
 from forecast_service.runs.model import MAX_ATTEMPTS, fallback, usable
 from forecast_service.runs.store import Claimed, LeaseLost
 from forecast_service.runs.structure import reconcile
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 5.0
-RETRY_SECONDS: Final = 1.0
 EXTEND_SECONDS: Final = 4.0
 SHARE: Final = 10
 """A chunk may take as long as this part of its series would alone."""
@@ -43,85 +40,17 @@ class Compute:
 
     def __init__(self, database: Database, series_seconds: float, engine: Engine, zones: Zones | None = None) -> None:
         self._database, self._series_seconds, self._engine = database, series_seconds, engine
-        self._marker = Marker(zones or Zones())
-        self._wake = asyncio.Event()
-        self._wanted = 0
-        self.progressed = time.monotonic()
+        self._inputs = Inputs(zones)
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Compute until `stopping`. Then give the chunks in hand to other runners."""
-        stop, listening = asyncio.create_task(stopping.wait()), asyncio.create_task(self._listen())
-        try:
-            async with self._engine:
-                await self._in_slots(stop)
-        finally:
-            for task in (stop, listening):
-                abandon(task)
+    async def turn(self, stop: Stop, alive: Callable[[], None]) -> bool:
+        """Compute the next chunk. Return False if there is none."""
+        claimed = await store.claim(self._database)
+        if claimed is None:
+            return False
+        await self._under_lease(claimed, stop, alive)
+        return True
 
-    async def _in_slots(self, stop: "asyncio.Task[Any]") -> None:
-        """Keep each slot of the engine at work. An error that is not transient in one of them ends all."""
-        slots: dict[int, asyncio.Task[None]] = {}
-        try:
-            while not stop.done():
-                self._wanted = await self._count()
-                for number in range(self._wanted):
-                    if number not in slots:
-                        slots[number] = asyncio.create_task(self._slot(number, stop))
-                watched = {stop, *slots.values()}
-                ended, _ = await asyncio.wait(
-                    watched, timeout=self._engine.look_seconds, return_when=asyncio.FIRST_COMPLETED
-                )
-                for each in ended:
-                    each.result()
-                slots = {number: each for number, each in slots.items() if not each.done()}
-            await asyncio.gather(*slots.values())
-        finally:
-            for each in slots.values():
-                abandon(each)
-
-    async def _count(self) -> int:
-        self.progressed = time.monotonic()
-        try:
-            return await self._engine.slots()
-        except ConnectionError as error:
-            log.warning("runs: %s", error)
-            return 0
-
-    async def _slot(self, number: int, stop: "asyncio.Task[Any]") -> None:
-        """Compute one chunk after another, until `stop` or until the engine has fewer slots."""
-        while not stop.done() and number < self._wanted:
-            pause = await self._turn(stop)
-            self.progressed = time.monotonic()
-            if pause:
-                woken = asyncio.create_task(self._wake.wait())
-                await asyncio.wait([stop, woken], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-                abandon(woken)
-
-    async def _listen(self) -> None:
-        """Wake the loop when a run is requested. While the connection is lost, the poll finds it."""
-        while True:
-            try:
-                await hear(self._database, store.CHANNEL, "runs", lambda _: self._wake.set())
-            except Exception as error:
-                log.warning("the runner listens for runs again: %s: %s", type(error).__name__, error)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _turn(self, stop: "asyncio.Task[Any]") -> float:
-        """Compute the next chunk. Return the seconds until the next turn."""
-        self._wake.clear()
-        try:
-            claimed = await store.claim(self._database)
-            if claimed is None:
-                return POLL_SECONDS
-            await self._under_lease(claimed, stop)
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            log.warning("runs: %s: %s", type(error).__name__, error)
-            return RETRY_SECONDS
-        return 0.0
-
-    async def _under_lease(self, claimed: Claimed, stop: "asyncio.Task[Any]") -> None:
+    async def _under_lease(self, claimed: Claimed, stop: Stop, alive: Callable[[], None]) -> None:
         """Compute a chunk and extend its lease meanwhile. End the work if the lease is lost or the process stops."""
         work = asyncio.create_task(self._compute(claimed))
         lost = False
@@ -130,6 +59,7 @@ class Compute:
                 await asyncio.wait({work, stop}, timeout=EXTEND_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done() and not stop.done():
                     lost = not await self._extend(claimed)
+                    alive()
         finally:
             if not work.done():
                 work.cancel()
@@ -154,7 +84,6 @@ class Compute:
                 raise
             log.warning("a lease is not extended: %s: %s", type(error).__name__, error)
             return True
-        self.progressed = time.monotonic()
         return extended
 
     async def _compute(self, claimed: Claimed) -> None:
@@ -166,16 +95,14 @@ class Compute:
             await self._reconcile(claimed)
             return
         async with self._database.unit() as unit:
-            found, new, calendar = await inputs(
+            found, new, calendar = await self._inputs.read(
                 unit.sql,
                 claimed.series,
                 claimed.origin,
                 claimed.horizon,
                 claimed.requested_at,
+                claimed.run,
                 claimed.calendar,
-            )
-            found = await self._marker.mark(
-                unit.sql, claimed.run, found, claimed.origin - timedelta(days=1), calendar.closed()
             )
             choices = {} if claimed.level == "cheap" else await read_choices(unit.sql, claimed.series, claimed.origin)
         task = Task(claimed.origin, claimed.horizon, found, claimed.level, calendar.closed(), choices)

@@ -7,6 +7,7 @@ from forecast_service.runs.compute import Compute
 from forecast_service.runs.dask_engine import DaskEngine
 from forecast_service.runs.engine import ChildEngine, Engine
 from forecast_service.runs.forget import forget_runs
+from forecast_service.runs.loop import Loop
 from forecast_service.runs.nightly import Nightly
 from forecast_service.runs.reconcile import reconcile_run
 from forecast_service.runs.request import Request, Requested
@@ -19,6 +20,8 @@ FORGET_SECONDS = 3600.0
 
 
 def feature(database: Database, settings: Settings) -> Feature:
+    engine = _engine(settings)
+    compute = Compute(database, settings.series_seconds, engine, settings.zones)
     request = Request(settings.zones, settings.chunk_series)
     runs = http.Runs(
         database=database,
@@ -35,7 +38,7 @@ def feature(database: Database, settings: Settings) -> Feature:
             every_in_units(FORGET_SECONDS, forget_runs),
         ],
         problems=http.PROBLEMS,
-        computing={"runs": Compute(database, settings.series_seconds, _engine(settings), settings.zones)},
+        computing={"runs": Loop("runs", database, engine, compute.turn)},
     )
 
 

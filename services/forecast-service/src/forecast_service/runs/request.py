@@ -80,7 +80,7 @@ class Request:
                 command.by.who,
                 await read_calendar(unit.sql),
             )
-            refit = set() if command.reselect else await fitting(unit.sql, series, origin, command.horizon)
+            refit = set() if command.reselect else await fitting(unit.sql, self.zones, series, origin, command.horizon)
             chunks = plan(series, self.chunk, cheap_first=command.deadline_seconds is not None, refit=refit)
             if await store.insert(unit, new, chunks):
                 run = await views.get(unit.sql, id)

@@ -66,8 +66,19 @@ class Plot:
         if self.without_overrides is not None:
             text += f" Without overrides it would be {number(sum(self.without_overrides.values) / days)} a day."
         for kind, marked in self.marks.items():
-            text += f" Days marked as {kind}: {', '.join(map(str, marked))}."
+            text += f" Days marked as {kind}: {', '.join(spans(marked))}."
         return text
+
+
+def spans(days: Sequence[date]) -> list[str]:
+    """Return ascending days as text: those that follow each other as `2026-03-01 to 2026-03-04`."""
+    found: list[list[date]] = []
+    for day in days:
+        if found and day - found[-1][-1] == timedelta(days=1):
+            found[-1][1:] = [day]
+        else:
+            found.append([day])
+    return [" to ".join(map(str, each)) for each in found]
 
 
 def printable(text: str) -> str:

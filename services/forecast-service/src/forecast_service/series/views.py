@@ -70,6 +70,13 @@ PROMOTIONS: Final = """
     ORDER BY day
 """
 
+# What a person has undone is learnt from as it is. That a series has ended is not about one day.
+CLEANED: Final = """
+    SELECT day FROM cleaning_decisions
+    WHERE series_id = $1 AND day BETWEEN $2 AND $3 AND verdict IS DISTINCT FROM 'undone' AND rule <> 'ended'
+    ORDER BY day
+"""
+
 
 class NoSuchSeries(Exception):
     def __init__(self, id: UUID) -> None:
@@ -189,7 +196,8 @@ async def plot(sql: asyncpg.Connection, zones: Zones, id: UUID, days: int, width
     past = await sql.fetch(PAST, id, origin, PAST_FORECASTS)
     holidays = (await read_calendar(sql)).between(first, last)
     marks = {kind: [day for day, own in holidays.items() if own.kind == kind] for kind in ("holiday", "closed")} | {
-        "promotion": [each["day"] for each in await sql.fetch(PROMOTIONS, *series, first, last)]
+        "promotion": [each["day"] for each in await sql.fetch(PROMOTIONS, *series, first, last)],
+        "cleaned": [each["day"] for each in await sql.fetch(CLEANED, id, first, last)],
     }
     cumulative = rows_of(row["cumulative"])
     return Plot(

@@ -1,55 +1,50 @@
 """The part of a runner that answers what-ifs, in a child of its own, so that none waits for a chunk of a run."""
 
 import asyncio
-import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from crossdock_chassis import ChildFailed, ChildLost, is_transient
+from crossdock_chassis import ChildFailed, ChildLost, Database
 from forecast_service.fitting.series import Outcome
 from forecast_service.forecasts.choices import read as read_choices
 from forecast_service.introductions.apply import shape
-from forecast_service.places import series_id
-from forecast_service.runs.compute import EXTEND_SECONDS, POLL_SECONDS, RETRY_SECONDS, Compute
-from forecast_service.runs.inputs import inputs
+from forecast_service.places import Zones, series_id
+from forecast_service.runs.compute import EXTEND_SECONDS
+from forecast_service.runs.engine import Engine
+from forecast_service.runs.inputs import Inputs
+from forecast_service.runs.loop import Stop
 from forecast_service.runs.model import usable
 from forecast_service.what_if import model, store
 from forecast_service.what_if.model import CHANGED, Question
 from forecast_service.what_if.store import Asked
 
-log = logging.getLogger(__name__)
-
 ANSWER_SECONDS: Final = 50.0
 """Less than the lease: no other runner has claimed the question meanwhile."""
 
 
-class Answer(Compute):
-    """Answers one what-if at a time. The loop is that of runs."""
+class Answer:
+    """Answers one what-if at a time."""
 
-    async def _turn(self, stop: "asyncio.Task[Any]") -> float:
-        self._wake.clear()
-        try:
-            asked = await store.claim(self._database)
-            if asked is None:
-                return POLL_SECONDS
-            work = asyncio.create_task(self._answered(asked))
-            while not work.done() and not stop.done():
-                await asyncio.wait({work, stop}, timeout=EXTEND_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                self.progressed = time.monotonic()
-            if not work.done():
-                work.cancel()
-                await asyncio.wait({work})
-                await store.hand_back(self._database, asked)
-            else:
-                work.result()
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            log.warning("what-ifs: %s: %s", type(error).__name__, error)
-            return RETRY_SECONDS
-        return 0.0
+    def __init__(self, database: Database, engine: Engine, zones: Zones | None = None) -> None:
+        self._database, self._engine, self._inputs = database, engine, Inputs(zones)
+
+    async def turn(self, stop: Stop, alive: Callable[[], None]) -> bool:
+        """Answer the next question. Return False if there is none."""
+        asked = await store.claim(self._database)
+        if asked is None:
+            return False
+        work = asyncio.create_task(self._answered(asked))
+        while not work.done() and not stop.done():
+            await asyncio.wait({work, stop}, timeout=EXTEND_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            alive()
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work})
+            await store.hand_back(self._database, asked)
+        else:
+            work.result()
+        return True
 
     async def _answered(self, asked: Asked) -> None:
         try:
@@ -62,10 +57,14 @@ class Answer(Compute):
         """Forecast the series as it is and with the change. Raise ChildLost or ChildFailed."""
         id = series_id(question.item_id, question.location_id, question.region)
         like = None if question.like is None else series_id(question.like.item_id)
+        now = datetime.now(UTC)
+        occasion = question.origin, now.replace(minute=0, second=0, microsecond=0)
         async with self._database.unit() as unit:
             company = [each for each in await store.peers(unit.sql, id) if each != like]
             series = [id, *company] if like is None else [id, like, *company]
-            found, new, calendar = await inputs(unit.sql, series, question.origin, question.horizon, datetime.now(UTC))
+            found, new, calendar = await self._inputs.read(
+                unit.sql, series, question.origin, question.horizon, now, occasion
+            )
             choices = await read_choices(unit.sql, series, question.origin)
         as_is, others = found[0], found[1:]
         new[CHANGED] = new[as_is.series]

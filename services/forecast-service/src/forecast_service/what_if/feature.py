@@ -2,6 +2,7 @@
 
 from crossdock_chassis import Coalescer, Database, Feature, each, every
 from forecast_service.runs.engine import ChildEngine
+from forecast_service.runs.loop import Loop
 from forecast_service.runs.request import Request
 from forecast_service.settings import Settings
 from forecast_service.what_if import http
@@ -14,10 +15,11 @@ FORGET_SECONDS = 300.0
 
 def feature(database: Database, settings: Settings) -> Feature:
     ask = Asker(Request(settings.zones, settings.chunk_series)).ask
+    engine = ChildEngine()
     return Feature(
         routers=[http.router],
         provides=[http.WhatIfs(database, Coalescer(database, each(ask), Asking, limit=1, name="ask_what_if"))],
         jobs=[every(FORGET_SECONDS, forget_what_ifs)],
         problems=http.PROBLEMS,
-        computing={"what-ifs": Answer(database, settings.series_seconds, ChildEngine())},
+        computing={"what-ifs": Loop("what-ifs", database, engine, Answer(database, engine, settings.zones).turn)},
     )

@@ -138,13 +138,22 @@ def with_change(question: Question, history: History, like: History | None, cale
 
 
 def _like(history: History, like: History, weight: float) -> History:
-    """Put the demand of another item, times a weight, before the first sale of this one."""
-    own = {history.start + timedelta(days=n): value for n, value in enumerate(history.values)}
-    end = history.start + timedelta(days=len(history.values))
-    start = min(like.start, history.start)
-    theirs = {like.start + timedelta(days=n): value * weight for n, value in enumerate(like.values)}
-    days = [start + timedelta(days=n) for n in range((end - start).days)]
-    return replace(history, start=start, values=[own.get(day, theirs.get(day, 0.0)) for day in days])
+    """Put the demand of another item, times a weight, before the first sale of this one, with what is known of it."""
+    first = history.start
+    theirs = like.values[: max(0, (first - like.start).days)]
+    if not theirs:
+        return history
+    return replace(
+        history,
+        start=like.start,
+        values=[*(value * weight for value in theirs), *history.values],
+        censored=frozenset(
+            {day for day in like.censored if day < first} | {day for day in history.censored if day >= first}
+        ),
+        missing={day: rule for day, rule in like.missing.items() if day < first} | dict(history.missing),
+        kept=frozenset({day for day in like.kept if day < first} | history.kept),
+        pinned={day: value * weight for day, value in like.pinned.items() if day < first} | dict(history.pinned),
+    )
 
 
 def tasks(
