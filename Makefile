@@ -22,7 +22,7 @@ help:  ## show this list
 
 install:
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "Python 3.11 or newer is needed and none was found: install python3." >&2; exit 1; }
-	@"$(PYTHON)" deploy/local/bootstrap.py install
+	@$(if $(filter file,$(origin PYTHON)),,CROSSDOCK_THIS_PYTHON=1) "$(PYTHON)" deploy/local/bootstrap.py install
 
 up: install  ## start everything and replay a trading day (FAST=1: as fast as possible; TOGETHER=1 or 0: one process a service)
 	@$(BIN)/crossdock up $(if $(FAST),--fast) $(if $(TOGETHER),$(if $(filter 0,$(TOGETHER)),--apart,--together))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from time import process_time
 from typing import Any, Literal
 
 import psutil
@@ -132,10 +133,27 @@ def machine(postgres: str, kafka: str) -> dict[str, Any]:
         "cores": psutil.cpu_count() or 1,
         "memory_gigabytes": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} (100,000 calls in {seconds_of_calls() * 1e3:.0f} ms)",
         "postgres": postgres,
         "kafka": kafka,
     }
+
+
+def seconds_of_calls() -> float:
+    """Return the least time of 100,000 calls and assignments. Builds of one version differ: some are not optimized."""
+
+    class Counter:
+        def add(self, counts: dict[str, int], name: str) -> None:
+            counts[name] = counts.get(name, 0) + 1
+
+    def seconds() -> float:
+        counter, counts = Counter(), dict[str, int]()
+        begun = process_time()
+        for i in range(100_000):
+            counter.add(counts, f"n{i % 100}")
+        return process_time() - begun
+
+    return min(seconds() for _ in range(5))
 
 
 def processor() -> str:

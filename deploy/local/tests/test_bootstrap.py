@@ -71,6 +71,31 @@ def test_a_missing_venv_module_is_refused_in_a_sentence(clone: Path, monkeypatch
     assert not (clone / ".venv").exists()
 
 
+def test_a_clearly_faster_python_of_the_same_version_is_used(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = loaded(clone)
+    version = module._dotted(sys.version_info)
+    seconds = {"slow": "1.0", "fast": "0.8", "no-venv": "", "other": "0.1"}
+    for folder, time in seconds.items():
+        file = clone / folder / f"python{version if folder != 'other' else '3.99'}"
+        file.parent.mkdir()
+        file.write_text(f"#!/bin/sh\n{f'echo {time} {file}' if time else 'exit 1'}\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", ":".join(str(clone / folder) for folder in seconds))
+    here = clone / "slow" / f"python{version}"
+    monkeypatch.setattr(module.sys, "executable", str(here))
+    assert module._fastest() == str(clone / "fast" / f"python{version}")
+    (clone / "fast" / f"python{version}").write_text("#!/bin/sh\necho 0.95 fast\n")
+    assert module._fastest() == str(here)
+
+
+def test_speed_of_a_python_is_measured(clone: Path) -> None:
+    module = loaded(clone)
+    seconds, python = module._timed(sys.executable)
+    assert seconds > 0
+    assert python == sys.executable
+    assert module._timed(str(clone / "none")) is None
+
+
 def test_a_full_disk_is_refused_in_a_sentence(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = loaded(clone)
     monkeypatch.chdir(clone)

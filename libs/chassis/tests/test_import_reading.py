@@ -67,7 +67,7 @@ def test_time_for_garbage_in_csv_is_linear(kind: str) -> None:
         content = GARBAGE[kind](size)
         return lambda: parsed([content])
 
-    assert_linear(work, 4_500)
+    assert_linear(work, 2_250)
 
 
 async def test_other_work_runs_while_a_small_file_is_read() -> None:
