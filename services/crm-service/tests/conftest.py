@@ -1,5 +1,8 @@
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
+from mail_desk import Desk, Server
 
 from crm_service.service import Settings, build
 from crossdock_chassis import Service
@@ -22,3 +25,20 @@ def staff(service: Service, clients: Clients) -> httpx.AsyncClient:
 def partner(service: Service, clients: Clients) -> httpx.AsyncClient:
     """Return the client of the partner `acme`."""
     return clients(service, "acme", ["crm:read", "crm:write"])
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    made = Server()
+    listening = await made.listen()
+    yield made
+    listening.close()
+    await listening.wait_closed()
+
+
+@pytest.fixture
+async def desk(fresh: Fresh, clients: Clients, server: Server) -> AsyncIterator[Desk]:
+    service = await fresh(build, Settings, smtp_host="127.0.0.1", smtp_port=server.port, mail_key="k")
+    made = Desk(service, server, clients(service, None, ["crm:staff"], subject="ann"))
+    yield made
+    await made.filing.child.__aexit__(None, None, None)

@@ -55,12 +55,14 @@ class Office:
         """Keep the mail, and hand it over. The sender keeps it and tries again if crm-service does not take it."""
         content = envelope.content
         assert isinstance(content, bytes)
+        sender = (envelope.mail_from or "").replace("<>", "")  # aiosmtpd writes the null sender so
         for recipient in envelope.rcpt_tos:
             if recipient.lower().endswith(f"@{self.domain}"):
-                refusal = await self._hand_over(recipient, content)
+                # The last server adds the envelope sender (RFC 5321, 4.4). It is empty for reports and responders.
+                refusal = await self._hand_over(recipient, b"Return-Path: <%s>\r\n" % sender.encode() + content)
                 if refusal is not None:
                     return refusal
-            self._keep(envelope.mail_from or "", recipient, content)
+            self._keep(sender, recipient, content)
         return "250 OK"
 
     async def _hand_over(self, recipient: str, content: bytes) -> str | None:

@@ -6,10 +6,12 @@ from crm_service.customers import feature as customers
 from crm_service.mail import feature as mail
 from crm_service.overview import feature as overview
 from crm_service.post.compose import Post
-from crm_service.post.deliver import Smtp, performer
+from crm_service.post.deliver import Delivery, Smtp, performer
 from crm_service.rules import feature as rules
 from crm_service.settings import Settings
 from crm_service.sla import feature as sla
+from crm_service.templates import feature as templates
+from crm_service.unsubscribe import feature as unsubscribe
 from crossdock_chassis import Database, Service
 
 __all__ = ["Settings", "build"]
@@ -17,8 +19,10 @@ __all__ = ["Settings", "build"]
 
 def build(settings: Settings) -> Service:
     database = Database(settings.postgres, source="crm-service", pool_size=settings.pool_size)
-    smtp = None if settings.smtp_host is None else Smtp(settings.smtp_host, settings.smtp_port)
-    post = Post(settings.addresses, sends=smtp is not None)
+    password = None if settings.smtp_password is None else settings.smtp_password.get_secret_value()
+    host = settings.smtp_host or "127.0.0.1"
+    smtp = Smtp(host, settings.smtp_port, settings.smtp_user, password, settings.smtp_tls)
+    post = Post(settings.addresses, sends=settings.smtp_host is not None, public_url=settings.public_url)
     return Service(
         name="crm-service",
         settings=settings,
@@ -28,15 +32,17 @@ def build(settings: Settings) -> Service:
         features=[
             customers.feature(database),
             cases.feature(database, post),
-            mail.feature(database, settings),
+            mail.feature(database, settings, post),
             rules.feature(database, post),
+            templates.feature(database),
+            unsubscribe.feature(database, settings.addresses),
             sla.feature(database),
             overview.feature(database),
         ],
         reactions=reactions.table(settings.shared_namespaces),
         reactions_start="beginning",
         projections=reactions.PROJECTIONS,
-        effects=[performer(smtp or Smtp("127.0.0.1", settings.smtp_port))],
+        effects=[performer(Delivery(database, smtp, settings.addresses))],
         checks=checks.CHECKS,
         unsettled=checks.UNSETTLED,
     )

@@ -25,6 +25,12 @@ class Settings(crossdock_chassis.Settings):
     smtp_host: Annotated[str, Field(min_length=1)] | None = None
     """The server that takes mails out. Without it no mail is sent."""
     smtp_port: Port = 25
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: bool = False
+    """TLS from the first byte, as on port 465. Without it STARTTLS is used if the server has it."""
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s]+[^\s/]$")] = "http://127.0.0.1:8460"
+    """Where customers reach this service: the links in mails begin with it."""
     reopen_days: Annotated[float, Field(gt=0)] = 14.0
     """A reply within this time reopens a resolved case. A later one begins another case."""
 

@@ -8,7 +8,7 @@ FILED: Final = Check(
     4,
     "lost",
     "mails that are in no case",
-    "SELECT format('%s is %s', id, state) FROM mails WHERE state IN ('filed', 'requested') AND NOT EXISTS ("
+    "SELECT format('%s is %s', id, state) FROM mails WHERE (state = 'filed' OR kind = 'answer') AND NOT EXISTS ("
     "    SELECT FROM case_entries WHERE case_entries.mail_id = mails.id AND case_entries.case_id = mails.case_id"
     ") UNION ALL "
     "SELECT format('the mail %s of case %s is gone', mail_id, case_id) FROM case_entries "

@@ -1,9 +1,10 @@
 """File mails that came in: as a reply to their case, or as a new case."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -15,8 +16,13 @@ from crm_service.cases.timing import time_case
 from crm_service.customers import store as customers
 from crm_service.mail.reading import Outcome, Read, Unreadable, make
 from crm_service.post.address import COMPLAINTS, Addresses
-from crossdock_chassis import Child, ChildFailed, ChildLost, JobRun, Unit, new_id
+from crm_service.post.compose import Post
+from crm_service.post.suppress import lift, suppress
+from crossdock_chassis import Child, ChildFailed, ChildLost, JobRun, Unit, is_transient, new_id
 from crossdock_events.customers import CustomerRegistered
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 READ_SECONDS: Final = 10.0
 MEMORY: Final = 1 << 30
@@ -26,12 +32,19 @@ CALLS: Final = 1_000
 NEXT: Final = "SELECT id, raw, recipient FROM mails WHERE state = 'stored' ORDER BY at, id LIMIT 1"
 STILL: Final = "SELECT true FROM mails WHERE id = $1 AND state = 'stored' FOR UPDATE"
 FILE: Final = """
-    UPDATE mails SET state = $2, reason = $3, case_id = $4, sender = $5, message_id = $6, "references" = $7
+    UPDATE mails SET state = $2, reason = $3, case_id = $4, sender = $5, message_id = $6, "references" = $7, html = $8
     WHERE id = $1
 """
 BY_NUMBER: Final = "SELECT id FROM cases WHERE number = $1"
+# The mail that is answered counts first. Anybody can claim an id, so ours counts before others, and the older one.
 BY_REFERENCE: Final = """
-    SELECT case_id FROM mails WHERE message_id = ANY ($1::text[]) AND case_id IS NOT NULL ORDER BY at DESC LIMIT 1
+    SELECT case_id FROM mails WHERE message_id = ANY ($1::text[]) AND case_id IS NOT NULL
+    ORDER BY array_position($1, message_id) DESC, direction = 'out' DESC, at LIMIT 1
+"""
+BOUNCED: Final = """
+    UPDATE mails SET state = 'bounced', reason = $2
+    WHERE id = $1 AND direction = 'out' AND state IN ('requested', 'sent', 'unknown')
+    RETURNING recipient
 """
 TAKES_PART: Final = """
     SELECT cases.id FROM cases WHERE number = $1 AND EXISTS (
@@ -45,11 +58,15 @@ TAKES_PART: Final = """
 class Filing:
     """Reads mails in a child process, one after another, and files each in a unit of its own."""
 
-    addresses: Addresses
+    post: Post
     reopens: timedelta
     child: Child[Outcome] = field(
         default_factory=lambda: Child(make, idle_seconds=IDLE_SECONDS, calls=CALLS, memory=MEMORY)
     )
+
+    @property
+    def addresses(self) -> Addresses:
+        return self.post.addresses
 
     async def file_mails(self, run: JobRun) -> Mapping[str, object]:
         filed = 0
@@ -59,31 +76,62 @@ class Filing:
             if row is None:
                 return {"filed": filed}
             outcome = await self._read(row["raw"])
-            async with run.unit() as unit:
-                if await unit.sql.fetchval(STILL, row["id"]):
-                    await self._file(unit, row, outcome)
-                    filed += 1
+            try:
+                await self._file_one(run, row, outcome)
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                log.exception("mail %s cannot be filed", row["id"])  # the mails behind it must not wait
+                await self._file_one(run, row, Unreadable(f"it cannot be filed: {type(error).__name__}"))
+            filed += 1
+
+    async def _file_one(self, run: JobRun, row: asyncpg.Record, outcome: Outcome) -> None:
+        async with run.unit() as unit:
+            if await unit.sql.fetchval(STILL, row["id"]):
+                await self._file(unit, row, outcome)
 
     async def _read(self, raw: bytes) -> Outcome:
         try:
-            async for outcome in self.child.call(raw, seconds=READ_SECONDS):
-                return outcome
+            found = [outcome async for outcome in self.child.call(raw, seconds=READ_SECONDS)]
         except (ChildLost, ChildFailed) as error:
             return Unreadable(str(error)[:200])
-        return Unreadable("it could not be read")
+        return found[0]
 
     async def _file(self, unit: Unit, row: asyncpg.Record, outcome: Outcome) -> None:
-        id = row["id"]
+        id, recipient = row["id"], row["recipient"]
         if isinstance(outcome, Unreadable):
-            await unit.sql.execute(FILE, id, "unreadable", outcome.reason, None, None, None, [])
+            await unit.sql.execute(FILE, id, "unreadable", outcome.reason, None, None, None, [], None)
             return
-        case_id = await self._case_of(unit, row["recipient"], outcome)
-        machine = "our own" if self.addresses.is_ours(outcome.sender) else outcome.machine
+        machine, case_id = "our own" if self.addresses.is_ours(outcome.sender) else outcome.machine, None
+        about = self._signed(self.addresses.bounced, recipient, outcome)
+        if about is not None:
+            machine = machine or "report"
+            case_id = await unit.sql.fetchval("SELECT case_id FROM mails WHERE id = $1", about)
+            await self._bounced(unit, about, outcome)
+        else:
+            case_id = await self._case_of(unit, recipient, outcome)
         if machine is None:
-            case_id = await self._take(unit, id, row["recipient"], outcome, case_id)
-        state = "filed" if machine is None else "machine"
+            case_id = await self._take(unit, id, recipient, outcome, case_id)
+            await lift(unit, self.addresses, outcome.sender)
+        state, sender = "filed" if machine is None else "machine", outcome.sender or None
         references = list(outcome.references)
-        await unit.sql.execute(FILE, id, state, machine, case_id, outcome.sender, outcome.message_id, references)
+        await unit.sql.execute(FILE, id, state, machine, case_id, sender, outcome.message_id, references, outcome.html)
+
+    def _signed(self, of: Callable[[str], T | None], recipient: str, mail: Read) -> T | None:
+        """Return what one of the addresses is signed for: the recipient, or one that the header names."""
+        return next((found for each in (recipient, *mail.addressed) if (found := of(each)) is not None), None)
+
+    async def _bounced(self, unit: Unit, about: UUID, report: Read) -> None:
+        """Note that a mail of ours has not arrived. Send no other mail to the address if none would.
+
+        The report came to an address that is signed for the mail, so nobody else can block an address.
+        """
+        if report.failed is None:
+            return
+        status = report.failed.status or "no such address"
+        to = await unit.sql.fetchval(BOUNCED, about, status)
+        if to is not None and report.failed.hard:
+            await suppress(unit, self.addresses.digest(to), "all", f"undeliverable: {status}")
 
     async def _case_of(self, unit: Unit, recipient: str, mail: Read) -> UUID | None:
         """Return the case: by signed address, then by the mails it names, then by number if the sender takes part.
@@ -91,7 +139,7 @@ class Filing:
         A forged address has a wrong signature, and the mail is then threaded as if it had gone to the plain address.
         """
         found: UUID | None = None
-        if (number := self.addresses.case_of(recipient)) is not None:
+        if (number := self._signed(self.addresses.case_of, recipient, mail)) is not None:
             found = await unit.sql.fetchval(BY_NUMBER, number)
         if found is None and mail.references:
             found = await unit.sql.fetchval(BY_REFERENCE, list(mail.references))
@@ -116,6 +164,7 @@ class Filing:
         case = Case(new_id(), kind, customer_id, partner)
         entry = Entry(Did.OPENED, "customer", None, mail.text, id)
         await begin(unit, NewCase(case, None, mail.subject, "mail", follows=case_id), entry, None, None)
+        await self.post.acknowledge(unit, case.id, mail.sender, mail.message_id, mail.text)
         return case.id
 
 

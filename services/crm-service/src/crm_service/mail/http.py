@@ -11,7 +11,7 @@ from crm_service.conventions import CRM, Staff
 from crm_service.customers.describe import EMAIL
 from crm_service.mail import views
 from crm_service.mail.receive import Received, ReceiveMail
-from crm_service.mail.views import MailView, NoSuchMail, State
+from crm_service.mail.views import MailSummary, MailText, MailView, NoSuchMail, State
 from crossdock_chassis import (
     COMMAND_PROBLEMS,
     Coalescer,
@@ -79,6 +79,18 @@ async def get_mails(
 ) -> Page[MailView]:
     async with mails.database.unit() as unit:
         return await views.page(unit.sql, cursor, limit, state=state, case_id=case_id)
+
+
+@router.get("/summary", summary="Count mails out by state and reason")
+async def get_summary(caller: Staff, mails: MailsDep) -> MailSummary:
+    async with mails.database.unit() as unit:
+        return await views.summary(unit.sql)
+
+
+@router.get("/{mail_id}", responses=errors(NO_SUCH_MAIL), summary="Show a mail with its cleaned HTML")
+async def get_mail(mail_id: UUID, caller: Staff, mails: MailsDep) -> MailText:
+    async with mails.database.unit() as unit:
+        return await views.get(unit.sql, mail_id)
 
 
 @router.get(

@@ -10,12 +10,24 @@ from pydantic import BaseModel, Field
 from crossdock_chassis import Cursor, Page
 
 CURSOR: Final = Cursor("mails", UUID)
-State = Literal["stored", "filed", "machine", "unreadable", "requested"]
+State = Literal[
+    "stored", "filed", "machine", "unreadable", "requested", "suppressed", "sent", "refused", "bounced", "unknown"
+]
 
 PAGE: Final = """
-    SELECT id, direction, state, reason, sender, recipient, case_id, at, octet_length(raw) AS size FROM mails
+    SELECT id, direction, state, reason, kind, sender, recipient, case_id, at, octet_length(raw) AS size FROM mails
     WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR case_id = $3)
     ORDER BY id DESC LIMIT $4
+"""
+
+
+ONE: Final = """
+    SELECT id, direction, state, reason, kind, sender, recipient, case_id, at, octet_length(raw) AS size, html
+    FROM mails WHERE id = $1
+"""
+COUNTS: Final = """
+    SELECT state, reason, count(*) AS mails FROM mails WHERE direction = 'out' GROUP BY state, reason
+    ORDER BY state, mails DESC, reason
 """
 
 
@@ -24,17 +36,53 @@ class NoSuchMail(Exception):
 
 
 class MailView(BaseModel):
-    """A mail. `stored` is still to be read, `machine` was written by none, and `unreadable` needs a person."""
+    """A mail.
+
+    A mail in is `stored` until it is read. `machine` was written by nobody, and `unreadable` needs a person. A mail out
+    is `requested` until the server has it. `suppressed` is never sent, `refused` and `bounced` did not arrive, and
+    whether `unknown` did is not known.
+    """
 
     id: UUID
     direction: Literal["in", "out"]
     state: State
-    reason: Annotated[str | None, Field(description="Why it is a machine's, or cannot be read")]
+    reason: Annotated[str | None, Field(description="Why it is a machine's, cannot be read, or does not arrive")]
+    kind: Annotated[Literal["answer", "acknowledgement", "notice"] | None, Field(description="Of a mail out")]
     sender: str | None
     recipient: str
     case_id: UUID | None
     at: datetime
     size: Annotated[int, Field(description="In bytes")]
+
+
+class Count(BaseModel):
+    state: State
+    reason: str | None
+    mails: int
+
+
+class MailSummary(BaseModel):
+    """Mails out by state, and by reason if there is one."""
+
+    out: list[Count]
+
+
+async def summary(sql: asyncpg.Connection) -> MailSummary:
+    return MailSummary(out=[Count(**dict(row)) for row in await sql.fetch(COUNTS)])
+
+
+class MailText(MailView):
+    """A mail in with its HTML, which is cleaned: it runs nothing and loads nothing."""
+
+    html: str | None
+
+
+async def get(sql: asyncpg.Connection, id: UUID) -> MailText:
+    """Return a mail. Raise NoSuchMail."""
+    row = await sql.fetchrow(ONE, id)
+    if row is None:
+        raise NoSuchMail(f"No mail has the id {id}")
+    return MailText(**dict(row))
 
 
 async def page(

@@ -1,18 +1,30 @@
 """Write a mail for a customer, and request that it is sent."""
 
-import base64
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from crm_service.post.address import Addresses
+from crm_service.post.suppress import suppressed
+from crm_service.templates import store as templates
+from crm_service.templates.model import Rendered
 from crossdock_chassis import Unit, new_id
 
 KIND: Final = "mail"
 TARGET: Final = "smtp"
+ANSWER: Final = "answer"
+ACKNOWLEDGEMENT: Final = "acknowledgement"
+NOTICE: Final = "notice"
+ONCE: Final = frozenset({ACKNOWLEDGEMENT, NOTICE})
+"""Kinds that are not sent again if it is unknown whether the server took them."""
+UNSUBSCRIBE: Final = "unsubscribe"
+ACKNOWLEDGED: Final = "acknowledged within a day"
+DAY: Final = timedelta(days=1)
 
 LAST: Final = """
     SELECT sender, message_id, "references" FROM mails WHERE case_id = $1 AND direction = 'in' AND state = 'filed'
@@ -20,10 +32,31 @@ LAST: Final = """
 """
 ADDRESS: Final = "SELECT address FROM channels WHERE customer_id = $1 ORDER BY added_at DESC, match LIMIT 1"
 CASE: Final = "SELECT number, subject FROM cases WHERE id = $1"
-INSERT: Final = """
-    INSERT INTO mails (id, direction, state, message_id, "references", sender, recipient, case_id, raw, at)
-    VALUES ($1, 'out', 'requested', $2, $3, $4, $5, $6, $7, $8)
+RECENT: Final = """
+    SELECT EXISTS (
+        SELECT FROM mails WHERE kind = 'acknowledgement' AND lower(recipient) = lower($1) AND at > $2
+                            AND state <> 'suppressed'
+    )
 """
+INSERT: Final = """
+    INSERT INTO mails (id, direction, state, reason, kind, message_id, "references", sender, recipient, case_id, raw,
+                       at)
+    VALUES ($1, 'out', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A mail before it is written. `references` are the mails that it answers, the last one directly."""
+
+    kind: str
+    to: str
+    content: Rendered
+    case_id: UUID | None = None
+    number: int | None = None
+    references: Sequence[str] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    suppressed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +65,7 @@ class Post:
 
     addresses: Addresses
     sends: bool
+    public_url: str = "http://127.0.0.1:8460"
 
     async def answer(self, unit: Unit, case_id: UUID, customer_id: UUID, text: str) -> UUID | None:
         """Write the answer of a locked case to the sender of its last mail, or else to the customer's newest address.
@@ -44,19 +78,99 @@ class Post:
         to = last["sender"] if last else await unit.sql.fetchval(ADDRESS, customer_id)
         if to is None:
             return None
-        case, id = await unit.sql.fetchrow(CASE, case_id), new_id()
-        message_id = f"<{id}@{self.addresses.domain}>"
+        case = await unit.sql.fetchrow(CASE, case_id)
+        data = {"number": case["number"], "subject": case["subject"], "text": text}
+        content = await templates.render(unit, "answer", locale_of(case["subject"] + text), data)
         references = [*last["references"], last["message_id"]][-20:] if last and last["message_id"] else []
-        mail = EmailMessage(policy=SMTP)
-        mail["From"], mail["To"] = self.addresses.desk, to
-        mail["Reply-To"] = self.addresses.of_case(case["number"])
-        mail["Subject"] = f"Re: {case['subject']} [#{case['number']}]"
-        mail["Message-ID"], mail["Date"] = message_id, format_datetime(unit.now)
-        if references:
-            mail["In-Reply-To"], mail["References"] = references[-1], " ".join(references)
-        mail.set_content(text)
-        raw = mail.as_bytes()
-        await unit.sql.execute(INSERT, id, message_id, references, self.addresses.desk, to, case_id, raw, unit.now)
-        payload = {"mail_id": id, "sender": self.addresses.desk, "to": to, "raw": base64.b64encode(raw).decode()}
-        unit.effect(KIND, target=TARGET, key=str(case_id), payload=payload)
+        return await self._write(unit, Draft(ANSWER, to, content, case_id, case["number"], references))
+
+    async def acknowledge(self, unit: Unit, case_id: UUID, to: str, message_id: str | None, text: str) -> UUID | None:
+        """Acknowledge the mail that opened a case, at most once per sender and day. `text` decides the language."""
+        if not self.sends:
+            return None
+        case = await unit.sql.fetchrow(CASE, case_id)
+        data = {"number": case["number"], "subject": case["subject"]}
+        content = await templates.render(unit, "acknowledgement", locale_of(case["subject"] + text), data)
+        headers = {"Auto-Submitted": "auto-replied", "X-Auto-Response-Suppress": "All"}
+        references = [message_id] if message_id else []
+        recent = ACKNOWLEDGED if await unit.sql.fetchval(RECENT, to, unit.now - DAY) else None
+        draft = Draft(ACKNOWLEDGEMENT, to, content, case_id, case["number"], references, headers, recent)
+        return await self._write(unit, draft)
+
+    async def notice(
+        self,
+        unit: Unit,
+        customer_id: UUID,
+        template: str,
+        data: Mapping[str, Any],
+        *,
+        locale: str = "en",
+        case_id: UUID | None = None,
+    ) -> UUID | None:
+        """Write a notice to the customer's newest address. It can be unsubscribed (RFC 8058), and is sent once at most.
+
+        `data` has all that the template may name, see `templates.model.VARIABLES`. Return the id of the mail, also if
+        it is suppressed. Return None if there is no address.
+        """
+        to = await unit.sql.fetchval(ADDRESS, customer_id) if self.sends else None
+        if to is None:
+            return None
+        link = f"{self.public_url}/v1/unsubscribe/{self.addresses.link(UNSUBSCRIBE, to, unit.now)}"
+        headers = {
+            "Auto-Submitted": "auto-generated",
+            "List-Unsubscribe": f"<{link}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+        number = None if case_id is None else await unit.sql.fetchval("SELECT number FROM cases WHERE id = $1", case_id)
+        content = await templates.render(unit, template, locale, data)
+        return await self._write(unit, Draft(NOTICE, to, content, case_id, number, (), headers))
+
+    async def notice_of_case(self, unit: Unit, case_id: UUID, customer_id: UUID, text: str) -> UUID | None:
+        """Write a notice about a case, with a text of our own. Its language is that of the text."""
+        if not self.sends:
+            return None
+        case = await unit.sql.fetchrow(CASE, case_id)
+        data = {"number": case["number"], "subject": case["subject"], "text": text}
+        return await self.notice(unit, customer_id, "notice", data, locale=locale_of(text), case_id=case_id)
+
+    async def _write(self, unit: Unit, draft: Draft) -> UUID:
+        """Store the mail, and request that it is sent unless its address gets none."""
+        id = new_id()
+        mail = self._mail(unit, id, draft)
+        reason = draft.suppressed or await suppressed(unit.sql, self.addresses, draft.to, draft.kind)
+        await unit.sql.execute(
+            INSERT,
+            id,
+            "suppressed" if reason else "requested",
+            reason,
+            draft.kind,
+            mail["Message-ID"],
+            list(draft.references),
+            self.addresses.desk,
+            draft.to,
+            draft.case_id,
+            mail.as_bytes(),
+            unit.now,
+        )
+        if reason is None:
+            unit.effect(KIND, target=TARGET, key=str(draft.case_id or id), payload={"mail_id": id})
         return id
+
+    def _mail(self, unit: Unit, id: UUID, draft: Draft) -> EmailMessage:
+        mail = EmailMessage(policy=SMTP if draft.to.isascii() else SMTPUTF8)
+        mail["From"], mail["To"], mail["Subject"] = self.addresses.desk, draft.to, draft.content.subject
+        if draft.number is not None:
+            mail["Reply-To"] = self.addresses.of_case(draft.number)
+        mail["Message-ID"], mail["Date"] = f"<{id}@{self.addresses.domain}>", format_datetime(unit.now)
+        if draft.references:
+            mail["In-Reply-To"], mail["References"] = draft.references[-1], " ".join(draft.references)
+        for name, value in draft.headers.items():
+            mail[name] = value
+        mail.set_content(draft.content.text)
+        return mail
+
+
+def locale_of(text: str) -> str:
+    """Return the language in which to answer a text: Chinese if a tenth of it is Han and none of it is Japanese."""
+    han = sum("\u4e00" <= each <= "\u9fff" for each in text)
+    return "zh" if han * 10 > len(text) and not any("\u3040" <= each <= "\u30ff" for each in text) else "en"

@@ -44,7 +44,7 @@ class Firing:
         case = Case(new_id(), Kind(rule.kind), order.customer_id, order.partner, rule.severity)
         new = NewCase(case, rule.category, rule.subject, CHANNEL)
         await begin(unit, new, Entry(Did.OPENED, SYSTEM, rule.name), Tie(watch.order_id), None)
-        mail_id = await self.post.answer(unit, case.id, case.customer_id, rule.notice)
+        mail_id = await self.post.notice_of_case(unit, case.id, case.customer_id, rule.notice)
         suppressed = None if mail_id else "no_address" if self.post.sends else "no_server"
         entry = Entry(Did.NOTIFIED, SYSTEM, rule.name, rule.notice if mail_id else f"not sent: {suppressed}", mail_id)
         await record(unit, case, entry, case.notify(), None)
