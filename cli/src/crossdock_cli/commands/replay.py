@@ -7,6 +7,7 @@ from rich.console import Console
 from crossdock_cli import installation, output
 from crossdock_cli.errors import CommandError
 from crossdock_cli.installation import Installation
+from crossdock_cli.mails import show_mails
 from crossdock_cli.progress import runnable
 
 FORECAST_SECONDS = {True: 15, False: 60}
@@ -33,6 +34,7 @@ def replay_and_verify(there: Installation, console: Console, *, fast: bool) -> N
         day.show(summary, console, command=runnable("crossdock"))
         customers.show_customers(there, console)
         cases.show_cases(there, console)
+        show_mails(there, console)
         demand.show_forecast(there, forecast.result(), console)
     report = checker.verify(there)
     console.print(str(report))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_service.mail.reading import MAX_TEXT, Read, Unreadable, cut, read
+from crm_service.mail.reading import MAX_TEXT, Read, Unreadable, read
+from crm_service.mail.replies import cut
 
 
 def mail(text: str = "My order has not come.", **headers: str) -> bytes:

@@ -44,7 +44,7 @@ async def test_sender_gets_one_acknowledgement_a_day(desk: Desk, perform: Perfor
 
 
 async def test_two_responders_that_answer_each_other_stop(desk: Desk, perform: Perform) -> None:
-    """The other one answers each mail, and says nowhere that it is a machine."""
+    """The other one answers each mail, and has no header that shows a machine."""
     arrived: list[bytes] = []
 
     async def respond(got: EmailMessage) -> None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from crossdock_cli.errors import CommandError
+from crossdock_cli.mails import counted
 from crossdock_cli.output import console, moment, print_table
 from crossdock_cli.progress import runnable
 from crossdock_local.ports import HOST
@@ -56,7 +57,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="The most mails that are shown.")] = 20,
     full: Annotated[bool, typer.Option("--full", help="With the text of each mail.")] = False,
 ) -> None:
-    """List the mails that the post office has kept, the newest first."""
+    """List the mails that the post office has kept, the newest first, and count those that were not sent."""
     out, found = console(), kept(Stack.current().home.mail)[:limit]
     table = Table("at", "from", "to", "subject", box=None)
     for envelope, content in found:
@@ -69,3 +70,4 @@ def list_(
         table.add_row(*map(escape, cells))
     if not full:
         print_table(out, table)
+    out.print(counted(Stack.current()), markup=False)

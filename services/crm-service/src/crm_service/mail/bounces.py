@@ -1,4 +1,4 @@
-"""Whether a report says that a mail will never arrive. Only the child process imports it."""
+"""Find out from a report whether a mail will never arrive. Only the child process imports it."""
 
 import re
 from email.message import Message
@@ -12,7 +12,7 @@ NOT_THE_ADDRESS: Final = re.compile(r"5\.2\.[2-4]|5\.[35-7]\.\d+|5\.4\.[0-24-7]"
 
 
 class Failure(NamedTuple):
-    """Why a mail has not arrived. `hard` says that no other mail to the address will."""
+    """Why a mail has not arrived. With `hard`, no other mail to the address will arrive."""
 
     status: str | None
     hard: bool

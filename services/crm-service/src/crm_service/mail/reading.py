@@ -31,7 +31,7 @@ RESPONDERS: Final = ("X-Autoreply", "X-Autorespond", "X-Autoresponder")
 AUTOMATIC: Final = re.compile(
     r"\s*(?:自动回复|自動回覆|automatic reply|auto[- ]?reply|abwesenheitsnotiz)\s*[:\uff1a]", re.I
 )
-"""Subjects of responders that say it nowhere else, as QQ and 163 do."""
+"""Subjects of responders that have no header for it, such as those of QQ and 163."""
 DAEMONS: Final = frozenset({"mailer-daemon", "postmaster"})
 TO: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "To", "Cc")
 WIDER: Final = {"gb2312": "gb18030", "gbk": "gb18030", "iso-8859-1": "cp1252", "us-ascii": "utf-8"}
@@ -172,7 +172,7 @@ def _values(mail: Message, name: str) -> Iterator[str]:
 
 
 def _decoded(value: str) -> str:
-    """Decode the encoded words of a header (RFC 2047). A word of an unknown charset is decoded as well as can be."""
+    """Decode a header (RFC 2047), also if a charset is unknown or wrong."""
     if "=?" not in value:
         return value
     try:

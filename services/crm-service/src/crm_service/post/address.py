@@ -18,8 +18,8 @@ LINK_DAYS: Final = 60
 """RFC 8058 asks for links that work for long. A mail from an older time has a person's address to write to."""
 _SIGNED: Final = re.compile(r"[a-z]+\+([0-9]{1,18})-([0-9a-f]{24})@", re.ASCII)
 _BOUNCE: Final = re.compile(rf"{BOUNCE}\+([0-9a-f]{{32}})-([0-9a-f]{{24}})@", re.ASCII)
-_EXPIRY_BYTES: Final = 5
-_DIGEST_BYTES: Final = 16
+_EXPIRY_BYTES: Final = 4
+_DIGEST_BYTES: Final = 16  # with the expiry a multiple of three: base64 then has no bits to alter
 
 
 class Link(NamedTuple):
