@@ -1,8 +1,8 @@
 """Deliver mails to an SMTP server. It takes a mail over at the final dot; before that nothing has happened.
 
 A failure before the dot is retried. After it, the outcome is unknown until the server answers. An answer to a case is
-then sent again under its Message-ID, and a mail that must not repeat is not sent again. `handed_at` is set just before the dot, so
-that a killed process leaves the same trace.
+then sent again under its Message-ID, and a mail that must not repeat is not sent again. `handed_at` is set just
+before the dot, so that a killed process leaves the same trace.
 """
 
 import re
