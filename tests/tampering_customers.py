@@ -36,6 +36,12 @@ CUSTOMER_TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         edit("INSERT INTO channels (match, customer_id, address, added_at) VALUES ('x', $1, 'x', now())", ORPHAN),
         {customers.LEADS_NOWHERE},
     ),
+    "a consent has no event": (
+        edit(
+            "INSERT INTO consents SELECT id, 9, 'marketing', 'email', 'given', 'x', now(), 'x' FROM customers LIMIT 1"
+        ),
+        {customers.NOT_THE_CONSENTS},
+    ),
     "a case has no event": (edit(CASE + ENTRY, ORPHAN), {cases.NOT_THE_CASES, cases.OTHER_TIMERS}),
     "a case has no history": (edit(CASE + "SELECT", ORPHAN), {cases.NOT_THE_CASES, cases.NOT_THE_HISTORY}),
     "a filed mail is in no case": (

@@ -118,7 +118,11 @@ def test_logs_can_be_followed(environment: dict[str, str], home: Path) -> None:
 def test_token_of_an_operator_names_no_partner(environment: dict[str, str]) -> None:
     payload = crossdock(environment, "token", "--operator", "ann").stdout.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    assert (claims["sub"], claims["scope"], "partner" in claims) == ("ann", "ops:read ops:act crm:staff", False)
+    assert (claims["sub"], claims["scope"], "partner" in claims) == (
+        "ann",
+        "ops:read ops:act crm:staff pii:read",
+        False,
+    )
     both = crossdock(environment, "token", "acme", "--operator", "ann")
     assert (both.returncode, "Name a partner, or an operator" in both.stderr) == (1, True)
 

@@ -18,7 +18,7 @@ async def service(fresh: Fresh) -> Service:
 @pytest.fixture
 def staff(service: Service, clients: Clients) -> httpx.AsyncClient:
     """Return the client of a person of the service desk."""
-    return clients(service, None, ["crm:staff"], subject="ann")
+    return clients(service, None, ["crm:staff", "pii:read"], subject="ann")
 
 
 @pytest.fixture
@@ -39,6 +39,6 @@ async def server() -> AsyncIterator[Server]:
 @pytest.fixture
 async def desk(fresh: Fresh, clients: Clients, server: Server) -> AsyncIterator[Desk]:
     service = await fresh(build, Settings, smtp_host="127.0.0.1", smtp_port=server.port, mail_key="k")
-    made = Desk(service, server, clients(service, None, ["crm:staff"], subject="ann"))
+    made = Desk(service, server, clients(service, None, ["crm:staff", "pii:read"], subject="ann"))
     yield made
     await made.filing.child.__aexit__(None, None, None)

@@ -11,7 +11,7 @@ from crossdock_cli.http import asked, client
 from crossdock_cli.output import AsJson, console, moment, print_json, print_table
 
 SERVICE = "crm-service"
-SCOPES = ["crm:staff"]
+SCOPES = ["crm:staff", "pii:read"]
 
 
 def customer(

@@ -61,6 +61,7 @@ SCOPES: Final = (
     "crm:read",
     "crm:write",
     "crm:staff",
+    "pii:read",
     "events:read",
     "ops:read",
     "ops:act",

@@ -30,4 +30,18 @@ class CustomerRegistered(CustomerEvent, type="crossdock.CustomerRegistered.v1", 
 class CustomerUpdated(CustomerEvent, type="crossdock.CustomerUpdated.v1", carries="change", stability="draft"):
     """What is known of the customer changed. Ask crm-service for the values: events carry no personal data."""
 
-    parts: Annotated[tuple[Annotated[Code, OpenEnum("profile", "channels")], ...], Field(min_length=1)]
+    parts: Annotated[
+        tuple[Annotated[Code, OpenEnum("profile", "channels", "addresses", "merged")], ...], Field(min_length=1)
+    ]
+
+
+class ConsentChanged(CustomerEvent, type="crossdock.ConsentChanged.v1", carries="state", stability="draft"):
+    """The customer gave or withdrew a consent. The latest event for a purpose and channel counts.
+
+    After a `CustomersMerged`, a withdrawal of either customer counts until the customer gives the consent again.
+    """
+
+    purpose: Code
+    channel: Annotated[Code, OpenEnum("email", "phone", "sms", "post")]
+    state: Annotated[Code, OpenEnum("given", "withdrawn")]
+    source: Code

@@ -24,7 +24,7 @@ from crossdock_events.cases import (
     SlaAtRisk,
     SlaBreached,
 )
-from crossdock_events.customers import CustomerRegistered, CustomerUpdated
+from crossdock_events.customers import ConsentChanged, CustomerRegistered, CustomerUpdated
 from crossdock_events.forecasts import (
     DemandOutlierDetected,
     ForecastAccuracyMeasured,
@@ -542,6 +542,14 @@ _account = _fact(
 )
 _wrote = _fact(56, 1, CustomerRegistered(customer_id=_uuid7(_BEGIN, 56), kind="person", origin="mail"))
 _described = _fact(57, 2, CustomerUpdated(customer_id=_uuid7(_BEGIN, 54), parts=("profile", "channels")))
+_moved = _fact(171, 3, CustomerUpdated(customer_id=_uuid7(_BEGIN, 54), parts=("addresses", "merged")))
+_opted_out = _fact(
+    172,
+    4,
+    ConsentChanged(
+        customer_id=_uuid7(_BEGIN, 54), purpose="marketing", channel="email", state="withdrawn", source="phone_call"
+    ),
+)
 
 _case = {"case_id": _uuid7(_BEGIN, 58), "customer_id": UUID(_met.event.key), "partner": "acme"}
 _complained = _fact(
@@ -609,6 +617,8 @@ EXAMPLES = (
     Example("of-a-partner", _account),
     Example("by-mail", _wrote),
     Example("described", _described),
+    Example("moved", _moved),
+    Example("opted-out", _opted_out),
     Example("by-mail", _complained),
     Example("a-line", _tied),
     Example("to-a-person", _assigned),

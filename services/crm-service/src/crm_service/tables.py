@@ -1,6 +1,6 @@
 """The service's own tables, one class per table. Hand-written SQL reads and writes them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -15,6 +15,7 @@ class Base(DeclarativeBase):
         int: BigInteger,
         datetime: TIMESTAMP(timezone=True),
         list[Any]: JSONB,
+        dict[str, Any]: JSONB,
         list[str]: ARRAY(Text),
         bytes: BYTEA,
     }
@@ -37,11 +38,17 @@ class PartnerRow(Base):
 class CustomerRow(Base):
     """A person or an account. `kind` and `origin` have the codes of `CustomerRegistered`. `version` counts its events.
 
-    `met_as` is the id by which it was met, in the partner's own numbering, and null for an account.
+    `met_as` is the id by which it was met, in the partner's own numbering, and null for an account. A customer that was
+    merged names the one that took it in, and keeps all that it has. `root` is the customer at the end of that chain,
+    itself if it was not merged: what is shown of a customer is joined from all rows with its `root`.
     """
 
     __tablename__ = "customers"
-    __table_args__ = ({"postgresql_with": {"fillfactor": "80"}},)
+    __table_args__ = (
+        Index("customers_root", "root"),
+        Index("customers_parent", "parent_id"),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
@@ -51,18 +58,98 @@ class CustomerRow(Base):
     display_name: Mapped[str | None]
     version: Mapped[int]
     registered_at: Mapped[datetime]
+    born_on: Mapped[date | None]
+    zone: Mapped[str | None]
+    locale: Mapped[str | None]
+    region: Mapped[str | None]
+    owner: Mapped[str | None]
+    parent_id: Mapped[UUID | None]
+    tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    fields: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    merged_into: Mapped[UUID | None]
+    merged_at: Mapped[datetime | None]
+    root: Mapped[UUID]
 
 
 class ChannelRow(Base):
-    """A mail address of a customer. `address` is as it was given, and `match` is the form that is compared."""
+    """A mail address or phone number. `address` is as it was given, and `match` is the form that is compared.
+
+    A mail address has one customer, and a phone number may have several. `region` is that of a number without +.
+    """
 
     __tablename__ = "channels"
-    __table_args__ = (Index("channels_customer", "customer_id"),)
+    __table_args__ = (
+        Index("channels_customer", "customer_id"),
+        Index("channels_email", "match", unique=True, postgresql_where=text("kind = 'email'")),
+    )
 
     match: Mapped[str] = mapped_column(primary_key=True)
-    customer_id: Mapped[UUID]
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(server_default=text("'email'"))
     address: Mapped[str]
+    region: Mapped[str | None]
     added_at: Mapped[datetime]
+    verified_at: Mapped[datetime | None]
+    undeliverable_at: Mapped[datetime | None]
+    undeliverable_why: Mapped[str | None]
+
+
+class CustomerAddressRow(Base):
+    """A postal address of a customer."""
+
+    __tablename__ = "customer_addresses"
+    __table_args__ = (Index("customer_addresses_customer", "customer_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    purpose: Mapped[str]
+    street: Mapped[str]
+    extra: Mapped[str | None]
+    city: Mapped[str]
+    region: Mapped[str | None]
+    postcode: Mapped[str | None]
+    country: Mapped[str]
+    added_at: Mapped[datetime]
+
+
+class CustomerChangeRow(Base):
+    """A value of a customer that changed: from, to, when, and who did it. `version` is that of the event."""
+
+    __tablename__ = "customer_changes"
+
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    who: Mapped[str]
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+
+
+class ConsentRow(Base):
+    """A consent that was given or withdrawn, for a purpose and a channel. Rows never change: the last one counts."""
+
+    __tablename__ = "consents"
+
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    purpose: Mapped[str]
+    channel: Mapped[str]
+    state: Mapped[str]
+    source: Mapped[str]
+    at: Mapped[datetime]
+    who: Mapped[str]
+
+
+class CustomerSchemaRow(Base):
+    """A JSON Schema of the fields that staff add to customers. The newest version counts."""
+
+    __tablename__ = "customer_schemas"
+
+    version: Mapped[int] = mapped_column(primary_key=True)
+    document: Mapped[dict[str, Any]]
+    who: Mapped[str]
+    at: Mapped[datetime]
 
 
 class CustomerLinkRow(Base):

@@ -27,7 +27,12 @@ class Person:
 
 PEOPLE: Final = (
     Person("dev-reader", "Robin Reader", ("ops:read",), "can read everything and change nothing"),
-    Person("dev-operator", "Olive Operator", ("ops:read", "ops:act", "crm:staff"), "can read everything and act"),
+    Person(
+        "dev-operator",
+        "Olive Operator",
+        ("ops:read", "ops:act", "crm:staff", "pii:read"),
+        "can read everything and act",
+    ),
 )
 
 

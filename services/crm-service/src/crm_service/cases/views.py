@@ -16,14 +16,16 @@ CURSOR: Final = Cursor("cases", UUID)
 MOST: Final = 50
 
 FIELDS: Final = """
-    id, number, kind, status, waiting_for, severity, category, subject, channel, customer_id, partner, follows,
+    id, number, kind, status, waiting_for, severity, category, subject, channel, partner, follows,
+    (SELECT root FROM customers WHERE customers.id = cases.customer_id) AS customer_id,
     CASE WHEN $1::text IS NULL THEN assignee END AS assignee, root_cause, opened_at, changed_at, resolved_at, entries
 """
 ONE: Final = f"SELECT {FIELDS} FROM cases WHERE id = $2 AND ($1::text IS NULL OR partner = $1)"
 PAGE: Final = f"""
     SELECT {FIELDS} FROM cases
     WHERE ($1::text IS NULL OR partner = $1) AND ($2::uuid IS NULL OR id < $2)
-          AND ($3::text IS NULL OR status = $3) AND ($4::uuid IS NULL OR customer_id = $4)
+          AND ($3::text IS NULL OR status = $3)
+          AND ($4::uuid IS NULL OR customer_id IN (SELECT id FROM customers WHERE root = $4))
           AND ($5::bigint IS NULL OR number = $5)
     ORDER BY id DESC LIMIT $6
 """

@@ -24,6 +24,11 @@ LEADS: Final = """
 """
 ROWS: Final = "SELECT id::text, kind, origin, met_by, met_as, version FROM customers WHERE id = ANY ($1::uuid[])"
 
+CONSENTS: Final = """
+    SELECT customer_id::text, version, purpose, channel, state, source FROM consents
+    WHERE customer_id = ANY ($1::uuid[]) ORDER BY customer_id, version
+"""
+
 
 async def _without_customer(at_rest: AtRest) -> AsyncIterator[str]:
     """Yield the customer ids of orders that lead to no customer. Orders that wait behind a dead letter do not count."""
@@ -57,6 +62,26 @@ async def _not_the_customers(at_rest: AtRest) -> AsyncIterator[str]:
         yield f"{count - seen} customers have no event"
 
 
+async def _not_the_consents(at_rest: AtRest) -> AsyncIterator[str]:
+    events = iter(at_rest.log.events(CustomerEvent).items())
+    seen = 0
+    while part := dict(islice(events, CHUNK)):
+        stored: dict[str, list[tuple[object, ...]]] = {id: [] for id in part}
+        for id, *said in await at_rest.sql.fetch(CONSENTS, list(part)):
+            stored[id].append(tuple(said))
+        seen += sum(map(len, stored.values()))
+        for id, own in part.items():
+            expected = [
+                (each.sequence, *(each.data[name] for name in ("purpose", "channel", "state", "source")))
+                for each in own
+                if each.type == "crossdock.ConsentChanged.v1"
+            ]
+            if stored[id] != expected:
+                yield f"{id}: stored is {stored[id]}, the topic has {expected}"
+    if (count := await at_rest.sql.fetchval("SELECT count(*) FROM consents")) != seen:
+        yield f"{count - seen} consents are of no customer"
+
+
 WITHOUT_CUSTOMER: Final = CheckAtRest(5, "lost", "orders that lead to no customer", _without_customer)
 NOT_THE_CUSTOMERS: Final = CheckAtRest(4, "other", "customers that differ from their topic", _not_the_customers)
 LEADS_NOWHERE: Final = Check(
@@ -67,7 +92,9 @@ LEADS_NOWHERE: Final = Check(
     "WHERE NOT EXISTS (SELECT FROM customers WHERE id = links.customer_id) "
     "UNION ALL SELECT format('the account of %s', name) FROM partners "
     "WHERE account_id IS NOT NULL AND NOT EXISTS (SELECT FROM customers WHERE id = account_id) "
-    "UNION ALL SELECT format('an address of %s', customer_id) FROM channels "
-    "WHERE NOT EXISTS (SELECT FROM customers WHERE id = channels.customer_id)",
+    "UNION ALL SELECT format('an address of %s', customer_id) FROM ("
+    "    SELECT customer_id FROM channels UNION ALL SELECT customer_id FROM customer_addresses"
+    ") AS owned WHERE NOT EXISTS (SELECT FROM customers WHERE id = owned.customer_id)",
 )
-CHECKS: Final = (WITHOUT_CUSTOMER, NOT_THE_CUSTOMERS, LEADS_NOWHERE)
+NOT_THE_CONSENTS: Final = CheckAtRest(4, "other", "consents that differ from their topic", _not_the_consents)
+CHECKS: Final = (WITHOUT_CUSTOMER, NOT_THE_CUSTOMERS, NOT_THE_CONSENTS, LEADS_NOWHERE)

@@ -1,10 +1,19 @@
-"""Wire the feature: customers are met by events, and shown and described over HTTP."""
+"""Wire the feature: customers are met by events, and registered, changed and shown over HTTP."""
 
 from crm_service.customers import http
-from crm_service.customers.describe import Described, describe_customer
+from crm_service.customers.change import Changed, change_customer
+from crm_service.customers.consent import record_consent
+from crm_service.customers.create import Created, create_customer
+from crm_service.customers.schema import SchemaView, set_schema
 from crossdock_chassis import Coalescer, Database, Feature, each
 
 
 def feature(database: Database) -> Feature:
-    describe = Coalescer(database, each(describe_customer), Described, limit=1, name="describe_customer")
-    return Feature(routers=[http.router], provides=[http.Customers(database, describe)], problems=http.PROBLEMS)
+    customers = http.Customers(
+        database,
+        Coalescer(database, each(create_customer), Created, limit=1, name="create_customer"),
+        Coalescer(database, each(change_customer), Changed, limit=1, name="change_customer"),
+        Coalescer(database, each(record_consent), Changed, limit=1, name="record_consent"),
+        Coalescer(database, each(set_schema), SchemaView, limit=1, name="set_customer_schema"),
+    )
+    return Feature(routers=[http.router], provides=[customers], problems=http.PROBLEMS)

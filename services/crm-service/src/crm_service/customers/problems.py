@@ -6,3 +6,9 @@ from crossdock_chassis import Problem
 
 NO_SUCH_CUSTOMER: Final = Problem(404, "no-such-customer", "None of your customers has this id")
 ADDRESS_TAKEN: Final = Problem(409, "address-taken", "Another customer has this mail address")
+ALREADY_MERGED: Final = Problem(
+    409,
+    "already-merged",
+    "The customer was merged into another one; send the request to the customer that `Location` names",
+    headers={"Location": lambda error: f"/v1/customers/{error.root}"},
+)

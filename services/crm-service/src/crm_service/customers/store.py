@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from crm_service.customers.model import AddressTaken, NoSuchCustomer, match_of
+from pydantic_core import from_json, to_json
+
+from crm_service.customers.model import (
+    AddressTaken,
+    AlreadyMerged,
+    Change,
+    Customer,
+    NoSuchCustomer,
+    Profile,
+    match_of,
+)
+from crm_service.customers.reach import Channel
 from crossdock_chassis import Unit, columns
 
 Link: TypeAlias = tuple[str, str]
@@ -27,14 +38,38 @@ LINK: Final = """
     ON CONFLICT DO NOTHING RETURNING namespace, external_id, customer_id
 """
 REGISTER: Final = """
-    INSERT INTO customers (id, kind, origin, met_by, met_as, version, registered_at)
-    SELECT id, kind, $5, met_by, met_as, 1, $6
+    INSERT INTO customers (id, kind, origin, met_by, met_as, version, registered_at, root)
+    SELECT id, kind, $5, met_by, met_as, 1, $6, id
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new (id, kind, met_by, met_as)
 """
 MEET: Final = """
     INSERT INTO customer_meetings (namespace, external_id, partner)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING
 """
+
+
+SCALARS: Final = ("name", "born_on", "zone", "locale", "region", "owner", "parent_id")
+LOCK: Final = """
+    SELECT id, kind, version, root, display_name AS name, born_on, zone, locale, region, owner, parent_id, tags,
+           fields::text
+    FROM customers WHERE id = $1 FOR UPDATE
+"""
+WRITE: Final = """
+    UPDATE customers SET display_name = $2, born_on = $3, zone = $4, locale = $5, region = $6, owner = $7,
+                         parent_id = $8, tags = $9, fields = $10::jsonb
+    WHERE id = $1
+"""
+HISTORY: Final = """
+    INSERT INTO customer_changes (customer_id, version, name, at, who, before, after)
+    SELECT $4, $5, name, $6, $7, before, after
+    FROM unnest($1::text[], $2::jsonb[], $3::jsonb[]) AS new (name, before, after)
+"""
+ADD_CHANNEL: Final = """
+    INSERT INTO channels (match, customer_id, kind, address, region, added_at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT DO NOTHING RETURNING match
+"""
+HAS_CHANNEL: Final = "SELECT true FROM channels WHERE match = $1 AND customer_id = $2"
+OF_ADDRESS: Final = "SELECT customer_id FROM channels WHERE match = $1 AND kind = 'email'"
 
 
 class Partner(NamedTuple):
@@ -80,16 +115,21 @@ async def note_meetings(unit: Unit, meetings: Sequence[tuple[str, str, str]]) ->
         await unit.sql.execute(MEET, *columns(meetings))
 
 
-async def lock(unit: Unit, id: UUID) -> int:
-    """Lock a customer and return its version. Raise NoSuchCustomer."""
-    version: int | None = await unit.sql.fetchval("SELECT version FROM customers WHERE id = $1 FOR UPDATE", id)
-    if version is None:
+async def lock(unit: Unit, id: UUID) -> Customer:
+    """Lock a customer. Raise NoSuchCustomer, AlreadyMerged."""
+    row = await unit.sql.fetchrow(LOCK, id)
+    if row is None:
         raise NoSuchCustomer(f"No customer has the id {id}")
-    return version
+    if row["root"] != id:
+        raise AlreadyMerged(id, row["root"])
+    tags, fields = tuple(row["tags"]), from_json(row["fields"])
+    profile = Profile(**{**{name: row[name] for name in SCALARS}, "tags": tags, "fields": fields})
+    return Customer(id, row["kind"], row["version"], profile)
 
 
-async def rename(unit: Unit, id: UUID, name: str | None) -> None:
-    await unit.sql.execute("UPDATE customers SET display_name = $2 WHERE id = $1", id, name)
+async def write_profile(unit: Unit, id: UUID, profile: Profile) -> None:
+    values = [getattr(profile, name) for name in SCALARS]
+    await unit.sql.execute(WRITE, id, *values, list(profile.tags), to_json(profile.fields).decode())
 
 
 async def advance(unit: Unit, id: UUID) -> int:
@@ -100,22 +140,29 @@ async def advance(unit: Unit, id: UUID) -> int:
     return version
 
 
+async def keep_history(unit: Unit, id: UUID, version: int, who: str, changes: Sequence[Change]) -> None:
+    rows = [
+        (each.name, *(None if value is None else to_json(value).decode() for value in (each.before, each.after)))
+        for each in changes
+    ]
+    await unit.sql.execute(HISTORY, *columns(rows), id, version, unit.now, who)
+
+
 async def add_address(unit: Unit, id: UUID, address: str) -> bool:
     """Give a customer a mail address. Return False if it has it already. Raise AddressTaken."""
-    added = await unit.sql.fetchval(
-        "INSERT INTO channels (match, customer_id, address, added_at) VALUES ($1, $2, $3, $4) "
-        "ON CONFLICT DO NOTHING RETURNING match",
-        match_of(address),
-        id,
-        address,
-        unit.now,
-    )
-    if added is None and await customer_of(unit, address) != id:
+    return await add_channel(unit, id, Channel("email", match_of(address), address))
+
+
+async def add_channel(unit: Unit, id: UUID, channel: Channel) -> bool:
+    """Give a customer a channel. Return False if it has it already. Raise AddressTaken."""
+    kind, match, address, region = channel
+    added = await unit.sql.fetchval(ADD_CHANNEL, match, id, kind, address, region, unit.now)
+    if added is None and not await unit.sql.fetchval(HAS_CHANNEL, match, id):
         raise AddressTaken
     return added is not None
 
 
 async def customer_of(unit: Unit, address: str) -> UUID | None:
     """Return the customer with this mail address."""
-    id: UUID | None = await unit.sql.fetchval("SELECT customer_id FROM channels WHERE match = $1", match_of(address))
+    id: UUID | None = await unit.sql.fetchval(OF_ADDRESS, match_of(address))
     return id

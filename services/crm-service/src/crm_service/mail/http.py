@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from crm_service.conventions import CRM, Staff
-from crm_service.customers.describe import EMAIL
+from crm_service.customers.reach import EMAIL
 from crm_service.mail import views
 from crm_service.mail.receive import Received, ReceiveMail
 from crm_service.mail.views import MailSummary, MailText, MailView, NoSuchMail, State

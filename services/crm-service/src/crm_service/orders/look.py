@@ -10,13 +10,15 @@ from crossdock_chassis import Unit
 
 ORDER: Final = """
     SELECT orders.partner, orders.lines::text,
-           CASE orders.external_id WHEN '' THEN partners.account_id ELSE links.customer_id END AS customer_id
+           (SELECT root FROM customers
+            WHERE id = CASE orders.external_id WHEN '' THEN partners.account_id ELSE links.customer_id END
+           ) AS customer_id
     FROM customer_orders AS orders JOIN partners ON partners.name = orders.partner
     LEFT JOIN customer_links AS links
          ON links.namespace = partners.namespace AND links.external_id = orders.external_id
     WHERE orders.order_id = $2 AND ($1::text IS NULL OR orders.partner = $1)
 """
-KNOWS: Final = f"SELECT EXISTS (SELECT FROM customers WHERE id = $2 AND {SEEN})"
+KNOWS: Final = f"SELECT EXISTS (SELECT FROM customers WHERE id = $2 AND root = id AND {SEEN})"
 
 
 class KnownOrder(NamedTuple):

@@ -14,9 +14,9 @@ OF_CUSTOMER: Final = """
     SELECT orders.order_id AS id, orders.partner, reference, status, since, placed_at, currency, total, reason,
            coalesce(jsonb_array_length(lines), 0) AS lines, waiting::text
     FROM customer_orders AS orders JOIN (
-        SELECT met.partner, met.external_id FROM customer_links AS links
-        JOIN customer_meetings AS met USING (namespace, external_id) WHERE links.customer_id = $1
-        UNION ALL SELECT name, '' FROM partners WHERE account_id = $1
+        SELECT met.partner, met.external_id FROM customers JOIN customer_links AS links ON customer_id = customers.id
+        JOIN customer_meetings AS met USING (namespace, external_id) WHERE root = $1
+        UNION ALL SELECT name, '' FROM customers JOIN partners ON account_id = customers.id WHERE root = $1
     ) AS known USING (partner, external_id)
     WHERE $2::text IS NULL OR orders.partner = $2
     ORDER BY placed_at DESC, order_id DESC LIMIT $3

@@ -30,7 +30,12 @@ LAST: Final = """
     SELECT sender, message_id, "references" FROM mails WHERE case_id = $1 AND direction = 'in' AND state = 'filed'
     ORDER BY at DESC, id DESC LIMIT 1
 """
-ADDRESS: Final = "SELECT address FROM channels WHERE customer_id = $1 ORDER BY added_at DESC, match LIMIT 1"
+ADDRESS: Final = """
+    SELECT address FROM channels
+    WHERE kind = 'email' AND undeliverable_at IS NULL
+          AND customer_id IN (SELECT id FROM customers WHERE root = (SELECT root FROM customers WHERE id = $1))
+    ORDER BY added_at DESC, match LIMIT 1
+"""
 CASE: Final = "SELECT number, subject FROM cases WHERE id = $1"
 RECENT: Final = """
     SELECT EXISTS (
