@@ -30,7 +30,7 @@ from crossdock_local import issuer
 from crossdock_local.layout import write
 from crossdock_local.ports import HOST
 
-MAX_BYTES: Final = 10 << 20
+MAX_BYTES: Final = 36 << 20
 HAND_OVER_SECONDS: Final = 15.0
 TOKEN_SECONDS: Final = 300
 SCOPE: Final = "crm:staff"

@@ -1,8 +1,10 @@
 """Wire crm-service, which knows the customers, their orders, their cases and their mails."""
 
 from crm_service import checks, migrations, reactions, tables
+from crm_service.attachments import feature as attachments
 from crm_service.cases import feature as cases
 from crm_service.customers import feature as customers
+from crm_service.imap import feature as imap
 from crm_service.mail import feature as mail
 from crm_service.overview import feature as overview
 from crm_service.post.compose import Post
@@ -31,6 +33,8 @@ def build(settings: Settings) -> Service:
         migrations=migrations,
         features=[
             customers.feature(database),
+            attachments.feature(database),
+            imap.feature(settings),
             cases.feature(database, post),
             mail.feature(database, settings, post),
             rules.feature(database, post),

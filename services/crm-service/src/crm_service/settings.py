@@ -31,6 +31,15 @@ class Settings(crossdock_chassis.Settings):
     """TLS from the first byte, as on port 465. Without it STARTTLS is used if the server has it."""
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s]+[^\s/]$")] = "http://127.0.0.1:8460"
     """Where customers reach this service: the links in mails begin with it."""
+    imap_host: Annotated[str, Field(min_length=1)] | None = None
+    """The server of the desk's mailbox. Without it mails come over HTTP only."""
+    imap_port: Port = 993
+    imap_user: str = ""
+    imap_password: SecretStr = SecretStr("")
+    imap_tls: bool = True
+    imap_folder: Annotated[str, Field(min_length=1)] = "INBOX"
+    imap_seconds: Annotated[float, Field(ge=0.1)] = 30.0
+    """How often the mailbox is read. It is read only: nothing in it is marked or deleted."""
     reopen_days: Annotated[float, Field(gt=0)] = 14.0
     """A reply within this time reopens a resolved case. A later one begins another case."""
 

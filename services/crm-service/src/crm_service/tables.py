@@ -293,6 +293,50 @@ class TemplateRow(Base):
     changed_at: Mapped[datetime]
 
 
+class AttachmentRow(Base):
+    """A file of a case. `stored_at` is null until all of its chunks are stored, and `size` and `sha256` are, too."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (
+        Index("attachments_case", "case_id", "id"),
+        Index("attachments_begun", "begun_at", postgresql_where=text("stored_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID]
+    mail_id: Mapped[UUID | None]
+    name: Mapped[str]
+    media_type: Mapped[str]
+    internal: Mapped[bool]
+    side: Mapped[str]
+    who: Mapped[str | None]
+    size: Mapped[int | None]
+    sha256: Mapped[bytes | None]
+    begun_at: Mapped[datetime]
+    stored_at: Mapped[datetime | None]
+
+
+class AttachmentChunkRow(Base):
+    """A piece of a file: 256 KiB, the last one less."""
+
+    __tablename__ = "attachment_chunks"
+
+    attachment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes]
+
+
+class ImapPositionRow(Base):
+    """Up to which mail a mailbox was read."""
+
+    __tablename__ = "imap_positions"
+
+    mailbox: Mapped[str] = mapped_column(primary_key=True)
+    validity: Mapped[int]
+    uid: Mapped[int]
+    at: Mapped[datetime]
+
+
 class SlaPolicyRow(Base):
     """The open seconds that a kind and severity has. `calendar` is null for 24 hours on each day."""
 

@@ -138,7 +138,7 @@ async def test_mail_is_for_staff_and_has_a_limit(desk: Desk, clients: Clients) -
     assert refused.status_code == 403
     for content, given, status in (
         (mail(), {"content-type": "text/plain"}, 415),
-        (b"x" * (11 << 20), headers, 413),
+        (b"x" * (37 << 20), headers, 413),
     ):
         answer = await desk.staff.post("/v1/mail", params={"recipient": DESK}, content=content, headers=given)
         assert answer.status_code == status

@@ -6,6 +6,7 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mails_of_clients import SAMPLES, Sample
 
 from crm_service.mail.reading import MAX_TEXT, Read, Unreadable, read
 from crm_service.mail.replies import cut
@@ -20,7 +21,7 @@ def mail(text: str = "My order has not come.", **headers: str) -> bytes:
 
 
 def read_one(raw: bytes) -> Read:
-    (found,) = read(raw)
+    found, *_ = read(raw)
     assert isinstance(found, Read), found
     return found
 
@@ -63,6 +64,17 @@ def test_html_mail_is_read_without_tags_and_scripts() -> None:
 )
 def test_quoted_mail_is_cut(quoted: str) -> None:
     assert cut(f"Blue.\n\n{quoted}\n") == "Blue."
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda each: each.name)
+def test_reply_of_each_program_is_cut(sample: Sample) -> None:
+    found = read_one(sample.raw)
+    assert found.text == sample.text
+    assert found.sender.partition("@")[2] in ("example.com", "qq.com", "163.com") and found.machine is None
+
+
+def test_thirty_programs_are_tried() -> None:
+    assert len({each.name for each in SAMPLES}) == 30
 
 
 def test_mail_that_only_quotes_is_kept() -> None:
@@ -111,7 +123,7 @@ def test_hostile_mail_costs_little_time() -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes_have_an_outcome(noise: bytes) -> None:
-    (found,) = read(b"From: a@b.c\r\n" + noise)
+    found, *_ = read(b"From: a@b.c\r\n" + noise)
     if isinstance(found, Read):
         assert "\0" not in found.text + found.subject
         found.text.encode()

@@ -12,6 +12,7 @@ from crm_service.cases import views
 from crm_service.cases.act import Act, Acted
 from crm_service.cases.model import Case, Did, NoSuchCase, NotPossible, Status, WrongReference
 from crm_service.cases.open import CaseDraft, OpenCase, Opened, Text
+from crm_service.cases.problems import NO_SUCH_CASE
 from crm_service.cases.views import CaseSummary, CaseView
 from crm_service.conventions import CRM, Reader, Staff, Writer
 from crossdock_chassis import (
@@ -37,7 +38,6 @@ from crossdock_chassis import IfMatch as Match
 from crossdock_events import Cause
 from crossdock_events.cases import CaseEvent
 
-NO_SUCH_CASE: Final = Problem(404, "no-such-case", "None of your cases has this id")
 NOT_POSSIBLE: Final = Problem(409, "not-possible", "The status of the case does not allow it; see `case_status`")
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     NoSuchCase: NO_SUCH_CASE,

@@ -1,7 +1,7 @@
 """File mails that came in: as a reply to their case, or as a new case."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -9,13 +9,15 @@ from uuid import UUID
 
 import asyncpg
 
+from crm_service.attachments import store as attachments
+from crm_service.attachments.store import NewAttachment
 from crm_service.cases.model import Case, Did, Kind
 from crm_service.cases.open import begin
 from crm_service.cases.store import Entry, NewCase, lock, record
 from crm_service.cases.timing import time_case
 from crm_service.customers import store as customers
-from crm_service.mail.reading import Outcome, Read, Unreadable, make
-from crm_service.post.address import COMPLAINTS, Addresses
+from crm_service.mail.reading import Attached, Outcome, Read, Unreadable, make
+from crm_service.post.address import Addresses
 from crm_service.post.compose import Post
 from crm_service.post.suppress import lift, suppress
 from crossdock_chassis import Child, ChildFailed, ChildLost, JobRun, Unit, is_transient, new_id
@@ -29,7 +31,14 @@ MEMORY: Final = 1 << 30
 IDLE_SECONDS: Final = 60.0
 CALLS: Final = 1_000
 
-NEXT: Final = "SELECT id, raw, recipient FROM mails WHERE state = 'stored' ORDER BY at, id LIMIT 1"
+BATCH: Final = 20
+BATCH_BYTES: Final = 40 << 20
+NEXT: Final = """
+    SELECT id, raw, recipient FROM (
+        SELECT id, raw, recipient, at, sum(octet_length(raw)) OVER (ORDER BY at, id) - octet_length(raw) AS before
+        FROM (SELECT id, raw, recipient, at FROM mails WHERE state = 'stored' ORDER BY at, id LIMIT $1) AS oldest
+    ) AS summed WHERE before < $2 ORDER BY at, id
+"""
 STILL: Final = "SELECT true FROM mails WHERE id = $1 AND state = 'stored' FOR UPDATE"
 FILE: Final = """
     UPDATE mails SET state = $2, reason = $3, case_id = $4, sender = $5, message_id = $6, "references" = $7, html = $8
@@ -60,7 +69,7 @@ class Filing:
 
     post: Post
     reopens: timedelta
-    child: Child[Outcome] = field(
+    child: Child[Outcome | Attached] = field(
         default_factory=lambda: Child(make, idle_seconds=IDLE_SECONDS, calls=CALLS, memory=MEMORY)
     )
 
@@ -70,34 +79,45 @@ class Filing:
 
     async def file_mails(self, run: JobRun) -> Mapping[str, object]:
         filed = 0
-        while True:
+        while rows := await run.fetch(NEXT, BATCH, BATCH_BYTES):
+            read = []
+            for row in rows:
+                read.append((row, *await self._read(row["raw"])))
+                run.beat()
             async with run.unit() as unit:
-                row = await unit.sql.fetchrow(NEXT)
-            if row is None:
-                return {"filed": filed}
-            outcome = await self._read(row["raw"])
-            try:
-                await self._file_one(run, row, outcome)
-            except Exception as error:
-                if is_transient(error):
-                    raise
-                log.exception("mail %s cannot be filed", row["id"])  # the mails behind it must not wait
-                await self._file_one(run, row, Unreadable(f"it cannot be filed: {type(error).__name__}"))
-            filed += 1
+                for row, outcome, attached in read:
+                    if await unit.sql.fetchval(STILL, row["id"]):
+                        await self._file_alone(unit, row, outcome, attached)
+                        filed += 1
+        return {"filed": filed}
 
-    async def _file_one(self, run: JobRun, row: asyncpg.Record, outcome: Outcome) -> None:
-        async with run.unit() as unit:
-            if await unit.sql.fetchval(STILL, row["id"]):
-                await self._file(unit, row, outcome)
-
-    async def _read(self, raw: bytes) -> Outcome:
+    async def _file_alone(
+        self, unit: Unit, row: asyncpg.Record, outcome: Outcome, attached: Sequence[Attached]
+    ) -> None:
+        """File a mail, or set it aside for a person if that fails: the mails behind it must not wait."""
         try:
-            found = [outcome async for outcome in self.child.call(raw, seconds=READ_SECONDS)]
-        except (ChildLost, ChildFailed) as error:
-            return Unreadable(str(error)[:200])
-        return found[0]
+            async with unit.savepoint():
+                await self._file(unit, row, outcome, attached)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            log.exception("mail %s cannot be filed", row["id"])
+            await self._file(unit, row, Unreadable(f"it cannot be filed: {type(error).__name__}"), ())
 
-    async def _file(self, unit: Unit, row: asyncpg.Record, outcome: Outcome) -> None:
+    async def _read(self, raw: bytes) -> tuple[Outcome, list[Attached]]:
+        attached: list[Attached] = []
+        outcome: Outcome = Unreadable("it could not be read")
+        try:
+            async for each in self.child.call(raw, seconds=READ_SECONDS):
+                if isinstance(each, Attached):
+                    attached.append(each)
+                else:
+                    outcome = each
+        except (ChildLost, ChildFailed) as error:
+            return Unreadable(str(error)[:200]), []
+        return outcome, attached
+
+    async def _file(self, unit: Unit, row: asyncpg.Record, outcome: Outcome, attached: Sequence[Attached]) -> None:
         id, recipient = row["id"], row["recipient"]
         if isinstance(outcome, Unreadable):
             await unit.sql.execute(FILE, id, "unreadable", outcome.reason, None, None, None, [], None)
@@ -113,6 +133,9 @@ class Filing:
         if machine is None:
             case_id = await self._take(unit, id, recipient, outcome, case_id)
             await lift(unit, self.addresses, outcome.sender)
+            for each in attached:
+                new = NewAttachment(case_id, each.name, each.media_type, "customer", mail_id=id)
+                await attachments.keep(unit, new, each.content)
         state, sender = "filed" if machine is None else "machine", outcome.sender or None
         references = list(outcome.references)
         await unit.sql.execute(FILE, id, state, machine, case_id, sender, outcome.message_id, references, outcome.html)
@@ -157,7 +180,7 @@ class Filing:
                 await time_case(unit, before)
                 return case_id
             customer_id, partner, kind = before.customer_id, before.partner, before.kind
-        elif recipient.lower().startswith(COMPLAINTS):
+        elif any(self.addresses.is_complaint(each) for each in (recipient, *mail.addressed)):
             kind = Kind.COMPLAINT
         if customer_id is None:
             customer_id = await _customer(unit, mail.sender)

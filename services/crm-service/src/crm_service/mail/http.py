@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from crm_service.conventions import CRM, Staff
 from crm_service.customers.reach import EMAIL
 from crm_service.mail import views
-from crm_service.mail.receive import Received, ReceiveMail
+from crm_service.mail.receive import MAX_BYTES, Received, ReceiveMail
 from crm_service.mail.views import MailSummary, MailText, MailView, NoSuchMail, State
 from crossdock_chassis import (
     COMMAND_PROBLEMS,
@@ -27,7 +27,6 @@ from crossdock_chassis import (
 )
 
 RFC822: Final = "message/rfc822"
-MAX_BYTES: Final = 10 << 20
 NO_SUCH_MAIL: Final = Problem(404, "no-such-mail", "No mail has this id")
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {NoSuchMail: NO_SUCH_MAIL}
 Original = Annotated[None, accepts(RFC822, limit=MAX_BYTES, description="The mail as it came (RFC 5322)")]

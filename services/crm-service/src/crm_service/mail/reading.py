@@ -62,16 +62,24 @@ class Unreadable(NamedTuple):
     reason: str
 
 
+class Attached(NamedTuple):
+    """A part of a mail that is no text of it. `name` is as the mail has it."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
 Outcome: TypeAlias = Read | Unreadable
 
 
-def make() -> Callable[[bytes], Iterable[Outcome]]:
+def make() -> Callable[[bytes], Iterable[Outcome | Attached]]:
     """Return the function of the child process."""
     return read
 
 
-def read(raw: bytes) -> Iterator[Outcome]:
-    """Yield what the mail has, or why it cannot be read."""
+def read(raw: bytes) -> Iterator[Outcome | Attached]:
+    """Yield what the mail has and then what is attached, or why it cannot be read."""
     end = _END.search(raw)
     if (len(raw) if end is None else end.start()) > MAX_HEADER_BYTES:
         yield Unreadable(f"its header is longer than {MAX_HEADER_BYTES} bytes")
@@ -100,6 +108,24 @@ def read(raw: bytes) -> Iterator[Outcome]:
         html,
         None if machine is None else _failure(mail),
     )
+    if machine is None:
+        yield from _attached(mail)
+
+
+def _attached(mail: Message) -> Iterator[Attached]:
+    """Yield the parts that are no text of the mail, as they are: also `winmail.dat`, and mails that are attached."""
+    stack = [mail]
+    while stack:
+        part = stack.pop()
+        kind, payload = part.get_content_type(), part.get_payload()
+        name = _decoded(part.get_filename() or "")
+        if kind == "message/rfc822" and isinstance(payload, list):
+            yield Attached(name or "message.eml", kind, b"".join(each.as_bytes() for each in payload))  # type: ignore[union-attr]
+        elif isinstance(payload, list):
+            stack += [each for each in reversed(payload) if isinstance(each, Message)]
+        elif name or kind not in ("text/plain", "text/html") or part.get_content_disposition() == "attachment":
+            content = part.get_payload(decode=True)
+            yield Attached(name, kind, content if isinstance(content, bytes) else b"")
 
 
 def _too_large(mail: Message) -> str | None:

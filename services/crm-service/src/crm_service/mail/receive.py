@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from crossdock_chassis import Unit, new_id, wake
 
 WAKES: Final = "mail"
+MAX_BYTES: Final = 36 << 20
+"""Of a mail: an attachment of 25 MB grows by a third in base64."""
 INSERT: Final = """
     INSERT INTO mails (id, direction, state, digest, recipient, raw, at) VALUES ($1, 'in', 'stored', $2, $3, $4, $5)
     ON CONFLICT (digest) DO NOTHING RETURNING id
@@ -29,8 +31,24 @@ class Received(BaseModel):
     new: bool
 
 
+SET_ASIDE: Final = """
+    INSERT INTO mails (id, direction, state, reason, digest, recipient, raw, at)
+    VALUES ($1, 'in', 'unreadable', $2, $3, $4, $5, $6) ON CONFLICT (digest) DO NOTHING RETURNING true
+"""
+
+
+async def set_aside(unit: Unit, command: ReceiveMail, reason: str) -> bool:
+    """Store a mail for a person, because it cannot be read. Return whether it is new."""
+    digest = _digest(command)
+    return bool(await unit.sql.fetchval(SET_ASIDE, new_id(), reason, digest, command.recipient, command.raw, unit.now))
+
+
+def _digest(command: ReceiveMail) -> bytes:
+    return hashlib.sha256(command.recipient.lower().encode() + b"\0" + command.raw).digest()
+
+
 async def receive_mail(unit: Unit, command: ReceiveMail) -> Received:
-    digest = hashlib.sha256(command.recipient.lower().encode() + b"\0" + command.raw).digest()
+    digest = _digest(command)
     id: UUID | None = await unit.sql.fetchval(INSERT, new_id(), digest, command.recipient, command.raw, unit.now)
     if id is not None:
         await wake(unit, WAKES)

@@ -40,7 +40,7 @@ def cut(text: str) -> str:
     if (found := SEPARATOR.search(text)) is not None and text[: found.start()].strip():
         text = text[: found.start()].strip()
     if (found := ATTRIBUTION.search(text)) is not None:
-        before, after = text[: found.start()].strip(), text[found.end() :]
+        before, after = text[: found.start()].rstrip("> \t\n"), text[found.end() :]
         own = _own(after)
         if not own or not _has_marks(after):
             return before or _own(text) or text

@@ -57,6 +57,9 @@ class Addresses:
         found = _BOUNCE.match(address.lower())
         return UUID(found[1]) if found and self._is_signed(f"bounce {found[1]}", found[2]) else None
 
+    def is_complaint(self, address: str) -> bool:
+        return self.is_ours(address) and address.lower().startswith(COMPLAINTS)
+
     def is_ours(self, address: str) -> bool:
         return address.lower().endswith(f"@{self.domain}")
 

@@ -34,7 +34,6 @@ PAGE: Final = """<!doctype html>
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
 }
 AS_PAGE: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
 Token = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{30,80}$", description="From the link of a notice")]
