@@ -3,6 +3,7 @@
 from harness import CRM
 from tampering import ORPHAN, Case, Tamper
 
+from crm_service.attachments import checks as attachments
 from crm_service.cases import checks as cases
 from crm_service.customers import checks as customers
 from crm_service.mail import checks as mail
@@ -56,6 +57,10 @@ CUSTOMER_TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         {rules.ONCE},
     ),
     "no order waits for stock": (edit("DELETE FROM order_troubles"), {rules.NOT_THE_TROUBLES}),
+    "a chunk belongs to no attachment": (
+        edit("INSERT INTO attachment_chunks (attachment_id, number, content) VALUES ($1, 0, 'x')", ORPHAN),
+        {attachments.NOT_WHOLE},
+    ),
     "an order of a customer has another status": (
         edit("UPDATE customer_orders SET status = 'placed'"),
         {orders.NOT_THE_ORDERS},

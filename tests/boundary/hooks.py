@@ -16,7 +16,7 @@ from schemathesis import Case, CheckContext, HookContext, Response
 
 SEEDS: dict[str, Any] = json.loads(os.environ["CROSSDOCK_SEEDS"])
 NDJSON, CSV, PROBLEM = "application/x-ndjson", "text/csv", "application/problem+json"
-MAIL = "message/rfc822"
+MAIL, OCTETS = "message/rfc822", "application/octet-stream"
 
 existing: dict[str, str] = dict(SEEDS["ids"])
 """The id that a path parameter last had in a `Location`, by the path up to the parameter."""
@@ -45,9 +45,10 @@ files = st.builds(
 schemathesis.openapi.media_type(NDJSON, st.lists(lines, max_size=4).map(lambda each: "\n".join(each).encode()))
 schemathesis.openapi.media_type(CSV, files.map(str.encode))
 schemathesis.openapi.media_type(MAIL, st.binary(max_size=200).map(b"From: a@b.c\r\n".__add__))
+schemathesis.openapi.media_type(OCTETS, st.binary(max_size=200))
 
 
-@schemathesis.serializer(NDJSON, CSV, MAIL)
+@schemathesis.serializer(NDJSON, CSV, MAIL, OCTETS)
 def as_it_is(context: schemathesis.SerializationContext, value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode(errors="replace")
 

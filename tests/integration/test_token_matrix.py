@@ -117,6 +117,19 @@ async def case_opened(harness: Harness) -> str:
     return str(answer.json()["id"])
 
 
+async def attached(harness: Harness) -> dict[str, str]:
+    case_id = await case_opened(harness)
+    async with harness.client(CRM) as crm:
+        headers = {"content-type": "application/octet-stream"}
+        url = f"/v1/cases/{case_id}/attachments?name=x"
+        answer = await crm.post(url, content=b"x", headers=headers)
+    assert answer.status_code == 201, answer.text
+    return {"case_id": case_id, "attachment_id": str(answer.json()["id"])}
+
+
+PAIRS: Final = {"/v1/cases/{case_id}/attachments/{attachment_id}": attached}
+"""What makes a resource with two ids."""
+
 MAKERS: Final[dict[str, Make]] = {
     "/v1/cases/": case_opened,
     "/v1/customers/": met,
@@ -207,11 +220,14 @@ async def test_id_of_another_partner_is_404_at_each_route(harness: Harness, serv
             before = each.path.partition("{")[0]
             if before in SHARED or each.path in PUBLIC or OPERATORS.issuperset(each.scopes):
                 continue
-            make = MAKERS.get(f"{service} {before}") or MAKERS.get(before)
-            assert make is not None, f"{each}: add a maker, or the reason why the id belongs to no partner"
-            (name,) = each.parameters("path")
-            values = {name: await make(harness)}
-            absent = await send(client, each, theirs, {name: str(uuid.uuid4())})
+            if (pair := PAIRS.get(each.path)) is not None:
+                values = await pair(harness)
+            else:
+                make = MAKERS.get(f"{service} {before}") or MAKERS.get(before)
+                assert make is not None, f"{each}: add a maker, or the reason why the id belongs to no partner"
+                (name,) = each.parameters("path")
+                values = {name: await make(harness)}
+            absent = await send(client, each, theirs, {name: str(uuid.uuid4()) for name in values})
             refused = await send(client, each, theirs, values)
             assert (refused.status_code, absent.status_code) == (404, 404), (str(each), refused.text)
             assert refused.json()["type"] == absent.json()["type"]

@@ -43,7 +43,7 @@ async def test_mail_to_others_with_the_desk_in_copy_is_threaded(desk: Desk) -> N
     assert (await desk.receives(later))["case_id"] == case
 
 
-async def test_signed_address_in_the_header_counts_and_a_forged_one_not(desk: Desk) -> None:
+async def test_signed_address_in_the_header_counts_a_forged_one_not(desk: Desk) -> None:
     case = await desk.case((await desk.receives(mail()))["case_id"])
     signed = desk.post.addresses.of_case(case["number"])
     place = signed.index("@") - 1
