@@ -22,7 +22,7 @@ from bench.helper import HelperFailed
 from bench.parts import PARTS
 from bench.profile import NoProfiler, Profile, watching
 from bench.results import RESULTS
-from bench.run import run, run_growth
+from bench.run import Incomplete, run, run_growth
 from bench.scale import BATCH_CONNECTIONS, FULL, TINY
 from bench.stack import BenchFailed, bench_stack
 from crossdock_cli.errors import CommandError
@@ -80,6 +80,10 @@ def main() -> None:
             found, file = resolve_name(f"{FORECASTS}:run")(size, console), RESULTS / "forecast.json"
         else:
             found, file = run(TINY if arguments.tiny else FULL, console, arguments.only), RESULTS / "latest.json"
+    except Incomplete as error:
+        error.found.show(console)
+        console.print(f"Numbers: {error.found.write(RESULTS / 'incomplete.json')}")
+        raise SystemExit(str(error)) from None
     except (BenchFailed, HelperFailed, NoProfiler, CommandError) as error:
         raise SystemExit(str(error)) from None
     file = found.write(arguments.json or file)

@@ -102,7 +102,8 @@ async def rows_of(dsn: str, database: str, skip: int, count: int) -> dict[str, R
             types = {row["name"]: row["type"] for row in await sql.fetch(COLUMNS, table)}
             each = await sql.fetchval(f"SELECT count(*) FROM {table} WHERE {ours}") / orders
             query = f"SELECT {', '.join(types)} FROM {table} WHERE {ours} ORDER BY ctid OFFSET $1 LIMIT $2"
-            found[table] = Rows(table, types, await sql.fetch(query, round(skip * each), round(count * each)))
+            begin, end = round(skip * each), round((skip + count) * each)  # no row comes twice in two calls
+            found[table] = Rows(table, types, await sql.fetch(query, begin, end - begin))
         return found
     finally:
         await sql.close()
@@ -145,6 +146,12 @@ class Bare:
         else:
             await self._run(**job["run"])
         return {}
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+        if self._consumer is not None:
+            await self._consumer.stop()
 
     async def _prepare(
         self,
@@ -199,4 +206,7 @@ class Bare:
 if __name__ == "__main__":
     bare = Bare()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        serve(lambda job: runner.run(bare.handle(job)))
+        try:
+            serve(lambda job: runner.run(bare.handle(job)))
+        finally:
+            runner.run(bare.close())

@@ -9,12 +9,21 @@ from rich.console import Console
 from bench import goods, results
 from bench.bench import Bench
 from bench.growth import Growing, Growth
+from bench.helper import HelperFailed
 from bench.parts import PARTS
 from bench.results import Results
 from bench.scale import BATCH_CONNECTIONS, Scale
-from bench.stack import BenchStack, bench_stack
+from bench.stack import BenchFailed, BenchStack, bench_stack
 from crossdock_local.servers import jars
 from crossdock_local.servers.postgres import MAJOR
+
+
+class Incomplete(BenchFailed):
+    """A part has failed. `found` has the rows of the parts before it."""
+
+    def __init__(self, what: str, found: Results) -> None:
+        super().__init__(what)
+        self.found = found
 
 
 @contextmanager
@@ -58,7 +67,10 @@ def run_growth(growth: Growth, console: Console) -> Results:
 
 
 def measure(bench: Bench, only: Collection[str] = ()) -> None:
-    """Measure all parts, or `only` some, in the order of PARTS."""
+    """Measure all parts, or `only` some, in the order of PARTS. Raise Incomplete if one fails."""
     for name, part in PARTS.items():
         if not only or name in only:
-            part(bench)
+            try:
+                part(bench)
+            except (BenchFailed, HelperFailed) as error:
+                raise Incomplete(f"The part {name} failed: {error}", bench.found) from error

@@ -11,16 +11,18 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from bench import bare, client, garbage, goods, loader
+from bench import bare, client, garbage, goods, loader, run
 from bench.compare import differences
 from bench.cpu import Reading, backend_of, used
 from bench.helper import ROOT
 from bench.profile import folded
 from bench.results import Results, Row, shown
 from bench.scale import TINY
+from bench.stack import BenchFailed
 from bench.statistics import middle, percentile, spread
 
 
@@ -264,3 +266,14 @@ def test_long_answer_of_an_interrupted_process_arrives_whole() -> None:
             time.sleep(0.0005)  # slower than the writer, so that the pipe is full
     assert process.returncode == 0
     assert json.loads(b"".join(pieces)) == list(range(300_000))
+
+
+def test_rows_before_a_failed_part_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(bench: Any) -> None:
+        raise BenchFailed("no broker")
+
+    row, found = Row("a row", [1.0], "ms"), Results({}, "")
+    monkeypatch.setattr(run, "PARTS", {"first": lambda bench: bench.found.rows.append(row), "second": failing})
+    with pytest.raises(run.Incomplete, match=r"^The part second failed: no broker$") as failed:
+        run.measure(cast(Any, SimpleNamespace(found=found)))
+    assert failed.value.found.rows == [row]
