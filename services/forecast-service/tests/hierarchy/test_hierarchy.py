@@ -12,6 +12,7 @@ from stories import run_once
 
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, Violations, unlisted
+from forecast_service.forecasts.follow_overrides import follow_overrides
 from forecast_service.places import series_id
 from forecast_service.runs import structure
 from forecast_service.runs.engine import Forecaster
@@ -86,6 +87,35 @@ async def test_reconciled_run_is_coherent(service: Service, client: httpx.AsyncC
     assert sum(each["mean"][5] for each in items) == pytest.approx(beer["days"][5]["mean"], abs=1e-6)
     again = await client.post(f"/v1/runs/{run['id']}:reconcile")
     assert (again.json()["state"], await violations(service)) == ("done", {})
+
+
+@pytest.mark.parametrize("coherent", [False, True])
+async def test_sums_have_the_overrides_of_their_items(
+    service: Service, client: httpx.AsyncClient, coherent: bool
+) -> None:
+    if coherent:
+        await reconciled(service, client)
+    else:
+        await computed(service, client, await requested(client))
+    before, wine = await shown(client), await shown(client, category="wine")
+    body = {"level": "category", "category": "beer", "kind": "absolute", "value": 700, "why": "a fair"}
+    days = {"first_day": str(ORIGIN), "last_day": str(ORIGIN + timedelta(days=6))}
+    placed = (await client.post("/v1/overrides", json=body | days)).json()
+    assert await run_once(service, follow_overrides) == {"expired": 0, "published": 2}
+    total, beer = await shown(client), await shown(client, category="beer")
+    assert (total["overridden"], beer["overridden"], before["overridden"]) == (2, 2, 0)
+    assert sum(day["mean"] for day in beer["days"][:7]) == pytest.approx(700)
+    assert all(day["mean"] == day["without_overrides"] for day in beer["days"][7:])
+    assert await shown(client, category="wine") == wine
+    for old, new, part in zip(before["days"], total["days"], beer["days"], strict=True):
+        assert new["without_overrides"] == pytest.approx(old["mean"])
+        assert new["mean"] - old["mean"] == pytest.approx(part["mean"] - part["without_overrides"])
+        assert not coherent or new["quantiles"][1] - old["quantiles"][1] == pytest.approx(new["mean"] - old["mean"])
+    parts = (await shown(client, "/parts", category="beer"))["items"]
+    assert sum(each["mean"][0] for each in parts) == pytest.approx(beer["days"][0]["mean"])
+    await client.post(f"/v1/overrides/{placed['id']}:withdraw")
+    await run_once(service, follow_overrides)
+    assert await shown(client) == before
 
 
 async def test_reconciliation_waits_for_all_forecasts(service: Service, client: httpx.AsyncClient) -> None:

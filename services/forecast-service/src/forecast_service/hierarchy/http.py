@@ -40,7 +40,10 @@ async def get_sum(
     region: InRegion = None,
     run_id: Run = None,
 ) -> ForecastSum:
-    """Return it as `POST /v1/runs/{id}:reconcile` has made it, else the sum of the items without quantiles."""
+    """Return it as `POST /v1/runs/{id}:reconcile` has made it, else the sum of the items without quantiles.
+
+    Overrides of its items move the mean, and the quantiles with it.
+    """
     async with sums.database.unit() as unit:
         return await views.get(unit.sql, category, (location_id or "", region or ""), run_id)
 

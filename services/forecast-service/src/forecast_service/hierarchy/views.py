@@ -8,9 +8,9 @@ import asyncpg
 from pydantic import BaseModel, Field
 
 from crossdock_chassis import Cursor, Page
-from forecast_service.fitting.series import QUANTILES
+from forecast_service.fitting.series import QUANTILES, Fan
 from forecast_service.forecasts.publish import rows_of
-from forecast_service.hierarchy.model import TOTAL, Method
+from forecast_service.hierarchy.model import TOTAL, Method, moved_to
 
 PARTS: Final[Cursor[str]] = Cursor("forecast-parts", str)
 
@@ -27,20 +27,36 @@ STORED: Final = """
     SELECT * FROM forecast_sums WHERE run_id = $1 AND location_id = $2 AND region = $3 AND category = $4
 """
 
+# On a day that an override changes, its number counts. On other days the reconciled one does, which is `own`.
 MEANS: Final = """
-    SELECT series.id, series.item_id, demand_items.category, coalesce(coherent_means.mean, forecasts.mean) AS mean
+    SELECT series.id, series.item_id, demand_items.category, own.mean AS own,
+           coalesce(overrides <> '{}', false) AS changed,
+           CASE WHEN overrides <> '{}' THEN ARRAY(
+               SELECT CASE WHEN after = before THEN coherent ELSE after END
+               FROM unnest(adjusted.mean, forecasts.mean, own.mean) WITH ORDINALITY AS day (after, before, coherent, n)
+               ORDER BY n
+           ) ELSE own.mean END AS mean
     FROM forecasts JOIN series ON series.id = forecasts.series_id LEFT JOIN demand_items USING (item_id)
     LEFT JOIN coherent_means ON coherent_means.run_id = forecasts.run_id
                             AND coherent_means.series_id = forecasts.series_id
+    CROSS JOIN LATERAL (SELECT coalesce(coherent_means.mean, forecasts.mean) AS mean) AS own
+    LEFT JOIN LATERAL (
+        SELECT overrides, mean FROM adjusted_forecasts AS after
+        WHERE after.series_id = forecasts.series_id AND after.origin = forecasts.origin
+              AND after.run_id = forecasts.run_id
+        ORDER BY after.made_at DESC LIMIT 1
+    ) AS adjusted ON true
     WHERE forecasts.run_id = $1 AND series.location_id = $2 AND series.region = $3
           AND ($4 = '' OR demand_items.category = $4)
 """
 
 SUM: Final = f"""
-    SELECT array_agg(total ORDER BY day) AS mean, max(items) AS items
+    SELECT array_agg(total ORDER BY day) AS mean, array_agg(own ORDER BY day) AS own, max(items) AS items,
+           max(changed) AS changed
     FROM (
-        SELECT day, sum(value) AS total, count(*) AS items
-        FROM ({MEANS}) AS means, unnest(mean) WITH ORDINALITY AS each (value, day) GROUP BY day
+        SELECT day, sum(value) AS total, sum(each.own) AS own, count(*) AS items,
+               count(*) FILTER (WHERE changed) AS changed
+        FROM ({MEANS}) AS means, unnest(mean, own) WITH ORDINALITY AS each (value, own, day) GROUP BY day
     ) AS days
 """
 
@@ -69,6 +85,7 @@ class SumOfDay(BaseModel):
 
     day: date
     mean: float
+    without_overrides: Annotated[float, Field(description="The mean without what planners stated")]
     quantiles: list[float] | None
     cumulative: Annotated[list[float] | None, Field(description="Of the sum of all days from the origin to this day")]
 
@@ -83,6 +100,7 @@ class ForecastSum(BaseModel):
     run_id: UUID
     made_at: datetime
     items: Annotated[int, Field(description="How many items are in the sum")]
+    overridden: Annotated[int, Field(description="Of these items, those with an override")]
     method: Annotated[
         Method,
         Field(
@@ -115,16 +133,18 @@ async def get(
     run = await sql.fetchrow(WHOLE, run_id, category, *place)
     if run is None:
         raise NoSuchSum(_missing(category))
+    now = await sql.fetchrow(SUM, run["id"], *place, category or TOTAL)
     row = await sql.fetchrow(STORED, run["id"], *place, category or TOTAL)
     if row is None:
-        row = dict(await sql.fetchrow(SUM, run["id"], *place, category or TOTAL))
-        if row["mean"] is None:
+        if now["mean"] is None:
             raise NoSuchSum(_missing(category))
         why = f"The run was not reconciled: POST /v1/runs/{run['id']}:reconcile."
-        row |= {"made_at": run["ended_at"], "method": "bottom_up", "why": why, "model": None, "quantiles": None}
-    days = [run["origin"] + timedelta(days=n) for n in range(len(row["mean"]))]
-    known = row["quantiles"] is not None
-    daily, sums = (rows_of(row[key]) for key in ("quantiles", "cumulative")) if known else ([], [])
+        row = {"made_at": run["ended_at"], "method": "bottom_up", "why": why, "model": None, "quantiles": None}
+        row |= {"mean": now["own"], "items": now["items"]}
+    mean = now["mean"] if now["changed"] else row["mean"]
+    fan = None
+    if row["quantiles"] is not None:
+        fan = moved_to(Fan(row["mean"], rows_of(row["quantiles"]), rows_of(row["cumulative"])), mean)
     return ForecastSum(
         category=category,
         location_id=place[0] or None,
@@ -133,18 +153,20 @@ async def get(
         run_id=run["id"],
         made_at=row["made_at"],
         items=row["items"],
+        overridden=now["changed"] or 0,
         method=row["method"],
         why=row["why"],
         model=row["model"],
         levels=list(QUANTILES),
         days=[
             SumOfDay(
-                day=day,
-                mean=row["mean"][n],
-                quantiles=[each[n] for each in daily] if known else None,
-                cumulative=[each[n] for each in sums] if known else None,
+                day=run["origin"] + timedelta(days=n),
+                mean=value,
+                without_overrides=row["mean"][n],
+                quantiles=fan and [each[n] for each in fan.quantiles],
+                cumulative=fan and [each[n] for each in fan.cumulative],
             )
-            for n, day in enumerate(days)
+            for n, value in enumerate(mean)
         ],
     )
 
