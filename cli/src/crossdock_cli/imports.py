@@ -11,13 +11,15 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.http import MOST_ERRORS, asked, place
 
 ENDED: Final = ("done", "refused", "stopped", "failed")
+CSV: Final = "text/csv"
+PARQUET: Final = "application/vnd.apache.parquet"
 POLL_SECONDS: Final = 0.2
 UPLOAD_SECONDS: Final = 300.0
 
 
-def headers() -> dict[str, str]:
+def headers(media_type: str = CSV) -> dict[str, str]:
     """Return the headers of an upload. A repeated request under its key is the same import."""
-    return {"Content-Type": "text/csv", "Idempotency-Key": uuid4().hex, "Prefer": "wait=1"}
+    return {"Content-Type": media_type, "Idempotency-Key": uuid4().hex, "Prefer": "wait=1"}
 
 
 def import_file(
@@ -27,13 +29,14 @@ def import_file(
     content: bytes | IO[bytes],
     query: Mapping[str, str] | None = None,
     show: Callable[[Mapping[str, Any]], None] = lambda found: None,
+    media_type: str = CSV,
 ) -> dict[str, Any]:
     """Import a file and return the import at its end. Call `show` with the import while it runs.
 
     Raise CommandError if the file was refused, or if the import stopped.
     """
     url = f"{service}/v1/{kind}:import"
-    answer = client.post(url, params=query, content=content, headers=headers(), timeout=UPLOAD_SECONDS)
+    answer = client.post(url, params=query, content=content, headers=headers(media_type), timeout=UPLOAD_SECONDS)
     found = asked(answer)
     while found["state"] not in ENDED:
         show(found)

@@ -3,7 +3,10 @@
 import asyncio
 import csv
 import io
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -84,6 +87,20 @@ async def test_other_work_runs_while_a_small_file_is_read() -> None:
         found = [batch async for batch in parse(content, True)]
     other.cancel()
     assert found and turns >= SMALL // STEP
+
+
+class Whoami:
+    """A format whose rows name the process that reads them."""
+
+    def read(self, piece: bytes, *, last: bool) -> Iterator[Sequence[str]]:
+        yield "name", "times"
+        yield "pid", str(os.getpid())
+
+
+async def test_heavy_format_is_read_in_a_process_of_its_own() -> None:
+    async with parsing(replace(MARKS, format=Whoami, heavy=True), {}, 1) as parse:
+        ((row,),) = [batch.rows async for batch in parse(b"x", True)]
+    assert json.loads(row.cells)["times"] != os.getpid()
 
 
 def test_reading_ends_after_a_wrong_header() -> None:

@@ -3,7 +3,17 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "pandas", "statsforecast", "prophet", "lightgbm", "matplotlib", "scipy", "hierarchicalforecast")
+HEAVY = (
+    "numpy",
+    "pandas",
+    "statsforecast",
+    "prophet",
+    "lightgbm",
+    "matplotlib",
+    "scipy",
+    "hierarchicalforecast",
+    "pyarrow",
+)
 PROGRAM = f"""
 import sys
 import forecast_service.__main__, forecast_service.service

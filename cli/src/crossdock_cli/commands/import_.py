@@ -11,7 +11,7 @@ from rich.progress import Progress
 from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
-from crossdock_cli.imports import errors_of, import_file
+from crossdock_cli.imports import CSV, PARQUET, errors_of, import_file
 from crossdock_cli.output import AsJson, console, print_json
 
 
@@ -30,7 +30,8 @@ SERVICES = {kind: ("forecast-service", "forecasts") for kind in (Kind.DEMAND, Ki
 def import_(
     kind: Kind,
     file: Annotated[
-        Path | None, typer.Argument(help="A CSV file. Without a file, print a template: the columns and one row.")
+        Path | None,
+        typer.Argument(help="A CSV file, of demand also a .parquet file. Without a file, print a template."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and import nothing.")] = False,
     reference: Annotated[
@@ -38,7 +39,7 @@ def import_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import a CSV file of locations, items, opening stock, demand or drivers. Importing it again changes nothing."""
+    """Import a file of locations, items, opening stock, demand or drivers. Importing it again changes nothing."""
     there = installation.current()
     name, scope = SERVICES.get(kind, ("inventory-service", "stock"))
     with client(there, installation.OPERATOR, [f"{scope}:read", f"{scope}:write"]) as opened:
@@ -52,7 +53,8 @@ def import_(
             query["reference"] = reference
         try:
             with file.open("rb") as content, _progress() as show:
-                result = import_file(opened, service, kind.value, content, query, show)
+                media_type = PARQUET if file.suffix == ".parquet" else CSV
+                result = import_file(opened, service, kind.value, content, query, show, media_type)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
     if as_json:

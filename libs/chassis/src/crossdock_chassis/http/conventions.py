@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
@@ -310,18 +311,18 @@ Wait = Annotated[float, Depends(_Wait())]
 class _Accepts(Dependency):
     problems: ClassVar[tuple[Problem, ...]] = (UNSUPPORTED_TYPE, TOO_LARGE, TOO_SLOW)
 
-    def __init__(self, wanted: str, limit: int | None, description: str) -> None:
+    def __init__(self, wanted: Sequence[str], limit: int | None, description: str) -> None:
         self._wanted, self._limit = wanted, limit
         self.body = Body(wanted, description)
 
     async def __call__(self, request: Request) -> None:
-        if media_type(state_of(request).header(b"content-type")) != self._wanted:
-            raise unsupported_type(self._wanted)
+        if media_type(state_of(request).header(b"content-type")) not in self._wanted:
+            raise unsupported_type(*self._wanted)
         if self._limit is not None:
             limit_body(request, self._limit)
 
 
-def accepts(wanted: str, *, limit: int | None = None, description: str = "") -> Any:
+def accepts(*wanted: str, limit: int | None = None, description: str = "") -> Any:
     """Return the dependency of a route that reads its own body: 415 for another content type, 413 beyond the limit.
 
     `body: Annotated[None, accepts("application/x-ndjson", limit=32 << 20)]`

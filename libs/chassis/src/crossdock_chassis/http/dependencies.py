@@ -29,7 +29,7 @@ class Header:
 class Body:
     """A body that the route reads itself."""
 
-    media_type: str
+    media_types: Sequence[str]
     description: str
 
 

@@ -165,8 +165,9 @@ class HotRoute(APIRoute):
         await response(scope, receive, send)
 
 
-def unsupported_type(wanted: str) -> Refusal:
-    return Refusal(UNSUPPORTED_TYPE, errors=[fault("header", "Content-Type", f"Send {wanted}", "unsupported")])
+def unsupported_type(*wanted: str) -> Refusal:
+    send = f"Send {' or '.join(wanted)}"
+    return Refusal(UNSUPPORTED_TYPE, errors=[fault("header", "Content-Type", send, "unsupported")])
 
 
 def media_type(content_type: str | None) -> str:

@@ -30,6 +30,7 @@ from crossdock_chassis.http.conventions import (
     limit_body,
 )
 from crossdock_chassis.http.dependencies import provided
+from crossdock_chassis.http.hot_route import media_type
 from crossdock_chassis.http.limits import limited
 from crossdock_chassis.http.openapi import errors
 from crossdock_chassis.http.request import Caller
@@ -108,6 +109,10 @@ class Upload:
     wait: float
     dry_run: bool
 
+    @property
+    def media_type(self) -> str:
+        return media_type(self.request.headers.get("content-type"))
+
     async def __call__(self, caller: Caller, kind: ImportKind, arguments: Mapping[str, str] | None = None) -> Response:
         """Store the file and queue its import: 202, or 200 if the import has ended within `Prefer: wait`."""
         limit_body(self.request, self.imports.max_bytes)
@@ -140,22 +145,27 @@ class Upload:
         return json_response(found, status, replayed=replayed, location=f"/v1/imports/{id}")
 
 
-async def _upload(
-    request: Request,
-    imports: ImportsDep,
-    body: Annotated[None, accepts(Csv.media_type)],
-    key: IdempotencyKey,
-    why: Annotated[Cause, cause],
-    wait: Wait,
-    dry_run: Annotated[
-        bool, Query(description="Check the file and try its rows, show what would happen, and change nothing")
-    ] = False,
-) -> Upload:
-    return Upload(request, imports, key, why, wait, dry_run)
+def upload_of(*media_types: str) -> Any:
+    """Return the dependency of a route that takes files of these types: `upload: Annotated[Upload, upload_of(…)]`."""
+
+    async def upload(
+        request: Request,
+        imports: ImportsDep,
+        body: Annotated[None, accepts(*media_types)],
+        key: IdempotencyKey,
+        why: Annotated[Cause, cause],
+        wait: Wait,
+        dry_run: Annotated[
+            bool, Query(description="Check the file and try its rows, show what would happen, and change nothing")
+        ] = False,
+    ) -> Upload:
+        return Upload(request, imports, key, why, wait, dry_run)
+
+    return Depends(upload)
 
 
-UploadDep = Annotated[Upload, Depends(_upload)]
-"""`upload: UploadDep`, then `return await upload(caller, KIND)`."""
+UploadDep = Annotated[Upload, upload_of(Csv.media_type)]
+"""A route that takes CSV: `upload: UploadDep`, then `return await upload(caller, KIND)`."""
 
 PROMISE: Final = """\
 The file is stored, and the answer is 202. `Location` shows the import. With `Prefer: wait=10` the answer is 200 if the

@@ -122,7 +122,7 @@ def _parameter(header: Header) -> dict[str, Any]:
 
 def _request_body(body: Body) -> dict[str, Any]:
     schema = {"type": "string", "description": body.description}
-    return {"required": True, "content": {body.media_type: {"schema": schema}}}
+    return {"required": True, "content": {each: {"schema": schema} for each in body.media_types}}
 
 
 def _show_errors(operation: dict[str, Any], problems: Iterable[Problem], schemas: dict[str, Any]) -> None:

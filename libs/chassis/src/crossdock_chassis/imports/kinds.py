@@ -58,10 +58,12 @@ Apply = Callable[[Unit, Chunk], Awaitable[Counts]]
 class ImportKind:
     """A kind of file. `sheet` and `format` are module-level functions, because a process of its own calls them.
 
-    `apply` may see a row twice: in a trial that is rolled back, and then for real.
+    A file that is `heavy` is always read in that process, because its format needs large libraries. `apply` may see a
+    row twice: in a trial that is rolled back, and then for real.
     """
 
     name: str
     sheet: Callable[[], Sheet]
     apply: Apply
     format: Callable[[], Format] = field(default=Csv)
+    heavy: bool = False

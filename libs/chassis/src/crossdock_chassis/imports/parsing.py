@@ -38,7 +38,7 @@ class Parser:
 @asynccontextmanager
 async def parsing(kind: ImportKind, arguments: Mapping[str, str], size: int) -> AsyncIterator[Parse]:
     """Yield the function that parses a file of `size` bytes. Its process ends with the block."""
-    if size <= SMALL:
+    if size <= SMALL and not kind.heavy:
         yield _here(Parser(kind.sheet(), kind.format(), arguments))
         return
     async with Child(partial(make, kind.sheet, kind.format, dict(arguments)), memory=MEMORY) as child:

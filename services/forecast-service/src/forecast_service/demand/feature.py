@@ -4,7 +4,7 @@ from crossdock_chassis import Coalescer, Database, Feature, Imports, each, every
 from forecast_service.demand import http
 from forecast_service.demand.cut_over import set_cut_over
 from forecast_service.demand.forget import forget_orders
-from forecast_service.demand.kinds import DEMAND
+from forecast_service.demand.kinds import DEMAND, DEMAND_PARQUET
 from forecast_service.demand.settle import Settle
 from forecast_service.demand.views import CutOver
 from forecast_service.drivers.kinds import DRIVERS
@@ -15,7 +15,8 @@ FORGET_SECONDS = 3600.0
 
 
 def feature(database: Database, settings: Settings) -> Feature:
-    imports = Imports(database, {kind.name: kind for kind in (DEMAND, DRIVERS)}, settings.import_max_bytes)
+    kinds = {kind.name: kind for kind in (DEMAND, DEMAND_PARQUET, DRIVERS)}
+    imports = Imports(database, kinds, settings.import_max_bytes)
     cut_over = Coalescer(database, each(set_cut_over), CutOver, limit=1)
     jobs = [
         *imports.jobs,

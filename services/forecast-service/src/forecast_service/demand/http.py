@@ -12,17 +12,19 @@ from crossdock_chassis import (
     Database,
     Page,
     PageCursor,
-    UploadDep,
+    Upload,
     errors,
     import_routes,
     provided,
     requires,
+    upload_of,
     uploads,
 )
 from forecast_service.conventions import FIRST_DAY, FORECASTS, Day, Id, Reader, Region, Writer
 from forecast_service.demand import views
 from forecast_service.demand.cut_over import SetCutOver
-from forecast_service.demand.kinds import DEMAND
+from forecast_service.demand.kinds import DEMAND, DEMAND_PARQUET
+from forecast_service.demand.parquet import MEDIA_TYPE
 from forecast_service.demand.views import CutOver, DemandOfDay, DemandSummary, StockOut
 
 CSV: Final = "text/csv"
@@ -106,9 +108,9 @@ async def put_cut_over(body: CutOver, caller: Writer, demand: DemandDep) -> CutO
     return (await demand.set_cut_over(SetCutOver(body.day, caller.actor))).result
 
 
-@router.post("/demand:import", summary="Import a CSV file of demand by day", **uploads(DEMAND, CHANGES))
-async def import_demand(caller: Importer, upload: UploadDep) -> Response:
-    return await upload(caller, DEMAND)
+@router.post("/demand:import", summary="Import a CSV or Parquet file of demand by day", **uploads(DEMAND, CHANGES))
+async def import_demand(caller: Importer, upload: Annotated[Upload, upload_of(CSV, MEDIA_TYPE)]) -> Response:
+    return await upload(caller, DEMAND_PARQUET if upload.media_type == MEDIA_TYPE else DEMAND)
 
 
 @router.get(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from crossdock_chassis import Column, ImportKind, Sheet
 from forecast_service.conventions import FIRST_DAY, Id, Region
+from forecast_service.demand.parquet import Parquet
 from forecast_service.demand.take import take_demand
 
 MOST: Final = 10**12
@@ -50,3 +51,4 @@ def demand() -> Sheet:
 
 
 DEMAND: Final = ImportKind("demand", demand, take_demand)
+DEMAND_PARQUET: Final = ImportKind("demand-parquet", demand, take_demand, Parquet, heavy=True)

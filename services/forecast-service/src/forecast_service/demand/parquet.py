@@ -1,0 +1,122 @@
+"""Read Parquet files in pieces, as the cells of a CSV file: the same rules then hold for both.
+
+A file states what it unpacks to, and may lie. So its numbers are limited, it is unpacked batch by batch, and a process
+of its own with limited memory does it. Only that process imports pyarrow.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from crossdock_chassis import Broken
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MEDIA_TYPE: Final = "application/vnd.apache.parquet"
+MOST_ROWS: Final = 20_000_000
+MOST_COLUMNS: Final = 50
+MOST_UNPACKED: Final = 1 << 30
+"""Bytes of one group of rows. Writers make groups of at most a million rows or 128 MB."""
+BATCH: Final = 1_000
+DIGITS: Final = 6
+"""Floating-point numbers are rounded to so many places, which prices have at most."""
+
+
+class Parquet:
+    """A Parquet file that is being read. Its last bytes name its rows, so these come with the last piece."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the object)
+
+    def read(self, piece: bytes, *, last: bool) -> Iterator[Sequence[str] | Broken]:
+        """Yield the names of the columns and the rows with the last piece. The end of a broken file is not read."""
+        self._file.write(piece)
+        if not last:
+            return
+        with self._file:
+            if self._file.tell():
+                self._file.seek(0)
+                yield from self._records()
+
+    def _records(self) -> Iterator[Sequence[str] | Broken]:
+        os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # the others reserve more than the process may have
+        import pyarrow  # noqa: PLC0415  (150 MB, which only this process needs)
+        from pyarrow import parquet  # noqa: PLC0415
+
+        try:
+            file = parquet.ParquetFile(self._file)
+            if (refused := _refused(file)) is not None:
+                yield Broken(refused)
+                return
+            yield list(file.schema_arrow.names)
+            for batch in file.iter_batches(BATCH, use_threads=False):
+                yield from zip(*(_cells(column) for column in batch.columns), strict=True)
+        except MemoryError:  # before ArrowException: that of pyarrow is both
+            yield Broken("unpacks to more than fits in memory: write smaller groups of rows")
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            yield Broken(f"is not Parquet, or is damaged: {str(error)[:200]}")
+
+
+def _refused(file: Any) -> str | None:
+    """Return why a file is not read, None if it is."""
+    import pyarrow  # noqa: PLC0415
+
+    metadata, schema = file.metadata, file.schema_arrow
+    if len(schema.names) > MOST_COLUMNS:
+        return f"has {len(schema.names)} columns, at most {MOST_COLUMNS} are read"
+    for field in schema:
+        if not _readable(pyarrow.types, field.type):
+            return f"the column {field.name[:64]} is of type {str(field.type)[:64]}: text, numbers and days are read"
+    if metadata.num_rows > MOST_ROWS:
+        return f"has {metadata.num_rows:,} rows, at most {MOST_ROWS:,} are read: split the file"
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    largest = max((group.total_byte_size for group in groups), default=0)
+    if largest > MOST_UNPACKED:
+        return f"a group of rows unpacks to {largest >> 20:,} MB, at most {MOST_UNPACKED >> 20:,} MB are read"
+    return None
+
+
+def _readable(types: Any, kind: "pyarrow.DataType") -> bool:
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(
+        check(kind)
+        for check in (
+            *(types.is_string, types.is_large_string, types.is_string_view, types.is_integer, types.is_floating),
+            *(types.is_decimal, types.is_boolean, types.is_date, types.is_timestamp, types.is_null),
+        )
+    )
+
+
+def _cells(column: Any) -> list[str]:
+    import pyarrow  # noqa: PLC0415
+
+    if pyarrow.types.is_timestamp(column.type):  # nanoseconds would become objects of pandas
+        column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
+    return [_cell(value) for value in column.to_pylist()]
+
+
+def _cell(value: Any) -> str:
+    """Return a value as a CSV file has it. A time that is no midnight is no day, and stays a time."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float():
+            text = f"{value:.{DIGITS}f}"
+            return text.rstrip("0").rstrip(".") if "." in text else text
+        case Decimal():
+            text = f"{value:f}"
+            return text.rstrip("0").rstrip(".") if "." in text else text
+        case datetime() if value.time() == time():
+            return value.date().isoformat()
+        case date():
+            return value.isoformat()
+    return str(value)
