@@ -27,6 +27,7 @@ def place(
     item: Annotated[str | None, typer.Option(help="This item.")] = None,
     category: Annotated[str | None, typer.Option(help="All items of this category together.")] = None,
     total: Annotated[bool, typer.Option("--total", help="All items together.")] = False,
+    location: Annotated[str | None, typer.Option(help="Only at this location; whole items stay.")] = None,
     absolute: Annotated[float | None, typer.Option(min=0, help="The sum of these days, in base units.")] = None,
     percent: Annotated[float | None, typer.Option(help="The change of each day, such as 20 or -30.")] = None,
     add: Annotated[float | None, typer.Option(help="Base units more, or fewer, in these days together.")] = None,
@@ -41,7 +42,7 @@ def place(
     (level,) = _one("--item, --category or --total", targets)
     (kind,) = _one("--absolute, --percent or --add", kinds)
     body = {"level": level, "item_id": item, "category": category, "kind": kind, "value": kinds[kind], "why": why}
-    body |= {"first_day": first_day, "last_day": last_day, "expires_at": expires_at}
+    body |= {"location_id": location, "first_day": first_day, "last_day": last_day, "expires_at": expires_at}
     there = installation.current()
     with client(there, None, ["ops:read", "ops:act"]) as opened:
         given = {name: value for name, value in body.items() if value is not None}
@@ -75,6 +76,7 @@ def list_(
         table.add_column(heading)
     for each in found["items"]:
         of = each["item_id"] or each["category"] or "all items"
+        of += f" at {each['location_id']}" if each["location_id"] else ""
         days = f"{each['first_day']} to {each['last_day']}"
         cells = (each["id"], of, _change(each), days, each["requested_by"], each["status"], each["why"])
         table.add_row(*(escape(cell) for cell in cells))

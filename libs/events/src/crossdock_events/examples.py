@@ -462,6 +462,7 @@ _override_of_category = _fact(
         override_id=_uuid7(_BEGIN, 2054),
         level="category",
         category="household",
+        location_id="berlin",
         kind="absolute",
         value=1200.0,
         first_day=date(2026, 3, 9),

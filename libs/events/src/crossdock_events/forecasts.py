@@ -93,12 +93,14 @@ class ForecastOverridden(
 
     `absolute` is the sum of the days from `first_day` to `last_day`, and `add` is added to this sum; both are in base
     units. `percent` changes each day. A category and a total are spread over `series` series by their forecasts. Each
-    series then gets its own `ForecastUpdated`. The status is `expired` if `expires_at` has passed.
+    series then gets its own `ForecastUpdated`. With a `location_id` it is of the series there alone. The status is
+    `expired` if `expires_at` has passed.
     """
 
     level: Literal["item", "category", "total"]
     item_id: Identifier | None = None
     category: Identifier | None = None
+    location_id: Identifier | None = None
     kind: Literal["absolute", "percent", "add"]
     value: Annotated[float, Field(allow_inf_nan=False)]
     first_day: date

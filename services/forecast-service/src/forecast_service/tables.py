@@ -160,6 +160,7 @@ class AdjustedForecastRow(Base):
 class OverrideRow(Base):
     """What a planner states in place of forecasts. Without item and category it is for all items.
 
+    Without `location_id` it is of the forecasts of whole items.
     `forecast` is the sum of the models' forecasts of these days when the override was made.
     """
 
@@ -188,6 +189,7 @@ class OverrideRow(Base):
     ended_by: Mapped[str | None]
     ended_at: Mapped[datetime | None]
     version: Mapped[int]
+    location_id: Mapped[str | None]
 
 
 class OverridePartRow(Base):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ from stories import NOON, at, placed, registered, run_once
 
 from crossdock_chassis import Service, Unit, new_id
 from crossdock_chassis.testing import OPS, Clients, Deliver, Violations, published, unlisted
-from forecast_service.demand.history import find
+from forecast_service.demand.history import REGISTER, find
 from forecast_service.fitting.series import QUANTILES, Fan, Outcome
 from forecast_service.forecasts import checks, follow_overrides
 from forecast_service.forecasts.publish import publish, republish
@@ -84,6 +85,30 @@ async def week(client: httpx.AsyncClient, item: str) -> float:
 async def events(service: Service, of: str) -> list[dict[str, Any]]:
     rows = await published(service)
     return [json.loads(row["value"]) for row in rows if f"crossdock.{of}.v1" in str(row["headers"])]
+
+
+async def test_override_at_a_location_leaves_the_whole_item(
+    service: Service, client: httpx.AsyncClient, violations: Violations
+) -> None:
+    north = series_id("A", "north")
+    async with service.database.unit() as unit:
+        await unit.sql.execute(REGISTER, [north], ["A"], ["north"], [""])
+        await publish(unit, new_id(), ORIGIN, [replace(outcome("A", 2.0), series=str(north))])
+    made = await post(client, location_id="north", value=28)
+    assert (made["forecast"], made["series"], made["location_id"]) == (14.0, 1, "north")
+    await follow(service)
+    shown = await forecast(client, "A", location_id="north")
+    assert sum(day["mean"] for day in shown["days"][1:8]) == pytest.approx(28)
+    assert await week(client, "A") == pytest.approx(42)
+    (stated,) = await events(service, "ForecastOverridden")
+    assert (stated["item_id"], stated["location_id"]) == ("A", "north")
+    assert (await client.post("/v1/overrides", json=body(location_id="north"))).status_code == 409
+    await post(client)  # of the whole item, on the same days
+    await follow(service)
+    assert await week(client, "A") == pytest.approx(70)
+    nowhere = await client.post("/v1/overrides", json=body(location_id="south"))
+    assert (nowhere.status_code, nowhere.json()["errors"][0]["pointer"]) == (422, "/location_id")
+    assert await violations(service) == {}
 
 
 async def test_override_of_an_item_is_published_at_once(

@@ -12,6 +12,7 @@ def event(row: Any) -> ForecastOverridden:
         level=row["level"],
         item_id=row["item_id"],
         category=row["category"],
+        location_id=row["location_id"],
         kind=row["kind"],
         value=row["value"],
         first_day=row["first_day"],

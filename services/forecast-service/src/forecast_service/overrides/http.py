@@ -84,6 +84,9 @@ class OverrideIn(BaseModel):
     level: Level
     item_id: Id | None = None
     category: Id | None = None
+    location_id: Annotated[Id | None, Field(description="Only at this location; the forecasts of whole items stay")] = (
+        None
+    )
     kind: Annotated[
         Kind, Field(description="absolute: the sum of the days; add: to their sum; percent: change of each day")
     ]
@@ -103,7 +106,7 @@ class OverrideIn(BaseModel):
             if (given is not None) != (self.level == name):
                 detail = f"is needed for the level {name}" if given is None else f"must be absent for {self.level}"
                 raise Refusal(INVALID, errors=[{"pointer": f"/{field}", "detail": detail, "code": "level"}])
-        return Target(self.item_id, self.category)
+        return Target(self.item_id, self.category, self.location_id)
 
 
 @router.post(

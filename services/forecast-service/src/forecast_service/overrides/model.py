@@ -52,7 +52,9 @@ class NothingToOverride(OverrideError):
     def __init__(self, target: "Target") -> None:
         detail = f"{target} has no forecast: start a run"
         super().__init__(detail)
-        pointer = "" if target.level == "total" else "/item_id" if target.level == "item" else "/category"
+        pointer = {"total": "", "item": "/item_id", "category": "/category"}[target.level]
+        if target.location_id is not None:
+            pointer = "/location_id"
         self.errors = [{"pointer": pointer, "detail": detail, "code": "unknown"}]
 
 
@@ -70,23 +72,19 @@ class OverrideEnded(OverrideError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An item, a category, or (with neither) all items."""
+    """An item, a category, or (with neither) all items: their whole forecasts, or those at a location."""
 
     item_id: str | None = None
     category: str | None = None
+    location_id: str | None = None
 
     @property
     def level(self) -> Level:
         return "item" if self.item_id is not None else "category" if self.category is not None else "total"
 
     def __str__(self) -> str:
-        match self.level:
-            case "item":
-                return f"The item {self.item_id}"
-            case "category":
-                return f"The category {self.category}"
-            case "total":
-                return "The total"
+        names = {"item": f"The item {self.item_id}", "category": f"The category {self.category}", "total": "The total"}
+        return names[self.level] + ("" if self.location_id is None else f" at {self.location_id}")
 
 
 @dataclass(frozen=True, slots=True)

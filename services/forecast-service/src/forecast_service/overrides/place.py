@@ -30,7 +30,8 @@ async def place_override(unit: Unit, command: PlaceOverride) -> OverrideView:
         raise InvalidOverride("expires_at", "must be in the future")
     await unit.sql.execute(store.CHANGING)
     days = terms.first_day, terms.last_day
-    if other := await unit.sql.fetchrow(store.OVERLAPPING, unit.now, target.item_id, target.category, *days):
+    of = target.item_id, target.category
+    if other := await unit.sql.fetchrow(store.OVERLAPPING, unit.now, *of, *days, target.location_id):
         raise Overlapping(other["id"], target, other["first_day"], other["last_day"])
     found = await store.newest(unit.sql, target)
     if not found:
@@ -43,8 +44,7 @@ async def place_override(unit: Unit, command: PlaceOverride) -> OverrideView:
         store.INSERT,
         id,
         target.level,
-        target.item_id,
-        target.category,
+        *of,
         terms.kind,
         terms.value,
         *days,
@@ -54,6 +54,7 @@ async def place_override(unit: Unit, command: PlaceOverride) -> OverrideView:
         command.expires_at,
         len(forecasts),
         forecast,
+        target.location_id,
     )
     spread = terms.spread(list(forecasts.values()))
     await store.insert_parts(unit, id, list(zip(forecasts, spread, strict=True)))

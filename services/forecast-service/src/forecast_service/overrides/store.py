@@ -31,7 +31,7 @@ OF_SERIES: Final = f"""
 OVERLAPPING: Final = f"""
     SELECT id, first_day, last_day FROM overrides
     WHERE {IN_FORCE} AND item_id IS NOT DISTINCT FROM $2 AND category IS NOT DISTINCT FROM $3
-          AND first_day <= $5 AND last_day >= $4
+          AND location_id IS NOT DISTINCT FROM $6 AND first_day <= $5 AND last_day >= $4
     ORDER BY id LIMIT 1
 """
 
@@ -42,15 +42,15 @@ FORECASTS: Final = """
         SELECT origin, mean FROM forecasts WHERE forecasts.series_id = series.id
         ORDER BY origin DESC, made_at DESC LIMIT 1
     ) AS last
-    WHERE series.location_id = '' AND series.region = '' AND demand_items.status = 'active'
+    WHERE series.location_id = coalesce($3, '') AND series.region = '' AND demand_items.status = 'active'
           AND ($1::text IS NULL OR series.item_id = $1) AND ($2::text IS NULL OR demand_items.category = $2)
     ORDER BY series.id
 """
 
 INSERT: Final = """
     INSERT INTO overrides (id, level, item_id, category, kind, value, first_day, last_day, why, requested_by,
-                           requested_at, expires_at, series, forecast, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)
+                           requested_at, expires_at, series, forecast, location_id, version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1)
 """
 
 LOCK: Final = "SELECT * FROM overrides WHERE id = $1 FOR UPDATE"
@@ -78,7 +78,7 @@ class Newest:
 
 
 def target_of(row: Any) -> Target:
-    return Target(row["item_id"], row["category"])
+    return Target(row["item_id"], row["category"], row["location_id"])
 
 
 def terms_of(row: Any) -> Terms:
@@ -100,7 +100,7 @@ def in_force_of(row: Any) -> InForce:
 
 async def newest(sql: asyncpg.Connection, target: Target) -> list[Newest]:
     """Return the newest forecast of each active item of a target."""
-    rows = await sql.fetch(FORECASTS, target.item_id, target.category)
+    rows = await sql.fetch(FORECASTS, target.item_id, target.category, target.location_id)
     return [Newest(row["id"], row["origin"], row["mean"]) for row in rows]
 
 

@@ -34,6 +34,7 @@ class OverrideView(BaseModel):
     level: Annotated[Level, Field(description="Overrides of one day apply in the order total, category, item")]
     item_id: str | None
     category: str | None
+    location_id: Annotated[str | None, Field(description="null: the forecasts of whole items")]
     kind: Kind
     value: Annotated[float, Field(description="In base units, or percent")]
     first_day: date
