@@ -4,6 +4,7 @@ import resource
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -17,9 +18,12 @@ from forecast_service.fitting.full import FULL
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.models import AVERAGE, NAIVE, Model
 from forecast_service.fitting.panel import Panel
-from forecast_service.fitting.series import QUANTILES
+from forecast_service.fitting.series import QUANTILES, History, Task
+from forecast_service.fitting.work import forecast
 
 SUM_DAYS: Final = 14
+CHUNK: Final = 50
+"""Series of a chunk of a run, as the service has it."""
 CELL: Final = 300
 """Days that a class has in a week of the horizon, at least, for its coverage to be judged."""
 
@@ -59,6 +63,25 @@ def in_a_child(group: Group, only: str | None = None, origins: int = portfolio.O
     """Forecast in a new process: with the portfolio, or with one model alone."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measure, group, only, origins).result()
+
+
+def refitted(group: Group) -> Measured:
+    """Choose models in chunks as a run does, and measure what it takes to fit them again, in a new process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_refitted, group).result()
+
+
+def _refitted(group: Group) -> Measured:
+    origin, spent = date.fromordinal(group.origin), 0.0
+    start = origin - timedelta(days=group.past.shape[1])
+    all_ = [History(str(number), start, row) for number, row in enumerate(group.past.tolist())]
+    for first in range(0, len(all_), CHUNK):
+        task = Task(origin, group.actual.shape[1], all_[first : first + CHUNK])
+        choices = {each.series: each.choice for each in forecast(task) if each.choice is not None}
+        before = cpu()
+        forecast(replace(task, level="refit", choices=choices))
+        spent += cpu() - before
+    return Measured({}, spent, peak())
 
 
 def _measure(group: Group, only: str | None, origins: int) -> Measured:

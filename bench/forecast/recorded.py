@@ -1,6 +1,6 @@
 """Demand of the recorded year, by item and day and by category and week."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.util import find_spec
@@ -59,15 +59,24 @@ class Year:
             found[sums] += self.items[item]
         return found, above
 
-    def by_category(self) -> Array:
-        """Return (categories, days) of those that sold something in each of at least 26 weeks before the origin."""
+    def by_category(self, drivers: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+        """Return (categories, days) of those that sold something in each of at least 26 weeks before the origin.
+
+        A driver of a category is the mean of those of its items, each by its share of the units before the origin.
+        """
         names = sorted({name for name in self.categories if name is not None})
-        number = {name: index for index, name in enumerate(names)}
-        found = np.zeros((len(names), DAYS))
-        for row, name in zip(self.items, self.categories, strict=True):
-            if name is not None:
-                found[number[name]] += row
-        return np.asarray(found[(weekly(found[:, :-HELD_OUT]) > 0).sum(axis=1) >= 26])
+        known = np.array([name is not None for name in self.categories])
+        rows = np.searchsorted(names, [name for name in self.categories if name is not None])
+
+        def summed(items: Array) -> Array:
+            found = np.zeros((len(names), DAYS))
+            np.add.at(found, rows, items[known])
+            return found
+
+        sums, weights = summed(self.items), self.items[:, :-HELD_OUT].sum(axis=1)[:, None]
+        kept = (weekly(sums[:, :-HELD_OUT]) > 0).sum(axis=1) >= 26
+        total = sums[kept, :-HELD_OUT].sum(axis=1)[:, None]
+        return sums[kept], {name: summed(each * weights)[kept] / total for name, each in drivers.items()}
 
 
 def weekly(days: Array) -> Array:

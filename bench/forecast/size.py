@@ -13,6 +13,7 @@ class Size:
     slow: int = 300
     categories: int = 1_000
     two_years: int = 50
+    refitted: int = 100
     origins: int = 2
     all_models: bool = True
     imported: int = 1_000_000
@@ -20,5 +21,7 @@ class Size:
 
 
 FULL: Final = Size()
-TINY: Final = Size(busiest=4, slow=4, categories=3, two_years=3, origins=2, all_models=False, imported=500, orders=50)
+TINY: Final = Size(
+    busiest=4, slow=4, categories=3, two_years=3, refitted=3, origins=2, all_models=False, imported=500, orders=50
+)
 """Enough to check that every row can be measured. Its numbers mean nothing."""

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +20,11 @@ from forecast_service.fitting.full import FULL
 from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.models import Model
 from forecast_service.fitting.panel import Panel
+from forecast_service.fitting.plans import Plans
 from forecast_service.fitting.series import History, Plan, Task
 from forecast_service.fitting.work import forecast
+from forecast_service.hierarchy.model import ItemForecast
+from forecast_service.runs import structure
 
 ORIGIN: Final = date(2026, 3, 2)
 NOW: Final = ORIGIN.toordinal()
@@ -192,3 +197,35 @@ def test_a_holiday_that_moves_with_the_moon_is_recovered() -> None:
     )
     assert made[means[days:] > 1].mean() == pytest.approx(3, rel=0.15)
     assert made[means[days:] == 1].mean() == pytest.approx(1, rel=0.1)
+
+
+def test_driver_of_a_sum_is_that_of_its_parts_by_share() -> None:
+    small, large = partial(Plan, part=0, share=0.25), partial(Plan, part=1, share=0.75)
+    plans = Plans.of(
+        [
+            [
+                small("promotion", NOW - 3, None, 1.0),
+                small("promotion", NOW - 1, NOW - 1, 3.0),
+                large("promotion", NOW - 2, NOW, 1.0, NOW - 1),
+            ]
+        ]
+    )
+    assert plans.drivers(NOW, 1, 4, 2)["promotion"].tolist() == [[0, 0.25, 1.0, 1.5, 1.0, 0.25]]
+    assert plans.drivers(NOW - 2, 1, 2, 2)["promotion"].tolist() == [[0, 0.25, 0.25, 0.75]], (
+        "the large one is not known"
+    )
+    assert plans.take([0, 0]).drivers(NOW, 2, 4, 2)["promotion"].tolist() == [[0, 0.25, 1.0, 1.5, 1.0, 0.25]] * 2
+
+
+def test_sums_have_the_promotions_of_their_items() -> None:
+    items = [
+        ItemForecast(UUID(int=number), category, [mean] * HORIZON, 1.0)
+        for number, category, mean in ((1, "beer", 1.0), (2, "wine", 2.0), (3, "beer", 3.0))
+    ]
+    promotion, price = Plan("promotion", NOW, NOW, 1.0), Plan("price", NOW - 9, None, 2.5, elsewhere="unknown")
+    planned = {str(each.series): [promotion, price] for each in items}
+    sums = [History(name, ORIGIN, []) for name in ("", "beer", "wine")]
+    total, beer, wine = structure.with_plans(sums, items, planned)
+    assert [(each.name, each.share) for each in beer.plans] == [("promotion", 0.25), ("promotion", 0.75)]
+    assert ([each.share for each in wine.plans], len({each.part for each in total.plans})) == ([1.0], 3)
+    assert sum(each.share for each in total.plans) == pytest.approx(1)

@@ -33,6 +33,8 @@ class Plans:
     known: npt.NDArray[np.int64]
     ended: npt.NDArray[np.int64]
     zero: npt.NDArray[np.bool_]
+    part: npt.NDArray[np.int64]
+    share: Array
 
     @classmethod
     def of(cls, plans: Sequence[Sequence[Plan]]) -> "Plans":
@@ -54,6 +56,8 @@ class Plans:
             numbers([each.known for _, each in flat]),
             numbers([each.ended for _, each in flat]),
             np.array([each.elsewhere == "zero" for _, each in flat], dtype=bool),
+            numbers([each.part for _, each in flat]),
+            np.array([each.share for _, each in flat], dtype=float),
         )
 
     def __len__(self) -> int:
@@ -64,7 +68,7 @@ class Plans:
         first, last = (np.searchsorted(self.rows, rows, side=side) for side in ("left", "right"))
         chosen = np.concatenate([np.arange(*each) for each in zip(first, last, strict=True)] or [first])
         new = np.repeat(np.arange(len(first)), last - first)
-        parallel = (self.first, self.last, self.value, self.known, self.ended, self.zero)
+        parallel = (self.first, self.last, self.value, self.known, self.ended, self.zero, self.part, self.share)
         return Plans(self.names, self.name[chosen], new, *(each[chosen] for each in parallel))
 
     def drivers(self, origin: int, series: int, days: int, horizon: int) -> dict[str, Array]:
@@ -75,26 +79,35 @@ class Plans:
         """
         start = origin - days
         seen = (self.known <= origin) & (self.ended > origin) & (self.first < origin + horizon) & (self.last >= start)
-        found = {self.names[name]: np.full((series, days + horizon), np.nan) for name in np.unique(self.name[seen])}
-        planned = {name: np.zeros(series, dtype=bool) for name in found}
-        zero = {name: np.ones(series, dtype=bool) for name in found}
         begins, ends = np.maximum(self.first - start, 0), self.last - start + 1
-        for index in np.flatnonzero(seen).tolist():
-            name, row = self.names[self.name[index]], self.rows[index]
-            found[name][row, begins[index] : ends[index]] = self.value[index]
-            planned[name][row], zero[name][row] = True, self.zero[index]
-        return {name: _filled(name, each, planned[name], zero[name], days) for name, each in found.items()}
+        found = {}
+        for name in np.unique(self.name[seen]).tolist():
+            of_name = np.flatnonzero(seen & (self.name == name))
+            most = int(self.part[of_name].max()) + 1
+            parts, place = np.unique(self.rows[of_name] * most + self.part[of_name], return_inverse=True)
+            values, zero, share = np.full((len(parts), days + horizon), np.nan), np.zeros(len(parts), bool), parts * 0.0
+            for row, index in zip(place.tolist(), of_name.tolist(), strict=True):
+                values[row, begins[index] : ends[index]] = self.value[index]
+                zero[row], share[row] = self.zero[index], self.share[index]
+            sums = np.zeros((series, days + horizon))
+            np.add.at(sums, parts // most, share[:, None] * _filled(self.names[name], values, zero, days))
+            found[self.names[name]] = _scaled(sums)
+        return found
 
 
-def _filled(name: str, values: Array, planned: npt.NDArray[np.bool_], zero: npt.NDArray[np.bool_], days: int) -> Array:
-    """Fill days without a plan, and bring the driver to the scale of a regression."""
-    values[zero & planned] = np.nan_to_num(values[zero & planned])
+def _filled(name: str, values: Array, zero: npt.NDArray[np.bool_], days: int) -> Array:
+    """Fill days without a plan."""
+    values[zero] = np.nan_to_num(values[zero])
     if name == PRICE:
         values = np.log(np.where(values > 0, values, np.nan))
         values = np.clip(values - nanmean(values[:, :days])[:, None], -LIMIT, LIMIT)
     usual = np.nan_to_num(nanmean(values[:, :days]))
     past = values[:, :days]
     past[:] = np.where(np.isfinite(past), past, usual[:, None])
-    values[~planned] = 0.0
+    return values
+
+
+def _scaled(values: Array) -> Array:
+    """Bring a driver to the scale of a regression."""
     largest = np.abs(np.nan_to_num(values)).max(initial=0.0)
     return values / largest if largest and not SMALLEST <= largest <= LARGEST else values

@@ -25,7 +25,8 @@ class Plan:
     """A value of a driver on the days from `first` to `last`. All days are ordinals, as of `date.toordinal`.
 
     Origins from `known` on see it, until those from `ended` on. None is for ever. `elsewhere`: what the driver is on
-    days without a plan.
+    days without a plan. A sum has the plans of its `part`s, and its driver is the sum of theirs, each times the
+    `share` of the part.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Plan:
     known: int = 0
     ended: int | None = None
     elsewhere: Elsewhere = "zero"
+    part: int = 0
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """Reconcile the forecasts of a run at one place: those of its items, of their categories and of all items together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from math import fsum
 from typing import Any, Final, TypeAlias
 
 from crossdock_chassis import ChildFailed, ChildLost, Database
 from forecast_service.calendar.model import Calendar
 from forecast_service.calendar.store import read as read_calendar
-from forecast_service.fitting.series import History, Outcome, Task
+from forecast_service.drivers.store import plans
+from forecast_service.fitting.series import History, Outcome, Plan, Task
 from forecast_service.hierarchy import model, store
 from forecast_service.hierarchy.model import MOST_RECONCILED, TOTAL, ItemForecast, Reconciled
 from forecast_service.runs.model import MAX_ATTEMPTS, usable
@@ -21,6 +23,8 @@ SECONDS: Final = 120.0
 """The longest time for the reconciliation itself. Its library takes seconds to import."""
 SERIES_AT_ONCE: Final = 10
 """The sums may take as long as this part of them would take alone."""
+MOST_PLANS: Final = 100_000
+"""Plans of items that sums have at most, because each has those of all its items."""
 MISSING: Final = "No module named 'hierarchicalforecast"
 
 
@@ -32,12 +36,16 @@ async def reconcile(database: Database, ask: Ask, claimed: Claimed, series_secon
         place = await store.place_of(unit.sql, claimed.series)
         sold = await store.demand(unit.sql, place, category, claimed.origin - timedelta(days=1))
         calendar = await read_calendar(unit.sql)
+        last = claimed.origin + timedelta(days=claimed.horizon - 1)
+        known = claimed.origin, last, claimed.requested_at
+        planned = await plans(unit.sql, claimed.series, *known, calendar.closed())
     names = [*([TOTAL] if category is None else []), *sorted({each.category for each in items if each.category})]
     base: dict[str, Outcome] = {}
     why: str | None = f"{MAX_ATTEMPTS} runners ended while they reconciled it."
     coherent = None
     if claimed.attempts <= MAX_ATTEMPTS:
-        base, why = await _forecast(ask, claimed, _histories(names, sold, claimed.origin), calendar, series_seconds)
+        histories = with_plans(_histories(names, sold, claimed.origin), items, planned)
+        base, why = await _forecast(ask, claimed, histories, calendar, series_seconds)
         if why is None:
             coherent, why = await _coherent(ask, names, items, base)
     if coherent is None:
@@ -58,6 +66,33 @@ def _histories(names: list[str], sold: dict[str, dict[date, float]], origin: dat
             first = min(days)
             values = [days.get(first + timedelta(days=n), 0.0) for n in range((origin - first).days)]
             found.append(History(name, first, values, whole=False))
+    return found
+
+
+def with_plans(
+    sums: Sequence[History], items: Sequence[ItemForecast], planned: Mapping[str, Sequence[Plan]]
+) -> list[History]:
+    """Return the sums with the plans of their items, each with the item's share of the forecast.
+
+    Only plans of drivers that are zero on other days, such as promotions, add up. Too many are left out.
+    """
+    if sum(map(len, planned.values())) > MOST_PLANS:
+        return [*sums]
+    found = []
+    for each in sums:
+        parts = [item for item in items if each.series in (TOTAL, item.category)]
+        total = fsum(fsum(item.mean) for item in parts)
+        found.append(
+            replace(
+                each,
+                plans=[
+                    replace(plan, part=number, share=fsum(item.mean) / total)
+                    for number, item in enumerate(parts)
+                    for plan in planned.get(str(item.series), ())
+                    if plan.elsewhere == "zero" and total > 0
+                ],
+            )
+        )
     return found
 
 
