@@ -148,7 +148,8 @@ async def test_wrong_rows_are_named_and_a_bomb_is_refused(service: Service, clie
     wrong = await imported(service, client, file(ROWS | {"quantity": [-1.0, 2.5, float("nan")]}))
     assert (wrong["state"], [each["row"] for each in wrong["errors"]]) == ("refused", [2, 3, 4]), wrong
     long = ["x" * (1 << 21)] * 1_000
-    bomb = file({"item_id": long, "day": DAYS[:1] * 1_000}, dictionary_pagesize_limit=1 << 23)
+    columns = {"item_id": long, "day": DAYS[:1] * 1_000, "quantity": [1] * 1_000}
+    bomb = file(columns, dictionary_pagesize_limit=1 << 23)
     assert len(bomb) < 1 << 20
     refused = await imported(service, client, bomb)
     assert refused["state"] == "refused" and "memory" in refused["errors"][0]["detail"], refused
