@@ -93,6 +93,7 @@ def test_pieces_and_groups_do_not_matter(rows: list[tuple[str, int, bool | None]
         (file(ROWS)[:-9], "is not Parquet, or is damaged"),
         (file(ROWS)[:40], "is not Parquet, or is damaged"),
         (b"PAR1", "is not Parquet, or is damaged"),
+        (file({"day": pyarrow.array([10**7], pyarrow.int32()).cast(pyarrow.date32())}), "date value out of range"),
         (b"item_id,day,quantity\nA,2026-03-01,3\n", "is not Parquet, or is damaged"),
     ],
 )
