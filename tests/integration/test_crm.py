@@ -115,3 +115,36 @@ async def test_complaint_by_mail_is_answered_and_resolved(harness: Harness) -> N
 
     assert await eventually(events) == [ComplaintOpened, ComplaintResolved, ComplaintReopened, ComplaintResolved]
     await harness.adds_up()
+
+
+async def test_two_responders_that_answer_each_other_stop(harness: Harness) -> None:
+    """The other one answers each mail over SMTP, and has no header that shows a machine."""
+    bot = f"bot-{uuid4().hex[:8]}@example.com"
+    await send(harness, bot, f"support@{DOMAIN}", "Hello", Message_ID=f"<{uuid4()}@example.com>")
+
+    async def first() -> EmailMessage | None:
+        return await received(harness, bot)
+
+    got = await eventually(first)
+    assert got["Auto-Submitted"] == "auto-replied"
+    text = f"We have read {uuid4()}."
+    await send(harness, bot, str(got["Reply-To"]), text, In_Reply_To=got["Message-ID"], Message_ID=f"<{uuid4()}@x.y>")
+    async with desk(harness) as staff:
+
+        async def filed() -> bool:
+            shown = (await staff.get("/v1/customers", params={"email": bot})).json()["items"]
+            cases = (await staff.get("/v1/cases", params={"customer_id": shown[0]["id"]})).json()["items"]
+            assert len(cases) == 1
+            history = (await staff.get(f"/v1/cases/{cases[0]['id']}")).json()["history"]
+            return text in [each["text"].strip() for each in history]
+
+        await eventually(filed)
+
+        async def rests() -> bool:
+            return not (await staff.get("/v1/mail", params={"state": "requested"})).json()["items"]
+
+        await eventually(rests)
+    mails = [
+        envelope for envelope, _ in await asyncio.to_thread(kept, harness.stack.home.mail) if envelope["to"] == bot
+    ]
+    assert len(mails) == 1

@@ -238,8 +238,9 @@ class CaseTieRow(Base):
 class MailRow(Base):
     """A mail as it came in or goes out. `digest` is of a mail in and its recipient, so that it is stored once.
 
-    A mail in is `stored`, then `filed`, `machine` or `unreadable`. A mail out is `requested` or `suppressed`, then
-    `sent`, `refused`, `bounced`, or `unknown`. `kind` is of a mail out. `handed_at` is just before its final dot.
+    A mail in is `stored`, then `filed`, `duplicate`, `machine` or `unreadable`. A mail out is `requested` or
+    `suppressed`, then `sent`, `refused`, `bounced`, or `unknown`. `kind` is of a mail out.
+    `handed_at` is just before its final dot.
     """
 
     __tablename__ = "mails"

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from uuid import UUID
@@ -141,6 +142,8 @@ async def test_link_of_a_notice_ends_notices(desk: Desk, perform: Perform) -> No
     await desk.verb(cases[0]["id"], "answer", text="It comes.")
     await perform(desk.service)
     assert desk.server.of("Re: ")
+    late = desk.post.addresses.link("unsubscribe", "ada@example.com", datetime.now(UTC) - timedelta(days=61))
+    assert (await desk.staff.post(f"/v1/unsubscribe/{late}")).status_code == 410
     for altered in (path[:-1] + ("A" if path[-1] != "A" else "B"), path[:-4]):
         assert (await desk.staff.post(altered)).status_code == 404
 
@@ -158,6 +161,14 @@ async def test_busy_server_gets_a_notice_once(desk: Desk, perform: Perform) -> N
     desk.server.answer = "554 5.7.1 spam"
     await perform(desk.service)
     assert await desk.out("refused") == [("notice", "refused with 554 5.7.1")]
+
+
+async def test_late_acknowledgement_is_not_sent(desk: Desk, perform: Perform) -> None:
+    await desk.receives(mail())
+    async with desk.service.database.unit() as unit:
+        await unit.sql.execute("UPDATE effect SET created_at = now() - interval '25 hours'")
+    await perform(desk.service)
+    assert (await desk.out("suppressed"), desk.server.mails) == ([("acknowledgement", "too late")], [])
 
 
 async def test_refused_address_gets_no_more_mail(desk: Desk, perform: Perform) -> None:

@@ -117,3 +117,13 @@ async def test_mail_that_breaks_the_filing_stops_no_other(desk: Desk) -> None:
     assert (broken["state"], broken["reason"]) == ("unreadable", "it cannot be filed: CheckViolationError")
     assert (await desk.receives(mail()))["state"] == "filed"
     assert len((await desk.staff.get("/v1/cases")).json()["items"]) == 1
+
+
+async def test_mail_to_two_of_our_addresses_is_filed_once(desk: Desk) -> None:
+    raw = mail(To=f"{DESK}, complaints@crm.test")
+    first = await desk.receives(raw)
+    again = await desk.receives(b"Received: by mx2.example.com\r\n" + raw, "complaints@crm.test")
+    assert (again["state"], again["case_id"]) == ("duplicate", first["case_id"])
+    other = mail("Another text", Message_ID=own_id(raw))
+    assert (await desk.receives(other))["state"] == "filed", "one id, two mails"
+    assert len((await desk.case(first["case_id"]))["history"]) == 1

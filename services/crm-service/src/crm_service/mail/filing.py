@@ -16,7 +16,7 @@ from crm_service.cases.open import begin
 from crm_service.cases.store import Entry, NewCase, lock, record
 from crm_service.cases.timing import time_case
 from crm_service.customers import store as customers
-from crm_service.mail.reading import Attached, Outcome, Read, Unreadable, make
+from crm_service.mail.reading import Attached, Outcome, Read, Unreadable, body_of, make
 from crm_service.post.address import Addresses
 from crm_service.post.compose import Post
 from crm_service.post.suppress import lift, suppress
@@ -54,6 +54,10 @@ BOUNCED: Final = """
     UPDATE mails SET state = 'bounced', reason = $2
     WHERE id = $1 AND direction = 'out' AND state IN ('requested', 'sent', 'unknown')
     RETURNING recipient
+"""
+SAME: Final = """
+    SELECT case_id, raw FROM mails
+    WHERE message_id = $1 AND direction = 'in' AND state = 'filed' AND lower(sender) = lower($2) ORDER BY at LIMIT 3
 """
 TAKES_PART: Final = """
     SELECT cases.id FROM cases WHERE number = $1 AND EXISTS (
@@ -130,15 +134,37 @@ class Filing:
             await self._bounced(unit, about, outcome)
         else:
             case_id = await self._case_of(unit, recipient, outcome)
+        if machine is None and (same := await self._same(unit, row["raw"], outcome)) is not None:
+            await self._settle(unit, id, "duplicate", "it came before, another way", same, outcome)
+            return
         if machine is None:
             case_id = await self._take(unit, id, recipient, outcome, case_id)
             await lift(unit, self.addresses, outcome.sender)
             for each in attached:
                 new = NewAttachment(case_id, each.name, each.media_type, "customer", mail_id=id)
                 await attachments.keep(unit, new, each.content)
-        state, sender = "filed" if machine is None else "machine", outcome.sender or None
-        references = list(outcome.references)
-        await unit.sql.execute(FILE, id, state, machine, case_id, sender, outcome.message_id, references, outcome.html)
+        await self._settle(unit, id, "filed" if machine is None else "machine", machine, case_id, outcome)
+
+    async def _settle(
+        self, unit: Unit, id: UUID, state: str, reason: str | None, case_id: UUID | None, mail: Read
+    ) -> None:
+        references = list(mail.references)
+        await unit.sql.execute(
+            FILE, id, state, reason, case_id, mail.sender or None, mail.message_id, references, mail.html
+        )
+
+    async def _same(self, unit: Unit, raw: bytes, mail: Read) -> UUID | None:
+        """Return the case of this mail if it was filed before: sent to two of our addresses, or by two servers.
+
+        Servers add header fields, so sender, Message-ID and body are compared. Some programs use one id twice.
+        """
+        if mail.message_id is None:
+            return None
+        for row in await unit.sql.fetch(SAME, mail.message_id, mail.sender):
+            if body_of(row["raw"]) == body_of(raw):
+                case_id: UUID = row["case_id"]
+                return case_id
+        return None
 
     def _signed(self, of: Callable[[str], T | None], recipient: str, mail: Read) -> T | None:
         """Return what one of the addresses is signed for: the recipient, or one that the header names."""

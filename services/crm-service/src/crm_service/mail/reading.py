@@ -128,6 +128,12 @@ def _attached(mail: Message) -> Iterator[Attached]:
             yield Attached(name, kind, content if isinstance(content, bytes) else b"")
 
 
+def body_of(raw: bytes) -> bytes:
+    """Return a mail without its header."""
+    end = _END.search(raw)
+    return b"" if end is None else raw[end.end() :]
+
+
 def _too_large(mail: Message) -> str | None:
     parts, stack = 0, [(mail, 0)]
     while stack:

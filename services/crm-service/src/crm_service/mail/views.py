@@ -11,7 +11,17 @@ from crossdock_chassis import Cursor, Page
 
 CURSOR: Final = Cursor("mails", UUID)
 State = Literal[
-    "stored", "filed", "machine", "unreadable", "requested", "suppressed", "sent", "refused", "bounced", "unknown"
+    "stored",
+    "filed",
+    "duplicate",
+    "machine",
+    "unreadable",
+    "requested",
+    "suppressed",
+    "sent",
+    "refused",
+    "bounced",
+    "unknown",
 ]
 
 PAGE: Final = """
@@ -38,7 +48,8 @@ class NoSuchMail(Exception):
 class MailView(BaseModel):
     """A mail.
 
-    A mail in is `stored` until it is read. `machine` was written by nobody, and `unreadable` needs a person. A mail out
+    A mail in is `stored` until it is read. `machine` was written by nobody, `duplicate` came before,
+    and `unreadable` needs a person. A mail out
     is `requested` until the server has it. `suppressed` is never sent, `refused` and `bounced` did not arrive, and
     whether `unknown` did is not known.
     """

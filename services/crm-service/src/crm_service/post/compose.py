@@ -37,11 +37,12 @@ ADDRESS: Final = """
     ORDER BY added_at DESC, match LIMIT 1
 """
 CASE: Final = "SELECT number, subject FROM cases WHERE id = $1"
-RECENT: Final = """
-    SELECT EXISTS (
-        SELECT FROM mails WHERE kind = 'acknowledgement' AND lower(recipient) = lower($1) AND at > $2
+TO_ACKNOWLEDGE: Final = """
+    SELECT number, subject, EXISTS (
+        SELECT FROM mails WHERE kind = 'acknowledgement' AND lower(recipient) = lower($2) AND at > $3
                             AND state <> 'suppressed'
-    )
+    ) AS recent
+    FROM cases WHERE id = $1
 """
 INSERT: Final = """
     INSERT INTO mails (id, direction, state, reason, kind, message_id, "references", sender, recipient, case_id, raw,
@@ -93,12 +94,12 @@ class Post:
         """Acknowledge the mail that opened a case, at most once per sender and day. `text` decides the language."""
         if not self.sends:
             return None
-        case = await unit.sql.fetchrow(CASE, case_id)
+        case = await unit.sql.fetchrow(TO_ACKNOWLEDGE, case_id, to, unit.now - DAY)
         data = {"number": case["number"], "subject": case["subject"]}
         content = await templates.render(unit, "acknowledgement", locale_of(case["subject"] + text), data)
         headers = {"Auto-Submitted": "auto-replied", "X-Auto-Response-Suppress": "All"}
         references = [message_id] if message_id else []
-        recent = ACKNOWLEDGED if await unit.sql.fetchval(RECENT, to, unit.now - DAY) else None
+        recent = ACKNOWLEDGED if case["recent"] else None
         draft = Draft(ACKNOWLEDGEMENT, to, content, case_id, case["number"], references, headers, recent)
         return await self._write(unit, draft)
 

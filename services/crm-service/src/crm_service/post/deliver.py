@@ -8,6 +8,7 @@ before the dot, so that a killed process leaves the same trace.
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,11 +18,13 @@ from aiosmtplib.protocol import PERIOD_REGEX, SMTPProtocol, normalize_message_li
 from crm_service.post.address import Addresses
 from crm_service.post.compose import ACKNOWLEDGEMENT, KIND, ONCE
 from crm_service.post.suppress import suppress, suppressed
-from crossdock_chassis import Database, Effect, Performer, Permanent, perform
+from crossdock_chassis import Database, Effect, Performer, Permanent, Unit, perform
 
 DEADLINE_SECONDS = 60.0
 REFUSED = 500
 """Answers from here on are final (RFC 5321, 4.2.1)."""
+TIMELY: Final = timedelta(days=1)
+"""An acknowledgement or a notice of an older time would only confuse."""
 START_INPUT: Final = 354
 ENHANCED: Final = re.compile(r"^[245]\.\d{1,3}\.\d{1,3}\b")
 NO_MAILBOX: Final = re.compile(r"5\.1\.[0-36]|5\.2\.1")
@@ -129,7 +132,7 @@ class Delivery:
                 return {"mail_id": str(id), "sent": "before"}
             if kind in ONCE and mail["handed_at"] is not None:
                 await unit.sql.execute(SETTLE, id, "unknown", "the server may have taken it")
-            elif reason := await suppressed(unit.sql, self.addresses, to, kind):
+            elif reason := await self._reason_against(unit, effect, kind, to):
                 await unit.sql.execute(SETTLE, id, "suppressed", reason)
                 return {"mail_id": str(id), "suppressed": reason}
         if kind in ONCE and mail["handed_at"] is not None:
@@ -153,6 +156,12 @@ class Delivery:
             raise
         await self._settle(id, "sent", None)
         return {"mail_id": str(id), "answer": answer[:100]}
+
+    async def _reason_against(self, unit: Unit, effect: Effect, kind: str, to: str) -> str | None:
+        """Return why the mail must not go out any more, or None."""
+        if kind in ONCE and unit.now - effect.created_at > TIMELY:
+            return "too late"
+        return await suppressed(unit.sql, self.addresses, to, kind)
 
     async def _refused(self, id: UUID, to: str, refused: Refused) -> None:
         """Store that the server did not take the mail, so that another attempt repeats nothing."""
