@@ -163,6 +163,36 @@ async def test_busy_server_gets_a_notice_once(desk: Desk, perform: Perform) -> N
     assert await desk.out("refused") == [("notice", "refused with 554 5.7.1")]
 
 
+async def test_connection_lost_before_the_dot_is_retried(desk: Desk, perform: Perform) -> None:
+    """The other server hangs up once it has asked for the content: it cannot have taken the mail."""
+    hung_up = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal hung_up
+        writer.write(b"220 mx\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                await writer.drain()
+                writer.transport.abort()
+                hung_up += 1
+                return
+            writer.write(b"250 OK\r\n")
+
+    await desk.receives(mail())
+    database = desk.service.database
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
+        for port in (other.sockets[0].getsockname()[1], 1):
+            delivery = Delivery(database, Smtp("127.0.0.1", port), desk.post.addresses)
+            async with database.unit() as unit:
+                await unit.sql.execute("UPDATE effect SET due_at = now()")
+            await Effects(database, [performer(delivery)]).run_due()
+            assert await desk.out("requested") == [("acknowledgement", None)]
+    assert hung_up == 1
+    await perform(desk.service, hurry=True)
+    assert await desk.out("sent") == [("acknowledgement", None)] and len(desk.server.mails) == 1
+
+
 async def test_late_acknowledgement_is_not_sent(desk: Desk, perform: Perform) -> None:
     await desk.receives(mail())
     async with desk.service.database.unit() as unit:

@@ -26,7 +26,7 @@ from crossdock_events.customers import CustomerRegistered
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-READ_SECONDS: Final = 10.0
+READ_SECONDS: Final = 20.0
 MEMORY: Final = 1 << 30
 IDLE_SECONDS: Final = 60.0
 CALLS: Final = 1_000
