@@ -25,6 +25,11 @@ async def customer(desk: Desk, address: str = "ada@example.com") -> UUID:
     return UUID((await desk.case(filed["case_id"]))["customer_id"])
 
 
+async def marked(desk: Desk) -> list[str | None]:
+    async with desk.service.database.unit() as unit:
+        return [row["undeliverable_why"] for row in await unit.sql.fetch("SELECT undeliverable_why FROM channels")]
+
+
 async def notify(desk: Desk, id: UUID, locale: str = "en") -> UUID | None:
     async with desk.service.database.unit() as unit:
         return await desk.post.notice(unit, id, "order_backordered", BACKORDERED, locale=locale)
@@ -78,7 +83,9 @@ async def test_hard_bounce_stops_mail_to_the_address(desk: Desk, perform: Perfor
     await notify(desk, id)
     expected = [("notice", f"undeliverable: {status}")] if hard else []
     assert await desk.out("suppressed") == expected
+    assert await marked(desk) == [status if hard else None]
     await desk.receives(mail("I am back"))
+    assert await marked(desk) == [None]
     await notify(desk, id)
     await perform(desk.service)
     assert len(desk.server.of("Your order")) == (2 if hard else 3)
@@ -208,6 +215,7 @@ async def test_refused_address_gets_no_more_mail(desk: Desk, perform: Perform) -
     assert await desk.out("refused") == [("acknowledgement", "refused with 550 5.1.1")]
     await notify(desk, id)
     assert await desk.out("suppressed") == [("notice", "undeliverable: 5.1.1")]
+    assert await marked(desk) == ["5.1.1"]
 
 
 async def test_server_that_takes_mail_and_never_answers(desk: Desk, server: Server) -> None:

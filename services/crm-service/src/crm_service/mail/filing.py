@@ -19,7 +19,7 @@ from crm_service.customers import store as customers
 from crm_service.mail.reading import Attached, Outcome, Read, Unreadable, body_of, make
 from crm_service.post.address import Addresses
 from crm_service.post.compose import Post
-from crm_service.post.suppress import lift, suppress
+from crm_service.post.suppress import lift, undeliverable
 from crossdock_chassis import Child, ChildFailed, ChildLost, JobRun, Unit, is_transient, new_id
 from crossdock_events.customers import CustomerRegistered
 
@@ -180,7 +180,7 @@ class Filing:
         status = report.failed.status or "no such address"
         to = await unit.sql.fetchval(BOUNCED, about, status)
         if to is not None and report.failed.hard:
-            await suppress(unit, self.addresses.digest(to), "all", f"undeliverable: {status}")
+            await undeliverable(unit, self.addresses, to, status)
 
     async def _case_of(self, unit: Unit, recipient: str, mail: Read) -> UUID | None:
         """Return the case: by signed address, then by the mails it names, then by number if the sender takes part.

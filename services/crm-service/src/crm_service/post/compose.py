@@ -31,10 +31,10 @@ LAST: Final = """
     ORDER BY at DESC, id DESC LIMIT 1
 """
 ADDRESS: Final = """
-    SELECT address FROM channels
-    WHERE kind = 'email' AND undeliverable_at IS NULL
+    SELECT address, (SELECT locale FROM customers WHERE id = $1) AS locale FROM channels
+    WHERE kind = 'email'
           AND customer_id IN (SELECT id FROM customers WHERE root = (SELECT root FROM customers WHERE id = $1))
-    ORDER BY added_at DESC, match LIMIT 1
+    ORDER BY undeliverable_at IS NULL DESC, added_at DESC, match LIMIT 1
 """
 CASE: Final = "SELECT number, subject FROM cases WHERE id = $1"
 TO_ACKNOWLEDGE: Final = """
@@ -110,17 +110,19 @@ class Post:
         template: str,
         data: Mapping[str, Any],
         *,
-        locale: str = "en",
+        locale: str | None = None,
         case_id: UUID | None = None,
     ) -> UUID | None:
         """Write a notice to the customer's newest address. It can be unsubscribed (RFC 8058), and is sent once at most.
 
-        `data` has all that the template may name, see `templates.model.VARIABLES`. Return the id of the mail, also if
-        it is suppressed. Return None if there is no address.
+        Without a locale it has the customer's. `data` has all that the template may name, see
+        `templates.model.VARIABLES`. Return the id of the mail, also if it is suppressed. Return None if there is no
+        address.
         """
-        to = await unit.sql.fetchval(ADDRESS, customer_id) if self.sends else None
-        if to is None:
+        found = await unit.sql.fetchrow(ADDRESS, customer_id) if self.sends else None
+        if found is None:
             return None
+        to = found["address"]
         link = f"{self.public_url}/v1/unsubscribe/{self.addresses.link(UNSUBSCRIBE, to, unit.now)}"
         headers = {
             "Auto-Submitted": "auto-generated",
@@ -128,7 +130,7 @@ class Post:
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         }
         number = None if case_id is None else await unit.sql.fetchval("SELECT number FROM cases WHERE id = $1", case_id)
-        content = await templates.render(unit, template, locale, data)
+        content = await templates.render(unit, template, locale or found["locale"] or "en", data)
         return await self._write(unit, Draft(NOTICE, to, content, case_id, number, (), headers))
 
     async def notice_of_case(self, unit: Unit, case_id: UUID, customer_id: UUID, text: str) -> UUID | None:

@@ -17,7 +17,7 @@ from aiosmtplib.protocol import PERIOD_REGEX, SMTPProtocol, normalize_message_li
 
 from crm_service.post.address import Addresses
 from crm_service.post.compose import ACKNOWLEDGEMENT, KIND, ONCE
-from crm_service.post.suppress import suppress, suppressed
+from crm_service.post.suppress import suppressed, undeliverable
 from crossdock_chassis import Database, Effect, Performer, Permanent, Unit, perform
 
 DEADLINE_SECONDS = 60.0
@@ -168,7 +168,7 @@ class Delivery:
         await self._settle(id, "refused" if refused.is_final else None, str(refused) if refused.is_final else None)
         if refused.is_final and refused.status is not None and NO_MAILBOX.fullmatch(refused.status):
             async with self.database.unit() as unit:
-                await suppress(unit, self.addresses.digest(to), "all", f"undeliverable: {refused.status}")
+                await undeliverable(unit, self.addresses, to, refused.status)
 
     async def _settle(self, id: UUID, state: str | None, reason: str | None) -> None:
         async with self.database.unit() as unit:
