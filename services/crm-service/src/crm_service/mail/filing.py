@@ -69,7 +69,7 @@ TAKES_PART: Final = """
 
 @dataclass(slots=True)
 class Filing:
-    """Reads mails in a child process, one after another, and files each in a unit of its own."""
+    """Reads mails in a child process, one after another. A batch is filed in one unit, each mail behind a savepoint."""
 
     post: Post
     reopens: timedelta
