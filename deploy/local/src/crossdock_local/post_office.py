@@ -36,7 +36,7 @@ TOKEN_SECONDS: Final = 300
 SCOPE: Final = "crm:staff"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: aiosmtpd reads all members, and that of weak references fails in Python 3.11.2
 class Office:
     """Takes mails. `folder` has one file for each mail and recipient: the mail, below a line with its envelope."""
 
