@@ -37,6 +37,10 @@ CUSTOMER_TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         edit("INSERT INTO channels (match, customer_id, address, added_at) VALUES ('x', $1, 'x', now())", ORPHAN),
         {customers.LEADS_NOWHERE},
     ),
+    "a customer has another root": (
+        edit("UPDATE customers SET root = $1 WHERE id = (SELECT min(id::text)::uuid FROM customers)", ORPHAN),
+        {customers.NOT_THE_ROOT},
+    ),
     "a consent has no event": (
         edit(
             "INSERT INTO consents SELECT id, 9, 'marketing', 'email', 'given', 'x', now(), 'x' FROM customers LIMIT 1"

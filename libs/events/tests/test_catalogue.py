@@ -204,6 +204,8 @@ def test_only_these_events_are_visible_to_a_partner() -> None:
         "crossdock.CustomerRegistered.v1": None,
         "crossdock.CustomerUpdated.v1": None,
         "crossdock.ConsentChanged.v1": None,
+        "crossdock.CustomersMerged.v1": None,
+        "crossdock.CustomersUnmerged.v1": None,
         "crossdock.DemandOutlierDetected.v1": None,
         "crossdock.ItemRegistered.v1": None,
         "crossdock.ItemChanged.v1": None,

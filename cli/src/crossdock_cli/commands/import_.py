@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from crossdock_cli import installation
+from crossdock_cli.commands.customer import SCOPES, SERVICE
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
 from crossdock_cli.imports import CSV, PARQUET, errors_of, import_file
@@ -21,6 +22,7 @@ class Kind(StrEnum):
     OPENING_STOCK = "opening-stock"
     DEMAND = "demand"
     DRIVERS = "drivers"
+    CUSTOMERS = "customers"
 
 
 SERVICES = {kind: ("forecast-service", "forecasts") for kind in (Kind.DEMAND, Kind.DRIVERS)}
@@ -42,7 +44,11 @@ def import_(
     """Import a file of locations, items, opening stock, demand or drivers. Importing it again changes nothing."""
     there = installation.current()
     name, scope = SERVICES.get(kind, ("inventory-service", "stock"))
-    with client(there, installation.OPERATOR, [f"{scope}:read", f"{scope}:write"]) as opened:
+    partner: str | None = installation.OPERATOR
+    scopes = [f"{scope}:read", f"{scope}:write"]
+    if kind is Kind.CUSTOMERS:
+        name, partner, scopes = SERVICE, None, SCOPES
+    with client(there, partner, scopes) as opened:
         service = there.url(name)
         if file is None:
             template = opened.get(f"{service}/v1/{kind.value}:template")

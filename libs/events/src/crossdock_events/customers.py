@@ -17,12 +17,12 @@ class CustomerEvent(Event, topic=Topic("crossdock.customers.v1", key="customer_i
 class CustomerRegistered(CustomerEvent, type="crossdock.CustomerRegistered.v1", carries="change", stability="draft"):
     """A customer became known. An `account` has the orders of a partner that name no customer.
 
-    `partner` and `external_id` are the `partner` and `customer_id` of the order that named it first. Partners can share
-    their customer ids. Other partners can then have ordered for it too.
+    `partner` and `external_id` are the `partner` and `customer_id` of the order, or of the imported row, that named it
+    first. Partners can share their customer ids. Other partners can then have ordered for it too.
     """
 
     kind: Annotated[Code, OpenEnum("person", "account")]
-    origin: Annotated[Code, OpenEnum("order", "mail", "staff")]
+    origin: Annotated[Code, OpenEnum("order", "mail", "staff", "import")]
     partner: Identifier | None = None
     external_id: Identifier | None = None
 
@@ -33,6 +33,21 @@ class CustomerUpdated(CustomerEvent, type="crossdock.CustomerUpdated.v1", carrie
     parts: Annotated[
         tuple[Annotated[Code, OpenEnum("profile", "channels", "addresses", "merged")], ...], Field(min_length=1)
     ]
+
+
+class CustomersMerged(CustomerEvent, type="crossdock.CustomersMerged.v1", carries="state", stability="draft"):
+    """The customer is now a part of another one, `into`. What is known of the first is known of the second.
+
+    The other customer sends `CustomerUpdated` with the part `merged`. It may itself be merged into a third one.
+    """
+
+    into: UUID
+
+
+class CustomersUnmerged(CustomerEvent, type="crossdock.CustomersUnmerged.v1", carries="state", stability="draft"):
+    """The customer is on its own again. It was a part of `out_of`."""
+
+    out_of: UUID
 
 
 class ConsentChanged(CustomerEvent, type="crossdock.ConsentChanged.v1", carries="state", stability="draft"):

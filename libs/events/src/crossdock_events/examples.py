@@ -24,7 +24,13 @@ from crossdock_events.cases import (
     SlaAtRisk,
     SlaBreached,
 )
-from crossdock_events.customers import ConsentChanged, CustomerRegistered, CustomerUpdated
+from crossdock_events.customers import (
+    ConsentChanged,
+    CustomerRegistered,
+    CustomersMerged,
+    CustomersUnmerged,
+    CustomerUpdated,
+)
 from crossdock_events.forecasts import (
     DemandOutlierDetected,
     ForecastAccuracyMeasured,
@@ -543,7 +549,16 @@ _account = _fact(
 )
 _wrote = _fact(56, 1, CustomerRegistered(customer_id=_uuid7(_BEGIN, 56), kind="person", origin="mail"))
 _described = _fact(57, 2, CustomerUpdated(customer_id=_uuid7(_BEGIN, 54), parts=("profile", "channels")))
+_imported = _fact(
+    175,
+    1,
+    CustomerRegistered(
+        customer_id=_uuid7(_BEGIN, 175), kind="person", origin="import", partner="acme", external_id="C-7732"
+    ),
+)
 _moved = _fact(171, 3, CustomerUpdated(customer_id=_uuid7(_BEGIN, 54), parts=("addresses", "merged")))
+_merged = _fact(173, 2, CustomersMerged(customer_id=_uuid7(_BEGIN, 56), into=_uuid7(_BEGIN, 54)))
+_parted = _fact(174, 3, CustomersUnmerged(customer_id=_uuid7(_BEGIN, 56), out_of=_uuid7(_BEGIN, 54)), _merged)
 _opted_out = _fact(
     172,
     4,
@@ -618,8 +633,11 @@ EXAMPLES = (
     Example("of-a-partner", _account),
     Example("by-mail", _wrote),
     Example("described", _described),
+    Example("imported", _imported),
     Example("moved", _moved),
     Example("opted-out", _opted_out),
+    Example("merged", _merged),
+    Example("parted", _parted),
     Example("by-mail", _complained),
     Example("a-line", _tied),
     Example("to-a-person", _assigned),

@@ -14,6 +14,7 @@ from crm_service.settings import Settings
 from crm_service.sla import feature as sla
 from crm_service.templates import feature as templates
 from crm_service.unsubscribe import feature as unsubscribe
+from crm_service.uploads import feature as uploads
 from crossdock_chassis import Database, Service
 
 __all__ = ["Settings", "build"]
@@ -41,6 +42,7 @@ def build(settings: Settings) -> Service:
             templates.feature(database),
             unsubscribe.feature(database, settings.addresses),
             sla.feature(database),
+            uploads.feature(database, settings),
             overview.feature(database),
         ],
         reactions=reactions.table(settings.shared_namespaces),

@@ -43,6 +43,9 @@ class Settings(crossdock_chassis.Settings):
     reopen_days: Annotated[float, Field(gt=0)] = 14.0
     """A reply within this time reopens a resolved case. A later one begins another case."""
 
+    import_max_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
+    """The largest file of customers."""
+
     @property
     def addresses(self) -> Addresses:
         return Addresses(self.mail_domain, self.mail_key.get_secret_value().encode())

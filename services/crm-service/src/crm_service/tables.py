@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Identity, Index, Text, text
+from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Double, Identity, Index, Text, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -18,6 +18,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB,
         list[str]: ARRAY(Text),
         bytes: BYTEA,
+        float: Double,
     }
 
 
@@ -139,6 +140,49 @@ class ConsentRow(Base):
     source: Mapped[str]
     at: Mapped[datetime]
     who: Mapped[str]
+
+
+class MatchKeyRow(Base):
+    """A hash of a value, or of a part of it, by which a customer is found when another one has it too."""
+
+    __tablename__ = "match_keys"
+    __table_args__ = (Index("match_keys_customer", "customer_id"),)
+
+    key: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+
+class SuspectRow(Base):
+    """Two customers that may be the same, `one` with the lower id: `open`, `dismissed` or `merged`."""
+
+    __tablename__ = "suspects"
+    __table_args__ = (
+        Index("suspects_other", "other"),
+        Index("suspects_open", "score", "one", "other", postgresql_where=text("state = 'open'")),
+    )
+
+    one: Mapped[UUID] = mapped_column(primary_key=True)
+    other: Mapped[UUID] = mapped_column(primary_key=True)
+    score: Mapped[float]
+    reasons: Mapped[list[str]]
+    state: Mapped[str]
+    found_at: Mapped[datetime]
+
+
+class CustomerActivityRow(Base):
+    """A note about a customer, or a call: `direction` is in or out, and `seconds` its length."""
+
+    __tablename__ = "customer_activities"
+    __table_args__ = (Index("customer_activities_customer", "customer_id", "at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    who: Mapped[str]
+    body: Mapped[str]
+    direction: Mapped[str | None]
+    seconds: Mapped[int | None]
 
 
 class CustomerSchemaRow(Base):

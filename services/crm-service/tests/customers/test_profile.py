@@ -114,6 +114,8 @@ async def test_parent_is_an_account_and_closes_no_circle(staff: httpx.AsyncClien
     for id, parent in ((ids[0], ids[1]), (ids[0], ids[0])):
         assert pointers(await staff.patch(f"/v1/customers/{id}", json={"parent_id": parent})) == ["/parent_id"]
     person = await created(staff, parent_id=ids[1])
+    contacts = (await staff.get("/v1/customers", params={"parent_id": ids[1]})).json()["items"]
+    assert [each["id"] for each in contacts] == [person["id"]]
     assert pointers(await staff.patch(f"/v1/customers/{ids[0]}", json={"parent_id": person["id"]})) == ["/parent_id"]
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from crossdock_chassis.commands.coalescer import Coalescer
 from crossdock_chassis.commands.idempotency import KeyReused
 from crossdock_chassis.database.unit import Database, each
-from crossdock_chassis.http.auth import requires
+from crossdock_chassis.http.auth import requires, staff
 from crossdock_chassis.http.conventions import (
     Cursor,
     IdempotencyKey,
@@ -193,10 +193,14 @@ def uploads(kind: ImportKind, description: str = "") -> dict[str, Any]:
     }
 
 
-def import_routes(reader: str, writer: str) -> APIRouter:
-    """Return the routes of `/v1/imports`. They need these scopes, and show a partner its own imports only."""
+def import_routes(reader: str, writer: str, *, company: bool = False) -> APIRouter:
+    """Return the routes of `/v1/imports`. They need these scopes, and show a partner its own imports only.
+
+    With `company`, they are for tokens without a partner, and show the imports of the company.
+    """
     router = APIRouter(prefix="/v1/imports", tags=["imports"])
-    may_read, may_write = requires(reader), requires(writer)
+    guard = staff if company else requires
+    may_read, may_write = guard(reader), guard(writer)
 
     @router.get("", summary="List imports, the newest first")
     async def get_imports(

@@ -1,5 +1,6 @@
 """The bodies of requests about customers, with the rules of their values."""
 
+import re
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -17,21 +18,26 @@ from pydantic import (
     model_validator,
 )
 
+from crm_service.customers.consents import ConsentChannel, State
 from crm_service.customers.reach import EMAIL, ChannelKind, is_region
+from crossdock_chassis import Number
 
+DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 EARLIEST: Final = date(1850, 1, 1)
 MOST_FIELDS: Final = 50
 _CLEAN: Final = r"^[^\x00-\x1f\x7f]+$"
 
 
-def _is_a_day(value: object) -> object:
-    """pydantic's own type also accepts numbers and times."""
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value) if len(value) == len("2000-01-31") else value
-        except ValueError:
-            return value
-    return value
+def _day(value: object) -> object:
+    """Read a day. Refuse numbers and times, which pydantic's own type accepts."""
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str) or not DAY.fullmatch(value):
+        raise ValueError("must be a day such as 1980-02-29")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a day of the calendar") from None
 
 
 def _birthday(value: date) -> date:
@@ -72,7 +78,7 @@ Line = Annotated[str, Field(min_length=1, max_length=200, pattern=_CLEAN)]
 Code = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Tag = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f,]{1,64}$")]
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(lambda tags: sorted(set(tags)))]
-Birthday = Annotated[date, BeforeValidator(_is_a_day), AfterValidator(_birthday)]
+Birthday = Annotated[date, BeforeValidator(_day), AfterValidator(_birthday)]
 Zone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
 Locale = Annotated[str, Field(pattern="^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$", examples=["zh-Hans-CN"])]
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$"), AfterValidator(_region)]
@@ -80,10 +86,10 @@ Email = Annotated[str, Field(max_length=254, pattern=EMAIL)]
 Id = Annotated[UUID, Field(strict=False)]
 FieldName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-Number = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+Real = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 Choice = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 Value = Annotated[
-    Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | bool | Whole | Number, WrapValidator(_value)
+    Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | bool | Whole | Real, WrapValidator(_value)
 ]
 
 
@@ -136,6 +142,10 @@ class AddressIn(Body):
     country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
+class OtherCustomer(Body):
+    customer_id: Id
+
+
 class AddressId(Body):
     address_id: Id
 
@@ -158,8 +168,8 @@ class ConsentIn(Body):
     """A consent that the customer gave or withdrew, and where it did so."""
 
     purpose: Annotated[Code, Field(examples=["marketing"])]
-    channel: Literal["email", "phone", "sms", "post"]
-    state: Literal["given", "withdrawn"]
+    channel: ConsentChannel
+    state: State
     source: Annotated[Code, Field(examples=["phone_call"])]
 
 
@@ -169,9 +179,9 @@ class FieldRule(Body):
     type: Literal["string", "integer", "number", "boolean"]
     title: Line | None = None
     enum: Annotated[list[Choice], Field(min_length=1, max_length=100)] | None = None
-    maxLength: Annotated[int, Field(ge=0, le=500)] | None = None
-    minimum: Number | None = None
-    maximum: Number | None = None
+    maxLength: Annotated[int, Number(0, 500)] | None = None
+    minimum: Real | None = None
+    maximum: Real | None = None
     format: Literal["date", "email"] | None = None
 
 

@@ -13,6 +13,7 @@ from crm_service.customers import store
 from crm_service.customers.bodies import AddressId, AddressIn, ChannelIn, ChannelState, ProfileIn
 from crm_service.customers.model import Change, Customer, Profile, WrongValue
 from crm_service.customers.reach import channel_of, email_of
+from crm_service.customers.suspects import suspect
 from crossdock_chassis import Actor, Unit, new_id, record_action
 from crossdock_events import Cause
 from crossdock_events.customers import CustomerUpdated
@@ -22,12 +23,14 @@ PARENTS: Final = 0x63726D01
 SCHEMA: Final = "SELECT document::text FROM customer_schemas ORDER BY version DESC LIMIT 1"
 ACCOUNT: Final = "SELECT true FROM customers WHERE id = $1 AND kind = 'account' AND root = id"
 ABOVE: Final = """
-    WITH RECURSIVE above (id, parent_id) AS (
-        SELECT id, parent_id FROM customers WHERE id = $1
-        UNION SELECT customers.id, customers.parent_id FROM above JOIN customers ON customers.id = above.parent_id
+    WITH RECURSIVE above (id) AS (
+        SELECT root FROM customers WHERE id = $1
+        UNION SELECT parent.root FROM above JOIN customers AS member ON member.root = above.id
+              JOIN customers AS parent ON parent.id = member.parent_id
     )
     SELECT true FROM above WHERE id = $2
 """
+"""Whether the customer $2 is $1, or above it, with all that was merged."""
 CHANNEL: Final = """
     SELECT address, verified_at, undeliverable_at, undeliverable_why FROM channels
     WHERE match = $1 AND customer_id = $2 FOR UPDATE
@@ -77,6 +80,7 @@ async def change_customer(unit: Unit, command: ChangeCustomer) -> Changed:
     command.expected.check(customer.version)
     changes = await command.apply(unit, customer)
     if changes:
+        await suspect(unit, customer.id)
         await record_changes(unit, customer.id, changes, command.by.who, command.cause)
         names = sorted({each.name for each in changes})
         target = f"/v1/customers/{customer.id}"

@@ -22,7 +22,11 @@ LEADS: Final = """
          ON customers.id = CASE wanted.external_id WHEN '' THEN partners.account_id ELSE links.customer_id END
     WHERE customers.id IS NULL OR (wanted.external_id <> '' AND met.partner IS NULL)
 """
-ROWS: Final = "SELECT id::text, kind, origin, met_by, met_as, version FROM customers WHERE id = ANY ($1::uuid[])"
+ROWS: Final = """
+    SELECT id::text, kind, origin, met_by, met_as, version, merged_into::text FROM customers
+    WHERE id = ANY ($1::uuid[])
+"""
+MERGES: Final = {"crossdock.CustomersMerged.v1", "crossdock.CustomersUnmerged.v1"}
 
 CONSENTS: Final = """
     SELECT customer_id::text, version, purpose, channel, state, source FROM consents
@@ -55,7 +59,8 @@ async def _not_the_customers(at_rest: AtRest) -> AsyncIterator[str]:
             first = own[0].data
             expected = {"id": id, "kind": first.get("kind"), "origin": first.get("origin")}
             expected |= {"met_by": first.get("partner"), "met_as": first.get("external_id")}
-            expected |= {"version": own[-1].sequence}
+            merges = [each.data.get("into") for each in own if each.type in MERGES]
+            expected |= {"version": own[-1].sequence, "merged_into": merges[-1] if merges else None}
             if rows.get(id) != expected:
                 yield f"{id}: stored is {rows.get(id)}, the topic has {expected}"
     if (count := await at_rest.sql.fetchval("SELECT count(*) FROM customers")) != seen:
@@ -97,4 +102,13 @@ LEADS_NOWHERE: Final = Check(
     ") AS owned WHERE NOT EXISTS (SELECT FROM customers WHERE id = owned.customer_id)",
 )
 NOT_THE_CONSENTS: Final = CheckAtRest(4, "other", "consents that differ from their topic", _not_the_consents)
-CHECKS: Final = (WITHOUT_CUSTOMER, NOT_THE_CUSTOMERS, NOT_THE_CONSENTS, LEADS_NOWHERE)
+NOT_THE_ROOT: Final = Check(
+    5,
+    "other",
+    "customers whose root is not the end of their merges",
+    "SELECT format('%s has the root %s', customers.id, customers.root) FROM customers "
+    "LEFT JOIN customers AS above ON above.id = customers.merged_into "
+    "WHERE customers.root IS DISTINCT FROM "
+    "CASE WHEN customers.merged_into IS NULL THEN customers.id ELSE above.root END",
+)
+CHECKS: Final = (WITHOUT_CUSTOMER, NOT_THE_CUSTOMERS, NOT_THE_CONSENTS, LEADS_NOWHERE, NOT_THE_ROOT)

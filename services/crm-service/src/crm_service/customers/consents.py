@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 State = Literal["given", "withdrawn"]
+ConsentChannel = Literal["email", "phone", "sms", "post"]
 Subject: TypeAlias = tuple[str, str]
 """A purpose and a channel."""
 
@@ -16,7 +17,7 @@ class Said(NamedTuple):
     customer_id: UUID
     version: int
     purpose: str
-    channel: str
+    channel: ConsentChannel
     state: State
     source: str
     at: datetime

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from crm_service.customers import change, store
 from crm_service.customers.bodies import CustomerDraft
 from crm_service.customers.model import Change, Customer, Profile, WrongValue
+from crm_service.customers.suspects import suspect
 from crossdock_chassis import Actor, Unit, new_id, record_action
 from crossdock_events import Cause
 from crossdock_events.customers import CustomerRegistered
@@ -39,6 +40,7 @@ async def create_customer(unit: Unit, command: CreateCustomer) -> Created:
             raise error.inside(f"/channels/{number}") from None
     for address in draft.addresses:
         await change.add_address(address)(unit, customer)
+    await suspect(unit, id)
     given = draft.model_dump(mode="json", exclude_unset=True)
     await store.keep_history(unit, id, 1, command.by.who, [Change("profile", "registered", None, given)])
     await record_action(unit, command.by, "customer:create", f"/v1/customers/{id}", after={"kind": draft.kind})

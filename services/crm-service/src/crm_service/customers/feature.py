@@ -4,6 +4,7 @@ from crm_service.customers import http
 from crm_service.customers.change import Changed, change_customer
 from crm_service.customers.consent import record_consent
 from crm_service.customers.create import Created, create_customer
+from crm_service.customers.merge import merge_customers
 from crm_service.customers.schema import SchemaView, set_schema
 from crossdock_chassis import Coalescer, Database, Feature, each
 
@@ -15,5 +16,6 @@ def feature(database: Database) -> Feature:
         Coalescer(database, each(change_customer), Changed, limit=1, name="change_customer"),
         Coalescer(database, each(record_consent), Changed, limit=1, name="record_consent"),
         Coalescer(database, each(set_schema), SchemaView, limit=1, name="set_customer_schema"),
+        Coalescer(database, each(merge_customers), Changed, limit=1, name="merge_customers"),
     )
     return Feature(routers=[http.router], provides=[customers], problems=http.PROBLEMS)

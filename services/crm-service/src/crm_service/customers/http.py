@@ -18,17 +18,20 @@ from crm_service.customers.bodies import (
     ConsentIn,
     CustomerDraft,
     FieldSchema,
+    OtherCustomer,
     ProfileIn,
+    Region,
 )
 from crm_service.customers.change import Apply, ChangeCustomer, Changed
 from crm_service.customers.consent import RecordConsent
 from crm_service.customers.create import CreateCustomer, Created
-from crm_service.customers.model import AddressTaken, AlreadyMerged, NoSuchCustomer, WrongValue
+from crm_service.customers.merge import Did, MergeCustomers
+from crm_service.customers.model import AddressTaken, AlreadyMerged, NoSuchCustomer, WrongValue, match_of
 from crm_service.customers.personal import eyes_of, note_read
 from crm_service.customers.problems import ADDRESS_TAKEN, ALREADY_MERGED, NO_SUCH_CUSTOMER
-from crm_service.customers.reach import EMAIL
+from crm_service.customers.reach import EMAIL, phone_of
 from crm_service.customers.schema import SchemaView, SetSchema, current
-from crm_service.customers.views import ChangeView, CustomerSummary, CustomerView, SaidView
+from crm_service.customers.views import ChangeView, CustomerSummary, CustomerView, MergePreview, SaidView, SuspectPair
 from crossdock_chassis import (
     INVALID,
     Caller,
@@ -40,6 +43,7 @@ from crossdock_chassis import (
     PageCursor,
     PageLimit,
     Problem,
+    Refusal,
     cause,
     errors,
     etag,
@@ -67,6 +71,13 @@ class Customers:
     change: Coalescer[ChangeCustomer, Changed]
     consent: Coalescer[RecordConsent, Changed]
     schema: Coalescer[SetSchema, SchemaView]
+    merge: Coalescer[MergeCustomers, Changed]
+
+    async def join(self, did: Did, asked: "Asked", body: OtherCustomer) -> Response:
+        """Decide about two customers, and render the one of the path."""
+        command = MergeCustomers(did, asked.id, body.customer_id, asked.caller.actor, asked.match, asked.why)
+        done = await self.merge(command, asked.key.of(body))
+        return await self.show(asked.caller, asked.id, replayed=done.replayed)
 
     async def do(self, did: str, apply: Apply, asked: "Asked", body: BaseModel) -> Response:
         """Change a customer and render it."""
@@ -119,25 +130,37 @@ async def get_customers(
     external_id: Annotated[Id | None, Query(description="Only with this id of a partner")] = None,
     order_id: Annotated[UUID | None, Query(description="Only the customer of this order")] = None,
     email: Annotated[str | None, Query(max_length=254, pattern=EMAIL, description="Only with this address")] = None,
+    phone: Annotated[str | None, Query(min_length=1, max_length=50, description="Only with this number")] = None,
+    region: Annotated[Region | None, Query(description="Where a number without + is dialled")] = None,
+    name: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="Only with these parts of the name")
+    ] = None,
+    parent_id: Annotated[UUID | None, Query(description="Only those that belong to this account; for staff")] = None,
     cursor: PageCursor = None,
     limit: PageLimit = 50,
 ) -> Page[CustomerView]:
     """Return one page. A partner sees the customers that it has ordered for, and its own account."""
     eyes = eyes_of(caller)
+    matches = [] if email is None else [match_of(email)]
+    if phone is not None:
+        matches.append(_number(phone, region))
+    if parent_id is not None and caller.partner:
+        return Page(items=[])
+    wanted = views.Wanted(external_id, order_id, matches, name, parent_id)
     async with customers.database.unit() as unit:
-        page = await views.page(
-            unit.sql,
-            caller.partner or None,
-            cursor,
-            limit,
-            eyes,
-            external_id=external_id,
-            order_id=order_id,
-            email=email,
-        )
+        page = await views.page(unit.sql, caller.partner or None, cursor, limit, eyes, wanted)
         if page.items:
             await note_read(unit, caller, eyes, "/v1/customers", ids=[each.id for each in page.items])
     return page
+
+
+def _number(phone: str, region: str | None) -> str:
+    """Return the form of a number that is compared. Raise Refusal 422."""
+    try:
+        return phone_of(phone, region).match
+    except WrongValue as error:
+        place = {"in": "query", "parameter": "phone", "detail": error.detail, "code": error.code}
+        raise Refusal(INVALID, errors=[place]) from None
 
 
 @router.post(
@@ -163,6 +186,19 @@ async def post_customer(
 async def get_summary(caller: Staff, customers: CustomersDep) -> CustomerSummary:
     async with customers.database.unit() as unit:
         return await views.summary(unit.sql)
+
+
+@router.get("/suspects", summary="List pairs of customers that may be the same, the likeliest first")
+async def get_suspects(
+    caller: Staff, customers: CustomersDep, cursor: PageCursor = None, limit: PageLimit = 50
+) -> Page[SuspectPair]:
+    """Return pairs that no person has decided about: merge them, or dismiss the suspicion."""
+    eyes = eyes_of(caller)
+    async with customers.database.unit() as unit:
+        page = await views.suspected(unit.sql, cursor, limit, eyes)
+        if page.items:
+            await note_read(unit, caller, eyes, "/v1/customers/suspects", pairs=len(page.items))
+    return page
 
 
 @router.get("/schema", summary="Show which fields staff added", response_model=SchemaView, responses=_ETAG)
@@ -254,3 +290,40 @@ async def post_consent(body: ConsentIn, asked: AskedDep, customers: CustomersDep
     command = RecordConsent(asked.id, body, asked.caller.actor, asked.match, asked.why)
     done = await customers.consent(command, asked.key.of(body))
     return await customers.show(asked.caller, asked.id, replayed=done.replayed)
+
+
+@router.get(
+    "/{customer_id}/merge-preview",
+    summary="Show what a merge would give",
+    responses=errors(NO_SUCH_CUSTOMER, INVALID),
+)
+async def get_merge_preview(
+    customer_id: UUID,
+    other_id: Annotated[UUID, Query(description="The customer that would be merged into this one")],
+    caller: Staff,
+    customers: CustomersDep,
+) -> MergePreview:
+    """Return both customers, why they may be the same, and the customer after the merge. Nothing changes."""
+    eyes = eyes_of(caller)
+    async with customers.database.unit() as unit:
+        preview = await views.preview(unit.sql, customer_id, other_id, eyes)
+        await note_read(unit, caller, eyes, f"/v1/customers/{preview.into.id}", ids=[preview.merged.id])
+    return preview
+
+
+@router.post("/{customer_id}:merge", **CHANGING, summary="Merge another customer into this one")
+async def post_merge(body: OtherCustomer, asked: AskedDep, customers: CustomersDep) -> Response:
+    """Keep every value and link of both, and the stricter consent. The other id then shows this customer."""
+    return await customers.join("merge", asked, body)
+
+
+@router.post("/{customer_id}:unmerge", **CHANGING, summary="Take a merge back")
+async def post_unmerge(body: OtherCustomer, asked: AskedDep, customers: CustomersDep) -> Response:
+    """Restore both customers. Changes since the merge stay with this one, and a withdrawn consent with both."""
+    return await customers.join("unmerge", asked, body)
+
+
+@router.post("/{customer_id}:dismiss", **CHANGING, summary="Dismiss the suspicion that another customer is the same")
+async def post_dismissal(body: OtherCustomer, asked: AskedDep, customers: CustomersDep) -> Response:
+    """Keep both apart. The pair is not suspected again."""
+    return await customers.join("dismiss", asked, body)

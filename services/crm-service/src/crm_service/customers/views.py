@@ -6,7 +6,9 @@ which it has ordered.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -15,9 +17,11 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from crm_service.customers.consents import Said, in_force
-from crm_service.customers.model import NoSuchCustomer, match_of
+from crm_service.customers.matching import compare, name_keys
+from crm_service.customers.model import NoSuchCustomer, WrongValue
 from crm_service.customers.personal import Eyes
 from crm_service.customers.reach import ChannelKind
+from crm_service.customers.suspects import hashed, traits_of
 from crossdock_chassis import Cursor, Page
 
 CURSOR: Final = Cursor("customers", UUID)
@@ -34,25 +38,37 @@ SEEN: Final = f"""
 """Whether the partner $1 has ordered for the customer. Without a partner everything is seen."""
 
 ONE: Final = f"SELECT root FROM customers WHERE id = $2 AND {SEEN}"
+MINE_ONLY: Final = f"($1::text IS NULL OR customers.id IN ({MET}))"
 PAGE: Final = f"""
     SELECT id FROM customers
     WHERE root = id AND {SEEN} AND ($2::uuid IS NULL OR id < $2)
           AND ($3::text IS NULL OR id IN (
               SELECT root FROM customers JOIN customer_links AS links ON links.customer_id = customers.id
-              WHERE external_id = $3
+              WHERE external_id = $3 AND {MINE_ONLY}
           ))
           AND ($4::uuid IS NULL OR id IN (
-              SELECT owner.root
+              SELECT root
               FROM customer_orders AS orders JOIN partners ON partners.name = orders.partner
               LEFT JOIN customer_links AS links
                    ON links.namespace = partners.namespace AND links.external_id = orders.external_id
-              JOIN customers AS owner ON owner.id = coalesce(links.customer_id, partners.account_id)
-              WHERE orders.order_id = $4
+              JOIN customers ON customers.id = coalesce(links.customer_id, partners.account_id)
+              WHERE orders.order_id = $4 AND ($1::text IS NULL OR orders.partner = $1)
           ))
-          AND ($5::text IS NULL OR id IN (
-              SELECT root FROM customers JOIN channels ON channels.customer_id = customers.id WHERE match = $5
+          AND ($5::text[] IS NULL OR id IN (
+              SELECT root FROM customers JOIN channels ON channels.customer_id = customers.id
+              WHERE match = ANY ($5) AND {MINE_ONLY}
+              GROUP BY root HAVING count(DISTINCT match) = cardinality($5)
           ))
-    ORDER BY id DESC LIMIT $6
+          AND ($6::bigint[] IS NULL OR id IN (
+              SELECT root FROM customers JOIN match_keys ON match_keys.customer_id = customers.id
+              WHERE key = ANY ($6) AND {MINE_ONLY}
+              GROUP BY customers.id, root HAVING count(*) = cardinality($6)
+          ))
+          AND ($7::uuid IS NULL OR id IN (
+              SELECT customers.root FROM customers JOIN customers AS parent ON parent.id = customers.parent_id
+              WHERE parent.root = (SELECT root FROM customers WHERE id = $7)
+          ))
+    ORDER BY id DESC LIMIT $8
 """
 MEMBERS: Final = """
     SELECT id, root, kind, origin, version, registered_at, merged_at, display_name AS name, born_on, zone, locale,
@@ -93,6 +109,26 @@ HISTORY: Final = """
     WHERE customer_id = $1 AND ($2::bigint IS NULL OR (version, name) < ($2, $3))
     ORDER BY version DESC, name DESC LIMIT $4
 """
+SUSPECTS: Final = """
+    SELECT DISTINCT ON (own.root, found.root) own.root, found.root AS customer_id, score, reasons
+    FROM customers AS own
+    CROSS JOIN LATERAL (
+        SELECT other AS id, score, reasons FROM suspects WHERE one = own.id AND state = 'open'
+        UNION ALL SELECT one, score, reasons FROM suspects WHERE other = own.id AND state = 'open'
+    ) AS pair
+    JOIN customers AS found ON found.id = pair.id
+    WHERE own.root = ANY ($1::uuid[]) AND found.root <> own.root
+    ORDER BY own.root, found.root, score DESC
+"""
+OPEN_PAIRS: Final = """
+    SELECT one, other, first.display_name AS one_name, second.display_name AS other_name, score, reasons, found_at
+    FROM suspects JOIN customers AS first ON first.id = one JOIN customers AS second ON second.id = other
+    WHERE state = 'open' AND first.root <> second.root
+          AND ($1::float8 IS NULL OR (score, one, other) < ($1, $2, $3))
+    ORDER BY score DESC, one DESC, other DESC LIMIT $4
+"""
+PAIRS: Final = Cursor("suspects", tuple[int, UUID, UUID])
+"""The score in tenths, as which it is rounded."""
 SAID: Final = """
     SELECT customer_id, version, purpose, channel, state, source, at, who FROM consents
     WHERE customer_id IN (SELECT id FROM customers WHERE root = (SELECT root FROM customers WHERE id = $1))
@@ -133,6 +169,26 @@ class ConsentView(BaseModel):
     at: datetime
 
 
+class SuspectView(BaseModel):
+    """Another customer that may be the same one. Nothing is merged before a person decides."""
+
+    customer_id: UUID
+    score: Annotated[float, Field(description="The base-2 logarithm of the likelihood ratio")]
+    reasons: Annotated[list[str], Field(examples=[["same_phone", "similar_name"]])]
+
+
+class SuspectPair(BaseModel):
+    """Two customers that may be the same."""
+
+    one: UUID
+    other: UUID
+    one_name: str | None
+    other_name: str | None
+    score: float
+    reasons: list[str]
+    found_at: datetime
+
+
 class SaidView(ConsentView):
     """A consent as it was given or withdrawn."""
 
@@ -167,6 +223,17 @@ class CustomerView(BaseModel):
     tags: Annotated[list[str], Field(description="Only staff see them")]
     fields: Annotated[dict[str, Any], Field(description="As `/v1/customers/schema` declares them. Only staff see them")]
     merged: Annotated[list[UUID], Field(description="The customers that were merged into it")]
+    suspects: Annotated[list[SuspectView], Field(description="Customers that may be the same. Only staff see them")]
+
+
+class MergePreview(BaseModel):
+    """Both sides of a merge, and what the customer would be after it. A merge can be taken back."""
+
+    into: CustomerView
+    merged: CustomerView
+    result: CustomerView
+    score: float
+    reasons: list[str]
 
 
 class CustomerSummary(BaseModel):
@@ -198,20 +265,26 @@ async def get(sql: asyncpg.Connection, partner: str | None, id: UUID, eyes: Eyes
     return view
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list of customers is limited to. `matches` are channels in the form that is compared."""
+
+    external_id: str | None = None
+    order_id: UUID | None = None
+    matches: Sequence[str] = ()
+    name: str | None = None
+    parent_id: UUID | None = None
+
+
 async def page(
-    sql: asyncpg.Connection,
-    partner: str | None,
-    cursor: str | None,
-    limit: int,
-    eyes: Eyes,
-    *,
-    external_id: str | None,
-    order_id: UUID | None,
-    email: str | None,
+    sql: asyncpg.Connection, partner: str | None, cursor: str | None, limit: int, eyes: Eyes, wanted: Wanted
 ) -> Page[CustomerView]:
-    """Return customers, the newest first."""
-    match = None if email is None else match_of(email)
-    rows = await sql.fetch(PAGE, partner, CURSOR.decode(cursor), external_id, order_id, match, limit + 1)
+    """Return customers, the newest first. A name finds those that have all of its parts, in any order and script."""
+    words = None if wanted.name is None else sorted(map(hashed, name_keys(wanted.name)))
+    matches = list(wanted.matches) or None
+    after = CURSOR.decode(cursor)
+    given = (wanted.external_id, wanted.order_id, matches, words, wanted.parent_id)
+    rows = await sql.fetch(PAGE, partner, after, *given, limit + 1)
     shown = [row["id"] for row in rows[:limit]]
     items = await _views(sql, partner, shown, eyes)
     return Page(items=items, next=CURSOR.encode(shown[-1]) if len(rows) > limit else None)
@@ -244,21 +317,53 @@ async def said(sql: asyncpg.Connection, id: UUID, cursor: str | None, limit: int
     return Page(items=[SaidView(**dict(row)) for row in shown], next=None if last is None else SAYINGS.encode(last))
 
 
-async def _views(sql: asyncpg.Connection, partner: str | None, roots: Sequence[UUID], eyes: Eyes) -> list[CustomerView]:
-    """Return the views of customers in this order."""
+async def preview(sql: asyncpg.Connection, id: UUID, other: UUID, eyes: Eyes) -> MergePreview:
+    """Return what a merge of two customers would show. Raise NoSuchCustomer, WrongValue."""
+    into, merged = await get(sql, None, id, eyes), await get(sql, None, other, eyes)
+    if into.id == merged.id:
+        raise WrongValue("/customer_id", "both are the same customer", "same")
+    (result,) = await _views(sql, None, [into.id], eyes, joined={merged.id: into.id})
+    traits = await traits_of(sql, [into.id, merged.id])
+    score = compare(traits[into.id], traits[merged.id])
+    return MergePreview(
+        into=into, merged=merged, result=result, score=round(score.value, 1), reasons=list(score.reasons)
+    )
+
+
+async def suspected(sql: asyncpg.Connection, cursor: str | None, limit: int, eyes: Eyes) -> Page[SuspectPair]:
+    """Return the pairs that no person has decided about, the likeliest first."""
+    tenths, *pair = PAIRS.decode(cursor) or (None, None, None)
+    rows = await sql.fetch(OPEN_PAIRS, None if tenths is None else tenths / 10, *pair, limit + 1)
+    shown = rows[:limit]
+    items = [
+        SuspectPair(**{**row, **{name: eyes.name(row[name]) for name in ("one_name", "other_name")}}) for row in shown
+    ]
+    last = (round(shown[-1]["score"] * 10), shown[-1]["one"], shown[-1]["other"]) if len(rows) > limit else None
+    return Page(items=items, next=None if last is None else PAIRS.encode(last))
+
+
+async def _views(
+    sql: asyncpg.Connection,
+    partner: str | None,
+    roots: Sequence[UUID],
+    eyes: Eyes,
+    joined: Mapping[UUID, UUID] = MappingProxyType({}),
+) -> list[CustomerView]:
+    """Return the views of customers in this order. `joined` has customers that are shown as if they were merged now."""
     if not roots:
         return []
-    rows = await sql.fetch(MEMBERS, roots)
+    rows = await sql.fetch(MEMBERS, [*roots, *joined])
     ids = [row["id"] for row in rows]
     mine = set(ids) if partner is None else {row["id"] for row in await sql.fetch(MINE, partner, ids)}
-    root_of = {row["id"]: row["root"] for row in rows}
-    members = _grouped(rows, lambda row: row["root"])
+    root_of = {row["id"]: joined.get(row["root"], row["root"]) for row in rows}
+    members = _grouped(sorted(rows, key=lambda row: row["root"] in joined), lambda row: root_of[row["id"]])
 
-    async def joined(query: str, *arguments: object) -> Mapping[UUID, list[asyncpg.Record]]:
+    async def by_root(query: str, *arguments: object) -> Mapping[UUID, list[asyncpg.Record]]:
         return _grouped(await sql.fetch(query, *arguments), lambda row: root_of[row["customer_id"]])
 
-    channels, addresses = await joined(CHANNELS, [*mine]), await joined(ADDRESSES, [*mine])
-    links, said = await joined(LINKS, partner, [*mine]), await joined(CONSENTS, roots)
+    channels, addresses = await by_root(CHANNELS, [*mine]), await by_root(ADDRESSES, [*mine])
+    links, said = await by_root(LINKS, partner, [*mine]), await by_root(CONSENTS, [*roots, *joined])
+    suspects = _grouped(await sql.fetch(SUSPECTS, roots) if partner is None else [], lambda row: row["root"])
     return [
         _view(
             members[root],
@@ -267,6 +372,7 @@ async def _views(sql: asyncpg.Connection, partner: str | None, roots: Sequence[U
             addresses[root],
             links[root],
             said[root],
+            suspects[root],
             eyes,
         )
         for root in roots
@@ -287,6 +393,7 @@ def _view(
     addresses: Sequence[asyncpg.Record],
     links: Sequence[asyncpg.Record],
     said: Sequence[asyncpg.Record],
+    suspects: Sequence[asyncpg.Record],
     eyes: Eyes,
 ) -> CustomerView:
     """Join the rows of a customer and its members, the customer itself first. Its own values win.
@@ -302,7 +409,7 @@ def _view(
     fields: dict[str, Any] = {}
     for row in reversed(mine):
         fields |= from_json(row["fields"])
-    merged_at = max((row["merged_at"] for row in members[1:]), default=None)
+    merged_at = max((row["merged_at"] or datetime.now(UTC) for row in members[1:]), default=None)
     force = in_force((Said(**dict(row)) for row in said), head["id"], merged_at)
     return CustomerView(
         id=head["id"],
@@ -328,6 +435,9 @@ def _view(
         tags=sorted({tag for row in mine for tag in row["tags"]}) if staff else [],
         fields=eyes.values(fields) if staff else {},
         merged=[row["id"] for row in mine if row["id"] != head["id"]],
+        suspects=[
+            SuspectView(customer_id=row["customer_id"], score=row["score"], reasons=row["reasons"]) for row in suspects
+        ],
     )
 
 

@@ -1,8 +1,10 @@
-"""Wire the feature: the overview of a customer."""
+"""Wire the feature: the overview of a customer, notes and calls."""
 
 from crm_service.overview import http
-from crossdock_chassis import Database, Feature
+from crm_service.overview.activities import Recorded, record_activity
+from crossdock_chassis import Coalescer, Database, Feature, each
 
 
 def feature(database: Database) -> Feature:
-    return Feature(routers=[http.router], provides=[http.Overviews(database)])
+    record = Coalescer(database, each(record_activity), Recorded, limit=50, name="record_activity")
+    return Feature(routers=[http.router], provides=[http.Overviews(database, record)])

@@ -1,0 +1,117 @@
+"""`crossdock customers`: find customers, and decide which of them are the same."""
+
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from crossdock_cli import installation
+from crossdock_cli.commands.customer import SCOPES, SERVICE
+from crossdock_cli.http import asked, client
+from crossdock_cli.output import After, AsJson, Limit, console, print_page
+
+customers = typer.Typer(help="Find customers, and merge those that are the same.", invoke_without_command=True)
+Kept = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The id of the customer that stays.")]
+Other = Annotated[str, typer.Argument(metavar="OTHER", help="The id of the other customer.")]
+
+
+@customers.callback()
+def list_(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option(help="Parts of the name, in any order.")] = None,
+    phone: Annotated[str | None, typer.Option(help="A phone number. Without + it needs --region.")] = None,
+    region: Annotated[str | None, typer.Option(help="Where the number is dialled, such as GB.")] = None,
+    email: Annotated[str | None, typer.Option(help="A mail address.")] = None,
+    order: Annotated[str | None, typer.Option(help="The id of an order.")] = None,
+    limit: Limit = 20,
+    cursor: After = None,
+    as_json: AsJson = False,
+) -> None:
+    """List customers, the newest first, or find some. The commands below decide about two of them."""
+    if context.invoked_subcommand is not None:
+        return
+    wanted = {"name": name, "phone": phone, "region": region, "email": email, "order_id": order, "cursor": cursor}
+    query = {"limit": str(limit), **{key: value for key, value in wanted.items() if value is not None}}
+    print_page(
+        _get("", query),
+        {
+            "customer": lambda each: each["id"],
+            "kind": lambda each: each["kind"],
+            "name": lambda each: each["name"] or "",
+            "reached at": lambda each: ", ".join(channel["value"] for channel in each["channels"]),
+            "may also be": lambda each: len(each["suspects"]) or "",
+        },
+        as_json=as_json,
+        none="No customer was found.",
+        more="customers",
+    )
+
+
+@customers.command()
+def suspects(limit: Limit = 20, cursor: After = None, as_json: AsJson = False) -> None:
+    """List pairs of customers that may be the same, the likeliest first."""
+    query = {"limit": str(limit), **({} if cursor is None else {"cursor": cursor})}
+    print_page(
+        _get("/suspects", query),
+        {
+            "customer": lambda each: each["one"],
+            "name": lambda each: each["one_name"] or "",
+            "other": lambda each: each["other"],
+            "other name": lambda each: each["other_name"] or "",
+            "score": lambda each: each["score"],
+            "because of": lambda each: ", ".join(reason.replace("_", " ") for reason in each["reasons"]),
+        },
+        as_json=as_json,
+        none="No customers are suspected to be the same.",
+        more="customers suspects",
+    )
+
+
+@customers.command()
+def merge(
+    customer: Kept,
+    other: Other,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Show both customers and what the merge would give, then merge OTHER into CUSTOMER."""
+    preview = _get(f"/{customer}/merge-preview", {"other_id": other})
+    for title in ("into", "merged", "result"):
+        _print(title, preview[title])
+    console().print(f"Reasons: {', '.join(preview['reasons']) or 'none'}", markup=False)
+    if not yes:
+        typer.confirm("Merge them?", abort=True)
+    _decide(customer, "merge", other)
+    console().print("Merged. `crossdock customers unmerge` takes it back.", markup=False)
+
+
+@customers.command()
+def unmerge(customer: Kept, other: Other) -> None:
+    """Take a merge back: OTHER is on its own again."""
+    _decide(customer, "unmerge", other)
+    console().print("Both customers are restored.")
+
+
+@customers.command()
+def dismiss(customer: Kept, other: Other) -> None:
+    """Keep two customers apart: they are not suspected again."""
+    _decide(customer, "dismiss", other)
+    console().print("The pair is not suspected again.")
+
+
+def _print(title: str, shown: dict[str, Any]) -> None:
+    names = ", ".join(filter(None, [shown["name"], *shown["other_names"]])) or "no name"
+    reached = ", ".join(channel["value"] for channel in shown["channels"])
+    console().print(f"{title}: {names} ({shown['id']}) {reached}", markup=False)
+
+
+def _get(path: str, query: dict[str, str]) -> dict[str, Any]:
+    there = installation.current()
+    with client(there, None, SCOPES) as opened:
+        return asked(opened.get(f"{there.url(SERVICE)}/v1/customers{path}", params=query))
+
+
+def _decide(customer: str, verb: str, other: str) -> None:
+    there, headers = installation.current(), {"Idempotency-Key": str(uuid4())}
+    with client(there, None, SCOPES) as opened:
+        url = f"{there.url(SERVICE)}/v1/customers/{customer}:{verb}"
+        asked(opened.post(url, json={"customer_id": other}, headers=headers))
