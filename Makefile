@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast lock
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -87,6 +87,9 @@ bench-watch: install  ## measure the log, the projections and the live streams o
 
 bench-forecast: install  ## measure the forecasts of a recorded year (20 minutes)
 	@$(RUN) bench forecast
+
+bench-crm: install  ## measure crm-service with a million customers and open cases (6 minutes)
+	@$(RUN) bench crm
 
 bench-compare: install  ## compare two results (OLD=a.json NEW=b.json)
 	@$(RUN) bench compare "$(OLD)" "$(NEW)"

@@ -4,7 +4,7 @@
 stored orders. `python -m bench page` writes the last results into `docs/performance.md`.
 `python -m bench profile order-service.worker` profiles one process. `python -m bench feeds` measures the statements
 that the feeds of changes make dearer. `python -m bench watch` measures analytics-service. `python -m bench forecast`
-measures the forecasts of forecast-service.
+measures the forecasts of forecast-service. `python -m bench crm` measures crm-service.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import feeds, forecast, page, results, watch
+from bench import crm, feeds, forecast, page, results, watch
 from bench.compare import compare
 from bench.growth import SIZES, Growth
 from bench.helper import HelperFailed
@@ -49,6 +49,7 @@ def main() -> None:
     forecasts = commands.add_parser("forecast", help="measure the forecasts of the recorded year")
     forecasts.add_argument("--m4", type=Path, nargs=2, metavar=("TRAIN.csv", "TEST.csv"), help="these series instead")
     forecasts.add_argument("--season", type=int, default=1, metavar="N", help="values in a season of these series")
+    commands.add_parser("crm", help="measure the customers, cases, clocks and mails of crm-service")
     commands.add_parser("page", help="write the last results into docs/performance.md")
     comparison = commands.add_parser("compare", help="print two results side by side")
     for name in ("old", "new"):
@@ -63,7 +64,7 @@ def main() -> None:
             feeds.measure(console, count=20_000, runs=5)
             return
         if arguments.command == "page":
-            page.write(RESULTS / "latest.json", RESULTS / "growth.json", RESULTS / "watch.json")
+            page.write(RESULTS / "latest.json", RESULTS / "growth.json", RESULTS / "watch.json", RESULTS / "crm.json")
             return
         if arguments.command == "compare":
             compare(console, arguments.old, arguments.new)
@@ -72,6 +73,8 @@ def main() -> None:
             found, file = run_growth(Growth(sizes=arguments.sizes), console), RESULTS / "growth.json"
         elif arguments.command == "watch":
             found, file = watch.run(watch.TINY if arguments.tiny else watch.FULL, console), RESULTS / "watch.json"
+        elif arguments.command == "crm":
+            found, file = crm.run(crm.TINY if arguments.tiny else crm.FULL, console), RESULTS / "crm.json"
         elif arguments.command == "forecast" and arguments.m4:
             found = resolve_name(f"{FORECASTS}:run_m4")(*arguments.m4, arguments.season, console)
             file = RESULTS / "forecast-m4.json"

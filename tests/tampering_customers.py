@@ -56,6 +56,22 @@ CUSTOMER_TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         ),
         {mail.FILED},
     ),
+    "a breach was noticed and not published": (
+        edit(
+            "INSERT INTO sla_marks (case_id, clock, noticed, due_at, noticed_at) "
+            "VALUES ($1, 'x', 'breach', now(), now())",
+            ORPHAN,
+        ),
+        {cases.NOTICED_OTHERWISE},
+    ),
+    "a case was escalated without its level": (
+        edit(
+            "INSERT INTO case_entries (case_id, number, at, did, status, side) "
+            "VALUES ($1, 1, now(), 'escalated', 'new', 'staff')",
+            ORPHAN,
+        ),
+        {cases.ESCALATED_OTHERWISE},
+    ),
     "a rule has opened a case that is gone": (
         edit("INSERT INTO rule_cases (rule, order_id, case_id, opened_at) VALUES ('x', $1, $1, now())", ORPHAN),
         {rules.ONCE},

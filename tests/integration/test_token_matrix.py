@@ -30,6 +30,10 @@ SHARED: Final = {
     "/v1/series/": "forecasts are the company's",
     "/v1/introductions/": "forecasts are the company's",
     "/v1/calendar/days/": "the calendar is the company's",
+    "/v1/queues/": "queues of the service desk are the company's",
+    "/v1/agents/": "people of the service desk are the company's",
+    "/v1/macros/": "macros of the service desk are the company's",
+    "/v1/sla/customers/": "contracts are the company's",
     "/v1/rules/": "rules of the service desk are the company's",
     "/v1/drivers/": "planned drivers are the company's",
 }

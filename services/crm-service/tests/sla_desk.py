@@ -1,6 +1,6 @@
 """Let time pass for cases: move their history back, and run the job that notices timers."""
 
-from crm_service.cases.timing import notice_timers
+from crm_service.cases.timing import Timers
 from crossdock_chassis import JobRun, Service, new_id
 from crossdock_chassis.jobs.rows import Claimed
 
@@ -16,7 +16,8 @@ async def pass_time(service: Service, hours: float) -> None:
             await unit.sql.execute(statement, hours)
 
 
-async def look(service: Service) -> int:
-    """Run the job once, and return how many clocks it noticed."""
-    result = await notice_timers(JobRun(service.database, Claimed(new_id(), None, "test", {})))
+async def look(service: Service, timers: Timers | None = None) -> int:
+    """Run the job once, and return how many moments it noticed."""
+    run = JobRun(service.database, Claimed(new_id(), None, "test", {}))
+    result = await (timers or Timers()).notice_timers(run)
     return int(str(result["noticed"]))

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import httpx
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -63,6 +64,18 @@ def note(case: CaseId, text: Words) -> None:
 
 
 @cases.command()
+def escalate(case: CaseId) -> None:
+    """Escalate a case by one level."""
+    _act(case, "escalate")
+
+
+@cases.command()
+def merge(case: CaseId, into: Annotated[str, typer.Argument(help="The id of the case that goes on.")]) -> None:
+    """Merge a case into another one of the same customer, which gets its replies."""
+    _act(case, "merge", {"into": into})
+
+
+@cases.command()
 def resolve(case: CaseId) -> None:
     """Resolve a case. A reply reopens it."""
     _act(case, "resolve")
@@ -72,6 +85,27 @@ def resolve(case: CaseId) -> None:
 def close(case: CaseId, cause: Annotated[str, typer.Argument(help="The root cause, such as lost_in_transit.")]) -> None:
     """Close a resolved case with its root cause."""
     _act(case, "close", {"root_cause": cause})
+
+
+@cases.command()
+def queues(as_json: AsJson = False) -> None:
+    """Show the queues, and the people who get their cases."""
+    there = installation.current()
+    with client(there, None, SCOPES) as opened:
+        found = asked(opened.get(f"{there.url(SERVICE)}/v1/queues"))
+    if as_json:
+        print_json(found)
+        return
+    table = Table("queue", "kind", "category", "skill", box=None)
+    for each in found["queues"]:
+        table.add_row(*(each[name] or "any" for name in ("name", "kind", "category", "skill")))
+    print_table(console(), table)
+    table = Table("person", "skills", "cases", "present", "shifts", box=None)
+    for each in found["agents"]:
+        load, present = f"{each['load']} of {each['capacity']}", "yes" if each["present"] else "no"
+        cells = (each["who"], ", ".join(each["skills"]), load, present, each["calendar"] or "always")
+        table.add_row(*map(escape, cells))
+    print_table(console(), table)
 
 
 @cases.command()
@@ -115,18 +149,22 @@ def rule(
 
 
 def _act(case: str, verb: str, body: dict[str, Any] | None = None) -> None:
-    """Act on a case, and print its status."""
+    """Act on a case, and print the case that goes on."""
     there = installation.current()
     with client(there, None, SCOPES) as opened:
         url = f"{there.url(SERVICE)}/v1/cases"
-        id = _id_of(case, asked(opened.get(url, params={"number": case}))["items"]) if case.isdecimal() else case
+        id = _id_of(opened, url, case)
         headers = {"Idempotency-Key": uuid4().hex}
         found = asked(opened.post(f"{url}/{quote(id, safe='')}:{verb}", json=body, headers=headers))
     to = f", assigned to {found['assignee']}" if found["assignee"] else ""
     console().print(f"Case {found['number']} is {found['status']}{to}.", markup=False)
 
 
-def _id_of(number: str, found: list[dict[str, Any]]) -> str:
+def _id_of(opened: httpx.Client, url: str, case: str) -> str:
+    """Return the id of a case that is named by its id or its number. Raise CommandError if there is none."""
+    if not case.isdecimal():
+        return case
+    found = asked(opened.get(url, params={"number": case}))["items"]
     if not found:
-        raise CommandError(f"There is no case {number}.")
+        raise CommandError(f"There is no case {case}.")
     return str(found[0]["id"])

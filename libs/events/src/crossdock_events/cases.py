@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from crossdock_events._event import Code, Event, Identifier, OpenEnum, Topic
+from crossdock_events._event import Code, Event, Identifier, OpenEnum, Topic, Value
 
 Channel = Annotated[Code, OpenEnum("api", "mail", "phone", "web", "rule")]
 Severity = Annotated[Code, OpenEnum("low", "normal", "high", "critical")]
@@ -54,6 +54,35 @@ class ComplaintAssigned(CaseEvent, type="crossdock.ComplaintAssigned.v1", carrie
     """A member of staff works on the complaint. crm-service knows who."""
 
 
+class ComplaintEscalated(CaseEvent, type="crossdock.ComplaintEscalated.v1", carries="state", stability="draft"):
+    """The complaint takes too long, or staff ask for help. `level` rises by one each time."""
+
+    level: Annotated[int, Field(gt=0)]
+    reason: Annotated[Code, OpenEnum("clock", "staff")]
+
+
+class ReturnedPart(Value):
+    """`quantity` is in base units of the item."""
+
+    line_id: Identifier
+    quantity: Annotated[int, Field(gt=0)]
+
+
+class ComplaintReturnAsked(CaseEvent, type="crossdock.ComplaintReturnAsked.v1", carries="change", stability="draft"):
+    """The customer wants to return parts of an order. Whoever handles returns answers with this `case_id`."""
+
+    order_id: UUID
+    parts: Annotated[tuple[ReturnedPart, ...], Field(min_length=1)]
+    reason: Annotated[Code, OpenEnum("damaged", "wrong_item", "defective", "not_needed", "late", "other")]
+    wish: Annotated[Code, OpenEnum("refund", "replacement", "repair", "credit")]
+
+
+class ComplaintMerged(CaseEvent, type="crossdock.ComplaintMerged.v1", carries="change", stability="draft"):
+    """The complaint goes on in another case, which has its replies and what it concerns."""
+
+    into: UUID
+
+
 class ComplaintResolved(CaseEvent, type="crossdock.ComplaintResolved.v1", carries="change", stability="draft"):
     """The complaint was answered for good. It can be reopened."""
 
@@ -73,7 +102,7 @@ class ComplaintClosed(CaseEvent, type="crossdock.ComplaintClosed.v1", carries="c
 class SlaAtRisk(CaseEvent, type="crossdock.SlaAtRisk.v1", carries="change", stability="draft"):
     """Most of the time of a clock has passed. Sent once a clock. `noticed_at` is when this was seen."""
 
-    clock: Annotated[Code, OpenEnum("first_answer", "resolution")]
+    clock: Annotated[Code, OpenEnum("first_answer", "resolution", "next_answer")]
     due_at: AwareDatetime
     noticed_at: AwareDatetime
 
@@ -81,6 +110,6 @@ class SlaAtRisk(CaseEvent, type="crossdock.SlaAtRisk.v1", carries="change", stab
 class SlaBreached(CaseEvent, type="crossdock.SlaBreached.v1", carries="change", stability="draft"):
     """A clock has run out. Sent once a clock. `noticed_at` is when this was seen."""
 
-    clock: Annotated[Code, OpenEnum("first_answer", "resolution")]
+    clock: Annotated[Code, OpenEnum("first_answer", "resolution", "next_answer")]
     due_at: AwareDatetime
     noticed_at: AwareDatetime

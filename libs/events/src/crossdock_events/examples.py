@@ -15,11 +15,15 @@ from crossdock_events._event import Event
 from crossdock_events.cases import (
     ComplaintAssigned,
     ComplaintClosed,
+    ComplaintEscalated,
+    ComplaintMerged,
     ComplaintOpened,
     ComplaintReopened,
     ComplaintResolved,
+    ComplaintReturnAsked,
     ComplaintTied,
     EnquiryReceived,
+    ReturnedPart,
     ServiceRequested,
     SlaAtRisk,
     SlaBreached,
@@ -580,6 +584,19 @@ _breached = _fact(62, 5, SlaBreached(**_case, clock="first_answer", due_at=_BEGI
 _resolved = _fact(63, 6, ComplaintResolved(**_case))
 _reopened = _fact(64, 7, ComplaintReopened(**_case, reason="reply"))
 _closed = _fact(65, 8, ComplaintClosed(**_case, root_cause="lost_in_transit"))
+_escalated = _fact(80, 9, ComplaintEscalated(**_case, level=1, reason="clock"))
+_return_asked = _fact(
+    81,
+    10,
+    ComplaintReturnAsked(
+        **_case,
+        order_id=UUID(_placed.event.key),
+        parts=(ReturnedPart(line_id="1", quantity=2),),
+        reason="damaged",
+        wish="replacement",
+    ),
+)
+_merged_into = _fact(82, 11, ComplaintMerged(**_case, into=_uuid7(_BEGIN, 66)))
 _asked = _fact(
     66,
     1,
@@ -646,6 +663,9 @@ EXAMPLES = (
     Example("answered", _resolved),
     Example("by-a-reply", _reopened),
     Example("with-cause", _closed),
+    Example("by-a-clock", _escalated),
+    Example("a-line", _return_asked),
+    Example("into-another", _merged_into),
     Example("by-mail", _asked),
     Example("by-phone", _service),
 )

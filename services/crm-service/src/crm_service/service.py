@@ -1,14 +1,19 @@
 """Wire crm-service, which knows the customers, their orders, their cases and their mails."""
 
+from datetime import timedelta
+
 from crm_service import checks, migrations, reactions, tables
 from crm_service.attachments import feature as attachments
 from crm_service.cases import feature as cases
 from crm_service.customers import feature as customers
 from crm_service.imap import feature as imap
+from crm_service.joining import feature as joining
+from crm_service.macros import feature as macros
 from crm_service.mail import feature as mail
 from crm_service.overview import feature as overview
 from crm_service.post.compose import Post
 from crm_service.post.deliver import Delivery, Smtp, performer
+from crm_service.queues import feature as queues
 from crm_service.rules import feature as rules
 from crm_service.settings import Settings
 from crm_service.sla import feature as sla
@@ -36,7 +41,10 @@ def build(settings: Settings) -> Service:
             customers.feature(database),
             attachments.feature(database),
             imap.feature(settings),
-            cases.feature(database, post),
+            cases.feature(database, post, timedelta(days=settings.reopen_days)),
+            joining.feature(database),
+            macros.feature(database, post),
+            queues.feature(database),
             mail.feature(database, settings, post),
             rules.feature(database, post),
             templates.feature(database),

@@ -8,6 +8,8 @@ from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Double, Identity, Index, Te
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+ACTIVE = "status IN ('new', 'open', 'waiting', 'reopened')"
+
 
 class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[type, Any]] = {
@@ -17,6 +19,7 @@ class Base(DeclarativeBase):
         list[Any]: JSONB,
         dict[str, Any]: JSONB,
         list[str]: ARRAY(Text),
+        list[int]: ARRAY(BigInteger),
         bytes: BYTEA,
         float: Double,
     }
@@ -226,6 +229,9 @@ class CaseRow(Base):
         Index("cases_number", "number", unique=True),
         Index("cases_customer", "customer_id", "id"),
         Index("cases_partner", "partner", "id"),
+        Index("cases_assigned", "assignee", postgresql_where=text(f"assignee IS NOT NULL AND {ACTIVE}")),
+        Index("cases_queued", "queue", "id", postgresql_where=text(f"assignee IS NULL AND queue <> '' AND {ACTIVE}")),
+        Index("cases_parent", "parent", postgresql_where=text("parent IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -243,6 +249,13 @@ class CaseRow(Base):
     follows: Mapped[UUID | None]
     assignee: Mapped[str | None]
     root_cause: Mapped[str | None]
+    segment: Mapped[str] = mapped_column(server_default=text("''"))
+    contract: Mapped[str] = mapped_column(server_default=text("''"))
+    level: Mapped[int] = mapped_column(server_default=text("0"))
+    merged_into: Mapped[UUID | None]
+    queue: Mapped[str] = mapped_column(server_default=text("''"))
+    split_from: Mapped[UUID | None]
+    parent: Mapped[UUID | None]
     version: Mapped[int]
     entries: Mapped[int]
     opened_at: Mapped[datetime]
@@ -383,19 +396,39 @@ class ImapPositionRow(Base):
 
 
 class SlaPolicyRow(Base):
-    """The open seconds that a kind and severity has. `calendar` is null for 24 hours on each day."""
+    """The open seconds that a kind and severity has, for a segment and contract of customers, which are empty for all.
+
+    `steps` are open seconds of the resolution after which a case is escalated. `calendar` is null for 24 hours a day.
+    """
 
     __tablename__ = "sla_policies"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
     severity: Mapped[str] = mapped_column(primary_key=True)
+    segment: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))
+    contract: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))
     first_answer: Mapped[int]
     resolution: Mapped[int]
+    next_answer: Mapped[int | None]
+    steps: Mapped[list[int]] = mapped_column(server_default=text("'{}'"))
     calendar: Mapped[str | None]
 
 
+class CustomerTermsRow(Base):
+    """The segment and contract of a customer, which its new cases take over."""
+
+    __tablename__ = "customer_terms"
+
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    segment: Mapped[str]
+    contract: Mapped[str]
+
+
 class SlaCalendarRow(Base):
-    """Opening times: weekday (0 is Monday) and two minutes of the day each, in a time zone."""
+    """Opening times: weekday (0 is Monday) and two minutes of the day each, in a time zone.
+
+    `special` has days with their own openings: date, and pairs of minutes of the day.
+    """
 
     __tablename__ = "sla_calendars"
 
@@ -403,30 +436,65 @@ class SlaCalendarRow(Base):
     zone: Mapped[str]
     openings: Mapped[list[Any]]
     holidays: Mapped[str | None]
+    special: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
 
 
 class CaseTimerRow(Base):
-    """A moment of a running clock that is to be noticed: `risk` or `breach`. It follows from the history."""
+    """A moment of a running clock that is to be noticed: `risk`, `breach`, or `step-1` and so on of escalation."""
 
     __tablename__ = "case_timers"
     __table_args__ = (Index("case_timers_due", "due_at"),)
 
     case_id: Mapped[UUID] = mapped_column(primary_key=True)
     clock: Mapped[str] = mapped_column(primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, server_default=text("1"))
     noticed: Mapped[str] = mapped_column(primary_key=True)
     due_at: Mapped[datetime]
 
 
 class SlaMarkRow(Base):
-    """A moment of a clock that was noticed, so that its event is sent once."""
+    """A moment of a clock that was noticed, so that its event is sent once. `round` is that of the next answer."""
 
     __tablename__ = "sla_marks"
 
     case_id: Mapped[UUID] = mapped_column(primary_key=True)
     clock: Mapped[str] = mapped_column(primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, server_default=text("1"))
     noticed: Mapped[str] = mapped_column(primary_key=True)
     due_at: Mapped[datetime]
     noticed_at: Mapped[datetime]
+
+
+class QueueRow(Base):
+    """A queue of cases of a kind and category, which are empty for any. `skill` is what an agent needs for it."""
+
+    __tablename__ = "queues"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    category: Mapped[str]
+    skill: Mapped[str]
+
+
+class AgentRow(Base):
+    """A person of the desk who gets cases. `calendar` has the shifts, and is null for always."""
+
+    __tablename__ = "agents"
+
+    who: Mapped[str] = mapped_column(primary_key=True)
+    skills: Mapped[list[str]]
+    capacity: Mapped[int]
+    present: Mapped[bool]
+    calendar: Mapped[str | None]
+
+
+class MacroRow(Base):
+    """A named list of acts on a case, each with its text."""
+
+    __tablename__ = "macros"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    acts: Mapped[list[Any]]
 
 
 class CaseRuleRow(Base):

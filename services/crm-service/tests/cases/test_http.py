@@ -59,7 +59,9 @@ async def test_complaint_runs_from_opened_to_closed(
     assert (closed["status"], closed["root_cause"], closed["entries"]) == ("closed", "lost_in_transit", 10)
     names = ["Opened", "Tied", "Assigned", "Resolved", "Reopened", "Resolved", "Closed"]
     assert await types(service) == [f"Complaint{name}" for name in names]
-    refused = await partner.post(f"{url}:reply", json={"text": "Hello?"})
+    follows = (await partner.post(f"{url}:reply", json={"text": "Hello?"})).json()
+    assert (follows["follows"], follows["status"], follows["subject"]) == (case["id"], "new", "It is late")
+    refused = await staff.post(f"{url}:answer", json={"text": "Hello."})
     assert (refused.status_code, refused.json()["case_status"]) == (409, "closed")
     seen = (await partner.get(url)).json()
     assert {each["did"] for each in seen["history"]} == {
@@ -168,6 +170,7 @@ async def test_each_tampering_with_a_case_is_reported(
         ("DELETE FROM case_entries", {history, timers}),
         ("DELETE FROM case_timers WHERE clock = 'resolution'", {timers}),
         ("UPDATE cases SET entries = 2", {history}),
+        ("UPDATE cases SET level = 1", {"escalations that are not one per step"}),
         ("DELETE FROM cases", {topic}),
     ):
         assert (await violations(service, edit)).keys() == titles, edit

@@ -1,15 +1,18 @@
 """Clocks of real cases: due times, timers that fire once, and policies and calendars that change."""
 
 import asyncio
-from datetime import datetime
+import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import holidays
 import httpx
 import pytest
 from orders_of import placed
 from sla_desk import look, pass_time
 
+from crm_service.cases.timing import LONG_AGO, Timers
 from crossdock_chassis import Service
 from crossdock_chassis.testing import Deliver, RunJobs, Violations, published
 
@@ -68,6 +71,17 @@ async def test_risk_and_breach_are_published_once(
     assert (await sla_events(service))[2:] == [("SlaBreached", "resolution")]
     await staff.post(f"/v1/cases/{case['id']}:note", json={"text": "too late"})
     assert await look(service) == 0
+    assert await violations(service) == {}
+
+
+async def test_mark_without_its_event_is_reported(
+    service: Service, case: dict[str, Any], violations: Violations
+) -> None:
+    await pass_time(service, 5)
+    await look(service)
+    title = "clocks that were noticed otherwise than published"
+    again = "UPDATE sla_marks SET clock = 'next_answer' WHERE noticed = 'breach'"
+    assert title in await violations(service, again)
     assert await violations(service) == {}
 
 
@@ -158,3 +172,117 @@ async def test_bad_policy_or_calendar_is_refused_with_its_pointer(
 ) -> None:
     answer = await staff.put(f"/v1/sla/{path}", json=body)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def set_policy(staff: httpx.AsyncClient, of: str = "", **more: Any) -> dict[str, Any]:
+    """Set the policy of high complaints: 4 hours for the first answer and 24 for the resolution."""
+    body = {"first_answer_seconds": 4 * 3600, "resolution_seconds": 24 * 3600, **more}
+    answer = await staff.put(f"/v1/sla/policies/complaint/high{of}", json=body)
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+async def levels(service: Service) -> list[int]:
+    rows = [row for row in await published(service) if "Escalated" in row["headers"]["ce_type"]]
+    return [json.loads(row["value"])["level"] for row in rows]
+
+
+async def test_case_is_escalated_once_at_each_step(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any], run_jobs: RunJobs, violations: Violations
+) -> None:
+    await set_policy(staff, escalation_seconds=[10 * 3600, 30 * 3600])
+    await run_jobs(service)
+    await pass_time(service, 11)
+    assert await look(service) == 2, "the breach of the first answer, and step 1"
+    assert (await levels(service), await look(service)) == ([1], 0)
+    await pass_time(service, 21)
+    await look(service)
+    shown = (await staff.get(f"/v1/cases/{case['id']}")).json()
+    assert (await levels(service), shown["level"]) == ([1, 2], 2)
+    assert [each["did"] for each in shown["history"]] == ["opened", "escalated", "escalated"]
+    assert await violations(service) == {}
+
+
+async def test_step_of_the_clock_is_left_out_after_staff_escalated(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any], run_jobs: RunJobs, violations: Violations
+) -> None:
+    await set_policy(staff, escalation_seconds=[10 * 3600])
+    await run_jobs(service)
+    assert (await staff.post(f"/v1/cases/{case['id']}:escalate")).json()["level"] == 1
+    await pass_time(service, 11)
+    await look(service)
+    assert await levels(service) == [1]
+    assert await violations(service) == {}
+
+
+async def test_each_later_message_has_its_own_clock(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any], violations: Violations
+) -> None:
+    url = f"/v1/cases/{case['id']}"
+    await staff.post(f"{url}:reply", json={"text": "Hello?"})
+    assert "next_answer" not in await clocks(staff, case), "the first answer is still to come"
+    for _ in range(2):
+        await staff.post(f"{url}:answer", json={"text": "We look into it."})
+        await staff.post(f"{url}:reply", json={"text": "And?"})
+        await pass_time(service, 4.1)
+        await look(service)
+    assert (await clocks(staff, case))["next_answer"]["state"] == "running"
+    breaches = [each for each in await sla_events(service) if each == ("SlaBreached", "next_answer")]
+    assert len(breaches) == 2
+    await staff.post(f"{url}:answer", json={"text": "It comes."})
+    assert (await clocks(staff, case))["next_answer"]["state"] == "missed"
+    assert await violations(service) == {}
+
+
+async def test_policy_of_a_contract_counts_before_that_of_a_segment(
+    staff: httpx.AsyncClient, case: dict[str, Any]
+) -> None:
+    await set_policy(staff, "?segment=key", resolution_seconds=7200)
+    await set_policy(staff, "?contract=gold", resolution_seconds=3600)
+    order = case["ties"][0]["order_id"]
+    body = {"kind": "complaint", "subject": "s", "text": "t", "severity": "high", "order_id": order}
+    for terms, seconds in (
+        ({"segment": "key"}, 7200),
+        ({"segment": "key", "contract": "gold"}, 3600),
+        ({"segment": "other"}, 24 * 3600),
+    ):
+        answer = await staff.put(f"/v1/sla/customers/{case['customer_id']}", json=terms)
+        assert answer.status_code == 200, answer.text
+        opened = (await staff.post("/v1/cases", json=body)).json()
+        assert {each["clock"]: each["target_seconds"] for each in opened["clocks"]}["resolution"] == seconds
+    missing = await staff.put("/v1/sla/customers/019c0000-0000-7000-8000-000000000001", json={})
+    assert missing.status_code == 404
+
+
+async def test_special_days_are_shown_with_years_not_yet_official(staff: httpx.AsyncClient) -> None:
+    body = {
+        "zone": "Asia/Shanghai",
+        "openings": [{"day": "monday", "begins": "09:00", "ends": "18:00"}],
+        "holidays": "CN",
+        "special": [
+            {"day": "2026-12-31", "openings": [{"begins": "09:00", "ends": "12:00"}]},
+            {"day": "2027-01-04", "openings": []},
+        ],
+    }
+    answer = await staff.put("/v1/sla/calendars/office", json=body)
+    assert answer.status_code == 200, answer.text
+    (calendar,) = answer.json()["calendars"]
+    assert calendar["special"] == body["special"]
+    newest = max(year for year in holidays.country_holidays("CN").special_public_holidays if isinstance(year, int))
+    this = datetime.now(UTC).year
+    assert calendar["unknown_years"] == [year for year in (this, this + 1) if year > newest]
+    twice = {**body, "special": [{"day": "2026-12-31"}, {"day": "2026-12-31"}]}
+    assert (await staff.put("/v1/sla/calendars/office", json=twice)).status_code == 422
+
+
+async def test_look_at_timers_begins_at_its_mark_and_misses_none(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any], run_jobs: RunJobs
+) -> None:
+    timers = Timers()
+    assert await look(service, timers) == 0 and timers.mark > LONG_AGO
+    async with service.database.unit() as unit:
+        await unit.sql.execute("UPDATE case_entries SET at = at - interval '5 hours'")
+    await set_policy(staff, next_answer_seconds=60)
+    await run_jobs(service)
+    assert await look(service, timers) == 1, "a moment in the past is stored as due now"

@@ -1,5 +1,6 @@
 """Invariants of cases: each is the fold of its history, and each complaint equals its events."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import islice
 from typing import Final
@@ -7,8 +8,7 @@ from uuid import UUID
 
 from crm_service.cases.model import BEGAN
 from crm_service.clocks import store as clocks
-from crm_service.clocks.model import Clock
-from crm_service.clocks.store import BREACH, RISK
+from crm_service.clocks.model import BREACH
 from crossdock_chassis import AtRest, Check, CheckAtRest
 from crossdock_events.cases import CaseEvent
 
@@ -20,11 +20,24 @@ ROWS: Final = """
     FROM cases WHERE id = ANY ($1::uuid[])
 """
 TIMED: Final = """
-    SELECT id, kind, severity,
-           (SELECT array_agg(clock || ' ' || noticed) FROM case_timers WHERE case_id = cases.id) AS timers,
-           (SELECT array_agg(clock || ' ' || noticed) FROM sla_marks WHERE case_id = cases.id) AS marks
+    SELECT id, kind, severity, segment, contract,
+           (SELECT array_agg(concat_ws(' ', clock, round, noticed)) FROM case_timers WHERE case_id = id) AS timers,
+           (SELECT array_agg(concat_ws(' ', clock, round, noticed)) FROM sla_marks WHERE case_id = id) AS marks
     FROM cases WHERE id > $1 ORDER BY id LIMIT $2
 """
+ESCALATED: Final = """
+    SELECT id::text, kind, coalesce(level, 0) AS level, coalesce(entries, 0) AS entries
+    FROM (SELECT id, kind, level FROM cases) AS cases FULL JOIN (
+        SELECT case_id AS id, count(*) AS entries FROM case_entries WHERE did = 'escalated' GROUP BY case_id
+    ) AS counted USING (id)
+    WHERE level > 0 OR entries > 0
+"""
+MARKS: Final = """
+    SELECT case_id::text AS id, clock, noticed, count(*) AS marks FROM sla_marks WHERE noticed IN ('risk', 'breach')
+    GROUP BY case_id, clock, noticed
+"""
+AT_RISK: Final = "crossdock.SlaAtRisk.v1"
+BREACHED: Final = "crossdock.SlaBreached.v1"
 FIRST_ID: Final = UUID(int=0)
 TIED: Final = "crossdock.ComplaintTied.v1"
 
@@ -59,15 +72,26 @@ async def _other_timers(at_rest: AtRest) -> AsyncIterator[str]:
         histories = await clocks.histories(at_rest.sql, [row["id"] for row in rows])
         for row in rows:
             history = histories.get(row["id"])
-            folded = [] if history is None else terms.fold(row["kind"], row["severity"], history)
-            expected = {name for each in folded for name in _moments(each)} - set(row["marks"] or ())
+            folded = [] if history is None else terms.fold(clocks.subject_of(row), history)
+            moments = clocks.moments(row["id"], folded)
+            expected = {f"{each.clock} {each.round} {each.noticed}" for each in moments} - set(row["marks"] or ())
             if set(row["timers"] or ()) != expected:
                 yield f"{row['id']}: timers are {sorted(row['timers'] or ())}, not {sorted(expected)}"
 
 
-def _moments(clock: Clock) -> list[str]:
-    moments = ((RISK, clock.risk_at), (BREACH, clock.due_at))
-    return [f"{clock.name} {noticed}" for noticed, at in moments if at is not None]
+async def _escalated_otherwise(at_rest: AtRest) -> AsyncIterator[str]:
+    """Yield the cases whose level is not the number of their escalations, each published once as 1, 2, …"""
+    levels: dict[str, list[int]] = {}
+    for id, own in at_rest.log.events(CaseEvent).items():
+        if found := [each.data["level"] for each in own if each.type == "crossdock.ComplaintEscalated.v1"]:
+            levels[id] = found
+    for row in await at_rest.sql.fetch(ESCALATED):
+        published = levels.pop(row["id"], [])
+        steps = list(range(1, row["level"] + 1))
+        if row["entries"] != row["level"] or published != (steps if row["kind"] == "complaint" else []):
+            yield f"{row['id']} has level {row['level']} and {row['entries']} entries, its topic the levels {published}"
+    for id, found in levels.items():
+        yield f"{id}: the topic has the levels {found}, and the case none"
 
 
 OTHER_TIMERS: Final = CheckAtRest(5, "other", "timers that differ from the history of their case", _other_timers)
@@ -88,4 +112,26 @@ NOT_THE_HISTORY: Final = Check(
     "OR (final.status, final.waiting_for, final.at) IS DISTINCT FROM (cases.status, cases.waiting_for, changed_at) "
     "OR NOT EXISTS (SELECT FROM customers WHERE customers.id = cases.customer_id)",
 )
-CHECKS: Final = (NOT_THE_CASES, NOT_THE_HISTORY, OTHER_TIMERS)
+
+
+async def _noticed_otherwise(at_rest: AtRest) -> AsyncIterator[str]:
+    """Yield clocks whose breaches were not published once each, and risks that were published without a mark.
+
+    Of a clock that has run out unseen, the breach alone is published.
+    """
+    published: Counter[tuple[str, str, str]] = Counter()
+    for id, own in at_rest.log.events(CaseEvent).items():
+        published.update((id, each.data["clock"], each.type) for each in own if each.type in (AT_RISK, BREACHED))
+    async for row in at_rest.sql.cursor(MARKS):
+        count = published.pop((row["id"], row["clock"], BREACHED if row["noticed"] == BREACH else AT_RISK), 0)
+        if count > row["marks"] or (row["noticed"] == BREACH and count != row["marks"]):
+            yield f"{row['id']}: {row['noticed']} of {row['clock']} was published {count} times, not {row['marks']}"
+    for (id, clock, kind), count in published.items():
+        yield f"{id}: {kind} of {clock} was published {count} times without a mark"
+
+
+NOTICED_OTHERWISE: Final = CheckAtRest(
+    5, "duplicated", "clocks that were noticed otherwise than published", _noticed_otherwise
+)
+ESCALATED_OTHERWISE: Final = CheckAtRest(5, "duplicated", "escalations that are not one per step", _escalated_otherwise)
+CHECKS: Final = (NOT_THE_CASES, NOT_THE_HISTORY, OTHER_TIMERS, ESCALATED_OTHERWISE, NOTICED_OTHERWISE)

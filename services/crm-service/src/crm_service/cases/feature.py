@@ -1,21 +1,23 @@
 """Wire the feature: cases are opened, worked on and shown over HTTP."""
 
+from datetime import timedelta
+
 from crm_service.cases import http
 from crm_service.cases.act import Acted, Acting
 from crm_service.cases.open import Opened, open_case
-from crm_service.cases.timing import notice_timers
+from crm_service.cases.timing import Timers
 from crm_service.post.compose import Post
 from crossdock_chassis import Coalescer, Database, Feature, each, every_in_units
 
 TIMER_SECONDS = 1.0
 
 
-def feature(database: Database, post: Post) -> Feature:
+def feature(database: Database, post: Post, reopens: timedelta) -> Feature:
     opened = Coalescer(database, each(open_case), Opened, limit=50, name="open_case")
-    acted = Coalescer(database, each(Acting(post).act_on_case), Acted, limit=1, name="act_on_case")
+    acted = Coalescer(database, each(Acting(post, reopens).act_on_case), Acted, limit=1, name="act_on_case")
     return Feature(
         routers=[http.router],
         provides=[http.Cases(database, opened, acted)],
-        jobs=[every_in_units(TIMER_SECONDS, notice_timers)],
+        jobs=[every_in_units(TIMER_SECONDS, Timers().notice_timers)],
         problems=http.PROBLEMS,
     )

@@ -12,7 +12,7 @@ from crm_service.cases import views
 from crm_service.cases.act import Act, Acted
 from crm_service.cases.model import Case, Did, NoSuchCase, NotPossible, Status, WrongReference
 from crm_service.cases.open import CaseDraft, OpenCase, Opened, Text
-from crm_service.cases.problems import NO_SUCH_CASE
+from crm_service.cases.problems import NO_SUCH_CASE, NOT_POSSIBLE
 from crm_service.cases.views import CaseSummary, CaseView
 from crm_service.conventions import CRM, Reader, Staff, Writer
 from crossdock_chassis import (
@@ -38,7 +38,6 @@ from crossdock_chassis import IfMatch as Match
 from crossdock_events import Cause
 from crossdock_events.cases import CaseEvent
 
-NOT_POSSIBLE: Final = Problem(409, "not-possible", "The status of the case does not allow it; see `case_status`")
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     NoSuchCase: NO_SUCH_CASE,
     NotPossible: NOT_POSSIBLE,
@@ -67,7 +66,7 @@ class Cases:
         done = await self.act(
             Act(id, caller.partner or None, did, change, text, caller.actor, match, why), key.of(body)
         )
-        return await self.show(caller, id, replayed=done.replayed)
+        return await self.show(caller, done.result.case_id, replayed=done.replayed)
 
     async def show(self, caller: Caller, id: UUID, status: int = 200, **headers: Any) -> Response:
         async with self.database.unit() as unit:
@@ -114,13 +113,21 @@ async def get_cases(
     cases: CasesDep,
     status: Annotated[Status | None, Query(description="Only with this status")] = None,
     customer_id: Annotated[UUID | None, Query(description="Only of this customer")] = None,
+    parent: Annotated[UUID | None, Query(description="Only those with this parent; for staff")] = None,
     number: Annotated[int | None, Query(ge=1, lt=2**63, description="Only with this number")] = None,
     cursor: PageCursor = None,
     limit: PageLimit = 50,
 ) -> Page[CaseSummary]:
     async with cases.database.unit() as unit:
         return await views.page(
-            unit.sql, caller.partner or None, cursor, limit, status=status, customer_id=customer_id, number=number
+            unit.sql,
+            caller.partner or None,
+            cursor,
+            limit,
+            status=status,
+            customer_id=customer_id,
+            number=number,
+            parent=parent,
         )
 
 
@@ -151,7 +158,11 @@ async def get_case(case_id: UUID, caller: Reader, cases: CasesDep) -> Response:
 async def post_reply(
     case_id: UUID, body: Message, caller: Writer, why: Why, key: IdempotencyKey, match: IfMatch, cases: CasesDep
 ) -> Response:
-    """End a wait for the customer, or reopen a resolved case."""
+    """End a wait for the customer, or reopen a resolved case.
+
+    A merged case hands it to the case that it was merged into. A closed case, or one that was resolved long ago, is
+    followed by another one. The answer is the case that has the message.
+    """
     asked = case_id, caller, why, key, match
     return await cases.do(Did.REPLIED, lambda case, _: case.reply(), asked, body, body.text)
 
@@ -186,6 +197,15 @@ async def post_wait(
 ) -> Response:
     asked = case_id, caller, why, key, match
     return await cases.do(Did.WAITED, lambda case, _: case.wait(body.what), asked, body)
+
+
+@router.post("/{case_id}:escalate", **ACTING, summary="Escalate a case by one level")
+async def post_escalate(
+    case_id: UUID, caller: Staff, why: Why, key: IdempotencyKey, match: IfMatch, cases: CasesDep
+) -> Response:
+    """Leave out the step of the clock to this level, if it comes later."""
+    asked = case_id, caller, why, key, match
+    return await cases.do(Did.ESCALATED, lambda case, _: case.escalate(by_clock=False), asked)
 
 
 @router.post("/{case_id}:resume", **ACTING, summary="End the wait")

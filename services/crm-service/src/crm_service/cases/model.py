@@ -1,6 +1,6 @@
 """The state machine of a case. Pure: times and ids are arguments, events are return values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,9 +12,12 @@ from crossdock_events.cases import (
     CaseEvent,
     ComplaintAssigned,
     ComplaintClosed,
+    ComplaintEscalated,
+    ComplaintMerged,
     ComplaintOpened,
     ComplaintReopened,
     ComplaintResolved,
+    ComplaintReturnAsked,
     ComplaintTied,
     EnquiryReceived,
     ServiceRequested,
@@ -45,6 +48,14 @@ class NotPossible(CaseError):
         self.extra = {"case_status": status}
 
 
+class CannotMerge(CaseError):
+    """The cases are not two of the same customer and partner."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.errors = [{"pointer": "/into", "detail": detail, "code": "cannot_merge"}]
+
+
 class Kind(StrEnum):
     ENQUIRY = "enquiry"
     SERVICE_REQUEST = "service_request"
@@ -58,6 +69,7 @@ class Status(StrEnum):
     RESOLVED = "resolved"
     CLOSED = "closed"
     REOPENED = "reopened"
+    MERGED = "merged"
 
 
 class Did(StrEnum):
@@ -65,6 +77,7 @@ class Did(StrEnum):
 
     OPENED = "opened"
     ASSIGNED = "assigned"
+    RELEASED = "released"
     ANSWERED = "answered"
     NOTIFIED = "notified"
     REPLIED = "replied"
@@ -74,6 +87,12 @@ class Did(StrEnum):
     RESOLVED = "resolved"
     REOPENED = "reopened"
     CLOSED = "closed"
+    ESCALATED = "escalated"
+    MERGED = "merged"
+    TOOK_OVER = "took_over"
+    SPLIT = "split"
+    GROUPED = "grouped"
+    RETURN_ASKED = "return_asked"
 
 
 ACTIVE: Final = frozenset({Status.NEW, Status.OPEN, Status.WAITING, Status.REOPENED})
@@ -81,6 +100,7 @@ ANY: Final = frozenset(Status)
 
 FROM: Final[Mapping[Did, frozenset[Status]]] = {
     Did.ASSIGNED: ACTIVE,
+    Did.RELEASED: ACTIVE,
     Did.ANSWERED: ACTIVE,
     Did.NOTIFIED: ACTIVE,
     Did.REPLIED: ACTIVE | {Status.RESOLVED},
@@ -90,6 +110,12 @@ FROM: Final[Mapping[Did, frozenset[Status]]] = {
     Did.RESOLVED: ACTIVE,
     Did.REOPENED: frozenset({Status.RESOLVED}),
     Did.CLOSED: frozenset({Status.RESOLVED}),
+    Did.ESCALATED: ACTIVE,
+    Did.MERGED: ACTIVE | {Status.RESOLVED},
+    Did.TOOK_OVER: ACTIVE | {Status.RESOLVED},
+    Did.SPLIT: ACTIVE | {Status.RESOLVED},
+    Did.GROUPED: ACTIVE | {Status.RESOLVED},
+    Did.RETURN_ASKED: ACTIVE,
 }
 BEGAN: Final[Mapping[Kind, type[CaseBegan]]] = {
     Kind.ENQUIRY: EnquiryReceived,
@@ -113,7 +139,7 @@ class Case:
     """A case, as far as decisions need it. Each method changes it and returns the events of the change.
 
     `version` is the sequence of its last event, and `entries` the number of its last entry. `waiting_for` is customer,
-    partner or inside while it waits. Only complaints have events after the first one.
+    partner or inside while it waits. `level` counts its escalations. Only complaints have events after the first one.
     """
 
     id: UUID
@@ -126,6 +152,11 @@ class Case:
     assignee: str | None = None
     resolved_at: datetime | None = None
     root_cause: str | None = None
+    segment: str = ""
+    contract: str = ""
+    level: int = 0
+    merged_into: UUID | None = None
+    parent: UUID | None = None
     version: int = 0
     entries: int = 0
 
@@ -151,18 +182,21 @@ class Case:
         self.assignee = who
         return self._said(ComplaintAssigned)
 
+    def release(self) -> list[CaseEvent]:
+        """Take the case from its person, so that its queue gives it to another one."""
+        self.assignee = None
+        return self.keep(Did.RELEASED)
+
     def answer(self) -> list[CaseEvent]:
         self._become(Did.ANSWERED, Status.OPEN)
         return []
 
     def notify(self) -> list[CaseEvent]:
         """Note that a rule has written to the customer. It is no answer: the clock of the first answer goes on."""
-        self._become(Did.NOTIFIED, self.status, self.waiting_for)
-        return []
+        return self.keep(Did.NOTIFIED)
 
     def note(self) -> list[CaseEvent]:
-        self._become(Did.NOTED, self.status, self.waiting_for)
-        return []
+        return self.keep(Did.NOTED)
 
     def wait(self, what: str) -> list[CaseEvent]:
         self._become(Did.WAITED, Status.WAITING, what)
@@ -201,15 +235,50 @@ class Case:
         )
         return []
 
+    def escalate(self, *, by_clock: bool) -> list[CaseEvent]:
+        """Raise the level by one."""
+        self._become(Did.ESCALATED, self.status, self.waiting_for)
+        self.level += 1
+        return self._said(ComplaintEscalated, level=self.level, reason="clock" if by_clock else "staff")
+
+    def merge(self, into: "Case", *, same_customer: bool) -> list[CaseEvent]:
+        """Go on in another case of the same customer and partner. Raise CannotMerge."""
+        if into.id == self.id:
+            raise CannotMerge("a case cannot be merged into itself")
+        if not same_customer or into.partner != self.partner:
+            raise CannotMerge("the other case is another customer's or another partner's")
+        into.check(Did.TOOK_OVER)
+        self._become(Did.MERGED, Status.MERGED)
+        self.merged_into = into.id
+        return self._said(ComplaintMerged, into=into.id)
+
+    def check(self, did: Did) -> None:
+        """Raise NotPossible if the status does not allow it."""
+        if self.status not in FROM[did]:
+            raise NotPossible(did, self.status)
+
+    def keep(self, did: Did) -> list[CaseEvent]:
+        """Do something that leaves the status as it is."""
+        self._become(did, self.status, self.waiting_for)
+        return []
+
+    def ask_return(
+        self, order_id: UUID, parts: Sequence[Mapping[str, object]], reason: str, wish: str
+    ) -> list[CaseEvent]:
+        """Ask for the return of parts of an order. Raise WrongReference for anything but a complaint."""
+        if self.kind is not Kind.COMPLAINT:
+            raise WrongReference("/order_id", "only a complaint asks for a return")
+        self._become(Did.RETURN_ASKED, self.status, self.waiting_for)
+        return self._said(ComplaintReturnAsked, order_id=order_id, parts=parts, reason=reason, wish=wish)
+
     def takes_replies(self, now: datetime, within: timedelta) -> bool:
         """Return whether a reply belongs to this case. Else it begins another one, which follows this one."""
         if self.status is Status.RESOLVED:
             return self.resolved_at is not None and now <= self.resolved_at + within
-        return self.status is not Status.CLOSED
+        return self.status not in (Status.CLOSED, Status.MERGED)
 
     def _become(self, did: Did, status: Status, waiting_for: str | None = None) -> None:
-        if self.status not in FROM[did]:
-            raise NotPossible(did, self.status)
+        self.check(did)
         self.status, self.waiting_for = status, waiting_for
 
     def _said(self, event: type[CaseEvent], **fields: object) -> list[CaseEvent]:

@@ -1,5 +1,6 @@
 """Open a case for a customer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -9,13 +10,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from crm_service.cases import store
 from crm_service.cases.model import Case, Did, Kind, Tie, WrongReference
 from crm_service.cases.store import Entry, NewCase
-from crm_service.cases.timing import time_case
+from crm_service.cases.timing import time_new
 from crm_service.orders import look
+from crm_service.orders.look import KnownOrder
 from crossdock_chassis import Actor, Unit, new_id, record_action
 from crossdock_events import Cause
 
 Severity = Literal["low", "normal", "high", "critical"]
 Text = Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"^[^\x00]+$")]
+
+
+class Concern(BaseModel):
+    """An order, or a line of it, that a case concerns."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    order_id: Annotated[UUID, Field(strict=False)]
+    line_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    quantity: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
 
 
 class CaseDraft(BaseModel):
@@ -46,6 +58,7 @@ class CaseDraft(BaseModel):
     order_id: Annotated[UUID | None, Field(strict=False)] = None
     line_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     quantity: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    also: Annotated[list[Concern], Field(max_length=100, description="More orders or lines of the same customer")] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,44 +78,58 @@ class Opened(BaseModel):
 async def open_case(unit: Unit, command: OpenCase) -> Opened:
     """Open the case, tied to its order. Raise WrongReference if the partner knows no such customer, order or line."""
     draft = command.draft
-    tie, customer_id, partner = await _concerns(unit, draft, command.partner)
+    ties, customer_id, partner = await _concerns(unit, draft, command.partner)
     case = Case(new_id(), draft.kind, customer_id, partner, draft.severity)
     side = "partner" if command.partner else "staff"
     entry = Entry(Did.OPENED, side, command.by.who, draft.text)
-    await begin(unit, NewCase(case, draft.category, draft.subject, draft.channel), entry, tie, command.cause)
+    await begin(unit, NewCase(case, draft.category, draft.subject, draft.channel), entry, ties, command.cause)
     if command.partner is None:
         after: dict[str, Any] = {"kind": draft.kind, "customer_id": customer_id}
         await record_action(unit, command.by, "case:open", f"/v1/cases/{case.id}", after=after)
     return Opened(case_id=case.id)
 
 
-async def begin(unit: Unit, new: NewCase, entry: Entry, tie: Tie | None, cause: Cause | None) -> None:
-    """Store a new case with its first entry and its tie, and publish both."""
+async def begin(unit: Unit, new: NewCase, entry: Entry, ties: Sequence[Tie], cause: Cause | None) -> None:
+    """Store a new case with its first entry and what it concerns, and publish all of it in this unit."""
     case = new.case
     await store.insert(unit, new)
     events = case.began(new.channel, new.category, new.follows)
-    if tie is not None:
+    for tie in ties:
         await store.tie(unit, case, tie)
         events += case.tied(tie)
     await store.record(unit, case, entry, events, cause)
-    await time_case(unit, case)
+    await time_new(unit, case)
 
 
-async def _concerns(unit: Unit, draft: CaseDraft, partner: str | None) -> tuple[Tie | None, UUID, str | None]:
+async def _concerns(unit: Unit, draft: CaseDraft, partner: str | None) -> tuple[list[Tie], UUID, str | None]:
     """Return what the case concerns, its customer and its partner."""
     if draft.order_id is None:
-        if draft.line_id is not None or draft.quantity is not None:
-            raise WrongReference("/order_id", "a line and a quantity need the order_id of their order")
+        if draft.line_id is not None or draft.quantity is not None or draft.also:
+            raise WrongReference("/order_id", "a line, a quantity and other orders need the first order_id")
         if draft.customer_id is None:
             raise WrongReference("/customer_id", "name the customer, or an order of it")
         if not await look.knows(unit, partner, draft.customer_id):
             raise WrongReference("/customer_id", "none of your customers has this id")
-        return None, draft.customer_id, partner
-    order = await look.order(unit, partner, draft.order_id)
+        return [], draft.customer_id, partner
+    first = Concern(order_id=draft.order_id, line_id=draft.line_id, quantity=draft.quantity)
+    tie, order = await concern(unit, first, partner, draft.customer_id)
+    ties = {(tie.order_id, tie.line_id): tie}
+    for number, each in enumerate(draft.also):
+        more, _ = await concern(unit, each, order.partner, order.customer_id, f"/also/{number}")
+        ties.setdefault((more.order_id, more.line_id), more)
+    return list(ties.values()), order.customer_id, order.partner
+
+
+async def concern(
+    unit: Unit, one: Concern, partner: str | None, customer_id: UUID | None, at: str = ""
+) -> tuple[Tie, KnownOrder]:
+    """Return a tie to an order of the partner and customer. Raise WrongReference with its place below `at`."""
+    order = await look.order(unit, partner, one.order_id)
     if order is None:
-        raise WrongReference("/order_id", "none of your orders has this id; an order of a moment ago is known soon")
-    if draft.customer_id not in (None, order.customer_id):
-        raise WrongReference("/order_id", "the order is another customer's")
-    if draft.line_id is not None and draft.line_id not in order.lines:
-        raise WrongReference("/line_id", "the order has no such line")
-    return Tie(draft.order_id, draft.line_id, draft.quantity), order.customer_id, order.partner
+        unknown = "none of your orders has this id; an order of a moment ago is known soon"
+        raise WrongReference(f"{at}/order_id", unknown)
+    if customer_id not in (None, order.customer_id):
+        raise WrongReference(f"{at}/order_id", "the order is another customer's")
+    if one.line_id is not None and one.line_id not in order.lines:
+        raise WrongReference(f"{at}/line_id", "the order has no such line")
+    return Tie(one.order_id, one.line_id, one.quantity), order

@@ -1,9 +1,12 @@
 """Read and write cases and their history."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
+
+import asyncpg
 
 from crm_service.cases.model import Case, Did, Kind, NoSuchCase, Status, Tie
 from crossdock_chassis import Unit
@@ -12,22 +15,34 @@ from crossdock_events.cases import CaseEvent
 
 INSERT: Final = """
     INSERT INTO cases (id, kind, customer_id, partner, status, severity, category, subject, channel, follows, version,
-                       entries, opened_at, changed_at)
-    VALUES ($1, $2, $3, $4, 'new', $5, $6, $7, $8, $9, 0, 0, $10, $10)
+                       entries, opened_at, changed_at, split_from, segment, contract, queue)
+    SELECT $1, $2, $3, $4, 'new', $5, $6, $7, $8, $9, 0, 0, $10, $10, $11, coalesce(segment, ''),
+           coalesce(contract, ''), coalesce((
+               SELECT name FROM queues WHERE kind IN ('', $2) AND category IN ('', $6)
+               ORDER BY (kind <> '')::int + (category <> '')::int DESC, name LIMIT 1
+           ), '')
+    FROM (VALUES ($3::uuid)) AS of (customer_id) LEFT JOIN customer_terms USING (customer_id)
+    RETURNING segment, contract
 """
-LOCK: Final = """
-    SELECT id, kind, customer_id, partner, severity, status, waiting_for, assignee, resolved_at,
-           root_cause, version, entries
-    FROM cases WHERE id = $1 AND ($2::text IS NULL OR partner = $2) FOR UPDATE
+FIELDS: Final = """
+    id, kind, customer_id, partner, severity, status, waiting_for, assignee, resolved_at, root_cause, segment, contract,
+    level, merged_into, parent, version, entries
 """
+LOCK: Final = f"SELECT {FIELDS} FROM cases WHERE id = $1 AND ($2::text IS NULL OR partner = $2) FOR UPDATE"
+LOCK_MANY: Final = f"SELECT {FIELDS} FROM cases WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
 UPDATE: Final = """
     UPDATE cases SET status = $2, waiting_for = $3, assignee = $4, resolved_at = $5, root_cause = $6, version = $7,
-                     entries = $8, changed_at = $9
+                     entries = $8, changed_at = $9, level = $10, merged_into = $11, parent = $12
     WHERE id = $1
 """
 APPEND: Final = """
     INSERT INTO case_entries (case_id, number, at, did, status, waiting_for, side, who, body, mail_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+COPY_TIES: Final = """
+    INSERT INTO case_ties (case_id, order_id, line_id, quantity)
+    SELECT $2, order_id, line_id, quantity FROM case_ties WHERE case_id = $1 ORDER BY order_id, line_id
+    ON CONFLICT DO NOTHING RETURNING order_id, line_id, quantity
 """
 TIE: Final = """
     INSERT INTO case_ties (case_id, order_id, line_id, quantity) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
@@ -52,11 +67,13 @@ class NewCase:
     subject: str
     channel: str
     follows: UUID | None = None
+    split_from: UUID | None = None
 
 
 async def insert(unit: Unit, new: NewCase) -> None:
+    """Store a new case. Its segment and contract are those that its customer has now."""
     case = new.case
-    await unit.sql.execute(
+    row = await unit.sql.fetchrow(
         INSERT,
         case.id,
         case.kind,
@@ -68,7 +85,9 @@ async def insert(unit: Unit, new: NewCase) -> None:
         new.channel,
         new.follows,
         unit.now,
+        new.split_from,
     )
+    case.segment, case.contract = row
 
 
 async def lock(unit: Unit, id: UUID, partner: str | None) -> Case:
@@ -76,7 +95,43 @@ async def lock(unit: Unit, id: UUID, partner: str | None) -> Case:
     row = await unit.sql.fetchrow(LOCK, id, partner)
     if row is None:
         raise NoSuchCase(f"None of your cases has the id {id}")
+    return _case(row)
+
+
+async def lock_target(unit: Unit, id: UUID, partner: str | None) -> Case:
+    """Lock the case that has the replies to this one: itself, or the one into which it was merged.
+
+    Only the last one is locked: a merge may hold it and wait for an earlier one.
+    """
+    while (into := await unit.sql.fetchval("SELECT merged_into FROM cases WHERE id = $1", id)) is not None:
+        id = into
+    case = await lock(unit, id, partner)
+    return case if case.merged_into is None else await lock_target(unit, case.merged_into, partner)
+
+
+async def has_children(unit: Unit, id: UUID) -> bool:
+    found: bool = await unit.sql.fetchval("SELECT EXISTS (SELECT FROM cases WHERE parent = $1)", id)
+    return found
+
+
+async def origin(unit: Unit, id: UUID) -> tuple[str | None, str, str]:
+    """Return category, channel and subject."""
+    return tuple(await unit.sql.fetchrow("SELECT category, channel, subject FROM cases WHERE id = $1", id))
+
+
+async def lock_many(unit: Unit, ids: Sequence[UUID]) -> list[Case]:
+    """Lock cases in the order of their ids, so that two who lock several do not wait for each other."""
+    return [_case(row) for row in await unit.sql.fetch(LOCK_MANY, ids)]
+
+
+def _case(row: asyncpg.Record) -> Case:
     return Case(**{**row, "kind": Kind(row["kind"]), "status": Status(row["status"])})
+
+
+async def move_ties(unit: Unit, source: Case, target: Case) -> list[Tie]:
+    """Let a case concern what another one does, and return what is new of it."""
+    rows = await unit.sql.fetch(COPY_TIES, source.id, target.id)
+    return [Tie(row["order_id"], row["line_id"] or None, row["quantity"]) for row in rows]
 
 
 async def tie(unit: Unit, case: Case, to: Tie) -> None:
@@ -116,4 +171,7 @@ async def record(
         case.version,
         case.entries,
         moment,
+        case.level,
+        case.merged_into,
+        case.parent,
     )

@@ -16,23 +16,28 @@ CURSOR: Final = Cursor("cases", UUID)
 MOST: Final = 50
 
 FIELDS: Final = """
-    id, number, kind, status, waiting_for, severity, category, subject, channel, partner, follows,
+    id, number, kind, status, waiting_for, severity, category, subject, channel, partner, queue, follows,
     (SELECT root FROM customers WHERE customers.id = cases.customer_id) AS customer_id,
-    CASE WHEN $1::text IS NULL THEN assignee END AS assignee, root_cause, opened_at, changed_at, resolved_at, entries
+    CASE WHEN $1::text IS NULL THEN assignee END AS assignee, root_cause, level, segment, contract, merged_into,
+    split_from, CASE WHEN $1::text IS NULL THEN parent END AS parent,
+    CASE WHEN $1::text IS NULL THEN (SELECT count(*) FROM cases AS child WHERE child.parent = cases.id) END AS children,
+    opened_at, changed_at, resolved_at, entries
 """
+UNSEEN: Final = "'noted', 'assigned', 'released', 'escalated', 'grouped'"
+"""What partners do not see of a history."""
 ONE: Final = f"SELECT {FIELDS} FROM cases WHERE id = $2 AND ($1::text IS NULL OR partner = $1)"
 PAGE: Final = f"""
     SELECT {FIELDS} FROM cases
     WHERE ($1::text IS NULL OR partner = $1) AND ($2::uuid IS NULL OR id < $2)
           AND ($3::text IS NULL OR status = $3)
-          AND ($4::uuid IS NULL OR customer_id IN (SELECT id FROM customers WHERE root = $4))
-          AND ($5::bigint IS NULL OR number = $5)
-    ORDER BY id DESC LIMIT $6
+          AND ($4::uuid IS NULL OR customer_id = ANY (ARRAY(SELECT id FROM customers WHERE root = $4)))
+          AND ($5::bigint IS NULL OR number = $5) AND ($6::uuid IS NULL OR $1::text IS NULL AND parent = $6)
+    ORDER BY id DESC LIMIT $7
 """
-ENTRIES: Final = """
+ENTRIES: Final = f"""
     SELECT number, at, did, status, waiting_for, side, body AS text, mail_id,
            CASE WHEN $1::text IS NULL OR side = 'partner' THEN who END AS who
-    FROM case_entries WHERE case_id = $2 AND ($1::text IS NULL OR did NOT IN ('noted', 'assigned')) ORDER BY number
+    FROM case_entries WHERE case_id = $2 AND ($1::text IS NULL OR did NOT IN ({UNSEEN})) ORDER BY number
 """
 TIES: Final = """
     SELECT order_id, nullif(line_id, '') AS line_id, quantity FROM case_ties WHERE case_id = $1
@@ -61,7 +66,7 @@ class EntryView(BaseModel):
 class ClockView(BaseModel):
     """A clock of the case, in the openings of its calendar."""
 
-    clock: Annotated[Literal["first_answer", "resolution"], Field(description="What it measures")]
+    clock: Annotated[Literal["first_answer", "resolution", "next_answer"], Field(description="What it measures")]
     state: Literal["running", "paused", "met", "missed"]
     target_seconds: int
     elapsed_seconds: Annotated[float, Field(description="Until now, in opening times")]
@@ -81,8 +86,16 @@ class CaseSummary(BaseModel):
     customer_id: UUID
     partner: str | None
     follows: Annotated[UUID | None, Field(description="The closed case that it goes on with")]
+    queue: Annotated[str, Field(description="The queue that assigns it; empty without one")]
     assignee: Annotated[str | None, Field(description="Only staff see it")]
     root_cause: str | None
+    level: Annotated[int, Field(description="How often it was escalated")]
+    segment: Annotated[str, Field(description="Of the customer when it was opened; empty without one")]
+    contract: Annotated[str, Field(description="As the segment")]
+    merged_into: Annotated[UUID | None, Field(description="The case that has its replies since")]
+    split_from: Annotated[UUID | None, Field(description="The case that it was split from")]
+    parent: Annotated[UUID | None, Field(description="The case of what it has in common with others; for staff")]
+    children: Annotated[int | None, Field(description="How many cases have it as parent; for staff")]
     opened_at: datetime
     changed_at: datetime
     resolved_at: datetime | None
@@ -92,7 +105,7 @@ class CaseSummary(BaseModel):
 
 class CaseView(CaseSummary):
     ties: Annotated[list[TieView], Field(description="What it concerns")]
-    history: Annotated[list[EntryView], Field(description="Partners see neither notes nor assignments")]
+    history: Annotated[list[EntryView], Field(description="Partners see no notes, assignments, escalations and groups")]
 
 
 async def get(sql: asyncpg.Connection, partner: str | None, id: UUID) -> CaseView:
@@ -115,9 +128,10 @@ async def page(
     status: Status | None,
     customer_id: UUID | None,
     number: int | None = None,
+    parent: UUID | None = None,
 ) -> Page[CaseSummary]:
     """Return cases, the newest first."""
-    rows = await sql.fetch(PAGE, partner, CURSOR.decode(cursor), status, customer_id, number, limit + 1)
+    rows = await sql.fetch(PAGE, partner, CURSOR.decode(cursor), status, customer_id, number, parent, limit + 1)
     shown = rows[:limit]
     items = [CaseSummary(**each) for each in await _summaries(sql, shown)]
     return Page(items=items, next=CURSOR.encode(shown[-1]["id"]) if len(rows) > limit else None)
@@ -134,7 +148,7 @@ async def _summaries(sql: asyncpg.Connection, rows: Sequence[asyncpg.Record]) ->
     histories = await clocks.histories(sql, [row["id"] for row in rows])
     found = []
     for row in rows:
-        folded = terms.fold(row["kind"], row["severity"], histories[row["id"]], now)
+        folded = terms.fold(clocks.subject_of(row), histories[row["id"]], now)
         shown = [
             ClockView(
                 clock=each.name,

@@ -12,8 +12,11 @@ YEARS: Final = 3
 """A calendar is compiled from the year of the case on, for so many years."""
 AT_RISK: Final = 0.8
 """A clock is at risk once this part of its time has passed."""
-CLOCKS: Final = ("first_answer", "resolution")
-OVER: Final = ("resolved", "closed")
+CLOCKS: Final = ("first_answer", "resolution", "next_answer")
+RISK: Final = "risk"
+BREACH: Final = "breach"
+STEP: Final = "step-"
+OVER: Final = ("resolved", "closed", "merged")
 """The statuses in which no clock runs."""
 
 
@@ -34,13 +37,24 @@ class Opening(NamedTuple):
     ends: int
 
 
+class SpecialDay(NamedTuple):
+    """A day with its own openings, as minutes of the day. Without any it is closed."""
+
+    day: date
+    openings: tuple[tuple[int, int], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Opening times by weekday in a time zone, closed on the public holidays of a country such as CN or US-CA."""
+    """Opening times by weekday in a time zone, closed on the public holidays of a country such as CN or US-CA.
+
+    Special days come before weekdays, holidays and days that are worked instead.
+    """
 
     zone: str
     openings: tuple[Opening, ...]
     holidays: str | None = None
+    special: tuple[SpecialDay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,11 @@ class Openings:
         if place < 0:
             return 0.0
         return self.before[place] + min(second, self.ends[place]) - self.begins[place]
+
+    def is_open(self, at: datetime) -> bool:
+        second = at.timestamp()
+        place = bisect_right(self.begins, second) - 1
+        return place >= 0 and second < self.ends[place]
 
     def between(self, begin: datetime, end: datetime) -> float:
         return self.elapsed(end) - self.elapsed(begin)
@@ -99,10 +118,14 @@ def openings_of(calendar: Calendar | None, year: int) -> Openings:
     if calendar is None:
         return compile_openings([(_second(first, 0, ZoneInfo("UTC")), _second(date(year + YEARS, 1, 1), 0, UTC))])
     closed, made_up = _holidays(calendar.holidays, year)
+    special = {each.day: each.openings for each in calendar.special}
     zone, spans = ZoneInfo(calendar.zone), []
     for number in range(-1, days + 1):
         day = first + timedelta(days=number)
         weekday = day.weekday()
+        if (own := special.get(day)) is not None:
+            spans += [(_second(day, begins, zone), _second(day, ends, zone)) for begins, ends in own]
+            continue
         if day in made_up:
             weekday = 0  # a make-up workday has the hours of a Monday
         elif day in closed:
@@ -142,6 +165,28 @@ def is_country(name: str) -> bool:
     return True
 
 
+def unknown_years(country: str | None, years: Sequence[int]) -> list[int]:
+    """Return the years for which a country has not yet published which days are worked instead of a day off.
+
+    The package has them as dates of a year, for countries such as CN. Until then a clock may be wrong by days.
+    """
+    if country is None:
+        return []
+    import holidays  # noqa: PLC0415
+
+    found = getattr(holidays.country_holidays(country.partition("-")[0]), "special_public_holidays", {})
+    published = [
+        year
+        for year, days in found.items()
+        if isinstance(year, int) and any(len(each) == SUBSTITUTED for each in days if isinstance(each, tuple))
+    ]
+    return [each for each in years if published and each > max(published)]
+
+
+SUBSTITUTED: Final = 4
+"""The length of a day off that names the day that is worked instead: month and day of both."""
+
+
 class Step(NamedTuple):
     """An entry of a case's history, as far as clocks need it."""
 
@@ -152,18 +197,23 @@ class Step(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """The open seconds until the first answer and until the resolution."""
+    """The open seconds until the first answer, the resolution, and the answer to each later message of the customer.
+
+    `steps` are the open seconds of the resolution after which the case is escalated to level 1, 2, …
+    """
 
     first_answer: int
     resolution: int
+    next_answer: int | None = None
+    steps: tuple[int, ...] = ()
 
 
 HOUR: Final = 3_600
 DEFAULTS: Final[Mapping[str, Policy]] = {
-    "critical": Policy(HOUR, 8 * HOUR),
-    "high": Policy(4 * HOUR, 24 * HOUR),
-    "normal": Policy(24 * HOUR, 72 * HOUR),
-    "low": Policy(48 * HOUR, 168 * HOUR),
+    "critical": Policy(HOUR, 8 * HOUR, HOUR),
+    "high": Policy(4 * HOUR, 24 * HOUR, 4 * HOUR),
+    "normal": Policy(24 * HOUR, 72 * HOUR, 24 * HOUR),
+    "low": Policy(48 * HOUR, 168 * HOUR, 48 * HOUR),
 }
 """The policy of each severity, of all kinds, while none is stored."""
 
@@ -172,7 +222,7 @@ class Clock(NamedTuple):
     """A clock after a history. `due_at` is None unless it runs, and if the time lies beyond the compiled years.
 
     `stopped_at` is when it was met for good. `elapsed` counts open seconds until `stopped_at`, the pause, or the last
-    start, which is `since`.
+    start, which is `since`. `round` counts the messages that began the clock of the next answer.
     """
 
     name: str
@@ -183,11 +233,22 @@ class Clock(NamedTuple):
     risk_at: datetime | None
     stopped_at: datetime | None
     since: datetime | None = None
+    round: int = 1
+    steps: tuple[datetime | None, ...] = ()
+
+    @property
+    def moments(self) -> list[tuple[str, datetime]]:
+        """Return the moments that are to be noticed: risk, breach, and the steps of escalation."""
+        found = [(RISK, self.risk_at), (BREACH, self.due_at)]
+        found += [(f"{STEP}{number}", at) for number, at in enumerate(self.steps, 1)]
+        return [(name, at) for name, at in found if at is not None]
 
 
 def clocks(history: Sequence[Step], policy: Policy, openings: Openings, now: datetime | None = None) -> list[Clock]:
     """Fold a history into its clocks. The first entry opens the case. A running clock has elapsed until `now`."""
-    found = [_first_answer(history, policy.first_answer, openings), _resolution(history, policy.resolution, openings)]
+    found = [_first_answer(history, policy.first_answer, openings), _resolution(history, policy, openings)]
+    if policy.next_answer is not None and (later := _next_answer(history, policy.next_answer, openings)) is not None:
+        found.append(later)
     if now is None:
         return found
     return [
@@ -196,13 +257,34 @@ def clocks(history: Sequence[Step], policy: Policy, openings: Openings, now: dat
     ]
 
 
+def _answers(step: Step) -> bool:
+    return step.did == "answered" or step.status in OVER
+
+
 def _first_answer(history: Sequence[Step], target: int, openings: Openings) -> Clock:
     begin = history[0].at
-    answered = next((each.at for each in history if each.did in ("answered", "resolved")), None)
+    answered = next((each.at for each in history if _answers(each)), None)
     return _clock(CLOCKS[0], target, openings, 0.0, begin, answered, paused=False)
 
 
-def _resolution(history: Sequence[Step], target: int, openings: Openings) -> Clock:
+def _next_answer(history: Sequence[Step], target: int, openings: Openings) -> Clock | None:
+    """Return the clock of the last message after the first answer. More messages meanwhile do not begin it anew."""
+    answered, rounds = False, 0
+    begin: datetime | None = None
+    end: datetime | None = None
+    for each in history:
+        if _answers(each):
+            answered = True
+            if begin is not None and end is None:
+                end = each.at
+        elif each.did == "replied" and answered and (begin is None or end is not None):
+            begin, end, rounds = each.at, None, rounds + 1
+    if begin is None:
+        return None
+    return _clock(CLOCKS[2], target, openings, 0.0, begin, end, paused=False)._replace(round=rounds)
+
+
+def _resolution(history: Sequence[Step], policy: Policy, openings: Openings) -> Clock:
     """Pause while the case waits for the customer or the partner, and stop while it is resolved or closed."""
     elapsed, since = 0.0, None
     stopped: datetime | None = None
@@ -216,7 +298,11 @@ def _resolution(history: Sequence[Step], target: int, openings: Openings) -> Clo
             stopped = None
         elif stopped is None:
             stopped = each.at
-    return _clock(CLOCKS[1], target, openings, elapsed, since, stopped, paused=since is None)
+    clock = _clock(CLOCKS[1], policy.resolution, openings, elapsed, since, stopped, paused=since is None)
+    if clock.since is None:
+        return clock
+    steps = tuple(openings.due(clock.since, max(0.0, each - elapsed)) for each in policy.steps)
+    return clock._replace(steps=steps)
 
 
 def _clock(

@@ -13,7 +13,7 @@ from crm_service.attachments import store as attachments
 from crm_service.attachments.store import NewAttachment
 from crm_service.cases.model import Case, Did, Kind
 from crm_service.cases.open import begin
-from crm_service.cases.store import Entry, NewCase, lock, record
+from crm_service.cases.store import Entry, NewCase, lock_target, record
 from crm_service.cases.timing import time_case
 from crm_service.customers import store as customers
 from crm_service.mail.reading import Attached, Outcome, Read, Unreadable, body_of, make
@@ -200,7 +200,8 @@ class Filing:
         """Add the mail to its case, or open one: another one if the case is closed or was resolved long ago."""
         customer_id, partner, kind = None, None, Kind.ENQUIRY
         if case_id is not None:
-            before = await lock(unit, case_id, None)
+            before = await lock_target(unit, case_id, None)
+            case_id = before.id
             if before.takes_replies(unit.now, self.reopens):
                 await record(unit, before, Entry(Did.REPLIED, "customer", None, mail.text, id), before.reply(), None)
                 await time_case(unit, before)
@@ -212,7 +213,7 @@ class Filing:
             customer_id = await _customer(unit, mail.sender)
         case = Case(new_id(), kind, customer_id, partner)
         entry = Entry(Did.OPENED, "customer", None, mail.text, id)
-        await begin(unit, NewCase(case, None, mail.subject, "mail", follows=case_id), entry, None, None)
+        await begin(unit, NewCase(case, None, mail.subject, "mail", follows=case_id), entry, [], None)
         await self.post.acknowledge(unit, case.id, mail.sender, mail.message_id, mail.text)
         return case.id
 

@@ -43,10 +43,14 @@ class Firing:
             return False
         case = Case(new_id(), Kind(rule.kind), order.customer_id, order.partner, rule.severity)
         new = NewCase(case, rule.category, rule.subject, CHANNEL)
-        await begin(unit, new, Entry(Did.OPENED, SYSTEM, rule.name), Tie(watch.order_id), None)
+        await begin(unit, new, Entry(Did.OPENED, SYSTEM, rule.name), [Tie(watch.order_id)], None)
         mail_id = await self.post.notice_of_case(unit, case.id, case.customer_id, rule.notice)
-        suppressed = None if mail_id else "no_address" if self.post.sends else "no_server"
-        entry = Entry(Did.NOTIFIED, SYSTEM, rule.name, rule.notice if mail_id else f"not sent: {suppressed}", mail_id)
+        if mail_id is None:
+            suppressed = "no_address" if self.post.sends else "no_server"
+        else:
+            suppressed = await unit.sql.fetchval("SELECT reason FROM mails WHERE id = $1", mail_id)
+        body = f"not sent: {suppressed}" if suppressed else rule.notice
+        entry = Entry(Did.NOTIFIED, SYSTEM, rule.name, body, mail_id)
         await record(unit, case, entry, case.notify(), None)
         await store.note_case(unit, watch, case.id, suppressed)
         return True

@@ -1,13 +1,15 @@
 """Change a policy or a calendar. Active cases are then timed anew, and keep the time that has passed."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from crm_service.cases.timing import RETIME
 from crm_service.clocks import store
 from crm_service.clocks.model import Calendar, openings_of
-from crm_service.clocks.store import StoredPolicy
+from crm_service.clocks.store import StoredPolicy, Subject
+from crm_service.customers import store as customers
 from crossdock_chassis import Actor, Unit, record_action
 
 
@@ -20,8 +22,7 @@ class NoSuchCalendar(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SetPolicy:
-    kind: str
-    severity: str
+    of: Subject
     stored: StoredPolicy
     by: Actor
 
@@ -33,8 +34,24 @@ class SetCalendar:
     by: Actor
 
 
+@dataclass(frozen=True, slots=True)
+class SetTerms:
+    customer_id: UUID
+    segment: str
+    contract: str
+    by: Actor
+
+
 class Changed(BaseModel):
     changed: bool
+
+
+async def set_customer_terms(unit: Unit, command: SetTerms) -> Changed:
+    """Store the segment and contract of a customer, for its new cases. Raise NoSuchCustomer."""
+    await customers.lock(unit, command.customer_id)
+    await store.keep_terms(unit, command.customer_id, command.segment, command.contract)
+    await record_action(unit, command.by, "sla:terms", f"/v1/customers/{command.customer_id}")
+    return Changed(changed=True)
 
 
 async def set_terms(unit: Unit, command: SetPolicy | SetCalendar) -> Changed:
@@ -42,12 +59,12 @@ async def set_terms(unit: Unit, command: SetPolicy | SetCalendar) -> Changed:
     await unit.sql.execute("LOCK TABLE sla_policies, sla_calendars IN SHARE ROW EXCLUSIVE MODE")
     known = await store.terms(unit.sql)
     if isinstance(command, SetPolicy):
-        calendar = command.stored.calendar
+        calendar, of = command.stored.calendar, command.of
         if calendar is not None and calendar not in known.calendars:
             raise NoSuchCalendar(calendar)
-        changed = known.policies.get((command.kind, command.severity)) != command.stored
-        await store.keep_policy(unit, command.kind, command.severity, command.stored)
-        target = f"/v1/sla/policies/{command.kind}/{command.severity}"
+        changed = known.policies.get(of) != command.stored
+        await store.keep_policy(unit, of, command.stored)
+        target = f"/v1/sla/policies/{of.kind}/{of.severity}"
     else:
         openings_of(command.calendar, unit.now.year)
         changed = known.calendars.get(command.name) != command.calendar
