@@ -26,3 +26,12 @@ def _is_a_day(value: object) -> object:
 
 Day = Annotated[date, BeforeValidator(_is_a_day)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _whole(value: object) -> object:
+    """Take 3.0 as JSON Schema does: as the integer 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE: Final = BeforeValidator(_whole)
+Quantity = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]

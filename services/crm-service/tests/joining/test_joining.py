@@ -129,7 +129,7 @@ async def test_return_is_asked_for_with_its_parts(
 ) -> None:
     one = await opened(staff, order)
     body = {"order_id": str(order.order_id), "reason": "damaged", "wish": "refund"}
-    await act(staff, one, "ask-return", parts=[{"line_id": "1", "quantity": 2}], **body)
+    await act(staff, one, "ask-return", parts=[{"line_id": "1", "quantity": 2.0}], **body)
     name, data = (await sent(service, one))[-1]
     assert name == "ComplaintReturnAsked" and data["parts"] == [{"line_id": "1", "quantity": 2}]
     answer = await staff.post(f"/v1/cases/{one}:ask-return", json={**body, "parts": [{"line_id": "9", "quantity": 2}]})

@@ -13,7 +13,7 @@ from crm_service.cases.model import CannotMerge
 from crm_service.cases.open import Concern, Text
 from crm_service.cases.problems import NO_SUCH_CASE, NOT_POSSIBLE
 from crm_service.cases.views import CaseView
-from crm_service.conventions import CRM, Id, Staff
+from crm_service.conventions import CRM, Id, Quantity, Staff
 from crm_service.joining.join import AskReturn, Group, Joined, Merge, On, Split
 from crossdock_chassis import (
     INVALID,
@@ -82,7 +82,7 @@ class GroupIn(_Body):
 
 class PartIn(_Body):
     line_id: Id
-    quantity: Annotated[int, Field(ge=1, le=1_000_000_000, description="In base units of the item")]
+    quantity: Annotated[Quantity, Field(description="In base units of the item")]
 
 
 class ReturnIn(_Body):

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from crm_service.conventions import CRM, Name, Staff
+from crm_service.conventions import CRM, WHOLE, Name, Staff
 from crm_service.queues import store
 from crm_service.queues.change import Change, Changed, NoSuchQueue
 from crm_service.queues.store import Queue, StoredAgent
@@ -41,7 +41,7 @@ class AgentIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     skills: Annotated[list[Skill], Field(max_length=50)] = []
-    capacity: Annotated[int, Field(ge=1, le=1_000, description="The most active cases")] = 10
+    capacity: Annotated[int, Field(ge=1, le=1_000, description="The most active cases"), WHOLE] = 10
     present: bool
     calendar: Annotated[Name | None, Field(description="A calendar with the shifts; null for always")] = None
 
