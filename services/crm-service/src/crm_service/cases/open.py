@@ -11,7 +11,7 @@ from crm_service.cases import store
 from crm_service.cases.model import Case, Did, Kind, Tie, WrongReference
 from crm_service.cases.store import Entry, NewCase
 from crm_service.cases.timing import time_new
-from crm_service.conventions import Quantity
+from crm_service.conventions import Id, Quantity
 from crm_service.orders import look
 from crm_service.orders.look import KnownOrder
 from crossdock_chassis import Actor, Unit, new_id, record_action
@@ -27,7 +27,7 @@ class Concern(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     order_id: Annotated[UUID, Field(strict=False)]
-    line_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    line_id: Id | None = None
     quantity: Quantity | None = None
 
 
@@ -57,7 +57,7 @@ class CaseDraft(BaseModel):
     channel: Literal["api", "phone", "web"] = "api"
     customer_id: Annotated[UUID | None, Field(strict=False)] = None
     order_id: Annotated[UUID | None, Field(strict=False)] = None
-    line_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    line_id: Id | None = None
     quantity: Quantity | None = None
     also: Annotated[list[Concern], Field(max_length=100, description="More orders or lines of the same customer")] = []
 

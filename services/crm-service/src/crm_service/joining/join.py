@@ -35,7 +35,7 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`concerns` moves nothing: the first case goes on to concern what it did."""
+    """What `concerns` names is tied to the new case. It stays tied to the first case, too."""
 
     on: On
     subject: str
