@@ -15,6 +15,7 @@ def measure(bench: Bench) -> None:
     bench.add(
         Row("Parse and check an order, alone", parts.check, "µs", better="less", note="in one process, no server"),
         Row("Make its event and rows, alone", parts.write, "µs", better="less", note="in one process, no database"),
+        Row("Decode its events and decide, alone", parts.decide, "µs", better="less", note="both services, no server"),
     )
     _beside_validating(bench, middle(parts.write))
     _beside_inserting(bench, middle(parts.check) + middle(parts.write))

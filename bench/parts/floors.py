@@ -1,8 +1,9 @@
 """Measure a floor for the processor time of an order, for each load that was measured before. The workers are stopped.
 
 A floor is the sum of parts that no design with these requests, rows and events can leave out. They are the request with
-its checks, the encoding of the order, and the bare storing and sending of all that an order leaves (`bare.py`). A
-transaction has as many orders as inventory-service reserved in one under the load.
+its checks, the encoding of the order, its decisions (`floor.py`), the subscriber, and the bare storing and sending of
+all that an order leaves (`bare.py`). A transaction has as many orders as inventory-service reserved in one under the
+load.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,14 +37,16 @@ def measure(bench: Bench) -> None:
         return
     bench.stop(*WORKERS)
     alone = floor.measure(bench.scale.accept, bench.scale.repeats)
-    encoding = middle(alone.write)
+    encoding, decisions = middle(alone.write), middle(alone.decide)
     requests = _requests(bench, kinds, middle(alone.check))
     for kind, bare in _stored_and_sent(bench, kinds):
+        subscriber = bench.found.cpu[kind].get("subscriber", 0.0)
         note = (
-            f"request {requests[kind]:.0f} µs, encoding {encoding:.0f}, rows and events {middle(bare):.0f}; "
+            f"request {requests[kind]:.0f} µs, encoding {encoding:.0f}, decisions {decisions:.0f}, "
+            f"subscriber {subscriber:.0f}, rows and events {middle(bare):.0f}; "
             f"{bench.found.gathered[kind]:.1f} orders a transaction"
         )
-        sums = [requests[kind] + encoding + each for each in bare]
+        sums = [requests[kind] + encoding + decisions + subscriber + each for each in bare]
         unit, scaled = ("µs", sums) if RATES[kind] is None else ("ms", [each / 1e3 for each in sums])
         bench.add(Row(NAMES[kind], scaled, unit, better="less", note=note))
 

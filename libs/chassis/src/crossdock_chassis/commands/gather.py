@@ -9,7 +9,7 @@ import time
 from math import exp
 from typing import Final
 
-WINDOW_SECONDS: Final = 0.02
+WINDOW_SECONDS: Final = 0.05
 MEMORY_SECONDS: Final = 0.5
 """The time over which the rate of commands and the most commands at once are measured."""
 
