@@ -189,10 +189,10 @@ def _goldens(contract: type[Event], examples: list[Example], library: Library) -
             yield Violation(
                 f"{ce_type}, example {example.label!r}",
                 "differs from its golden file",
-                "restore it in examples.py, and add the changed example under another label",
+                "restore it in crossdock_events/examples, and add the changed example under another label",
             )
     if not examples and not there:  # later the golden files are enough
-        yield Violation(ce_type, "has no example", "add one to EXAMPLES in crossdock_events/examples.py")
+        yield Violation(ce_type, "has no example", "add one to EXAMPLES in crossdock_events/examples")
 
 
 def _as_read(contract: type[Event], document: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crossdock_events._event import Code, Event, Identifier, OpenEnum, Topic
+from crossdock_events._event import Code, Event, Identifier, OpenEnum, Topic, Value
 
 
 class CustomerEvent(Event, topic=Topic("crossdock.customers.v1", key="customer_id", owner="crm-service")):
@@ -60,3 +60,20 @@ class ConsentChanged(CustomerEvent, type="crossdock.ConsentChanged.v1", carries=
     channel: Annotated[Code, OpenEnum("email", "phone", "sms", "post")]
     state: Annotated[Code, OpenEnum("given", "withdrawn")]
     source: Code
+
+
+class OrderedAs(Value):
+    """The `partner` and `customer_id` of orders."""
+
+    partner: Identifier
+    external_id: Identifier
+
+
+class CustomerErased(CustomerEvent, type="crossdock.CustomerErased.v1", carries="state"):
+    """The personal data of the customer is erased. Forget it: blank or delete all that you hold of the customer.
+
+    `ordered_as` names the orders of the customer: they have such a `partner` and `customer_id`, and are older than this
+    event. Ids may stay, because they lead to nobody now. After a restore the event is sent again: forget again.
+    """
+
+    ordered_as: Annotated[tuple[OrderedAs, ...], Field(max_length=1_000)] = ()
