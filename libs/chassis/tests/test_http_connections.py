@@ -175,6 +175,16 @@ def test_client_that_pipelines_and_does_not_read_costs_no_memory() -> None:
             process.kill()
 
 
+async def test_answer_does_not_wait_for_an_acknowledgement(made: list[BoundedProtocol]) -> None:
+    """An answer is two writes: its head and its body. With Nagle's algorithm the body comes 40 ms later."""
+    async with connected(Site().api()) as (reader, writer):
+        writer.write(FAST)
+        await reader.readuntil(b"\r\n\r\n")
+        [served] = made
+        connection: socket.socket = served.transport.get_extra_info("socket")
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_queue_of_a_connection_has_at_most_16_requests(made: list[BoundedProtocol]) -> None:
     site = Site()
     async with connected(site.api()) as (reader, writer):

@@ -311,7 +311,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise SystemExit(
             f"The development issuer serves loopback only, not {host}. Set CROSSDOCK_ISSUER to a real issuer instead."
         )
-    bound = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle's algorithm on
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((str(address), port))
