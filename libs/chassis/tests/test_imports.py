@@ -227,6 +227,22 @@ async def test_row_refused_after_its_trial_is_an_error_of_the_result(
     assert (await toy.marks(service)).keys() == {*NAMES} - {"a7"}
 
 
+async def test_kind_that_refuses_nothing_is_tried_in_dry_runs_only(service: Service, client: httpx.AsyncClient) -> None:
+    seen: list[str] = []
+
+    async def apply(unit: Unit, chunk: Chunk) -> Counts:
+        seen.extend(row.cells["name"] for row in chunk.rows)
+        return await imports_child.apply(unit, chunk)
+
+    for dry_run, expected in ((True, {}), (False, dict.fromkeys(sorted(NAMES), 1))):
+        seen.clear()
+        location = await send(client, FILE, dry_run=dry_run)
+        await run(service, replace(MARKS, apply=apply, refuses=False))
+        found = await shown(client, location)
+        assert (found["state"], found["created"]) == ("done", len(NAMES)) and seen == NAMES
+        assert await toy.marks(service) == expected
+
+
 async def test_one_error_in_the_check_refuses_the_whole_file(service: Service, client: httpx.AsyncClient) -> None:
     late = [*NAMES, "x1", "x2"]
     for text, expected in (

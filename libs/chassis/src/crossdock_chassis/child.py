@@ -16,6 +16,9 @@ from crossdock_chassis.deadlines import within
 START_SECONDS: Final = 120.0
 """The longest time to spawn the process and make its function. Libraries for numbers take seconds to import."""
 
+AHEAD: Final = 256 << 10
+"""Bytes of answers, roughly, that the process may be ahead of its parent, so that neither waits for the other."""
+
 A = TypeVar("A")
 
 
@@ -105,7 +108,7 @@ class Child(Generic[A]):
         self._called = 0
         program = (sys.executable, "-P", str(Path(child_process.__file__)))
         self._process = process = await asyncio.create_subprocess_exec(
-            *program, stdin=PIPE, stdout=PIPE, env=os.environ | self._environment
+            *program, stdin=PIPE, stdout=PIPE, env=os.environ | self._environment, limit=AHEAD
         )
         await _send(process, sys.path, START_SECONDS)  # the process finds the same modules
         await _send(process, (self._make, self._memory, self._nice), START_SECONDS)

@@ -73,3 +73,18 @@ async def test_changed_plans_need_a_run_without_new_demand(
     withdrawn = await client.delete(planned.headers["location"])
     assert withdrawn.status_code < 300, withdrawn.text
     assert await night(service, first + timedelta(days=5))
+
+
+async def test_changed_introductions_need_a_run_without_new_demand(
+    service: Service, client: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    """Also those that are taken back."""
+    await sold(service, deliver, {"A": None, "NEW": None})
+    first = datetime(2024, 3, 13, 12, tzinfo=UTC)
+    assert await night(service, first)
+    assert (await client.put("/v1/introductions/NEW", json={"successor_of": "A"})).status_code == 200
+    assert await night(service, first + timedelta(days=1))
+    assert not await night(service, first + timedelta(days=2))
+    assert (await client.delete("/v1/introductions/NEW")).status_code == 204
+    assert await night(service, first + timedelta(days=3))
+    assert not await night(service, first + timedelta(days=4))

@@ -157,6 +157,29 @@ def test_the_past_of_a_like_item_comes_before_the_own_one() -> None:
     assert changed.censored == {days[1], days[3]} and changed.pinned == {days[0]: 14.0}
 
 
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ([(1, 3.0)], [(4, 3, 4.5), (3, 3, 3.0), (1, None, 3.0)]),
+        ([], [(4, None, 6.0), (3, None, 4.0)]),
+    ],
+)
+def test_the_past_of_a_like_item_has_its_prices(
+    own: list[tuple[int, float]], expected: list[tuple[int, int | None, float]]
+) -> None:
+    """The last price before the own past becomes the first own one."""
+    origin = ORIGIN.toordinal()
+
+    def prices(changes: list[tuple[int, float]]) -> list[Plan]:
+        return [Plan("price", origin - day, None, value, origin - day, None, "unknown") for day, value in changes]
+
+    question = Question("A", "", "", ORIGIN, 2, like=LikeItem("B", 2.0))
+    like = history("B", [1.0, 2.0, 3.0, 4.0], prices([(4, 6.0), (3, 4.0), (1, 9.0)]))
+    changed = model.with_change(question, history("A", [5.0, 6.0], prices(own)), like, Calendar())
+    found = [(origin - each.first, each.last and origin - each.last, each.value) for each in changed.plans]
+    assert found == expected
+
+
 def test_days_of_the_calendar_change_from_the_origin_on() -> None:
     own = OwnDay(THEN, "shop party", "holiday")
     before = ORIGIN - timedelta(days=1)

@@ -41,6 +41,21 @@ class Csv:
                 yield Broken("a quote is not closed")
 
     def _split(self, text: str) -> Iterator[Sequence[str] | Broken]:
+        """Yield the records that end in the text. Records without quotes are lines, and are split all at once."""
+        if self._parts:
+            end = text.find("\n") + 1 or len(text)
+            yield from self._records(text[:end])
+            text = text[end:]
+        if not self._parts and not self._ended and '"' not in text:
+            whole, newline, rest = text.rpartition("\n")
+            whole = whole.replace("\r\n", "\n").removesuffix("\r")
+            lines = whole.split("\n") if newline else []
+            if "\r" not in whole and len(max(lines, key=len, default="")) <= LONGEST_RECORD:
+                yield from (line.split(",") if line else () for line in lines)
+                text = rest
+        yield from self._records(text)
+
+    def _records(self, text: str) -> Iterator[Sequence[str] | Broken]:
         """Split text at newlines outside of quotes, which are those after an even number of quotes."""
         start = 0
         while start < len(text) and not self._ended:

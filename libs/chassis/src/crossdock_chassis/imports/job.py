@@ -1,7 +1,7 @@
 """The job of an import: read the file, try its rows, apply them. It goes on where it was interrupted.
 
 read    parse the file, stage its rows by COPY, find rows with the same key. No error may be left.
-try     apply each chunk in a savepoint that is rolled back. No row may be refused.
+try     apply each chunk in a savepoint that is rolled back. No row may be refused. Left out if the verb refuses none.
 apply   apply each chunk in a unit of its own.
 """
 
@@ -80,7 +80,9 @@ class Importing:
             await self._begin(run, "read")
         if (progress := Progress.of(run.state)).step == "read":
             await self._read(run, file, kind)
-            progress = await self._begin(run, "refused" if Progress.of(run.state).wrong else "try")
+            tries = kind.refuses or file.dry_run
+            step: Step = "refused" if Progress.of(run.state).wrong else "try" if tries else "apply"
+            progress = await self._begin(run, step)
         if progress.step == "try":
             await self._chunks(run, file, kind)
             progress = Progress.of(run.state)
@@ -140,26 +142,41 @@ class Importing:
                 )
 
     async def _chunks(self, run: JobRun, file: File, kind: ImportKind) -> None:
-        """Try or apply the rows that are left, chunk by chunk. After a failure the next chunk is half as large."""
-        trial = Progress.of(run.state).step == "try"
-        while (progress := Progress.of(run.state)).errors < MAX_ERRORS or not trial:
-            async with self._database.unit() as unit:
-                found = await rows.next_rows(unit.sql, file.id, progress.row, max(1, BATCH >> run.failures))
-            if not found:
-                return
-            if not trial:
-                await self._room(run)
-            chunk = Chunk(found, file.arguments, file.partner, file.cause)
-            async with run.unit() as unit:
-                counts, errors = await attempt(unit, kind, chunk, trial=trial)
-                stored = await rows.add_errors(unit.sql, file.id, progress.errors, errors)
-                after = replace(progress.counted(counts, errors, stored), row=found[-1].number)
-                if trial:
-                    after = replace(after, tried=progress.tried + len(found))
-                else:
-                    after = replace(after, done=after.created + after.changed + after.unchanged)
-                    run.done = after.done + after.wrong
-                run.state = asdict(after)
+        """Try or apply the rows that are left, chunk by chunk. After a failure the next chunk is half as large.
+
+        The next rows are read while a chunk is applied.
+        """
+        progress = Progress.of(run.state)
+        trial = progress.step == "try"
+        found = await self._next_rows(file, progress.row, max(1, BATCH >> run.failures))
+        while found and (progress.errors < MAX_ERRORS or not trial):
+            following = asyncio.create_task(self._next_rows(file, found[-1].number, BATCH))
+            try:
+                await self._chunk(run, kind, Chunk(found, file.arguments, file.partner, file.cause), trial=trial)
+            except BaseException:
+                following.cancel()
+                await asyncio.wait({following})
+                raise
+            progress, found = Progress.of(run.state), await following
+
+    async def _next_rows(self, file: File, after: int, most: int) -> list[Row]:
+        async with self._database.unit() as unit:
+            return await rows.next_rows(unit.sql, file.id, after, most)
+
+    async def _chunk(self, run: JobRun, kind: ImportKind, chunk: Chunk, *, trial: bool) -> None:
+        if not trial:
+            await self._room(run)
+        progress = Progress.of(run.state)
+        async with run.unit() as unit:
+            counts, errors = await attempt(unit, kind, chunk, trial=trial)
+            stored = await rows.add_errors(unit.sql, run.id, progress.errors, errors)
+            after = replace(progress.counted(counts, errors, stored), row=chunk.rows[-1].number)
+            if trial:
+                after = replace(after, tried=progress.tried + len(chunk.rows))
+            else:
+                after = replace(after, done=after.created + after.changed + after.unchanged)
+                run.done = after.done + after.wrong
+            run.state = asdict(after)
 
     async def _room(self, run: JobRun) -> None:
         """Wait until the relay has sent messages. A large import would otherwise fill the outbox, and the API sheds."""

@@ -59,7 +59,8 @@ class ImportKind:
     """A kind of file. `sheet` and `format` are module-level functions, because a process of its own calls them.
 
     A file that is `heavy` is always read in that process, because its format needs large libraries. `apply` may see a
-    row twice: in a trial that is rolled back, and then for real.
+    row twice: in a trial that is rolled back, and then for real. If it `refuses` no row that the sheet lets through,
+    only a dry run has a trial.
     """
 
     name: str
@@ -67,3 +68,4 @@ class ImportKind:
     apply: Apply
     format: Callable[[], Format] = field(default=Csv)
     heavy: bool = False
+    refuses: bool = True

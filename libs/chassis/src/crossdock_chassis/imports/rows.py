@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+from asyncpg.pgproto.pgproto import UUID as PgUUID
 from pydantic_core import from_json, to_json
 
 from crossdock_chassis.database.text import storable
@@ -67,6 +68,7 @@ ADD_ERRORS: Final = """
 
 # Sequential scans are off, because PostgreSQL keeps a plan that was made while the table was empty.
 BY_INDEX: Final = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
+RELAXED: Final = "SET LOCAL synchronous_commit = off"
 NEXT_ROWS: Final = f"""
     SELECT number, cells::text AS cells FROM import_row WHERE import_id = $1 AND number > $2
     ORDER BY number LIMIT least($3, {BATCH})
@@ -147,13 +149,14 @@ async def keep(sql: asyncpg.Connection, id: UUID) -> bool:
 
 
 async def stage(sql: asyncpg.Connection, id: UUID, rows: Sequence[ReadRow]) -> list[tuple[int, int]]:
-    """Stage rows. Return the number of each row whose key is there already, with the number of the first such row."""
-    await sql.copy_records_to_table(
-        "import_row",
-        records=[(id, row.number, row.key, row.cells) for row in rows],
-        columns=["import_id", "number", "key", "cells"],
-    )
-    found = await sql.fetch(REPEATED, id, [row.number for row in rows], [row.key for row in rows])
+    """Stage rows. Return the number of each row whose key is there already, with the number of the first such row.
+
+    The commit does not wait for the disk: a crash loses the rows together with the progress, and they are read again.
+    """
+    await sql.execute(RELAXED)
+    staged = [(id, row.number, PgUUID(row.key), row.cells) for row in rows]
+    await sql.copy_records_to_table("import_row", records=staged, columns=["import_id", "number", "key", "cells"])
+    found = await sql.fetch(REPEATED, id, [number for _, number, *_ in staged], [key for *_, key, _ in staged])
     return [(row["number"], row["first"]) for row in found]
 
 

@@ -21,7 +21,7 @@ from forecast_service.demand.model import MEMORY, withdraws
 from forecast_service.places import Zones, region_of
 
 DEMAND: Final = "demand"
-Counted: TypeAlias = Counter[tuple[str, str, str, date]]
+Counted: TypeAlias = Mapping[tuple[str, str, str, date], int]
 Change: TypeAlias = Callable[[], Awaitable[None]]
 
 NEW: Final = """
@@ -74,24 +74,30 @@ SERVE: Final = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
 """
 
-COUNTED: Final = """
-    WITH counted AS MATERIALIZED (
-        SELECT order_id, day, region, reserved_at <= placed_at + $2::interval AS served
-        FROM demand_orders
-        WHERE order_id = ANY ($1::uuid[]) AND day IS NOT NULL
-              AND (withdrawn_at IS NULL OR withdrawn_at > placed_at + $2::interval)
-              AND (replaced_at IS NULL OR replaced_at > placed_at + $2::interval)
-    ), lines AS MATERIALIZED (
+_FACTS: Final = """
+    SELECT order_id, day, region, reserved_at <= placed_at + $2::interval AS served
+    FROM demand_orders
+    WHERE order_id = ANY ($1::uuid[]) AND day IS NOT NULL
+          AND (withdrawn_at IS NULL OR withdrawn_at > placed_at + $2::interval)
+          AND (replaced_at IS NULL OR replaced_at > placed_at + $2::interval)
+"""
+
+COUNTED_AT_LOCATIONS: Final = f"""
+    SELECT item_id, location_id, '' AS region, day, sum(quantity)::bigint AS quantity
+    FROM ({_FACTS}) AS counted JOIN demand_places USING (order_id) WHERE served GROUP BY item_id, location_id, day
+"""
+
+COUNTED: Final = f"""
+    WITH lines AS MATERIALIZED (
         SELECT item_id, region, day, sum(quantity)::bigint AS quantity
-        FROM counted JOIN demand_lines USING (order_id) GROUP BY item_id, region, day
+        FROM ({_FACTS}) AS counted JOIN demand_lines USING (order_id) GROUP BY item_id, region, day
     )
     SELECT item_id, '' AS location_id, '' AS region, day, sum(quantity)::bigint AS quantity
     FROM lines GROUP BY item_id, day
     UNION ALL
     SELECT item_id, '', region, day, quantity FROM lines WHERE region <> ''
     UNION ALL
-    SELECT item_id, location_id, '', day, sum(quantity)::bigint
-    FROM counted JOIN demand_places USING (order_id) WHERE served GROUP BY item_id, location_id, day
+    {COUNTED_AT_LOCATIONS}
 """
 
 ADD: Final = """
@@ -131,13 +137,25 @@ class Follow:
             for line in each.event.lines:
                 lines[id, line.item_id] += line.quantity
 
+        placements = {id: self._placement(each) for id, each in placed.items()}
+
         async def change() -> None:
-            await unit.sql.execute(PLACE, *columns([self._placement(each) for each in placed.values()]))
+            await unit.sql.execute(PLACE, *columns(list(placements.values())))
             await unit.sql.execute(LINES, *columns([(*key, quantity) for key, quantity in lines.items()]))
             if replaced:
                 await unit.sql.execute(REPLACE, list(replaced), list(replaced.values()))
 
-        await _count(unit, placed.keys() | replaced.keys(), change)
+        def alone(new: Collection[UUID]) -> Counted:
+            """Return what new orders count of which no other fact is known."""
+            found = Counter[tuple[str, str, str, date]]()
+            for (id, item), quantity in lines.items():
+                if id in new:
+                    *_, day, region = placements[id]
+                    for place in {"", region}:
+                        found[item, "", place, day] += quantity
+            return found
+
+        await _count(unit, placed.keys() | replaced.keys(), change, alone=(placed.keys() - replaced.keys(), alone))
         if paid := self._paid(placed.values()):
             await unit.sql.execute(
                 PAY, *columns([(*key, quantity, amount) for key, (quantity, amount) in paid.items()])
@@ -167,7 +185,7 @@ class Follow:
             if places:
                 await unit.sql.execute(SERVE, *columns([(*key, quantity) for key, quantity in places.items()]))
 
-        await _count(unit, last, change)
+        await _count(unit, last, change, counted=COUNTED_AT_LOCATIONS)
 
     def _paid(self, placed: Iterable[Envelope[OrderPlaced]]) -> Mapping[tuple[str, date, str], tuple[int, Decimal]]:
         """Return quantities and amounts by item, day of placement and currency, of lines that cost something."""
@@ -195,22 +213,36 @@ async def follow_items(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None
     await unit.sql.execute(NAME, *columns(rows))
 
 
-async def _count(unit: Unit, orders: Collection[UUID], change: Change) -> None:
-    """Change facts of orders, and add the difference of what they count to the days."""
+async def _count(
+    unit: Unit,
+    orders: Collection[UUID],
+    change: Change,
+    *,
+    counted: str = COUNTED,
+    alone: tuple[Collection[UUID], Callable[[Collection[UUID]], Counted]] = ((), lambda new: {}),
+) -> None:
+    """Change facts of orders, and add the difference of what they count to the days.
+
+    `counted` is the query for that part of what they count that may differ. `alone` has the orders of which the change
+    is the only fact if they are new, and a function that returns what such orders count.
+    """
     if not orders:
         return
-    new = {row["order_id"] for row in await unit.sql.fetch(NEW, sorted(orders))}
-    before: Counted = Counter()
-    if known := sorted(set(orders) - new):
+    new = {row["order_id"] for row in await unit.sql.fetch(NEW, list(orders))}
+    before: Counted = {}
+    if known := [order for order in orders if order not in new]:
         await unit.sql.execute(LOCK, known)  # a statement of its own: the next one must see what was waited for
-        before = await _counted(unit, known)
+        before = await _counted(unit, counted, known)
     await change()
-    after = await _counted(unit, orders)
-    after.subtract(before)
-    if rows := [(*key, quantity) for key, quantity in after.items() if quantity]:
+    simple = new.intersection(alone[0])
+    after = Counter(alone[1](simple))
+    if rest := [order for order in orders if order not in simple]:
+        after.update(await _counted(unit, counted, rest))
+    rows = [(*key, more) for key in after.keys() | before if (more := after[key] - before.get(key, 0))]
+    if rows:
         await unit.sql.execute(ADD, *columns(rows))
 
 
-async def _counted(unit: Unit, orders: Collection[UUID]) -> Counted:
-    rows = await unit.sql.fetch(COUNTED, list(orders), MEMORY)
-    return Counter({(item, location, region, day): quantity for item, location, region, day, quantity in rows})
+async def _counted(unit: Unit, counted: str, orders: Collection[UUID]) -> Counted:
+    rows = await unit.sql.fetch(counted, list(orders), MEMORY)
+    return {(item, location, region, day): quantity for item, location, region, day, quantity in rows}

@@ -50,5 +50,5 @@ def demand() -> Sheet:
     return _DEMAND
 
 
-DEMAND: Final = ImportKind("demand", demand, take_demand)
-DEMAND_PARQUET: Final = ImportKind("demand-parquet", demand, take_demand, Parquet, heavy=True)
+DEMAND: Final = ImportKind("demand", demand, take_demand, refuses=False)
+DEMAND_PARQUET: Final = ImportKind("demand-parquet", demand, take_demand, Parquet, heavy=True, refuses=False)

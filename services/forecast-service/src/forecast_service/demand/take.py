@@ -6,17 +6,20 @@ from typing import Final
 from crossdock_chassis import Chunk, Counts, Unit, columns
 
 KEEP: Final = """
-    INSERT INTO imported_demand AS old (item_id, location_id, region, day, quantity, price, promotion, in_stock)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]::date[], $5::bigint[], $6::numeric[],
-                         $7::boolean[], $8::boolean[])
-         AS new (item_id, location_id, region, day, quantity, price, promotion, in_stock)
-    ORDER BY item_id, location_id, region, day
-    ON CONFLICT (item_id, location_id, region, day) DO UPDATE
-    SET quantity = excluded.quantity, price = excluded.price, promotion = excluded.promotion,
-        in_stock = excluded.in_stock
-    WHERE (old.quantity, old.price, old.promotion, old.in_stock)
-          IS DISTINCT FROM (excluded.quantity, excluded.price, excluded.promotion, excluded.in_stock)
-    RETURNING xmax = 0 AS created
+    WITH kept AS (
+        INSERT INTO imported_demand AS old (item_id, location_id, region, day, quantity, price, promotion, in_stock)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]::date[], $5::bigint[], $6::numeric[],
+                             $7::boolean[], $8::boolean[])
+             AS new (item_id, location_id, region, day, quantity, price, promotion, in_stock)
+        ORDER BY item_id, location_id, region, day
+        ON CONFLICT (item_id, location_id, region, day) DO UPDATE
+        SET quantity = excluded.quantity, price = excluded.price, promotion = excluded.promotion,
+            in_stock = excluded.in_stock
+        WHERE (old.quantity, old.price, old.promotion, old.in_stock)
+              IS DISTINCT FROM (excluded.quantity, excluded.price, excluded.promotion, excluded.in_stock)
+        RETURNING xmax = 0 AS created
+    )
+    SELECT count(*) FILTER (WHERE created) AS created, count(*) FILTER (WHERE NOT created) AS changed FROM kept
 """
 
 
@@ -35,6 +38,5 @@ async def take_demand(unit: Unit, chunk: Chunk) -> Counts:
         )
         for row in chunk.rows
     ]
-    stored = await unit.sql.fetch(KEEP, *columns(rows))
-    created = sum(row["created"] for row in stored)
-    return Counts(created, len(stored) - created, len(rows) - len(stored))
+    created, changed = await unit.sql.fetchrow(KEEP, *columns(rows))
+    return Counts(created, changed, len(rows) - created - changed)

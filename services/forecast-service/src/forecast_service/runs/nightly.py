@@ -29,11 +29,11 @@ DEMAND: Final = f"""
     WHERE location_id = '' AND region = '' AND day < $1
 """
 
-# The id of a plan has the time at which it was stored.
+# The id of a plan has the time at which it was stored. An introduction that was taken back has no row any more.
 CHANGED: Final = """
     SELECT EXISTS (SELECT FROM planned_drivers
                    WHERE uuid_extract_timestamp(id) > $1 OR withdrawn_at > $1 OR (known_from > $1 AND known_from <= $2))
-        OR EXISTS (SELECT FROM introductions WHERE changed_at > $1)
+        OR EXISTS (SELECT FROM operator_action WHERE action = 'introduction:change' AND at > $1)
         OR EXISTS (SELECT FROM cleaning_decisions WHERE verdict_at > $1)
 """
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from forecast_service.calendar.model import Calendar, Kind, OwnDay
 from forecast_service.drivers.model import Driver, elsewhere
-from forecast_service.fitting.series import Choice, History, Outcome, Plan, Task
+from forecast_service.fitting.series import PRICE, Choice, History, Outcome, Plan, Task
 
 CHANGED: Final = "changed"
 """The name of the series with the change, beside the one as it is."""
@@ -138,7 +138,7 @@ def with_change(question: Question, history: History, like: History | None, cale
 
 
 def _like(history: History, like: History, weight: float) -> History:
-    """Put the demand of another item, times a weight, before the first sale of this one, with what is known of it."""
+    """Put the demand of another item, times a weight, before the first sale of this one, with its drivers and marks."""
     first = history.start
     theirs = like.values[: max(0, (first - like.start).days)]
     if not theirs:
@@ -153,7 +153,32 @@ def _like(history: History, like: History, weight: float) -> History:
         missing={day: rule for day, rule in like.missing.items() if day < first} | dict(history.missing),
         kept=frozenset({day for day in like.kept if day < first} | history.kept),
         pinned={day: value * weight for day, value in like.pinned.items() if day < first} | dict(history.pinned),
+        plans=[*_until(first.toordinal(), like.plans, history.plans), *_since(first.toordinal(), history.plans)],
     )
+
+
+def _until(first: int, theirs: Sequence[Plan], own: Sequence[Plan]) -> Iterator[Plan]:
+    """Yield the plans of another item on the days before `first`, because its demand there followed them.
+
+    Its prices become those of this item, so that they rose and fell by as many percent: the last one becomes the first
+    one here. Without prices of its own, this item has those of the other one also from `first` on.
+    """
+    before = [each for each in theirs if each.first < first]
+    prices = [each.value for each in before if each.name == PRICE and (each.last is None or each.last >= first - 1)]
+    here = min((each for each in own if each.name == PRICE), key=lambda each: each.first, default=None)
+    scale = 1.0 if here is None or not prices else here.value / prices[-1]
+    for each in before:
+        if each.name == PRICE and here is None:
+            yield each
+        else:
+            last = first - 1 if each.last is None else min(each.last, first - 1)
+            yield replace(each, last=last, value=each.value * (scale if each.name == PRICE else 1.0))
+
+
+def _since(first: int, own: Sequence[Plan]) -> Iterator[Plan]:
+    for each in own:
+        if each.last is None or each.last >= first:
+            yield replace(each, first=max(each.first, first))
 
 
 def tasks(
