@@ -19,6 +19,7 @@ from harness import INVENTORY, ORDERS, Body, Harness, order
 from tampering import Case
 from tampering_customers import CUSTOMER_TAMPERINGS
 from tampering_forecasts import NOT_THE_DEMAND
+from tampering_redactions import REDACTION_TAMPERINGS
 
 import analytics_service.checks
 import crm_service.checks
@@ -42,7 +43,7 @@ from inventory_service.stock import checks as stock
 from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
-TAMPERINGS = tampering.TAMPERINGS | tampering_forecasts.TAMPERINGS
+TAMPERINGS = tampering.TAMPERINGS | tampering_forecasts.TAMPERINGS | REDACTION_TAMPERINGS
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
 
 

@@ -14,6 +14,7 @@ from crossdock_events.items import ItemChanged, ItemUnit
 from crossdock_events.orders import OrderConfirmed
 from order_service.checks import CHECKS
 from order_service.known_items.checks import NOT_THE_ITEMS
+from order_service.orders import erasure_checks
 from order_service.orders.checks import (
     ANOTHER,
     DECIDED_TWICE,
@@ -421,4 +422,5 @@ async def test_a_projection_behind_the_log_is_found(shop: Any, violations: Viola
 
 def test_every_check_is_seen_to_fail_here() -> None:
     seen = {title for _, titles in EDITS.values() for title in titles} | {DECIDED_TWICE.title, IMPOSSIBLE.title}
-    assert {check.title for check in (*CHECKS, UNANSWERED_KEY)} == seen
+    elsewhere = {check.title for check in erasure_checks.CHECKS}  # in test_redact.py
+    assert {check.title for check in (*CHECKS, UNANSWERED_KEY)} - elsewhere == seen

@@ -20,9 +20,9 @@ def test_entry_point_names_settings_and_build() -> None:
 
 async def test_every_job_runs_without_kafka_and_cancels_nothing(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     order_id = await shop.placed()
-    assert len({job.name for job in shop.service.jobs}) == 4
+    assert len({job.name for job in shop.service.jobs}) == 5
     await Jobs(shop.service.database, shop.service.jobs).run_due()
-    assert [job.error for job in await find_jobs(shop.service.database)] == [None, None]
+    assert [job.error for job in await find_jobs(shop.service.database)] == [None, None, None]
     assert (await shop.show(order_id))["status"] == "placed"
 
 

@@ -17,6 +17,7 @@ from crossdock_events.orders import (
     OrderConfirmed,
     OrderLine,
     OrderPlaced,
+    OrderRedacted,
     OrderRejected,
     RefusedLine,
     WaitingLine,
@@ -75,6 +76,17 @@ async def test_order_is_shown_with_its_status(service: Service, deliver: Deliver
     assert (shown["total"], shown["currency"], shown["priority"]) == ("3.00", "EUR", 5)
     assert shown["since"] > shown["placed_at"]
     assert [each["id"] for each in await listed(operator, status="placed")] == [str(second)]
+
+
+async def test_redaction_changes_only_the_version(
+    service: Service, deliver: Deliver, operator: httpx.AsyncClient, violations: Violations
+) -> None:
+    order = new_id()
+    await deliver(service, placed(order), OrderCancelled(**named(order), reason="too_slow"))
+    (before,) = await listed(operator)
+    await deliver(service, OrderRedacted(**named(order), parts=("notes",)))
+    assert await listed(operator) == [before | {"version": 3}]
+    assert await violations(service) == {}
 
 
 async def test_backorders_are_listed_by_item(service: Service, deliver: Deliver, operator: httpx.AsyncClient) -> None:

@@ -22,3 +22,8 @@ class Settings(crossdock_chassis.Settings):
     """If an event in our outbox is older than this, the outbox counts as the outage: no order is cancelled."""
     backorder_days: Annotated[float, Field(gt=0)] = 30.0
     """Cancel a backordered order after this time without enough stock."""
+    ended_after_days: Annotated[float, Field(ge=0)] = 30.0
+    """Redact a confirmed order of an erased customer this long after it was confirmed.
+
+    There is no event yet for an order that has arrived. Rejected and cancelled orders are redacted at once.
+    """

@@ -130,6 +130,8 @@ def test_the_columns_follow_from_the_history(steps: list[Step]) -> None:
         reservation_sequence=subject.reservation_sequence,
         placed_at=NOW,
         decided_at=subject.decided_at,
+        redacted_at=None,
+        redacted_fingerprint=None,
         waiting={} if subject.waiting is None else json.loads(WAITING.dump_json(subject.waiting)),
         document=document,
         base_quantities={},

@@ -35,6 +35,12 @@ CHANGE: Final = """
     WHERE old.sequence < excluded.sequence
 """
 
+PASS: Final = """
+    UPDATE orders_now SET sequence = new.sequence
+    FROM unnest($1::uuid[], $2::bigint[]) AS new (order_id, sequence)
+    WHERE orders_now.order_id = new.order_id AND orders_now.sequence < new.sequence
+"""
+
 CLEAR: Final = "DELETE FROM waiting_lines WHERE order_id = ANY ($1::uuid[])"
 
 WAIT: Final = """
@@ -50,7 +56,7 @@ STATUS: Final = {
     "crossdock.OrderRejected.v1": "rejected",
     "crossdock.OrderCancelled.v1": "cancelled",
 }
-"""The status after each event. Events that are not listed change no status."""
+"""The status after each event. Events that are not listed change only the sequence."""
 
 
 async def follow_orders(unit: Unit, batch: Sequence[Envelope[OrderEvent]]) -> None:
@@ -64,6 +70,8 @@ async def follow_orders(unit: Unit, batch: Sequence[Envelope[OrderEvent]]) -> No
     if changed:
         await unit.sql.execute(CHANGE, *columns([_change(each, began[each.event.order_id]) for each in changed]))
         await _wait(unit, [each.event for each in changed])
+    if not placed and not changed:
+        await unit.sql.execute(PASS, *columns([(id, each.sequence) for id, each in last.items()]))
 
 
 async def _wait(unit: Unit, events: Sequence[OrderEvent]) -> None:

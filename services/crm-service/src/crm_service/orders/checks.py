@@ -27,7 +27,10 @@ def fold(events: Sequence[LogEvent]) -> Mapping[str, Any]:
     for event in events:
         if event.sequence <= last:  # a projection skips it too
             continue
-        data, last = event.data, event.sequence
+        last = event.sequence
+        if event.type != "crossdock.OrderPlaced.v1" and event.type not in STATUS:  # it changes nothing that is shown
+            continue
+        data = event.data
         row |= {"partner": data["partner"], "reference": data["reference"], "sequence": event.sequence}
         if event.type == "crossdock.OrderPlaced.v1":
             row |= {name: data[name] for name in ("currency", "total")}

@@ -48,7 +48,7 @@ NOT_WAITING_AS_IT_SHOULD = """
 
 ROWS = """
     SELECT id::text, partner, reference, replaces::text, customer_id, fingerprint, status, version,
-           reservation_sequence, placed_at, decided_at,
+           reservation_sequence, placed_at, decided_at, redacted_at, redacted_fingerprint,
            coalesce(waiting, '{}')::text, document::text, coalesce(base_quantities, '{}')::text,
            history::text
     FROM orders

@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from crossdock_chassis import CatchUp, Coalescer, Database, Feature, each, every, lag, measured
+from crossdock_chassis import CatchUp, Coalescer, Database, Feature, each, every, every_in_units, lag, measured
 from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderPlaced
 from order_service.known_items.learn import KNOWN_ITEMS
@@ -12,6 +12,7 @@ from order_service.orders import deadline, http
 from order_service.orders.cancel import Cancelled, cancel_order
 from order_service.orders.measure import measure_waiting
 from order_service.orders.place import Placed, place_orders
+from order_service.orders.redact import ERASURES, redact_after
 from order_service.orders.up_to_date import UpToDate
 from order_service.orders.validate import Valid, validate_orders
 from order_service.orders.wait import Waiters
@@ -45,6 +46,7 @@ def feature(database: Database, settings: Settings) -> Feature:
         jobs=[
             every(10, answer_deadline.look),
             every(60, deadline.expire_after(patience)),
+            every_in_units(1, redact_after(timedelta(days=settings.ended_after_days)), woken_by=ERASURES),
             measured(15, measure_waiting),
         ],
         problems=http.PROBLEMS,

@@ -6,11 +6,19 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from crossdock_chassis import LogEvent, exactly, fingerprint_of
-from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderConfirmed, OrderPlaced, OrderRejected
+from crossdock_events.orders import (
+    OrderBackordered,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderRedacted,
+    OrderRejected,
+)
 from order_service.orders.destination import destination_of
 from order_service.orders.draft import Address
 from order_service.orders.model import Status
 from order_service.orders.money import total_of
+from order_service.orders.redacted import PERSONAL, fingerprint_of_redacted
 
 STATUS_AFTER: Final[Mapping[str, Status]] = {
     OrderPlaced.ce_type: Status.PLACED,
@@ -43,6 +51,8 @@ class StoredOrder(NamedTuple):
     reservation_sequence: int
     placed_at: datetime
     decided_at: datetime | None
+    redacted_at: datetime | None
+    redacted_fingerprint: bytes | None
     waiting: Json
     document: Json
     base_quantities: Mapping[str, int]
@@ -58,6 +68,7 @@ class State(NamedTuple):
     decided_at: datetime | None
     waiting_since: datetime | None
     waiting_lines: Sequence[Json]
+    redacted_at: datetime | None
 
 
 def wrong_in(order: StoredOrder) -> str | None:
@@ -67,8 +78,13 @@ def wrong_in(order: StoredOrder) -> str | None:
         return f"{differing} does not follow from the history"
     if differing := _first_difference((name, getattr(order, name), document.get(name)) for name in NAMES):
         return f"{differing} differs from the document"
-    if order.fingerprint != fingerprint_of(document):
+    if order.redacted_at is None and order.fingerprint != fingerprint_of(document):
         return "fingerprint differs from that of the document"
+    if order.redacted_at is not None and (left := [name for name in PERSONAL if document.get(name)]):
+        return f"{', '.join(left)} is left in a redacted document"
+    redacted = None if order.redacted_at is None else fingerprint_of_redacted(order.fingerprint, document)
+    if order.redacted_fingerprint != redacted:
+        return "redacted_fingerprint differs from that of the fingerprint and the document"
     amounts = (Decimal(line["amount"]) for line in document["lines"])
     discounts = (Decimal(each["amount"]) for each in document["discounts"])
     total = total_of(amounts, discounts, Decimal(document["shipping"]), Decimal(document["tax"]))
@@ -77,14 +93,19 @@ def wrong_in(order: StoredOrder) -> str | None:
 
 def _stored(order: StoredOrder) -> State:
     since, lines = _time(order.waiting.get("since")), order.waiting.get("lines", ())
-    return State(order.status, order.version, order.placed_at, order.decided_at, since, _sorted(lines))
+    return State(
+        order.status, order.version, order.placed_at, order.decided_at, since, _sorted(lines), order.redacted_at
+    )
 
 
 def _fold(history: Sequence[Json]) -> State:
     """Apply the entries in their order, as the model applies answers."""
-    status = decided = since = None
+    status = decided = since = redacted = None
     lines: dict[str, Json] = {}
     for entry in history:
+        if entry["type"] == OrderRedacted.ce_type:
+            redacted = redacted or entry["time"]
+            continue
         after, time = STATUS_AFTER.get(entry["type"]), entry["time"]
         if after is not status:
             status, decided = after, None if after is Status.PLACED else time
@@ -94,7 +115,7 @@ def _fold(history: Sequence[Json]) -> State:
     version = history[-1]["sequence"] if history else 0
     placed = history[0]["time"] if history else None
     waiting = [line for line in lines.values() if line["backordered"]]
-    return State(status, version, _time(placed), _time(decided), _time(since), _sorted(waiting))
+    return State(status, version, _time(placed), _time(decided), _time(since), _sorted(waiting), _time(redacted))
 
 
 def _sorted(lines: Iterable[Json]) -> Sequence[Json]:
@@ -112,7 +133,8 @@ def unlike_events(order: StoredOrder, events: Sequence[LogEvent], answers: Seque
     waited_for: Sequence[Json] = ()
     for entry, event in zip(order.history, events, strict=True):
         described = _entry(event, causes, entry, waited_for)
-        waited_for = event.data["lines"] if event.type == OrderBackordered.ce_type else ()
+        if event.type != OrderRedacted.ce_type:
+            waited_for = event.data["lines"] if event.type == OrderBackordered.ce_type else ()
         if differing := _first_difference((name, entry.get(name), value) for name, value in described.items()):
             return f"{differing} of event {event.sequence} in the history differs"
     if events and events[0].type == OrderPlaced.ce_type:
@@ -142,6 +164,8 @@ def _entry(event: LogEvent, causes: Mapping[str | None, LogEvent], entry: Json, 
         described["reason"] = event.data["reason"]
     if event.type == OrderBackordered.ce_type:
         described["lines"] = _changes(waited_for, event.data["lines"])
+    if event.type == OrderRedacted.ce_type:
+        described["parts"] = event.data["parts"]
     return described
 
 
@@ -155,7 +179,7 @@ def _changes(before: Sequence[Json], after: Sequence[Json]) -> list[Json]:
 
 
 def _placed(order: StoredOrder) -> Json:
-    """Return the members of `OrderPlaced` that follow from the row."""
+    """Return the members of `OrderPlaced` that follow from the row. A redacted row has no address any more."""
     document, ship_to = order.document, order.document.get("ship_to")
     destination = ship_to and destination_of(Address(**ship_to)).model_dump(mode="json", exclude_none=True)
     return {
@@ -163,7 +187,7 @@ def _placed(order: StoredOrder) -> Json:
         "partner": order.partner,
         **{name: getattr(order, name) for name in NAMES},
         **{name: document.get(name) for name in CONTENT},
-        "ship_to": destination,
+        **({"ship_to": destination} if order.redacted_at is None else {}),
         "lines": [_line(line, order.base_quantities) for line in document["lines"]],
     }
 

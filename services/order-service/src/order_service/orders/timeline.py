@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from crossdock_events import Cause, Envelope, Event
-from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderRejected, WaitingLine
+from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderRedacted, OrderRejected, WaitingLine
 
 
 class Because(BaseModel):
@@ -29,6 +29,7 @@ class Entry(BaseModel):
     because: Because
     reason: str | None = None
     note: Annotated[str | None, Field(description="The partner's note on its cancel")] = None
+    parts: Annotated[list[str] | None, Field(description="What was removed from a redacted order")] = None
     lines: list[WaitingLine] | None = Field(
         default=None,
         description="If the order was backordered: the lines that changed since the entry before. At first these are "
@@ -75,6 +76,8 @@ def entry(
         said["reason"] = event.reason
     elif type(event) is OrderBackordered:
         said["lines"] = _changes(waited_for, event.lines)
+    elif type(event) is OrderRedacted:
+        said["parts"] = event.parts
     return to_json(said, exclude_none=True).decode()
 
 
