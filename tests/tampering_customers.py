@@ -6,6 +6,7 @@ from tampering import ORPHAN, Case, Tamper
 from crm_service.attachments import checks as attachments
 from crm_service.cases import checks as cases
 from crm_service.customers import checks as customers
+from crm_service.erasure import checks as erasure
 from crm_service.mail import checks as mail
 from crm_service.orders import checks as orders
 from crm_service.rules import checks as rules
@@ -80,6 +81,16 @@ CUSTOMER_TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
     "a chunk belongs to no attachment": (
         edit("INSERT INTO attachment_chunks (attachment_id, number, content) VALUES ($1, 0, 'x')", ORPHAN),
         {attachments.NOT_WHOLE},
+    ),
+    "an erased customer has a note, and no event": (
+        edit(
+            "WITH one AS (UPDATE customers SET erased_at = now() "
+            "WHERE id = (SELECT min(id::text)::uuid FROM customers) RETURNING id) "
+            "INSERT INTO customer_activities (id, customer_id, kind, at, who, body) "
+            "SELECT $1, id, 'note', now(), 'x', 'x' FROM one",
+            ORPHAN,
+        ),
+        {erasure.STILL_HELD, erasure.NOT_THE_ERASURES},
     ),
     "an order of a customer has another status": (
         edit("UPDATE customer_orders SET status = 'placed'"),

@@ -120,7 +120,7 @@ def test_token_of_an_operator_names_no_partner(environment: dict[str, str]) -> N
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     assert (claims["sub"], claims["scope"], "partner" in claims) == (
         "ann",
-        "ops:read ops:act crm:staff pii:read",
+        "ops:read ops:act crm:staff pii:read pii:erase",
         False,
     )
     both = crossdock(environment, "token", "acme", "--operator", "ann")

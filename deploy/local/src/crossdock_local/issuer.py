@@ -62,6 +62,7 @@ SCOPES: Final = (
     "crm:write",
     "crm:staff",
     "pii:read",
+    "pii:erase",
     "events:read",
     "ops:read",
     "ops:act",

@@ -6,6 +6,7 @@ from crm_service import checks, migrations, reactions, tables
 from crm_service.attachments import feature as attachments
 from crm_service.cases import feature as cases
 from crm_service.customers import feature as customers
+from crm_service.erasure import feature as erasure
 from crm_service.imap import feature as imap
 from crm_service.joining import feature as joining
 from crm_service.macros import feature as macros
@@ -40,6 +41,7 @@ def build(settings: Settings) -> Service:
         features=[
             customers.feature(database),
             attachments.feature(database),
+            erasure.feature(database, settings.addresses, settings.retention_days),
             imap.feature(settings),
             cases.feature(database, post, timedelta(days=settings.reopen_days)),
             joining.feature(database),

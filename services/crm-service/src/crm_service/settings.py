@@ -43,6 +43,9 @@ class Settings(crossdock_chassis.Settings):
     reopen_days: Annotated[float, Field(gt=0)] = 14.0
     """A reply within this time reopens a resolved case. A later one begins another case."""
 
+    retention_days: Annotated[float, Field(gt=0)] | None = None
+    """People are erased so long after their last order, case, change or note. Without it they are kept for ever."""
+
     import_max_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
     """The largest file of customers."""
 

@@ -51,6 +51,7 @@ class CustomerRow(Base):
     __table_args__ = (
         Index("customers_root", "root"),
         Index("customers_parent", "parent_id"),
+        Index("customers_erased", "erased_at", postgresql_where=text("erased_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -73,6 +74,7 @@ class CustomerRow(Base):
     merged_into: Mapped[UUID | None]
     merged_at: Mapped[datetime | None]
     root: Mapped[UUID]
+    erased_at: Mapped[datetime | None]
 
 
 class ChannelRow(Base):
@@ -200,7 +202,7 @@ class CustomerSchemaRow(Base):
 
 
 class CustomerLinkRow(Base):
-    """A customer id as partners send it, and the customer that it leads to."""
+    """A customer id as partners send it, and the customer that it leads to: with the orders placed `since` then."""
 
     __tablename__ = "customer_links"
     __table_args__ = (Index("customer_links_customer", "customer_id"),)
@@ -208,6 +210,7 @@ class CustomerLinkRow(Base):
     namespace: Mapped[str] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     customer_id: Mapped[UUID]
+    since: Mapped[datetime] = mapped_column(server_default=text("'-infinity'"))
 
 
 class CustomerMeetingRow(Base):
@@ -219,6 +222,55 @@ class CustomerMeetingRow(Base):
     namespace: Mapped[str] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     partner: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ErasureRow(Base):
+    """A customer that is to be erased, with all that was merged into it. `erased` counts rows, and stays as proof.
+
+    `sequence` is that of the event that was sent before a restore, and null if the erasure sends one.
+    """
+
+    __tablename__ = "erasures"
+    __table_args__ = (
+        Index("erasures_open", "customer_id", unique=True, postgresql_where=text("done_at IS NULL")),
+        Index("erasures_looked", "looked_at", postgresql_where=text("done_at IS NULL")),
+        Index("erasures_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    reason: Mapped[str]
+    who: Mapped[str]
+    asked_at: Mapped[datetime]
+    looked_at: Mapped[datetime]
+    erased: Mapped[int] = mapped_column(server_default=text("0"))
+    done_at: Mapped[datetime | None]
+    sequence: Mapped[int | None]
+
+
+class ErasedLinkRow(Base):
+    """A customer id of a customer that was erased. Orders placed before then lead to nobody."""
+
+    __tablename__ = "erased_links"
+
+    namespace: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    erased_at: Mapped[datetime]
+
+
+class HoldRow(Base):
+    """A reason of law not to erase a customer, up to and with a day."""
+
+    __tablename__ = "holds"
+    __table_args__ = (Index("holds_customer", "customer_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    reason: Mapped[str]
+    until: Mapped[date]
+    who: Mapped[str]
+    placed_at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None]
 
 
 class CaseRow(Base):
@@ -308,6 +360,8 @@ class MailRow(Base):
         Index("mails_stored", "at", "id", postgresql_where=text("state = 'stored'")),
         Index("mails_state", "state", "id"),
         Index("mails_outcome", "state", "reason", postgresql_where=text("direction = 'out'")),
+        Index("mails_from", text("lower(sender)"), postgresql_where=text("case_id IS NULL")),
+        Index("mails_to", text("lower(recipient)"), postgresql_where=text("case_id IS NULL")),
         Index("mails_acknowledged", text("lower(recipient)"), "at", postgresql_where=text("kind = 'acknowledgement'")),
     )
 

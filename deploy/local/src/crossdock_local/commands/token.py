@@ -7,7 +7,7 @@ from crossdock_local.commands.partner import PARTNER_SCOPES
 from crossdock_local.stack import Stack
 
 OWN_SCOPES = [*PARTNER_SCOPES, "stock:read", "stock:write"]
-OPERATOR_SCOPES = ["ops:read", "ops:act", "crm:staff", "pii:read"]
+OPERATOR_SCOPES = ["ops:read", "ops:act", "crm:staff", "pii:read", "pii:erase"]
 
 
 def token(

@@ -30,7 +30,7 @@ PEOPLE: Final = (
     Person(
         "dev-operator",
         "Olive Operator",
-        ("ops:read", "ops:act", "crm:staff", "pii:read"),
+        ("ops:read", "ops:act", "crm:staff", "pii:read", "pii:erase"),
         "can read everything and act",
     ),
 )

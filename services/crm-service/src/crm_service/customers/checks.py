@@ -18,9 +18,12 @@ LEADS: Final = """
          ON links.namespace = partners.namespace AND links.external_id = wanted.external_id
     LEFT JOIN customer_meetings AS met
          ON met.namespace = links.namespace AND met.external_id = links.external_id AND met.partner = wanted.partner
+    LEFT JOIN erased_links AS erased
+         ON erased.namespace = partners.namespace AND erased.external_id = wanted.external_id
     LEFT JOIN customers
          ON customers.id = CASE wanted.external_id WHEN '' THEN partners.account_id ELSE links.customer_id END
-    WHERE customers.id IS NULL OR (wanted.external_id <> '' AND met.partner IS NULL)
+    WHERE erased.namespace IS NULL
+          AND (customers.id IS NULL OR (wanted.external_id <> '' AND met.partner IS NULL))
 """
 ROWS: Final = """
     SELECT id::text, kind, origin, met_by, met_as, version, merged_into::text FROM customers

@@ -26,9 +26,16 @@ from crm_service.customers.change import Apply, ChangeCustomer, Changed
 from crm_service.customers.consent import RecordConsent
 from crm_service.customers.create import CreateCustomer, Created
 from crm_service.customers.merge import Did, MergeCustomers
-from crm_service.customers.model import AddressTaken, AlreadyMerged, NoSuchCustomer, WrongValue, match_of
+from crm_service.customers.model import (
+    AddressTaken,
+    AlreadyMerged,
+    CustomerErased,
+    NoSuchCustomer,
+    WrongValue,
+    match_of,
+)
 from crm_service.customers.personal import eyes_of, note_read
-from crm_service.customers.problems import ADDRESS_TAKEN, ALREADY_MERGED, NO_SUCH_CUSTOMER
+from crm_service.customers.problems import ADDRESS_TAKEN, ALREADY_MERGED, CUSTOMER_ERASED, NO_SUCH_CUSTOMER
 from crm_service.customers.reach import EMAIL, phone_of
 from crm_service.customers.schema import SchemaView, SetSchema, current
 from crm_service.customers.views import ChangeView, CustomerSummary, CustomerView, MergePreview, SaidView, SuspectPair
@@ -58,6 +65,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     NoSuchCustomer: NO_SUCH_CUSTOMER,
     AddressTaken: ADDRESS_TAKEN,
     AlreadyMerged: ALREADY_MERGED,
+    CustomerErased: CUSTOMER_ERASED,
     WrongValue: INVALID,
 }
 
@@ -119,7 +127,7 @@ _ETAG: Final[dict[int | str, dict[str, Any]]] = {
 CHANGING: Final[dict[str, Any]] = {
     "dependencies": CRM,
     "response_model": CustomerView,
-    "responses": {**_ETAG, **errors(NO_SUCH_CUSTOMER, ADDRESS_TAKEN, ALREADY_MERGED, INVALID)},
+    "responses": {**_ETAG, **errors(NO_SUCH_CUSTOMER, ADDRESS_TAKEN, ALREADY_MERGED, CUSTOMER_ERASED, INVALID)},
 }
 
 

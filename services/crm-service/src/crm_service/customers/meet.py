@@ -19,16 +19,27 @@ class Meet:
     async def meet_customers(self, unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
         """Register each customer that is not known yet, and the account of a partner that named none.
 
-        Rows are written in the order of their keys, so that two workers with the same customers do not deadlock.
+        An order of a customer that was erased since leads to nobody. Rows are written in the order of their keys, so
+        that two workers with the same customers do not deadlock.
         """
         names = {each.event.partner: namespace_of(each.event.partner, self.shared_namespaces) for each in batch}
         partners = await store.keep_partners(unit, names)
+        named = {
+            (partners[each.event.partner].namespace, each.event.customer_id)
+            for each in batch
+            if each.event.customer_id is not None
+        }
+        erased = await store.erased(unit, named)
         first: dict[Link, Envelope[OrderPlaced]] = {}
+        meetings: set[tuple[str, str, str]] = set()
         nameless: dict[str, Envelope[OrderPlaced]] = {}
         for each in batch:
             order = each.event
             if order.customer_id is not None:
-                first.setdefault((partners[order.partner].namespace, order.customer_id), each)
+                link = partners[order.partner].namespace, order.customer_id
+                if link not in erased or each.time >= erased[link]:
+                    first.setdefault(link, each)
+                    meetings.add((*link, order.partner))
             elif partners[order.partner].account_id is None:
                 nameless.setdefault(order.partner, each)
         accounts = await store.open_accounts(unit, {partner: new_id() for partner in sorted(nameless)})
@@ -45,9 +56,4 @@ class Meet:
                 sequence=1,
                 cause=each.as_cause(),
             )
-        meetings = {
-            (partners[each.event.partner].namespace, each.event.customer_id, each.event.partner)
-            for each in batch
-            if each.event.customer_id is not None
-        }
         await store.note_meetings(unit, sorted(meetings))

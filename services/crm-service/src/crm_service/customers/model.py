@@ -17,6 +17,10 @@ class NoSuchCustomer(CustomerError):
     pass
 
 
+class CustomerErased(CustomerError):
+    pass
+
+
 class AddressTaken(CustomerError):
     """Another customer has this mail address."""
 

@@ -6,6 +6,7 @@ from crossdock_chassis import Problem
 
 NO_SUCH_CUSTOMER: Final = Problem(404, "no-such-customer", "None of your customers has this id")
 ADDRESS_TAKEN: Final = Problem(409, "address-taken", "Another customer has this mail address")
+CUSTOMER_ERASED: Final = Problem(409, "customer-erased", "The customer was erased, so nothing can change")
 ALREADY_MERGED: Final = Problem(
     409,
     "already-merged",

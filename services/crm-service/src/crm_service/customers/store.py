@@ -1,6 +1,7 @@
 """Read and write customers, many at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from crm_service.customers.model import (
     AlreadyMerged,
     Change,
     Customer,
+    CustomerErased,
     NoSuchCustomer,
     Profile,
     match_of,
@@ -25,6 +27,10 @@ KEEP_PARTNERS: Final = """
     INSERT INTO partners (name, namespace) SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING
 """
 PARTNERS: Final = "SELECT name, namespace, account_id FROM partners WHERE name = ANY ($1::text[])"
+ERASED: Final = """
+    SELECT namespace, external_id, erased_at FROM unnest($1::text[], $2::text[]) AS wanted (namespace, external_id)
+    JOIN erased_links USING (namespace, external_id)
+"""
 WITHOUT_ACCOUNT: Final = """
     SELECT name FROM partners WHERE name = ANY ($1::text[]) AND account_id IS NULL ORDER BY name FOR UPDATE
 """
@@ -33,8 +39,10 @@ OPEN: Final = """
     WHERE partners.name = new.name
 """
 LINK: Final = """
-    INSERT INTO customer_links (namespace, external_id, customer_id)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])
+    INSERT INTO customer_links (namespace, external_id, customer_id, since)
+    SELECT namespace, external_id, customer_id, coalesce(erased_at, '-infinity')
+    FROM unnest($1::text[], $2::text[], $3::uuid[]) AS new (namespace, external_id, customer_id)
+    LEFT JOIN erased_links USING (namespace, external_id)
     ON CONFLICT DO NOTHING RETURNING namespace, external_id, customer_id
 """
 REGISTER: Final = """
@@ -51,7 +59,7 @@ MEET: Final = """
 SCALARS: Final = ("name", "born_on", "zone", "locale", "region", "owner", "parent_id")
 LOCK: Final = """
     SELECT id, kind, version, root, display_name AS name, born_on, zone, locale, region, owner, parent_id, tags,
-           fields::text
+           fields::text, erased_at
     FROM customers WHERE id = $1 FOR UPDATE
 """
 WRITE: Final = """
@@ -96,6 +104,14 @@ async def open_accounts(unit: Unit, ids: Mapping[str, UUID]) -> dict[str, UUID]:
     return opened
 
 
+async def erased(unit: Unit, links: Collection[Link]) -> dict[Link, datetime]:
+    """Return when the customers of these ids were erased: older orders lead to nobody."""
+    if not links:
+        return {}
+    rows = await unit.sql.fetch(ERASED, *columns(sorted(links)))
+    return {(row["namespace"], row["external_id"]): row["erased_at"] for row in rows}
+
+
 async def link(unit: Unit, ids: Mapping[Link, UUID]) -> dict[Link, UUID]:
     """Link each customer id that leads nowhere yet. Return the links that are new."""
     if not ids:
@@ -116,12 +132,14 @@ async def note_meetings(unit: Unit, meetings: Sequence[tuple[str, str, str]]) ->
 
 
 async def lock(unit: Unit, id: UUID) -> Customer:
-    """Lock a customer. Raise NoSuchCustomer, AlreadyMerged."""
+    """Lock a customer. Raise NoSuchCustomer, AlreadyMerged, CustomerErased."""
     row = await unit.sql.fetchrow(LOCK, id)
     if row is None:
         raise NoSuchCustomer(f"No customer has the id {id}")
     if row["root"] != id:
         raise AlreadyMerged(id, row["root"])
+    if row["erased_at"] is not None:
+        raise CustomerErased(f"the customer {id} was erased")
     tags, fields = tuple(row["tags"]), from_json(row["fields"])
     profile = Profile(**{**{name: row[name] for name in SCALARS}, "tags": tags, "fields": fields})
     return Customer(id, row["kind"], row["version"], profile)

@@ -51,7 +51,9 @@ PAGE: Final = f"""
               FROM customer_orders AS orders JOIN partners ON partners.name = orders.partner
               LEFT JOIN customer_links AS links
                    ON links.namespace = partners.namespace AND links.external_id = orders.external_id
-              JOIN customers ON customers.id = coalesce(links.customer_id, partners.account_id)
+                      AND orders.placed_at >= links.since
+              JOIN customers ON customers.id
+                   = CASE orders.external_id WHEN '' THEN partners.account_id ELSE links.customer_id END
               WHERE orders.order_id = $4 AND ($1::text IS NULL OR orders.partner = $1)
           ))
           AND ($5::text[] IS NULL OR id IN (
@@ -71,8 +73,8 @@ PAGE: Final = f"""
     ORDER BY id DESC LIMIT $8
 """
 MEMBERS: Final = """
-    SELECT id, root, kind, origin, version, registered_at, merged_at, display_name AS name, born_on, zone, locale,
-           region, owner, parent_id, tags, fields::text
+    SELECT id, root, kind, origin, version, registered_at, merged_at, erased_at, display_name AS name, born_on, zone,
+           locale, region, owner, parent_id, tags, fields::text
     FROM customers WHERE root = ANY ($1::uuid[]) ORDER BY id <> root, merged_at, id
 """
 MINE: Final = f"SELECT id FROM customers WHERE id = ANY ($2::uuid[]) AND id IN ({MET})"
@@ -208,6 +210,7 @@ class CustomerView(BaseModel):
     partners: Annotated[list[str], Field(description="The partners that have ordered for it")]
     external_ids: Annotated[list[str], Field(description="The ids that they use")]
     registered_at: datetime
+    erased_at: Annotated[datetime | None, Field(description="When its personal data was erased")]
     version: Annotated[int, Field(description="Also its ETag")]
     masked: Annotated[bool, Field(description="Personal values are masked, because the token lacks `pii:read`")]
     other_names: Annotated[list[str], Field(description="The names of customers that were merged into it")]
@@ -420,6 +423,7 @@ def _view(
         partners=sorted({row["partner"] for row in links}),
         external_ids=sorted({row["external_id"] for row in links if row["external_id"] is not None}),
         registered_at=min(row["registered_at"] for row in members),
+        erased_at=head["erased_at"],
         version=head["version"],
         masked=not eyes.open,
         other_names=[str(eyes.name(name)) for name in names[1:]],

@@ -16,9 +16,10 @@ ORDER: Final = """
     FROM customer_orders AS orders JOIN partners ON partners.name = orders.partner
     LEFT JOIN customer_links AS links
          ON links.namespace = partners.namespace AND links.external_id = orders.external_id
+            AND orders.placed_at >= links.since
     WHERE orders.order_id = $2 AND ($1::text IS NULL OR orders.partner = $1)
 """
-KNOWS: Final = f"SELECT EXISTS (SELECT FROM customers WHERE id = $2 AND root = id AND {SEEN})"
+KNOWS: Final = f"SELECT EXISTS (SELECT FROM customers WHERE id = $2 AND root = id AND erased_at IS NULL AND {SEEN})"
 
 
 class KnownOrder(NamedTuple):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from crm_service.conventions import CRM, Reader, Staff
 from crm_service.customers import views as customers
 from crm_service.customers.personal import eyes_of, note_read
-from crm_service.customers.problems import ALREADY_MERGED, NO_SUCH_CUSTOMER
+from crm_service.customers.problems import ALREADY_MERGED, CUSTOMER_ERASED, NO_SUCH_CUSTOMER
 from crm_service.overview import views
 from crm_service.overview.activities import CallIn, NoteIn, RecordActivity, Recorded
 from crm_service.overview.timeline import CURSOR, TimelineItem, timeline
@@ -43,7 +43,7 @@ RECORDING: Final[dict[str, Any]] = {
     "status_code": 201,
     "dependencies": CRM,
     "response_model": Recorded,
-    "responses": errors(NO_SUCH_CUSTOMER, ALREADY_MERGED),
+    "responses": errors(NO_SUCH_CUSTOMER, ALREADY_MERGED, CUSTOMER_ERASED),
 }
 
 

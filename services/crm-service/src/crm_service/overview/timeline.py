@@ -14,11 +14,13 @@ CURSOR: Final = Cursor("timeline", tuple[datetime, str, str])
 
 ORDERS: Final = """
     FROM customer_orders AS orders JOIN (
-        SELECT met.partner, met.external_id FROM customers JOIN customer_links AS links ON customer_id = customers.id
+        SELECT met.partner, met.external_id, links.since
+        FROM customers JOIN customer_links AS links ON customer_id = customers.id
         JOIN customer_meetings AS met USING (namespace, external_id) WHERE root = $2
-        UNION ALL SELECT name, '' FROM customers JOIN partners ON account_id = customers.id WHERE root = $2
+        UNION ALL
+        SELECT name, '', '-infinity' FROM customers JOIN partners ON account_id = customers.id WHERE root = $2
     ) AS known USING (partner, external_id)
-    WHERE ($1::text IS NULL OR orders.partner = $1)
+    WHERE placed_at >= known.since AND ($1::text IS NULL OR orders.partner = $1)
 """
 MEMBERS: Final = "SELECT id FROM customers WHERE root = $2"
 FOR_ALL: Final = (
@@ -26,8 +28,8 @@ FOR_ALL: Final = (
     SELECT placed_at, 'order_placed', order_id::text, order_id, NULL::uuid, NULL::uuid, NULL::text, reference {ORDERS}
     """,
     f"""
-    SELECT since, 'order_' || status, order_id::text, order_id, NULL::uuid, NULL::uuid, NULL::text, reference {ORDERS}
-    AND status <> 'placed'
+    SELECT orders.since, 'order_' || status, order_id::text, order_id, NULL::uuid, NULL::uuid, NULL::text, reference
+    {ORDERS} AND status <> 'placed'
     """,
     f"""
     SELECT at, 'case_' || did, case_id::text || ' ' || entry.number, NULL::uuid, case_id, mail_id,

@@ -1,0 +1,52 @@
+"""Ask to erase people who were silent for longer than the retention."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from crm_service.erasure import store
+from crossdock_chassis import JobRun
+
+BY: Final = "crm-service"
+REASON: Final = "retention"
+CHUNK: Final = 200
+
+SILENT: Final = f"""
+    SELECT id FROM customers
+    WHERE root = id AND kind = 'person' AND erased_at IS NULL AND registered_at < $1
+          AND NOT EXISTS (SELECT FROM erasures WHERE customer_id = customers.id)
+          AND NOT EXISTS (
+              SELECT FROM customers AS member WHERE member.root = customers.id AND (
+                  EXISTS (SELECT FROM customer_changes WHERE customer_id = member.id AND at >= $1)
+                  OR EXISTS (SELECT FROM consents WHERE customer_id = member.id AND at >= $1)
+                  OR EXISTS (SELECT FROM customer_activities WHERE customer_id = member.id AND at >= $1)
+                  OR EXISTS (SELECT FROM cases WHERE customer_id = member.id AND changed_at >= $1)
+                  OR EXISTS (
+                      SELECT FROM customer_links AS links JOIN customer_meetings AS met USING (namespace, external_id)
+                      JOIN customer_orders AS orders USING (partner, external_id)
+                      WHERE links.customer_id = member.id AND placed_at >= $1
+                  )
+              )
+          )
+    ORDER BY id LIMIT {CHUNK}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`days` is how long people are kept after their last order, case, change or note. None: for ever."""
+
+    days: float | None
+
+    async def ask_for_the_silent(self, run: JobRun) -> Mapping[str, object]:
+        asked = 0
+        while self.days is not None:
+            async with run.unit() as unit:
+                silent = await unit.sql.fetch(SILENT, unit.now - timedelta(days=self.days))
+                for row in silent:
+                    await store.ask(unit, row["id"], REASON, BY)
+            asked += len(silent)
+            if len(silent) < CHUNK:
+                break
+        return {"asked": asked}

@@ -1,0 +1,154 @@
+"""Customers with a mark in each personal value, and their erasure."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+from mail_desk import Desk, mail
+from orders_of import placed
+
+from crm_service.erasure.run import Erasing
+from crossdock_chassis import JobRun, Service, Unit, new_id
+from crossdock_chassis.jobs.rows import Claimed
+from crossdock_chassis.testing import Deliver, published
+from crossdock_events import CATALOGUE, Envelope, Event, Message
+from crossdock_events.orders import OrderConfirmed
+
+MARK = "Zyxmark"
+ADDRESS = "zyxmark@example.com"
+COLUMNS = """
+    SELECT table_name || '.' || column_name FROM information_schema.columns
+    JOIN information_schema.tables USING (table_schema, table_name)
+    WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name = ANY ($1)
+          AND data_type NOT IN ('uuid', 'bigint', 'boolean', 'timestamp with time zone', 'double precision')
+"""
+TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+
+
+class Dying(JobRun):
+    """A run whose process is killed after so many units."""
+
+    left: int
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Unit]:
+        self.left -= 1
+        async with super().unit() as unit:
+            if self.left < 0:
+                raise KilledError
+            yield unit
+
+
+class KilledError(Exception):
+    pass
+
+
+async def erase(service: Service, units: int = 1_000) -> dict[str, object]:
+    """Run the job, and return its result: nothing if it is killed after so many units."""
+    erasing = Erasing(service.settings.addresses)  # type: ignore[attr-defined]
+    run = Dying(service.database, Claimed(new_id(), None, "test", {}))
+    run.left = units
+    try:
+        return dict(await erasing.erase_customers(run))
+    except KilledError:
+        return {}
+
+
+async def settled(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver, id: str) -> None:
+    """Confirm the orders of a customer, so that they hold nothing back."""
+    for order in (await eraser.get(f"/v1/customers/{id}/360")).json()["orders"]:
+        confirmed = OrderConfirmed(order_id=UUID(order["id"]), partner="acme", reference=order["reference"])
+        await deliver(desk.service, confirmed)
+
+
+async def asked(eraser: httpx.AsyncClient, id: str) -> dict[str, Any]:
+    answer = await eraser.post(f"/v1/customers/{id}:erase", json={})
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def erasure(eraser: httpx.AsyncClient, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await eraser.get(f"/v1/erasures/{id}")).json()
+    return found
+
+
+async def events(service: Service, kind: type[Event]) -> list[Envelope[Event]]:
+    found = []
+    for row in await published(service):
+        headers = {name: value.encode() for name, value in row["headers"].items()}
+        decoded = CATALOGUE.decode(Message(row["topic"], row["key"], row["value"], headers))
+        if isinstance(decoded, Envelope) and isinstance(decoded.event, kind):
+            found.append(decoded)
+    return found
+
+
+async def with_mark(service: Service, mark: str = MARK) -> list[str]:
+    """Return the tables with the mark in any column, also in bytes."""
+    async with service.database.unit() as unit:
+        return await found_in(unit.sql, mark)
+
+
+async def found_in(sql: asyncpg.Connection, mark: str = MARK) -> list[str]:
+    found = []
+    for (table,) in await sql.fetch(TABLES):
+        rows = f"SELECT count(*) FROM {table} AS t WHERE t::text ILIKE $1 OR t::text LIKE $2"
+        if await sql.fetchval(rows, f"%{mark}%", f"%{mark.encode().hex()}%"):
+            found.append(table)
+    return sorted(found)
+
+
+async def marked(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> str:
+    """Put the mark into each personal value, and return the id of the customer."""
+    order = placed("C-1")
+    await deliver(desk.service, order)
+    (met,) = (await eraser.get("/v1/customers", params={"order_id": str(order.order_id)})).json()["items"]
+    id: str = met["id"]
+    path = f"/v1/customers/{id}"
+    await eraser.put("/v1/customers/schema", json={"properties": {"nick": {"type": "string"}}})
+    profile = {
+        "name": f"{MARK} Sample",
+        "born_on": "1980-02-29",
+        "zone": "Europe/London",
+        "locale": "en",
+        "region": "GB",
+        "owner": MARK,
+        "tags": [MARK.lower()],
+        "fields": {"nick": MARK},
+        "email": ADDRESS,
+    }
+    address = {"purpose": "home", "street": f"1 {MARK} Street", "city": MARK, "country": "GB", "postcode": "LS1 4AP"}
+    twin = {"name": f"{MARK} Sample", "born_on": "1980-02-29"}
+    for verb, body in {
+        "": profile,
+        ":add-channel": {"kind": "phone", "value": "020 7183 8750"},
+        ":add-address": address,
+        ":note": {"text": MARK},
+        ":call": {"text": MARK, "direction": "in"},
+        ":consent": {"purpose": "marketing", "channel": "email", "state": "withdrawn", "source": "form"},
+    }.items():
+        done = await (eraser.post(path + verb, json=body) if verb else eraser.patch(path, json=body))
+        assert done.status_code in (200, 201), (verb, done.text)
+    other = (await eraser.post("/v1/customers", json=twin)).json()
+    assert (await eraser.post(f"{path}:merge", json={"customer_id": other["id"]})).status_code == 200
+    terms = await eraser.put(f"/v1/sla/customers/{id}", json={"segment": "gold", "contract": "x"})
+    assert terms.status_code == 200, terms.text
+    await desk.receives(mail(f"{MARK} writes", ADDRESS, Subject=f"{MARK} asks"))
+    body = {"kind": "complaint", "subject": f"{MARK} s", "text": MARK, "order_id": str(order.order_id)}
+    case = (await eraser.post("/v1/cases", json=body)).json()
+    await desk.verb(case["id"], "answer", text=f"Dear {MARK}")
+    file = await eraser.post(
+        f"/v1/cases/{case['id']}/attachments",
+        params={"name": f"{MARK}.txt"},
+        content=MARK.encode(),
+        headers={"content-type": "application/octet-stream"},
+    )
+    assert file.status_code == 201
+    machine = mail(MARK, ADDRESS, Subject=MARK, Auto_Submitted="auto-replied")
+    await desk.receives(machine)
+    for each in (await eraser.get("/v1/cases", params={"customer_id": id})).json()["items"]:
+        await desk.verb(each["id"], "resolve", root_cause="other")
+    return id
