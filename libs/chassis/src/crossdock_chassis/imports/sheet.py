@@ -11,13 +11,16 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 MAX_ERRORS: Final = 10_000
 """Checking ends after this many errors, so that a file of garbage cannot fill the disk with them."""
 
 MAX_BLANK: Final = 10_000
 BATCH: Final = 1_000
+COLUMNS: Final = "columns"
+"""The argument of an import that maps headers of its file to columns: a JSON object. SKIP leaves a column out."""
+SKIP: Final = "skip"
 REMEMBERED: Final = 4_096
 """Cells of a column whose values are remembered, because days, items and quantities come again and again."""
 
@@ -121,6 +124,7 @@ class Reading:
 
     def __init__(self, sheet: Sheet, arguments: Mapping[str, str]) -> None:
         self._sheet, self._arguments = sheet, arguments
+        self._mapped: Mapping[str, str] = from_json(arguments.get(COLUMNS, "{}"))
         self._header: Sequence[Column | None] | None = None
         self._batch = Batch()
         self._number = self._blank = self._errors = 0
@@ -169,11 +173,14 @@ class Reading:
 
     def _read_header(self, cells: Sequence[str]) -> list[Column | None]:
         known = {column.name: column for column in self._sheet.columns}
-        names = [cell.strip().lower() for cell in cells]
-        for name in sorted(name for name, count in Counter(names).items() if count > 1):
+        headers = [cell.strip().lower() for cell in cells]
+        for header in sorted(self._mapped.keys() - set(headers)):
+            self._wrong(self._mapped[header], f"the file has no column {header!r}")
+        names = [self._mapped.get(header, header) for header in headers]
+        for name in sorted(name for name, count in Counter(names).items() if count > 1 and name != SKIP):
             self._wrong(name, "two columns have this name")
-        for name in names:
-            if name not in known:
+        for header, name in zip(headers, names, strict=True):
+            if name not in known and self._mapped.get(header) != SKIP:
                 self._wrong(name, f"unknown column; the columns are {self._sheet.names}")
         for column in known.values():
             if column.required and column.name not in names:

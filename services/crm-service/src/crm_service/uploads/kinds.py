@@ -6,8 +6,11 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from crm_service.customers.bodies import Birthday, Email, Line, Locale, Name, Region, Zone
+from crm_service.uploads import xlsx
 from crm_service.uploads.take import Taking
 from crossdock_chassis import Column, ImportKind, Sheet
+
+CSV: Final = "text/csv"
 
 Partner = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Phone = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -54,5 +57,10 @@ def customers() -> Sheet:
     return _CUSTOMERS
 
 
-def kind(shared_namespaces: Mapping[str, str]) -> ImportKind:
-    return ImportKind("customers", customers, Taking(shared_namespaces).take_customers)
+def kinds(shared_namespaces: Mapping[str, str]) -> dict[str, ImportKind]:
+    """Return the kind of each media type. Both have the same columns, rules and errors."""
+    take = Taking(shared_namespaces).take_customers
+    return {
+        CSV: ImportKind("customers", customers, take),
+        xlsx.MEDIA_TYPE: ImportKind("customers-xlsx", customers, take, xlsx.Xlsx, heavy=True),
+    }

@@ -7,11 +7,9 @@ of its own with limited memory does it. Only that process imports pyarrow.
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from crossdock_chassis import Broken
+from crossdock_chassis import Broken, as_cell
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,8 +20,6 @@ MOST_COLUMNS: Final = 50
 MOST_UNPACKED: Final = 1 << 30
 """Bytes of one group of rows. Writers make groups of at most a million rows or 128 MB."""
 BATCH: Final = 1_000
-DIGITS: Final = 6
-"""Floating-point numbers are rounded to so many places, which prices have at most."""
 
 
 class Parquet:
@@ -96,26 +92,4 @@ def _cells(column: Any) -> list[str]:
 
     if pyarrow.types.is_timestamp(column.type):  # nanoseconds would become objects of pandas
         column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
-    return [_cell(value) for value in column.to_pylist()]
-
-
-def _cell(value: Any) -> str:
-    """Return a value as a CSV file has it. A time that is no midnight is no day, and stays a time."""
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case float():
-            text = f"{value:.{DIGITS}f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
-        case Decimal():
-            text = f"{value:f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
-        case datetime() if value.time() == time():
-            return value.date().isoformat()
-        case date():
-            return value.isoformat()
-    return str(value)
+    return [as_cell(value) for value in column.to_pylist()]
