@@ -5,6 +5,7 @@ from datetime import timedelta
 from crm_service import checks, migrations, reactions, tables
 from crm_service.attachments import feature as attachments
 from crm_service.cases import feature as cases
+from crm_service.cases.undelivered import undelivered
 from crm_service.customers import feature as customers
 from crm_service.erasure import feature as erasure
 from crm_service.imap import feature as imap
@@ -58,7 +59,7 @@ def build(settings: Settings) -> Service:
         reactions=reactions.table(settings.shared_namespaces),
         reactions_start="beginning",
         projections=reactions.PROJECTIONS,
-        effects=[performer(Delivery(database, smtp, settings.addresses))],
+        effects=[performer(Delivery(database, smtp, settings.addresses, undelivered))],
         checks=checks.CHECKS,
         unsettled=checks.UNSETTLED,
     )

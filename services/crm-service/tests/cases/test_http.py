@@ -61,6 +61,8 @@ async def test_complaint_runs_from_opened_to_closed(
     assert await types(service) == [f"Complaint{name}" for name in names]
     follows = (await partner.post(f"{url}:reply", json={"text": "Hello?"})).json()
     assert (follows["follows"], follows["status"], follows["subject"]) == (case["id"], "new", "It is late")
+    again = (await partner.post(f"{url}:reply", json={"text": "Anybody?"})).json()
+    assert (again["id"], again["entries"]) == (follows["id"], 2), "one case follows, not one for each reply"
     refused = await staff.post(f"{url}:answer", json={"text": "Hello."})
     assert (refused.status_code, refused.json()["case_status"]) == (409, "closed")
     seen = (await partner.get(url)).json()

@@ -41,7 +41,7 @@ LEADS: dict[tuple[str, str], str] = {
     **{(each, did): each for each in ACTIVE for did in ("notified", "escalated", "return_asked", "released")},
     **{(each, did): each for each in (*ACTIVE, "resolved") for did in ("took_over", "split", "grouped")},
     **{(each, "merged"): "merged" for each in (*ACTIVE, "resolved")},
-    **{(each, "noted"): each for each in Status},
+    **{(each, did): each for each in Status for did in ("noted", "undelivered")},
 }
 
 

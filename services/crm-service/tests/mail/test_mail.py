@@ -77,6 +77,13 @@ async def test_reply_reopens_a_resolved_case_and_follows_a_closed_one(desk: Desk
     after = await desk.receives(mail("again", References=own))
     other = await desk.case(after["case_id"])
     assert (other["follows"], other["kind"], (await desk.case(case))["status"]) == (case, "complaint", "closed")
+    for number in (2, 3):
+        assert (await desk.receives(mail("and again", References=own)))["case_id"] == other["id"]
+        assert len((await desk.case(other["id"]))["history"]) == number
+    await desk.verb(other["id"], "resolve")
+    await desk.verb(other["id"], "close", root_cause="lost")
+    third = await desk.case((await desk.receives(mail("still", References=own)))["case_id"])
+    assert third["follows"] == other["id"]
 
 
 async def test_machine_mail_opens_and_reopens_nothing(desk: Desk, perform: Perform) -> None:
@@ -117,7 +124,9 @@ async def test_mail_of_a_known_address_belongs_to_its_customer(desk: Desk, deliv
     assert (met["origin"], met["emails"]) == ("mail", ["new@example.com"])
 
 
-async def test_refused_mail_is_given_up_and_a_busy_server_retried(desk: Desk, perform: Perform) -> None:
+async def test_refused_mail_is_given_up_and_a_busy_server_retried(
+    desk: Desk, perform: Perform, violations: Violations
+) -> None:
     case = (await desk.receives(mail()))["case_id"]
     await desk.verb(case, "answer", text="a")
     desk.server.refuse = "450 try later"
@@ -129,6 +138,9 @@ async def test_refused_mail_is_given_up_and_a_busy_server_retried(desk: Desk, pe
     desk.server.refuse = "550 no such user"
     states = sorted(each.state for each in await perform(desk.service))
     assert states == ["done", "done", "given_up"] and len(desk.server.mails) == 2
+    last = (await desk.case(case))["history"][-1]
+    assert (last["did"], last["side"], last["text"]) == ("undelivered", "system", "refused with 550")
+    assert await violations(desk.service) == {}
 
 
 async def test_mail_is_for_staff_and_has_a_limit(desk: Desk, clients: Clients) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from mail_desk import DESK, Desk, Server, mail
 
+from crm_service.cases.undelivered import undelivered
 from crm_service.post.deliver import Delivery, Smtp, performer
 from crossdock_chassis.effects.worker import Effects
 from crossdock_chassis.testing import Perform
@@ -99,6 +100,24 @@ async def test_forged_bounce_changes_nothing(desk: Desk, perform: Perform) -> No
     for to in (DESK, signed.replace(signed[10], "0" if signed[10] != "0" else "1", 1)):
         assert (await desk.receives(bounce("5.1.1"), to))["state"] == "machine"
     assert await desk.out("bounced") == []
+
+
+@pytest.mark.parametrize("way", ["answers", "returns", "returns the header"])
+async def test_bounce_at_the_desk_counts_by_the_mail_it_names(desk: Desk, perform: Perform, way: str) -> None:
+    id = await customer(desk)
+    await notify(desk, id)
+    await perform(desk.service)
+    (sent,) = desk.server.of("Your order")
+    named = str(sent["Message-ID"])
+    content = {"returns": "message/rfc822", "returns the header": "text/rfc822-headers"}.get(way)
+    part = f"--b\nContent-Type: {content}\n\nSubject: Your order\nMessage-ID: {named}\n\n--b--" if content else "--b--"
+    raw = bounce("5.1.1").replace(b"--b--", part.encode())
+    raw = raw if content else f"In-Reply-To: {named}\n".encode() + raw
+    for wrong in (raw.replace(b"ada@", b"bob@"), raw.replace(named[1:20].encode(), b"0" * 19)):
+        assert (await desk.receives(wrong))["state"] == "machine"
+        assert await desk.out("bounced") == []
+    assert (await desk.receives(raw))["state"] == "machine"
+    assert (await desk.out("bounced"), await marked(desk)) == ([("notice", "5.1.1")], ["5.1.1"])
 
 
 def bounce(status: str) -> bytes:
@@ -190,7 +209,7 @@ async def test_connection_lost_before_the_dot_is_retried(desk: Desk, perform: Pe
     database = desk.service.database
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
         for port in (other.sockets[0].getsockname()[1], 1):
-            delivery = Delivery(database, Smtp("127.0.0.1", port), desk.post.addresses)
+            delivery = Delivery(database, Smtp("127.0.0.1", port), desk.post.addresses, undelivered)
             async with database.unit() as unit:
                 await unit.sql.execute("UPDATE effect SET due_at = now()")
             await Effects(database, [performer(delivery)]).run_due()
@@ -229,7 +248,9 @@ async def test_server_that_takes_mail_and_never_answers(desk: Desk, server: Serv
     await desk.verb(case, "answer", text="It comes.")
     server.taking = never
     smtp = Smtp("127.0.0.1", server.port, seconds=0.3)
-    effects = Effects(desk.service.database, [performer(Delivery(desk.service.database, smtp, desk.post.addresses))])
+    effects = Effects(
+        desk.service.database, [performer(Delivery(desk.service.database, smtp, desk.post.addresses, undelivered))]
+    )
     for _ in range(3):
         async with desk.service.database.unit() as unit:
             await unit.sql.execute("UPDATE effect SET due_at = now() WHERE state = 'pending'")

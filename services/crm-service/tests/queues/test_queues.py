@@ -69,12 +69,19 @@ async def test_cases_of_an_agent_who_leaves_go_to_another(
     assert await violations(service) == {}
 
 
-async def test_agent_out_of_shift_gets_nothing(service: Service, staff: httpx.AsyncClient, cases: list[str]) -> None:
+async def test_agent_out_of_shift_keeps_and_gets_nothing(
+    service: Service, staff: httpx.AsyncClient, cases: list[str]
+) -> None:
     await put(staff, "sla/calendars/past", zone="UTC", openings=HOURS)
     closed = [{"day": f"2026-{month:02}-{day:02}"} for month in range(11, 13) for day in range(1, 31)]
     await put(staff, "sla/calendars/never", zone="UTC", openings=HOURS, special=closed)
     await put(staff, "agents/ann", skills=["german"], present=True, calendar="never")
     assert (await run(service))["assigned"] == 0
+    await put(staff, "agents/ann", skills=["german"], present=True)
+    assert (await run(service))["assigned"] == 3
+    await put(staff, "agents/ann", skills=["german"], present=True, calendar="never")
+    assert await run(service) == {"released": 3, "assigned": 0}
+    assert await assignees(staff, cases) == [None] * 3
     answer = await staff.put("/v1/agents/ann", json={"present": True, "calendar": "none"})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/calendar")
 

@@ -98,6 +98,11 @@ async def test_customer_is_told_first_or_the_reason_is_kept(
     await fire(service, sends=True)
     (rule,) = (await staff.get("/v1/rules")).json()["items"]
     assert (rule["opened"], rule["told"], rule["suppressed"]) == (2, 1, {"no_address": 1})
+    for state, reason, told, why in (("suppressed", "too late", 0, "too late"), ("refused", "550", 0, "refused")):
+        async with service.database.unit() as unit:
+            await unit.sql.execute("UPDATE mails SET state = $1, reason = $2", state, reason)
+        (rule,) = (await staff.get("/v1/rules")).json()["items"]
+        assert (rule["told"], rule["suppressed"]) == (told, {"no_address": 1, why: 1})
     (mail,) = (await staff.get("/v1/mail")).json()["items"]
     assert mail["recipient"] == "ada@example.com"
     assert len(await requested(service)) == 1

@@ -104,8 +104,8 @@ async def test_a_workbook_with_its_own_names_is_imported(
 @pytest.mark.parametrize(
     ("columns", "error"),
     [
-        (["nome=Name"], {"in": "query", "parameter": "columns", "pointer": "/0"}),
-        (["name=Who", "owner=who "], {"in": "query", "parameter": "columns", "pointer": "/1", "code": "repeated"}),
+        (["nome=Name"], {"in": "query", "parameter": "columns.0"}),
+        (["name=Who", "owner=who "], {"in": "query", "parameter": "columns.1", "code": "repeated"}),
     ],
 )
 async def test_a_wrong_mapping_is_refused_with_its_place(

@@ -53,7 +53,7 @@ class Acting:
         """Change the case, and mail an answer. Raise NoSuchCase, NotPossible, or the error of `expected.check`."""
         side = "partner" if command.partner else "staff"
         if command.did is Did.REPLIED:
-            case = await store.lock_target(unit, command.case_id, command.partner)
+            case = await store.lock_taker(unit, command.case_id, command.partner, self.reopens)
             if not case.takes_replies(unit.now, self.reopens):
                 return await _follow(unit, command, case, side)
         else:

@@ -80,6 +80,7 @@ class Did(StrEnum):
     RELEASED = "released"
     ANSWERED = "answered"
     NOTIFIED = "notified"
+    UNDELIVERED = "undelivered"
     REPLIED = "replied"
     NOTED = "noted"
     WAITED = "waited"
@@ -104,6 +105,7 @@ FROM: Final[Mapping[Did, frozenset[Status]]] = {
     Did.ANSWERED: ACTIVE,
     Did.NOTIFIED: ACTIVE,
     Did.REPLIED: ACTIVE | {Status.RESOLVED},
+    Did.UNDELIVERED: ANY,
     Did.NOTED: ANY,
     Did.WAITED: ACTIVE,
     Did.RESUMED: frozenset({Status.WAITING}),

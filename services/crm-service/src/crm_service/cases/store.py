@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -44,6 +44,7 @@ COPY_TIES: Final = """
     SELECT $2, order_id, line_id, quantity FROM case_ties WHERE case_id = $1 ORDER BY order_id, line_id
     ON CONFLICT DO NOTHING RETURNING order_id, line_id, quantity
 """
+FOLLOWS: Final = "SELECT id FROM cases WHERE customer_id = $1 AND id > $2 AND follows = $2 ORDER BY id LIMIT 1"
 TIE: Final = """
     INSERT INTO case_ties (case_id, order_id, line_id, quantity) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 """
@@ -107,6 +108,21 @@ async def lock_target(unit: Unit, id: UUID, partner: str | None) -> Case:
         id = into
     case = await lock(unit, id, partner)
     return case if case.merged_into is None else await lock_target(unit, case.merged_into, partner)
+
+
+async def lock_taker(unit: Unit, id: UUID, partner: str | None, reopens: timedelta) -> Case:
+    """Lock the case that takes a reply to this one: itself, or the first case that follows it and does.
+
+    Return the last of them if none does, so that a new case follows it. Each case on the way stays locked, so that two
+    late replies begin one case.
+    """
+    case = await lock_target(unit, id, partner)
+    while not case.takes_replies(unit.now, reopens):
+        after = await unit.sql.fetchval(FOLLOWS, case.customer_id, case.id)
+        if after is None:
+            break
+        case = await lock_target(unit, after, partner)
+    return case
 
 
 async def has_children(unit: Unit, id: UUID) -> bool:

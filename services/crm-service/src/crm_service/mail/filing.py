@@ -13,8 +13,9 @@ from crm_service.attachments import store as attachments
 from crm_service.attachments.store import NewAttachment
 from crm_service.cases.model import Case, Did, Kind
 from crm_service.cases.open import begin
-from crm_service.cases.store import Entry, NewCase, lock_target, record
+from crm_service.cases.store import Entry, NewCase, lock_taker, record
 from crm_service.cases.timing import time_case
+from crm_service.cases.undelivered import undelivered
 from crm_service.customers import store as customers
 from crm_service.mail.reading import Attached, Outcome, Read, Unreadable, body_of, make
 from crm_service.post.address import Addresses
@@ -54,6 +55,11 @@ BOUNCED: Final = """
     UPDATE mails SET state = 'bounced', reason = $2
     WHERE id = $1 AND direction = 'out' AND state IN ('requested', 'sent', 'unknown')
     RETURNING recipient
+"""
+REPORTED: Final = """
+    SELECT id FROM mails
+    WHERE message_id = ANY ($1::text[]) AND direction = 'out' AND ($2::text IS NULL OR lower(recipient) = lower($2))
+    LIMIT 1
 """
 SAME: Final = """
     SELECT case_id, raw FROM mails
@@ -128,6 +134,8 @@ class Filing:
             return
         machine, case_id = "our own" if self.addresses.is_ours(outcome.sender) else outcome.machine, None
         about = self._signed(self.addresses.bounced, recipient, outcome)
+        if about is None and machine is not None and outcome.failed is not None:
+            about = await self._reported(unit, outcome)
         if about is not None:
             machine = machine or "report"
             case_id = await unit.sql.fetchval("SELECT case_id FROM mails WHERE id = $1", about)
@@ -173,14 +181,26 @@ class Filing:
     async def _bounced(self, unit: Unit, about: UUID, report: Read) -> None:
         """Note that a mail of ours has not arrived. Send no other mail to the address if none would.
 
-        The report came to an address that is signed for the mail, so nobody else can block an address.
+        The report came to an address that is signed for the mail, or names the mail by its id. So nobody else can
+        block an address.
         """
         if report.failed is None:
             return
         status = report.failed.status or "no such address"
         to = await unit.sql.fetchval(BOUNCED, about, status)
-        if to is not None and report.failed.hard:
-            await undeliverable(unit, self.addresses, to, status)
+        if to is not None:
+            await undelivered(unit, about, f"returned with {status}")
+            if report.failed.hard:
+                await undeliverable(unit, self.addresses, to, status)
+
+    async def _reported(self, unit: Unit, report: Read) -> UUID | None:
+        """Return the mail of ours that a report names by its id, and by the address if the report states one.
+
+        The ids are random, and only whom the mail was for and the servers on the way know them.
+        """
+        assert report.failed is not None
+        about: UUID | None = await unit.sql.fetchval(REPORTED, list(report.failed.about), report.failed.to)
+        return about
 
     async def _case_of(self, unit: Unit, recipient: str, mail: Read) -> UUID | None:
         """Return the case: by signed address, then by the mails it names, then by number if the sender takes part.
@@ -200,7 +220,7 @@ class Filing:
         """Add the mail to its case, or open one: another one if the case is closed or was resolved long ago."""
         customer_id, partner, kind = None, None, Kind.ENQUIRY
         if case_id is not None:
-            before = await lock_target(unit, case_id, None)
+            before = await lock_taker(unit, case_id, None, self.reopens)
             case_id = before.id
             if before.takes_replies(unit.now, self.reopens):
                 await record(unit, before, Entry(Did.REPLIED, "customer", None, mail.text, id), before.reply(), None)

@@ -33,6 +33,7 @@ NO_MAILBOX: Final = re.compile(r"5\.1\.[0-36]|5\.2\.1")
 MAIL: Final = "SELECT kind, state, recipient, raw, handed_at FROM mails WHERE id = $1 AND direction = 'out' FOR UPDATE"
 HAND: Final = "UPDATE mails SET handed_at = $2 WHERE id = $1"
 SETTLE: Final = "UPDATE mails SET state = $2, reason = $3 WHERE id = $1"
+NOT_HANDED: Final = "UPDATE mails SET reason = NULL, handed_at = NULL WHERE id = $1"
 
 
 class Refused(Exception):
@@ -113,9 +114,12 @@ class Smtp:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
+    """Delivers mails. `undelivered` notes with a mail that it was refused, and why."""
+
     database: Database
     smtp: Smtp
     addresses: Addresses
+    undelivered: Callable[[Unit, UUID, str], Awaitable[None]]
 
     async def deliver(self, effect: Effect) -> Mapping[str, object]:
         """Send the mail of an effect, and store the outcome with the mail.
@@ -152,9 +156,9 @@ class Delivery:
                 raise Permanent(str(refused)) from None
             raise
         except BeforeTheDot:
-            await self._settle(id, None, None)
+            await self._settle(id, NOT_HANDED)
             raise
-        await self._settle(id, "sent", None)
+        await self._settle(id, SETTLE, "sent", None)
         return {"mail_id": str(id), "answer": answer[:100]}
 
     async def _reason_against(self, unit: Unit, effect: Effect, kind: str, to: str) -> str | None:
@@ -165,22 +169,19 @@ class Delivery:
 
     async def _refused(self, id: UUID, to: str, refused: Refused) -> None:
         """Store that the server did not take the mail, so that another attempt repeats nothing."""
-        await self._settle(id, "refused" if refused.is_final else None, str(refused) if refused.is_final else None)
-        if refused.is_final and refused.status is not None and NO_MAILBOX.fullmatch(refused.status):
-            async with self.database.unit() as unit:
+        if not refused.is_final:
+            await self._settle(id, NOT_HANDED)
+            return
+        async with self.database.unit() as unit:
+            await self.undelivered(unit, id, str(refused))
+            await unit.sql.execute(NOT_HANDED, id)
+            await unit.sql.execute(SETTLE, id, "refused", str(refused))
+            if refused.status is not None and NO_MAILBOX.fullmatch(refused.status):
                 await undeliverable(unit, self.addresses, to, refused.status)
 
-    async def _settle(self, id: UUID, state: str | None, reason: str | None) -> None:
+    async def _settle(self, id: UUID, statement: str, *values: str | None) -> None:
         async with self.database.unit() as unit:
-            if state == "sent":
-                await unit.sql.execute(SETTLE, id, state, reason)
-            else:
-                await unit.sql.execute(
-                    "UPDATE mails SET state = coalesce($2, state), reason = $3, handed_at = NULL WHERE id = $1",
-                    id,
-                    state,
-                    reason,
-                )
+            await unit.sql.execute(statement, id, *values)
 
 
 def performer(delivery: Delivery) -> Performer:

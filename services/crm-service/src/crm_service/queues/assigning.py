@@ -8,7 +8,7 @@ from crm_service.cases.model import ACTIVE, Did
 from crm_service.cases.store import Entry
 from crm_service.clocks import store as clocks
 from crm_service.queues import store
-from crm_service.queues.model import assign
+from crm_service.queues.model import Agent, assign
 from crossdock_chassis import JobRun, Unit
 
 CHUNK: Final = 200
@@ -16,7 +16,10 @@ SYSTEM: Final = "system"
 
 
 async def assign_cases(run: JobRun) -> Mapping[str, object]:
-    """Release the cases of absent agents, then assign what waits. A case is decided anew under its lock."""
+    """Release the cases of agents who are absent or whose shift is over, then assign what waits.
+
+    A case is decided anew under its lock.
+    """
     released = assigned = 0
     while True:
         async with run.unit() as unit:
@@ -33,8 +36,8 @@ async def assign_cases(run: JobRun) -> Mapping[str, object]:
 
 
 async def _release(unit: Unit) -> int:
-    found = await store.left(unit, CHUNK)
-    absent = {each.who for each in await store.agents(unit.sql) if not each.present} if found else set()
+    absent = {each.who for each in await _agents(unit) if not each.available}
+    found = await store.left(unit, absent, CHUNK) if absent else []
     for case in await cases.lock_many(unit, found):
         if case.assignee in absent and case.status in ACTIVE:
             events = case.release()
@@ -42,13 +45,14 @@ async def _release(unit: Unit) -> int:
     return len(found)
 
 
-async def _assign(unit: Unit) -> int:
+async def _agents(unit: Unit) -> list[Agent]:
     stored = await store.agents(unit.sql)
-    if not stored:
-        return 0
     calendars = (await clocks.terms(unit.sql)).calendars if any(each.calendar for each in stored) else {}
-    agents = [each.at(unit.now, calendars) for each in stored]
-    free = [each for each in agents if each.available and each.load < each.capacity]
+    return [each.at(unit.now, calendars) for each in stored]
+
+
+async def _assign(unit: Unit) -> int:
+    free = [each for each in await _agents(unit) if each.available and each.load < each.capacity]
     if not free:
         return 0
     room = min(CHUNK, sum(each.capacity - each.load for each in free))

@@ -28,8 +28,9 @@ KEEP_AGENT: Final = """
         calendar = excluded.calendar
 """
 LEFT: Final = """
-    SELECT cases.id FROM agents JOIN cases ON assignee = who
-    WHERE NOT present AND queue <> '' AND status IN ('new', 'open', 'waiting', 'reopened') ORDER BY cases.id LIMIT $1
+    SELECT id FROM cases
+    WHERE assignee = ANY ($1::text[]) AND queue <> '' AND status IN ('new', 'open', 'waiting', 'reopened')
+    ORDER BY id LIMIT $2
 """
 WAITING: Final = """
     SELECT oldest.id, skill FROM queues CROSS JOIN LATERAL (
@@ -87,9 +88,9 @@ async def forget_queue(unit: Unit, name: str) -> bool:
     return bool(await unit.sql.fetchval("DELETE FROM queues WHERE name = $1 RETURNING true", name))
 
 
-async def left(unit: Unit, limit: int) -> list[UUID]:
-    """Return active cases of queues whose agent is not present."""
-    return [row["id"] for row in await unit.sql.fetch(LEFT, limit)]
+async def left(unit: Unit, who: set[str], limit: int) -> list[UUID]:
+    """Return active cases of queues that these agents have."""
+    return [row["id"] for row in await unit.sql.fetch(LEFT, sorted(who), limit)]
 
 
 async def waiting(unit: Unit, skills: set[str], limit: int) -> list[Waiting]:

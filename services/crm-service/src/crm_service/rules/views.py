@@ -12,18 +12,26 @@ from crm_service.rules.store import FIELDS
 
 DAY: Final = 86_400
 
+NOT_TOLD: Final = """
+    SELECT rule, coalesce(suppressed, notice.why) AS why FROM rule_cases LEFT JOIN LATERAL (
+        SELECT CASE state WHEN 'suppressed' THEN reason ELSE state END AS why FROM mails
+        WHERE mails.case_id = rule_cases.case_id AND kind = 'notice' AND state IN ('suppressed', 'refused', 'bounced')
+        ORDER BY at LIMIT 1
+    ) AS notice ON true
+"""
+"""Each case of a rule, and why its customer has no notice. It may also be suppressed later, when it is to go out."""
 ALL: Final = f"""
     SELECT {FIELDS},
            (SELECT count(*) FROM rule_watches WHERE rule = name) AS watched,
            coalesce(opened, 0) AS opened, coalesce(told, 0) AS told
     FROM case_rules LEFT JOIN (
-        SELECT rule, count(*) AS opened, count(*) FILTER (WHERE suppressed IS NULL) AS told
-        FROM rule_cases GROUP BY rule
+        SELECT rule, count(*) AS opened, count(*) FILTER (WHERE why IS NULL) AS told FROM ({NOT_TOLD}) AS found
+        GROUP BY rule
     ) AS cases ON rule = name
     ORDER BY name
 """
-SUPPRESSED: Final = """
-    SELECT rule, suppressed, count(*) FROM rule_cases WHERE suppressed IS NOT NULL GROUP BY rule, suppressed
+SUPPRESSED: Final = f"""
+    SELECT rule, why, count(*) FROM ({NOT_TOLD}) AS found WHERE why IS NOT NULL GROUP BY rule, why
 """
 Trouble = Literal["backordered"]
 
@@ -54,7 +62,7 @@ async def find(sql: asyncpg.Connection) -> RuleList:
     """Return all rules by name."""
     suppressed: dict[str, dict[str, int]] = {}
     for row in await sql.fetch(SUPPRESSED):
-        suppressed.setdefault(row["rule"], {})[row["suppressed"]] = row["count"]
+        suppressed.setdefault(row["rule"], {})[row["why"]] = row["count"]
     items = []
     for each in await sql.fetch(ALL):
         row = dict(each)

@@ -59,9 +59,9 @@ def _mapping(columns: list[str]) -> dict[str, str]:
     for number, each in enumerate(columns):
         name, _, header = each.partition("=")
         if mapped.setdefault(header.strip().lower(), name) != name:
-            place = {"in": "query", "parameter": COLUMNS, "pointer": f"/{number}"}
             detail = f"the header {header.strip()!r} is mapped to {mapped[header.strip().lower()]} already"
-            raise Refusal(INVALID, errors=[{**place, "detail": detail, "code": "repeated"}])
+            place = {"in": "query", "parameter": f"{COLUMNS}.{number}", "detail": detail, "code": "repeated"}
+            raise Refusal(INVALID, errors=[place])
     return {COLUMNS: to_json(mapped).decode()} if mapped else {}
 
 
