@@ -11,6 +11,7 @@ from crossdock_events.orders import (
     OrderConfirmed,
     OrderEvent,
     OrderPlaced,
+    OrderRedacted,
     OrderRejected,
 )
 from crossdock_events.reservations import (
@@ -33,7 +34,9 @@ ANSWERS = {
     OrderRejected.ce_type: {(StockRejected.ce_type, False)},
     OrderCancelled.ce_type: {(StockReleased.ce_type, False)},
 }
-"""By the last event of an order: the last event of its reservation, and whether a line of that event lacks stock."""
+"""By the last event of an order: the last event of its reservation, and whether a line of that event lacks stock.
+
+A redaction changes no status, so the event before it counts."""
 
 
 def check(log: Log, stuck: Collection[str], found: Findings) -> None:
@@ -41,8 +44,9 @@ def check(log: Log, stuck: Collection[str], found: Findings) -> None:
     reservations = log.events(ReservationEvent)
     for order_id, events in log.events(OrderEvent).items():
         answer = _answer(reservations[order_id][-1]) if order_id in reservations else NOTHING
-        if order_id not in stuck and answer not in ANSWERS.get(events[-1].type, ()):
-            found.add(NOT_AGREED, f"{order_id}: {_name(events[-1].type)}, its reservation: {_name(answer[0])}")
+        last = next((each.type for each in reversed(events) if each.type != OrderRedacted.ce_type), "")
+        if order_id not in stuck and answer not in ANSWERS.get(last, ()):
+            found.add(NOT_AGREED, f"{order_id}: {_name(last)}, its reservation: {_name(answer[0])}")
 
 
 def _answer(event: LogEvent) -> tuple[str, bool]:

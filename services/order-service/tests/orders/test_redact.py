@@ -89,11 +89,15 @@ async def parts_sent(shop: Shop) -> dict[str, list[str]]:
 
 async def test_every_store_forgets_what_it_held(shop: Shop, clients: Clients, redacts: Redact) -> None:
     first, second = [await place(shop, reference) for reference in ("PO-1", "PO-2")]
+    keyed = {"idempotency-key": "k"}
+    assert (await shop.client.post("/v1/orders", json=personal("PO-1"), headers=keyed)).status_code == 200
     operator = clients(shop.service, None, OPS, subject="ann")
     why = {"reason": "customer_request", "note": MARK}
     await cancel(shop, first, **why)
-    assert (await operator.post(f"/v1/orders/{second}:cancel", json=why)).status_code == 200
-    assert await stores_of(shop, MARK) == {"orders.document", "orders.history", "operator_action.why"}
+    assert (await operator.post(f"/v1/orders/{second}:cancel", json=why, headers=keyed)).status_code == 200
+    assert await stores_of(shop, MARK) == {
+        "orders.document", "orders.history", "operator_action.why", "idempotency_key.document",
+    }  # fmt: skip
     assert await redacts("C-1") == {"redacted": 2}
     assert await stores_of(shop, MARK) == set()
     assert await stores_of(shop, "SW1A 1") == set()
@@ -165,11 +169,24 @@ async def test_repeated_order_is_compared_by_fingerprint_alone(shop: Shop, redac
     assert (await shop.client.post("/v1/orders", json=personal("PO-1"), headers=key)).json() == first.json()
     repeated = await shop.client.post("/v1/orders", json=personal("PO-1"))
     assert (repeated.status_code, repeated.json()["id"]) == (200, first.json()["id"])
+    reused = await shop.client.post("/v1/orders", json=personal("PO-1", "C-2"), headers=key)
+    assert (reused.status_code, reused.json()["errors"][0]["pointer"]) == (422, ""), "the first body is forgotten"
     left = {name: value for name, value in personal("PO-1").items() if name not in ("ship_to", "notes")}
     for other in (left, left | {"priority": 1}):
         refused = await shop.client.post("/v1/orders", json=other)
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (409, "")
     assert (await shop.client.post("/v1/orders:validate", json=personal("PO-1"))).status_code == 200
+    again = await shop.client.post("/v1/orders", json=personal("PO-1"), headers={"idempotency-key": "another"})
+    assert (again.status_code, await stores_of(shop, MARK)) == (200, {"idempotency_key.document"})
+    await redacts()
+    assert await stores_of(shop, MARK) == set(), "the body of a repeated order is forgotten, too"
+
+
+async def test_keys_of_an_order_are_found_by_an_index(shop: Shop) -> None:
+    async with shop.service.database.unit() as unit:
+        await unit.sql.execute("SET LOCAL enable_seqscan = off")
+        plan = await unit.sql.fetch("EXPLAIN " + redact.FORGET_BODIES.replace("$1", "'{x}'"))
+    assert any("idempotency_key_order" in line for (line,) in plan)
 
 
 async def test_job_goes_on_after_a_crash(shop: Shop, redacts: Redact, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,10 @@ class IdempotentRequest:
 
 
 class KeyReused(Exception):
-    """The key was used for a request with another path or body. `place` is None if only the path differs."""
+    """The key was used for a request with another path or body.
+
+    `place` is None if only the path differs, and empty if the first body is not known any more.
+    """
 
     problem = Problem(
         422,
@@ -42,7 +45,7 @@ class KeyReused(Exception):
     )
 
     def __init__(self, key: str, place: str | None) -> None:
-        other = "path" if place is None else f"value at {place}" if place else "body"
+        other = "path" if place is None else f"value at {place}" if place else "path or body"
         super().__init__(f"The first request with the key {key} has another {other}")
         self.errors = () if place is None else (differs(place),)
 
@@ -71,7 +74,7 @@ CLAIM: Final = """
 # The document is read only if the fingerprint differs, because a repeated import or receipt can be long.
 RECALL: Final = """
     SELECT partner, route, key, fingerprint, answer::text AS answer,
-           CASE WHEN fingerprint <> asked THEN document END AS other
+           CASE WHEN fingerprint <> asked THEN document END AS other, document IS NULL AS forgotten
     FROM idempotency_key
     JOIN unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS wanted (partner, route, key, asked)
     USING (partner, route, key)
@@ -141,14 +144,16 @@ async def claim(
         if row is None or row["answer"] is None:
             answers[position] = InFlight(request.key)
         elif row["fingerprint"] != request.fingerprint:
-            answers[position] = _reused(request, row["other"] or first.content.document)
+            before = None if row["forgotten"] else row["other"] or first.content.document
+            answers[position] = _reused(request, before)
         else:
             answers[position] = result.model_validate_json(row["answer"])
     return answers
 
 
-def _reused(request: IdempotentRequest, before: bytes) -> KeyReused:
-    return KeyReused(request.key, request.content.difference(before))
+def _reused(request: IdempotentRequest, before: bytes | None) -> KeyReused:
+    """Return the conflict. `before` is None if the service has forgotten the first body."""
+    return KeyReused(request.key, "" if before is None else request.content.difference(before))
 
 
 def answer(unit: Unit, done: Sequence[tuple[IdempotentRequest, R]]) -> None:

@@ -84,7 +84,13 @@ FORGET_NOTES: Final = """
     UPDATE operator_action SET why = split_part(why, ': ', 1)
     WHERE target = ANY ($1::text[]) AND action = 'order:cancel' AND strpos(why, ': ') > 0
 """
+# A key has the body of its request, for 72 hours. Its fingerprint and answer stay.
+FORGET_BODIES: Final = """
+    UPDATE idempotency_key SET document = NULL
+    WHERE answer ->> 'order_id' = ANY ($1::text[]) AND document IS NOT NULL
+"""
 DONE: Final = "DELETE FROM orders_to_redact WHERE order_id = ANY ($1::uuid[])"
+NOTE_REPEATED: Final = "INSERT INTO orders_to_redact (order_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
 NOTE_LATE: Final = """
     INSERT INTO orders_to_redact (order_id)
     SELECT id FROM orders JOIN erasures ON erasures.partner = orders.partner AND external_id = customer_id
@@ -98,6 +104,12 @@ async def note_erasures(unit: Unit, batch: Sequence[Envelope[CustomerErased]]) -
     if named:
         await unit.sql.execute(NOTE, *columns(named))
         await wake(unit, ERASURES)
+
+
+async def note_repeated(unit: Unit, order_ids: Sequence[UUID]) -> None:
+    """Have the bodies forgotten with which redacted orders were sent again."""
+    if order_ids:
+        await unit.sql.execute(NOTE_REPEATED, order_ids)
 
 
 async def note_late(unit: Unit, order_id: UUID) -> None:
@@ -156,5 +168,7 @@ async def _redact(unit: Unit, rows: Sequence[asyncpg.Record]) -> int:
     if changed:
         await unit.sql.execute(REDACT, unit.now, *columns(changed))
         await unit.sql.execute(FORGET_NOTES, [f"/v1/orders/{id}" for id, *_ in changed])
-    await unit.sql.execute(DONE, [row["id"] for row in rows])
+    ids = [row["id"] for row in rows]
+    await unit.sql.execute(FORGET_BODIES, [str(id) for id in ids])
+    await unit.sql.execute(DONE, ids)
     return len(changed)
