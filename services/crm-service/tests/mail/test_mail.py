@@ -143,6 +143,22 @@ async def test_refused_mail_is_given_up_and_a_busy_server_retried(
     assert await violations(desk.service) == {}
 
 
+async def test_addresses_of_mails_are_masked(desk: Desk, clients: Clients, perform: Perform) -> None:
+    filed = await desk.receives(mail())
+    await desk.verb(filed["case_id"], "answer", text="a")
+    clerk = clients(desk.service, None, ["crm:staff"], subject="ben")
+    listed = (await clerk.get("/v1/mail")).json()["items"]
+    shown = (await clerk.get(f"/v1/mail/{filed['id']}")).json()
+    assert "ada@" not in str((listed, shown)) and shown["sender"] == "a…@…"
+    assert {each["recipient"] for each in listed} == {DESK, "a…@…"}
+    refused = await clerk.get(f"/v1/mail/{filed['id']}/original")
+    assert (refused.status_code, "pii:read" in refused.json()["detail"]) == (403, True)
+    assert (await clerk.get(f"/v1/cases/{filed['case_id']}")).json()["history"][0]["text"] == "My order has not come."
+    async with desk.service.database.unit() as unit:
+        read = await unit.sql.fetch("SELECT who FROM operator_action WHERE action = 'customer:read'")
+    assert {each["who"] for each in read} == {"ann"}, "a masked read is not noted"
+
+
 async def test_mail_is_for_staff_and_has_a_limit(desk: Desk, clients: Clients) -> None:
     partner = clients(desk.service, "acme", ["crm:staff", "crm:write"])
     headers = {"content-type": "message/rfc822"}

@@ -8,12 +8,14 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from crm_service.conventions import CRM, Staff
+from crm_service.customers.personal import PII, eyes_of, note_read
 from crm_service.customers.reach import EMAIL
 from crm_service.mail import views
 from crm_service.mail.receive import MAX_BYTES, Received, ReceiveMail
 from crm_service.mail.views import MailSummary, MailText, MailView, NoSuchMail, State
 from crossdock_chassis import (
     COMMAND_PROBLEMS,
+    Caller,
     Coalescer,
     Database,
     Page,
@@ -24,6 +26,7 @@ from crossdock_chassis import (
     errors,
     json_response,
     provided,
+    staff,
 )
 
 RFC822: Final = "message/rfc822"
@@ -41,6 +44,7 @@ class Mails:
     receive: Coalescer[ReceiveMail, Received]
 
 
+Unmasked = Annotated[Caller, staff(PII)]
 MailsDep = Annotated[Mails, provided(Mails)]
 router = APIRouter(prefix="/v1/mail", tags=["mail"])
 
@@ -76,8 +80,13 @@ async def get_mails(
     cursor: PageCursor = None,
     limit: PageLimit = 50,
 ) -> Page[MailView]:
+    """Return mails. The addresses of customers are masked without `pii:read`."""
+    eyes = eyes_of(caller)
     async with mails.database.unit() as unit:
-        return await views.page(unit.sql, cursor, limit, state=state, case_id=case_id)
+        page = await views.page(unit.sql, cursor, limit, eyes, state=state, case_id=case_id)
+        if page.items:
+            await note_read(unit, caller, eyes, "/v1/mail", ids=[each.id for each in page.items])
+    return page
 
 
 @router.get("/summary", summary="Count mails out by state and reason")
@@ -88,8 +97,11 @@ async def get_summary(caller: Staff, mails: MailsDep) -> MailSummary:
 
 @router.get("/{mail_id}", responses=errors(NO_SUCH_MAIL), summary="Show a mail with its cleaned HTML")
 async def get_mail(mail_id: UUID, caller: Staff, mails: MailsDep) -> MailText:
+    eyes = eyes_of(caller)
     async with mails.database.unit() as unit:
-        return await views.get(unit.sql, mail_id)
+        mail = await views.get(unit.sql, mail_id, eyes)
+        await note_read(unit, caller, eyes, f"/v1/mail/{mail_id}")
+    return mail
 
 
 @router.get(
@@ -98,8 +110,11 @@ async def get_mail(mail_id: UUID, caller: Staff, mails: MailsDep) -> MailText:
     responses={**AS_IT_CAME, **errors(NO_SUCH_MAIL)},
     summary="Download a mail as it came or went",
 )
-async def get_original(mail_id: UUID, caller: Staff, mails: MailsDep) -> Response:
+async def get_original(mail_id: UUID, caller: Unmasked, mails: MailsDep) -> Response:
+    """Return all that the mail has, with addresses. So it needs `pii:read`, and is audited."""
+    eyes = eyes_of(caller)
     async with mails.database.unit() as unit:
         raw = await views.original(unit.sql, mail_id)
+        await note_read(unit, caller, eyes, f"/v1/mail/{mail_id}/original")
     headers = {"Content-Disposition": f'attachment; filename="{mail_id}.eml"'}
     return Response(raw, headers=headers, media_type=RFC822)

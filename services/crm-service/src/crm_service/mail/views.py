@@ -1,12 +1,13 @@
 """What staff see of mails."""
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel, Field
 
+from crm_service.customers.personal import Eyes
 from crossdock_chassis import Cursor, Page
 
 CURSOR: Final = Cursor("mails", UUID)
@@ -88,21 +89,27 @@ class MailText(MailView):
     html: str | None
 
 
-async def get(sql: asyncpg.Connection, id: UUID) -> MailText:
+def _people(row: asyncpg.Record, eyes: Eyes) -> dict[str, Any]:
+    """Return the row with the customer's address as the reader sees it. The desk's own address is no secret."""
+    name = "sender" if row["direction"] == "in" else "recipient"
+    return {**row, name: None if row[name] is None else eyes.email(row[name])}
+
+
+async def get(sql: asyncpg.Connection, id: UUID, eyes: Eyes) -> MailText:
     """Return a mail. Raise NoSuchMail."""
     row = await sql.fetchrow(ONE, id)
     if row is None:
         raise NoSuchMail(f"No mail has the id {id}")
-    return MailText(**dict(row))
+    return MailText(**_people(row, eyes))
 
 
 async def page(
-    sql: asyncpg.Connection, cursor: str | None, limit: int, *, state: State | None, case_id: UUID | None
+    sql: asyncpg.Connection, cursor: str | None, limit: int, eyes: Eyes, *, state: State | None, case_id: UUID | None
 ) -> Page[MailView]:
     """Return mails, the newest first."""
     rows = await sql.fetch(PAGE, CURSOR.decode(cursor), state, case_id, limit + 1)
     shown = rows[:limit]
-    items = [MailView(**dict(row)) for row in shown]
+    items = [MailView(**_people(row, eyes)) for row in shown]
     return Page(items=items, next=CURSOR.encode(shown[-1]["id"]) if len(rows) > limit else None)
 
 
