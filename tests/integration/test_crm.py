@@ -1,6 +1,7 @@
 """A complaint on a whole stack: order, customer, mail over SMTP, clock, answer, reply, resolved."""
 
 import asyncio
+import re
 import smtplib
 from email import message_from_string, policy
 from email.message import EmailMessage
@@ -148,3 +149,17 @@ async def test_two_responders_that_answer_each_other_stop(harness: Harness) -> N
         envelope for envelope, _ in await asyncio.to_thread(kept, harness.stack.home.mail) if envelope["to"] == bot
     ]
     assert len(mails) == 1
+
+
+async def test_person_is_erased_from_the_command_line(harness: Harness) -> None:
+    async with desk(harness) as staff:
+        made = (await staff.post("/v1/customers", json={"name": "Zed Example"})).json()
+    asked = await crossdock("customers", "erase", made["id"], "--yes")
+    (erasure,) = re.findall(r"erasure (\S+)`", asked)
+
+    async def done() -> bool:
+        return "done" in await crossdock("customers", "erasure", erasure)
+
+    await eventually(done)
+    assert made["id"] in await crossdock("customers", "erasures")
+    await harness.adds_up()

@@ -1,4 +1,4 @@
-"""`crossdock customers`: find customers, and decide which of them are the same."""
+"""`crossdock customers`: find customers, decide which of them are the same, and erase them."""
 
 from typing import Annotated, Any
 from uuid import uuid4
@@ -98,6 +98,55 @@ def dismiss(customer: Kept, other: Other) -> None:
     console().print("The pair is not suspected again.")
 
 
+@customers.command()
+def erase(
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="The id of the customer.")],
+    reason: Annotated[str, typer.Option(help="A code of your own.")] = "requested",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase the personal data of a customer, once nothing holds it back. This cannot be undone."""
+    if not yes:
+        typer.confirm(f"Erase all personal data of {customer} for ever?", abort=True)
+    there, headers = installation.current(), {"Idempotency-Key": str(uuid4())}
+    with client(there, None, [*SCOPES, "pii:erase"]) as opened:
+        url = f"{there.url(SERVICE)}/v1/customers/{customer}:erase"
+        made = asked(opened.post(url, json={"reason": reason}, headers=headers))
+    for each in made["holds"]:
+        console().print(f"It waits for the {each['kind']} {each['of']}, until {each['until']}.", markup=False)
+    console().print(f"Asked. `crossdock customers erasure {made['id']}` shows what is missing.", markup=False)
+
+
+@customers.command()
+def erasures(limit: Limit = 20, cursor: After = None, as_json: AsJson = False) -> None:
+    """List erasures, the newest first."""
+    query = {"limit": str(limit), **({} if cursor is None else {"cursor": cursor})}
+    print_page(
+        _read("/erasures", query),
+        {
+            "erasure": lambda each: each["id"],
+            "customer": lambda each: each["customer_id"],
+            "state": lambda each: each["state"],
+            "reason": lambda each: each["reason"],
+            "asked by": lambda each: each["who"],
+            "rows erased": lambda each: each["erased"],
+        },
+        as_json=as_json,
+        none="Nobody was erased.",
+        more="customers erasures",
+    )
+
+
+@customers.command()
+def erasure(id: Annotated[str, typer.Argument(metavar="ERASURE", help="The id of the erasure.")]) -> None:
+    """Show what holds an erasure back, and what is not erased yet."""
+    shown = _read(f"/erasures/{id}", {})
+    console().print(f"{shown['state']}, {shown['erased']} rows erased", markup=False)
+    for each in shown["holds"]:
+        console().print(f"waits for the {each['kind']} {each['of']}, until {each['until']}", markup=False)
+    for each in shown["missing"]:
+        console().print(f"{each['rows']} rows of {each['store']}", markup=False)
+
+
 def _print(title: str, shown: dict[str, Any]) -> None:
     names = ", ".join(filter(None, [shown["name"], *shown["other_names"]])) or "no name"
     reached = ", ".join(channel["value"] for channel in shown["channels"])
@@ -105,9 +154,13 @@ def _print(title: str, shown: dict[str, Any]) -> None:
 
 
 def _get(path: str, query: dict[str, str]) -> dict[str, Any]:
+    return _read(f"/customers{path}", query)
+
+
+def _read(path: str, query: dict[str, str]) -> dict[str, Any]:
     there = installation.current()
     with client(there, None, SCOPES) as opened:
-        return asked(opened.get(f"{there.url(SERVICE)}/v1/customers{path}", params=query))
+        return asked(opened.get(f"{there.url(SERVICE)}/v1{path}", params=query))
 
 
 def _decide(customer: str, verb: str, other: str) -> None:
