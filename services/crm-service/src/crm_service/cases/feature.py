@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from crm_service.cases import http
 from crm_service.cases.act import Acted, Acting
-from crm_service.cases.open import Opened, open_case
+from crm_service.cases.open import Opened, open_cases
 from crm_service.cases.timing import Timers
 from crm_service.post.compose import Post
 from crossdock_chassis import Coalescer, Database, Feature, each, every_in_units
@@ -13,7 +13,7 @@ TIMER_SECONDS = 1.0
 
 
 def feature(database: Database, post: Post, reopens: timedelta) -> Feature:
-    opened = Coalescer(database, each(open_case), Opened, limit=50, name="open_case")
+    opened = Coalescer(database, open_cases, Opened, limit=50, name="open_case")
     acted = Coalescer(database, each(Acting(post, reopens).act_on_case), Acted, limit=1, name="act_on_case")
     return Feature(
         routers=[http.router],

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crm_service.cases import store
 from crm_service.cases.model import Case, Did, Kind, Tie, WrongReference
-from crm_service.cases.store import Entry, NewCase
+from crm_service.cases.store import Beginning, Entry, NewCase
 from crm_service.cases.timing import time_new
 from crm_service.conventions import Id, Quantity
 from crm_service.orders import look
@@ -76,30 +76,51 @@ class Opened(BaseModel):
     case_id: UUID
 
 
-async def open_case(unit: Unit, command: OpenCase) -> Opened:
-    """Open the case, tied to its order. Raise WrongReference if the partner knows no such customer, order or line."""
+async def open_cases(unit: Unit, batch: Sequence[OpenCase]) -> list[Opened | Exception]:
+    """Open each case, tied to its order. Return WrongReference if the partner knows no such customer, order or line."""
+    opened: list[Opened | Exception] = []
+    beginnings = []
+    for command in batch:
+        try:
+            beginnings.append(await _beginning(unit, command))
+            opened.append(Opened(case_id=beginnings[-1].new.case.id))
+        except WrongReference as error:
+            opened.append(error)
+    await begin_all(unit, beginnings)
+    for command, done in zip(batch, opened, strict=True):
+        if command.partner is None and isinstance(done, Opened):
+            after: dict[str, Any] = {"kind": command.draft.kind, "customer_id": command.draft.customer_id}
+            await record_action(unit, command.by, "case:open", f"/v1/cases/{done.case_id}", after=after)
+    return opened
+
+
+async def _beginning(unit: Unit, command: OpenCase) -> Beginning:
     draft = command.draft
     ties, customer_id, partner = await _concerns(unit, draft, command.partner)
     case = Case(new_id(), draft.kind, customer_id, partner, draft.severity)
     side = "partner" if command.partner else "staff"
     entry = Entry(Did.OPENED, side, command.by.who, draft.text)
-    await begin(unit, NewCase(case, draft.category, draft.subject, draft.channel), entry, ties, command.cause)
-    if command.partner is None:
-        after: dict[str, Any] = {"kind": draft.kind, "customer_id": customer_id}
-        await record_action(unit, command.by, "case:open", f"/v1/cases/{case.id}", after=after)
-    return Opened(case_id=case.id)
+    return Beginning(NewCase(case, draft.category, draft.subject, draft.channel), entry, ties, command.cause)
 
 
 async def begin(unit: Unit, new: NewCase, entry: Entry, ties: Sequence[Tie], cause: Cause | None) -> None:
     """Store a new case with its first entry and what it concerns, and publish all of it in this unit."""
-    case = new.case
-    await store.insert(unit, new)
-    events = case.began(new.channel, new.category, new.follows)
-    for tie in ties:
-        await store.tie(unit, case, tie)
-        events += case.tied(tie)
-    await store.record(unit, case, entry, events, cause)
-    await time_new(unit, case)
+    await begin_all(unit, [Beginning(new, entry, ties, cause)])
+
+
+async def begin_all(unit: Unit, beginnings: Sequence[Beginning]) -> None:
+    """Begin many cases with the same few statements."""
+    if not beginnings:
+        return
+    for each in beginnings:
+        case, new = each.new.case, each.new
+        events = case.began(new.channel, new.category, new.follows)
+        for tie in each.ties:
+            events += case.tied(tie)
+        store.publish(unit, case, events, each.cause)
+        case.entries = 1
+    await store.insert(unit, beginnings)
+    await time_new(unit, [each.new.case for each in beginnings])
 
 
 async def _concerns(unit: Unit, draft: CaseDraft, partner: str | None) -> tuple[list[Tie], UUID, str | None]:

@@ -9,20 +9,25 @@ from uuid import UUID
 import asyncpg
 
 from crm_service.cases.model import Case, Did, Kind, NoSuchCase, Status, Tie
-from crossdock_chassis import Unit
+from crossdock_chassis import Unit, columns
 from crossdock_events import Cause
 from crossdock_events.cases import CaseEvent
 
 INSERT: Final = """
     INSERT INTO cases (id, kind, customer_id, partner, status, severity, category, subject, channel, follows, version,
                        entries, opened_at, changed_at, split_from, segment, contract, queue)
-    SELECT $1, $2, $3, $4, 'new', $5, $6, $7, $8, $9, 0, 0, $10, $10, $11, coalesce(segment, ''),
-           coalesce(contract, ''), coalesce((
-               SELECT name FROM queues WHERE kind IN ('', $2) AND category IN ('', $6)
-               ORDER BY (kind <> '')::int + (category <> '')::int DESC, name LIMIT 1
+    SELECT new.id, new.kind, customer_id, partner, status, severity, new.category, subject, channel, follows, version,
+           1, $13, $13, split_from, coalesce(segment, ''), coalesce(contract, ''), coalesce((
+               SELECT name FROM queues
+               WHERE queues.kind IN ('', new.kind) AND queues.category IN ('', new.category)
+               ORDER BY (queues.kind <> '')::int + (queues.category <> '')::int DESC, name LIMIT 1
            ), '')
-    FROM (VALUES ($3::uuid)) AS of (customer_id) LEFT JOIN customer_terms USING (customer_id)
-    RETURNING segment, contract
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::text[], $10::uuid[], $11::bigint[], $12::uuid[])
+         AS new (id, kind, customer_id, partner, status, severity, category, subject, channel, follows, version,
+                 split_from)
+    LEFT JOIN customer_terms USING (customer_id)
+    RETURNING id, segment, contract
 """
 FIELDS: Final = """
     id, kind, customer_id, partner, severity, status, waiting_for, assignee, resolved_at, root_cause, segment, contract,
@@ -37,7 +42,8 @@ UPDATE: Final = """
 """
 APPEND: Final = """
     INSERT INTO case_entries (case_id, number, at, did, status, waiting_for, side, who, body, mail_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::text[], $9::text[], $10::uuid[])
 """
 COPY_TIES: Final = """
     INSERT INTO case_ties (case_id, order_id, line_id, quantity)
@@ -46,7 +52,8 @@ COPY_TIES: Final = """
 """
 FOLLOWS: Final = "SELECT id FROM cases WHERE customer_id = $1 AND id > $2 AND follows = $2 ORDER BY id LIMIT 1"
 TIE: Final = """
-    INSERT INTO case_ties (case_id, order_id, line_id, quantity) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+    INSERT INTO case_ties (case_id, order_id, line_id, quantity)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) ON CONFLICT DO NOTHING
 """
 
 
@@ -71,24 +78,61 @@ class NewCase:
     split_from: UUID | None = None
 
 
-async def insert(unit: Unit, new: NewCase) -> None:
-    """Store a new case. Its segment and contract are those that its customer has now."""
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A new case, its first entry, and what it concerns."""
+
+    new: NewCase
+    entry: Entry
+    ties: Sequence[Tie]
+    cause: Cause | None
+
+
+async def insert(unit: Unit, beginnings: Sequence[Beginning]) -> None:
+    """Store new cases with what they concern. Their segments and contracts are those that their customers have now."""
+    cases = {each.new.case.id: each.new.case for each in beginnings}
+    rows = await unit.sql.fetch(INSERT, *columns([_row(each.new) for each in beginnings]), unit.now)
+    for id, segment, contract in rows:
+        cases[id].segment, cases[id].contract = segment, contract
+    ties = [
+        (each.new.case.id, tie.order_id, tie.line_id or "", tie.quantity) for each in beginnings for tie in each.ties
+    ]
+    if ties:
+        await unit.sql.execute(TIE, *columns(ties))
+    await unit.sql.execute(APPEND, *columns([_entry(each.new.case, each.entry, unit.now) for each in beginnings]))
+
+
+def _row(new: NewCase) -> tuple[object, ...]:
     case = new.case
-    row = await unit.sql.fetchrow(
-        INSERT,
+    return (
         case.id,
         case.kind,
         case.customer_id,
         case.partner,
+        case.status,
         case.severity,
         new.category,
         new.subject,
         new.channel,
         new.follows,
-        unit.now,
+        case.version,
         new.split_from,
     )
-    case.segment, case.contract = row
+
+
+def _entry(case: Case, entry: Entry, at: datetime) -> tuple[object, ...]:
+    return (
+        case.id,
+        case.entries,
+        at,
+        entry.did,
+        case.status,
+        case.waiting_for,
+        entry.side,
+        entry.who,
+        entry.body,
+        entry.mail_id,
+    )
 
 
 async def lock(unit: Unit, id: UUID, partner: str | None) -> Case:
@@ -150,32 +194,20 @@ async def move_ties(unit: Unit, source: Case, target: Case) -> list[Tie]:
     return [Tie(row["order_id"], row["line_id"] or None, row["quantity"]) for row in rows]
 
 
-async def tie(unit: Unit, case: Case, to: Tie) -> None:
-    await unit.sql.execute(TIE, case.id, to.order_id, to.line_id or "", to.quantity)
+def publish(unit: Unit, case: Case, events: Sequence[CaseEvent], cause: Cause | None) -> None:
+    for event in events:
+        case.version += 1
+        unit.publish(event, sequence=case.version, cause=cause)
 
 
 async def record(
     unit: Unit, case: Case, entry: Entry, events: list[CaseEvent], cause: Cause | None, at: datetime | None = None
 ) -> None:
     """Append an entry to a locked case, publish the events, and store the case."""
-    for event in events:
-        case.version += 1
-        unit.publish(event, sequence=case.version, cause=cause)
+    publish(unit, case, events, cause)
     case.entries += 1
     moment = at or unit.now
-    await unit.sql.execute(
-        APPEND,
-        case.id,
-        case.entries,
-        moment,
-        entry.did,
-        case.status,
-        case.waiting_for,
-        entry.side,
-        entry.who,
-        entry.body,
-        entry.mail_id,
-    )
+    await unit.sql.execute(APPEND, *columns([_entry(case, entry, moment)]))
     await unit.sql.execute(
         UPDATE,
         case.id,
