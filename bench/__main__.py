@@ -49,6 +49,7 @@ def main() -> None:
     forecasts = commands.add_parser("forecast", help="measure the forecasts of the recorded year")
     forecasts.add_argument("--m4", type=Path, nargs=2, metavar=("TRAIN.csv", "TEST.csv"), help="these series instead")
     forecasts.add_argument("--season", type=int, default=1, metavar="N", help="values in a season of these series")
+    forecasts.add_argument("--parts", type=_names, default=[], metavar="PART,…", help="some parts: rates, busiest …")
     commands.add_parser("crm", help="measure the customers, cases, clocks and mails of crm-service")
     commands.add_parser("page", help="write the last results into docs/performance.md")
     comparison = commands.add_parser("compare", help="print two results side by side")
@@ -80,7 +81,9 @@ def main() -> None:
             file = RESULTS / "forecast-m4.json"
         elif arguments.command == "forecast":
             size = forecast.TINY if arguments.tiny else forecast.FULL
-            found, file = resolve_name(f"{FORECASTS}:run")(size, console), RESULTS / "forecast.json"
+            found, file = resolve_name(f"{FORECASTS}:run")(size, console, arguments.parts), RESULTS / "forecast.json"
+            if arguments.parts:
+                found.join(arguments.json or file)
         else:
             found, file = run(TINY if arguments.tiny else FULL, console, arguments.only), RESULTS / "latest.json"
     except Incomplete as error:
@@ -92,6 +95,14 @@ def main() -> None:
     file = found.write(arguments.json or file)
     found.show(console)
     console.print(f"Numbers: {file}")
+
+
+def _names(text: str) -> list[str]:
+    """Split the names of parts of the bench of forecasts. Raise ArgumentTypeError if one is unknown."""
+    names, known = text.split(","), resolve_name(f"{FORECASTS}:PARTS")
+    if unknown := set(names) - known.keys():
+        raise argparse.ArgumentTypeError(f"no such part: {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
 
 
 def _parts(text: str) -> list[str]:

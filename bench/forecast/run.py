@@ -1,8 +1,10 @@
 """Run the groups, and compare what they reached with the goals."""
 
+import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ from rich.table import Table
 from bench import results
 from bench.forecast import m4, rates, recorded, structure
 from bench.forecast.measuring import CHUNK, SINGLES, Group, Measured, Measures, in_a_child, refitted
+from bench.forecast.recorded import Year
 from bench.forecast.size import Size
 from bench.results import Results, Row
 from forecast_service.fitting.metrics import Array
@@ -25,7 +28,10 @@ COLUMNS: Final = (
     *("sMAPE", "OWA", "MASE", "RMSSE", "WAPE", "bias", "pinball", "p10", "p90", "p95", "p98"),
     *("14-day p90", "worst cell", "CPU s"),
 )
+DISTANCE: Final = "The row of a bias or a coverage has its distance from the right value."
 WITH_PLANS: Final = ", with plans"
+ROW: Final = [each.name for each in fields(Row)]
+Goals = Callable[[str, Mapping[str, Measures]], list[Row]]
 
 
 @dataclass(slots=True)
@@ -42,9 +48,24 @@ class Forecasts(Results):
             console.print(_table(group, rows))
         Results.show(self, console)
 
+    def join(self, file: Path) -> None:
+        """Add what parts that ran before have left in a file, unless it was measured again."""
+        if not file.exists():
+            return
+        before = json.loads(file.read_text())
+        names = {row.name for row in self.rows}
+        known = [Row(**{key: row[key] for key in ROW}) for row in before["rows"] if row["name"] not in names]
+        self.rows = [*known, *self.rows]
+        self.measures = before["forecasts"] | self.measures
+        again = {DISTANCE, *(note.partition(":")[0] for note in self.notes)}
+        self.notes = [*(note for note in before["notes"] if not again & {note, note.partition(":")[0]}), *self.notes]
 
-def run(size: Size, console: Console) -> Results:
-    """Measure the recorded year."""
+
+Stage = Callable[[str], None]
+
+
+def run(size: Size, console: Console, only: Sequence[str] = ()) -> Forecasts:
+    """Measure the recorded year, or some parts."""
     began = time.monotonic()
     found = Forecasts(
         results.machine("not used", "not used"),
@@ -55,20 +76,51 @@ def run(size: Size, console: Console) -> Results:
     def stage(what: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.0f} s  {what}[/]", highlight=False)
 
-    stage("starting forecast-service: imports and orders")
-    found.rows += rates.measure(size)
-    stage("loading the recorded year")
+    for name, part in PARTS.items():
+        if not only or name in only:
+            load, since = results.load_average(), time.monotonic()
+            stage(name)
+            part(found, size, stage)
+            after = results.load_average()
+            found.notes.append(f"{name}: load average {load:.1f} to {after:.1f}, {time.monotonic() - since:.0f} s.")
+    found.notes.append(DISTANCE)
+    found.seconds, found.load_after = time.monotonic() - began, results.load_average()
+    return found
+
+
+@cache
+def _year() -> tuple[Year, Mapping[str, Array]]:
+    """Return the recorded year with its plans."""
     year = recorded.load()
     plans = recorded.promotions(year)
     for name, days in recorded.holidays().items():
         plans[name] = np.broadcast_to(days, year.items.shape)
-    busiest, slow = year.busiest(size.busiest), year.slow(size.slow)
-    for rows, name, goals in ((busiest, "busiest", _busiest), (slow, "sold on 60-179 days", _slow)):
-        for drivers, suffix in ((plans, WITH_PLANS), ({}, "")):
-            group = _group(name + suffix, year.items[rows], {key: each[rows] for key, each in drivers.items()})
-            measured = _models(group, size, stage, size.all_models and bool(drivers))
-            found.measures[group.name] = dict(measured.measures)
-            found.rows += [*goals(group.name, measured.measures), *_common(group.name, measured, len(rows))]
+    return year, plans
+
+
+def _rates(found: Forecasts, size: Size, stage: Stage) -> None:
+    found.rows += rates.measure(size)
+
+
+def _busy(found: Forecasts, size: Size, stage: Stage) -> None:
+    _items(found, size, stage, "busiest", _year()[0].busiest(size.busiest), _busiest)
+
+
+def _seldom(found: Forecasts, size: Size, stage: Stage) -> None:
+    _items(found, size, stage, "sold on 60-179 days", _year()[0].slow(size.slow), _slow)
+
+
+def _items(found: Forecasts, size: Size, stage: Stage, name: str, rows: Any, goals: Goals) -> None:
+    year, plans = _year()
+    for drivers, suffix in ((plans, WITH_PLANS), ({}, "")):
+        group = _group(name + suffix, year.items[rows], {key: each[rows] for key, each in drivers.items()})
+        measured = _models(group, size, stage, size.all_models and bool(drivers))
+        found.measures[group.name] = dict(measured.measures)
+        found.rows += [*goals(group.name, measured.measures), *_common(group.name, measured, len(rows))]
+
+
+def _categories(found: Forecasts, size: Size, stage: Stage) -> None:
+    year, plans = _year()
     categories, shares = year.by_category(plans)
     for drivers, suffix in ((shares, WITH_PLANS), ({}, "")):
         first = slice(size.categories)
@@ -76,6 +128,11 @@ def run(size: Size, console: Console) -> Results:
         measured = _models(_group(name, categories[first], known, weeks=True), size, stage, False)
         found.measures[name] = dict(measured.measures)
         found.rows += _weeks(name, measured.measures)
+
+
+def _structure(found: Forecasts, size: Size, stage: Stage) -> None:
+    year, _ = _year()
+    busiest = year.busiest(size.busiest)
     totals, above = year.sums_of(busiest)
     name = "sums of the busiest, by week"
     stage(f"{name}: {len(totals)} sums")
@@ -93,32 +150,35 @@ def run(size: Size, console: Console) -> Results:
             f"of that of their mean; {new['items']:.0f} items with 1 to 27 days",
         )
     )
-    stage(f"{YEARS_TIMED} years")
-    long = np.tile(year.items[busiest[: size.two_years]], YEARS_TIMED)
-    timed = in_a_child(_group("two years", long, {}))
-    found.rows.append(
-        Row(
-            "CPU per series, full choice of two years", [timed.cpu / len(long)], "s", 0.5, "less", f"{len(long)} series"
-        )
-    )
-    again = refitted(_group("chosen models", year.items[busiest[: size.refitted]], {}))
-    found.rows.append(
-        Row(
-            "CPU per series, refit of chosen models",
-            [again.cpu / size.refitted],
-            "s",
-            0.08,
-            "less",
-            f"{size.refitted} series in chunks of {CHUNK}",
-        )
-    )
-    found.rows.append(Row("Memory of a child that fits again", [again.memory], "MB", 450, "less"))
+
+
+def _two_years(found: Forecasts, size: Size, stage: Stage) -> None:
+    year, _ = _year()
+    long = np.tile(year.items[year.busiest(size.two_years)], YEARS_TIMED)
+    timed, count = in_a_child(_group("two years", long, {})), f"{len(long)} series"
+    each = [timed.cpu / len(long)]
+    found.rows.append(Row("CPU per series, full choice of two years", each, "s", 0.5, "less", count))
     found.rows.append(Row("Memory of a child", [timed.memory], "MB", 450, "less"))
-    found.notes.append(
-        "A bias or a coverage is reached if its distance from the goal is small enough: the value shown."
-    )
-    found.seconds, found.load_after = time.monotonic() - began, results.load_average()
-    return found
+
+
+def _refit(found: Forecasts, size: Size, stage: Stage) -> None:
+    year, _ = _year()
+    again = refitted(_group("chosen models", year.items[year.busiest(size.refitted)], {}))
+    count = f"{size.refitted} series in chunks of {CHUNK}"
+    each = [again.cpu / size.refitted]
+    found.rows.append(Row("CPU per series, refit of chosen models", each, "s", 0.08, "less", count))
+    found.rows.append(Row("Memory of a child that fits again", [again.memory], "MB", 450, "less"))
+
+
+PARTS: Final[Mapping[str, Callable[[Forecasts, Size, Stage], None]]] = {
+    "rates": _rates,
+    "busiest": _busy,
+    "seldom": _seldom,
+    "categories": _categories,
+    "structure": _structure,
+    "two-years": _two_years,
+    "refit": _refit,
+}
 
 
 def run_m4(train: Path, test: Path, season: int, console: Console) -> Results:

@@ -9,6 +9,8 @@ import pytest
 from bench.__main__ import main
 from bench.forecast import m4, recorded
 from bench.forecast.recorded import Year, weekly
+from bench.forecast.run import Forecasts
+from bench.results import Row
 from bench.stack import BenchFailed
 
 from forecast_service.fitting.metrics import owa, smape
@@ -78,3 +80,13 @@ def test_a_pair_of_files_gets_smape_and_owa(tmp_path: Path, monkeypatch: pytest.
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, actual: list[list[float]]) -> None:
     with pytest.raises(BenchFailed):
         m4.measure(*pair(tmp_path, actual), 4)
+
+
+def test_parts_that_ran_before_keep_their_rows(tmp_path: Path) -> None:
+    file = tmp_path / "forecast.json"
+    rows = {name: Row(name, [1.0], "s") for name in ("a", "b")}
+    Forecasts({}, "", [*rows.values()], notes=["rates: quiet", "refit: busy"], measures={"x": {}}).write(file)
+    found = Forecasts({}, "", [Row("b", [2.0], "s")], notes=["refit: quiet"])
+    found.join(file)
+    assert [(row.name, row.value) for row in found.rows] == [("a", 1.0), ("b", 2.0)]
+    assert (found.notes, found.measures) == (["rates: quiet", "refit: quiet"], {"x": {}})

@@ -1,7 +1,8 @@
 """Two runners on one run, one of them killed every 20 seconds: every series is forecast, and published once.
 
 CROSSDOCK_LONG_SERIES is the number of series, 2,000 if it is not set. Chunks are small, because a runner lives for 40
-seconds, of which it needs ten to start.
+seconds, of which it needs ten seconds of processor time to start. Six weeks of demand are enough for a full choice, of
+0.2 seconds a series; with 120 days it takes 1.0.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from crossdock_local.servers import engine_for_tests
 from crossdock_local.stack import Stack
 
 SERIES = int(os.environ.get("CROSSDOCK_LONG_SERIES", "2000"))
-DAYS = 120
+DAYS = 42
 KILL_SECONDS = 20.0
-LONGEST_SECONDS = 3 * 3_600.0
+LONGEST_SECONDS = 3_600.0
 
 
 async def test_run_survives_runners_that_are_killed_again_and_again() -> None:
@@ -39,11 +40,15 @@ async def _run_through_kills(harness: Harness) -> None:
     runners = [harness.stack.process(f"{FORECASTS}.runner"), second]
     async with harness.client(FORECASTS, scopes=("forecasts:read", "forecasts:write")) as client:
         await sell(harness, client, items, days=DAYS)
-        run, began, kills = await requested(client, category=category), time.monotonic(), 0
+        run, began = await requested(client, category=category), time.monotonic()
+        kills = before = 0
         running = asyncio.create_task(until_ended(client, run["id"], LONGEST_SECONDS))
         while not running.done():
             await asyncio.wait({running}, timeout=KILL_SECONDS)
-            if not running.done():
+            shown = (await client.get(f"/v1/runs/{run['id']}")).json()
+            if not running.done() and shown["done"] > before:  # a busy machine takes longer to start a runner
+                before = shown["done"]
+                print(f"{time.monotonic() - began:.0f} s: {before} series, {kills} kills", flush=True)
                 killed = runners[kills % len(runners)]
                 await asyncio.to_thread(killed.kill)
                 await asyncio.to_thread(killed.start)

@@ -121,3 +121,14 @@ def test_choice_of_a_model_that_is_gone_is_made_anew() -> None:
 def test_stored_choice_is_small() -> None:
     (choice, *_) = chosen(forecast(task(horizon=56))).values()
     assert len(to_json(choice)) < 5_000
+
+
+def test_costly_model_with_a_small_weight_is_left_out() -> None:
+    """It is kept if no other model has enough weight either."""
+    logs = np.log([[1.0, 1.1], [1.0, 1.0]])  # weights of 0.92 and 0.08, then of one half each
+    weights = choosing.weigh(np.ones((2, 2), dtype=bool), choosing.Scores(logs, logs), np.array([False, True]))[:, 1]
+    assert (weights > 0).tolist() == [[True, False], [True, True]]
+    many = np.zeros((1, 11))
+    assert (
+        choosing.weigh(np.ones((1, 11), dtype=bool), choosing.Scores(many, many), np.ones(11, bool))[0, 1] > 0
+    ).all()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from forecast_service.fitting import choosing, models, uncertainty
 from forecast_service.fitting.backtest import Origin, origins
-from forecast_service.fitting.choosing import CLEAR, KINDS, OVERLAP, Classes, Scores
+from forecast_service.fitting.choosing import CLEAR, KINDS, OVERLAP, Classes, Mask, Scores
 from forecast_service.fitting.metrics import Array, naive_scales, nanmean
 from forecast_service.fitting.models import AVERAGE, NAIVE, Model
 from forecast_service.fitting.panel import Panel
@@ -73,7 +73,7 @@ def compete(
     admitted |= Weighted.of(names, so_far).weights > 0
     stacks = _backtest(backtest, competing, admitted, panel, done=stacks)
     last = [models.forecast(model, panel, admitted[:, column]) for column, model in enumerate(competing)]
-    return _choose(panel, classes, names, backtest, stacks, np.stack(last, axis=1), so_far)
+    return _choose(panel, classes, names, costly, backtest, stacks, np.stack(last, axis=1), so_far)
 
 
 def refit(panel: Panel, choices: Sequence[Choice], competing: Sequence[Model]) -> Array:
@@ -167,6 +167,7 @@ def _choose(
     panel: Panel,
     classes: Classes,
     names: Sequence[str],
+    costly: Mask,
     backtest: Sequence[Origin],
     stacks: Array,
     last: Array,
@@ -178,13 +179,13 @@ def _choose(
     combined = np.full((len(panel), len(backtest), len(KINDS), panel.horizon), np.nan)
     for number in range(len(backtest)):
         apart = np.abs(np.arange(len(backtest)) - number) >= min(OVERLAP, len(backtest) - 1)
-        combined[:, number] = choosing.combine(stacks[:, number], choosing.score(squared[:, apart], classes))
+        combined[:, number] = choosing.combine(stacks[:, number], choosing.score(squared[:, apart], classes), costly)
     ranks = choosing.score(_errors(panel, backtest, combined), classes, choosing.guard(truth, combined, classes)).pooled
     ranks = np.where(np.isfinite(ranks), ranks, 0.0) - CLEAR * (np.array(KINDS) == "weighted")
     kinds = ranks.argmin(axis=1)
 
     rows = np.arange(len(panel))
-    weights = choosing.weigh(np.asarray(np.isfinite(last).all(axis=2)), scores)
+    weights = choosing.weigh(np.asarray(np.isfinite(last).all(axis=2)), scores, costly)
     chosen, tested = Weighted(weights[rows, kinds], kinds), combined[rows, :, kinds]
     described = [chosen.ordered(row, names, scores) for row in range(len(panel))]
     so_far = Weighted.of(names, before)
