@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock image test-image
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -52,6 +52,14 @@ test-integration: install  ## run the tests of a whole stack: across services, a
 
 test-long: install  ## run the proofs that are too long for `make test` and CI
 	@$(RUN) pytest -v -s tests/long
+
+# PYTHON_IMAGE= names another base. CROSSDOCK_IMAGE= names the image.
+image:  ## build the image of all services with Docker
+	@DOCKER_BUILDKIT=1 docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BUILD) \
+		--build-arg REVISION=$$(git rev-parse HEAD) -t $(or $(CROSSDOCK_IMAGE),crossdock) .
+
+test-image: install image  ## build the image, scan it, and start each service in it
+	@$(RUN) pytest -v tests/image
 
 lint: install  ## run ruff, the lint of plain English, and the console's lint
 	@$(BIN)/ruff check

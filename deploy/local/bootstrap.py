@@ -20,6 +20,7 @@ PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "crossdock-stamp")
 UV_LOCK, LOCK, WANTED = "requirements-uv.lock", "requirements.lock", "requirements.in"
 DASK_LOCK, DASK = "requirements-dask.lock", "services/forecast-service/pyproject.toml:dask"
+IMAGE_LOCK, IN_IMAGE = "requirements-image.lock", ("libs/*", "services/*", "cli")
 NEEDED = (3, 11)
 MEGABYTES = 2200
 CLEARLY_FASTER = 0.9
@@ -40,9 +41,8 @@ def main(command):
     {"install": install, "lock": lock, "check-lock": check_lock}[command]()
 
 
-def packages():
+def packages(places=(*IN_IMAGE, "deploy/local")):
     """Return the repository's own packages. They are found by their files, so a new service needs no entry here."""
-    places = ("libs/*", "services/*", "cli", "deploy/local")
     return sorted(os.path.dirname(file) for place in places for file in glob.glob(place + "/pyproject.toml"))
 
 
@@ -182,6 +182,8 @@ def lock():
     failed = "The requirements could not be locked."
     _run([*uv, *upgrade, *own, "--all-extras", *inputs, "-o", LOCK], failed)
     _run([*uv, *upgrade, "--group", DASK, "-c", LOCK, "-o", DASK_LOCK], failed)
+    image = [package + "/pyproject.toml" for package in packages(IN_IMAGE)]
+    _run([*uv, *upgrade, *own, "-c", LOCK, *image, "-o", IMAGE_LOCK], failed)
     with open(LOCK) as stream:
         pinned = stream.read()
     version = next(line for line in pinned.splitlines() if line.startswith("uv==")).split()[0]
@@ -195,7 +197,7 @@ def check_lock():
     inputs = [WANTED, *(package + "/pyproject.toml" for package in packages())]
     if not (_read(LOCK) or "").startswith(FINGERPRINT + _fingerprint(inputs) + "\n"):
         raise InstallError("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
-    for file in (LOCK, UV_LOCK, DASK_LOCK):
+    for file in (LOCK, UV_LOCK, DASK_LOCK, IMAGE_LOCK):
         if "://" in (_read(file) or ""):
             raise InstallError(f"{file} names a download address: run `make lock` and commit it.")
 
