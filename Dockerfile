@@ -9,13 +9,14 @@ RUN --mount=type=cache,target=/root/.cache python3 -m venv /tools \
     && python3 -m venv --without-pip /opt/crossdock \
     && /tools/bin/uv pip sync -q --python /opt/crossdock/bin/python --compile-bytecode --require-hashes requirements-image.lock
 COPY . .
-# All build tools, Node too, come from the lock of the repository, and the console's packages from its own lock.
+# uv leaves a lock that everyone may write. All build tools, Node too, come from the lock of the repository, and the console's packages from its own lock.
 RUN --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     CROSSDOCK_THIS_PYTHON=1 python3 deploy/local/bootstrap.py install \
     && CROSSDOCK_CONSOLE_BUILD="$(.venv/bin/python -m crossdock_local.console build)" && export CROSSDOCK_CONSOLE_BUILD \
     && for each in libs/* services/* cli; do \
         .venv/bin/uv build -q --wheel --no-build-isolation --python .venv/bin/python -o /wheels "$each" || exit 1; done \
-    && .venv/bin/uv pip install -q --python /opt/crossdock/bin/python --compile-bytecode --no-deps --offline /wheels/*.whl
+    && .venv/bin/uv pip install -q --python /opt/crossdock/bin/python --compile-bytecode --no-deps --offline /wheels/*.whl \
+    && rm -f /opt/crossdock/.lock
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=unreleased
