@@ -130,7 +130,8 @@ async def marked(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> str
         ":call": {"text": MARK, "direction": "in"},
         ":consent": {"purpose": "marketing", "channel": "email", "state": "withdrawn", "source": "form"},
     }.items():
-        done = await (eraser.post(path + verb, json=body) if verb else eraser.patch(path, json=body))
+        key = {"Idempotency-Key": str(new_id())}
+        done = await eraser.request("POST" if verb else "PATCH", path + verb, json=body, headers=key)
         assert done.status_code in (200, 201), (verb, done.text)
     other = (await eraser.post("/v1/customers", json=twin)).json()
     assert (await eraser.post(f"{path}:merge", json={"customer_id": other["id"]})).status_code == 200
@@ -138,7 +139,7 @@ async def marked(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> str
     assert terms.status_code == 200, terms.text
     await desk.receives(mail(f"{MARK} writes", ADDRESS, Subject=f"{MARK} asks"))
     body = {"kind": "complaint", "subject": f"{MARK} s", "text": MARK, "order_id": str(order.order_id)}
-    case = (await eraser.post("/v1/cases", json=body)).json()
+    case = (await eraser.post("/v1/cases", json=body, headers={"Idempotency-Key": "opened"})).json()
     await desk.verb(case["id"], "answer", text=f"Dear {MARK}")
     file = await eraser.post(
         f"/v1/cases/{case['id']}/attachments",

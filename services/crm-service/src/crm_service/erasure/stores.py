@@ -63,6 +63,19 @@ class Store:
 
 STORES: Final = (
     Store(
+        "bodies of requests about the customer",
+        "idempotency_key WHERE answer ->> 'customer_id' = ANY ($1::uuid[]::text[]) AND document IS NOT NULL",
+        ["document"],
+        "document = NULL",
+    ),
+    Store(
+        "bodies of requests about its cases",
+        f"idempotency_key WHERE answer ->> 'case_id' IN (SELECT id::text FROM ({CASES}) AS its) "
+        "AND document IS NOT NULL",
+        ["document"],
+        "document = NULL",
+    ),
+    Store(
         "attachments' bytes",
         f"attachment_chunks WHERE attachment_id IN (SELECT id FROM attachments WHERE case_id IN ({CASES}))",
         ["content"],
