@@ -10,7 +10,7 @@ from crm_service.customers.bodies import ConsentIn
 from crm_service.customers.change import ABOVE, PARENTS, Changed, Expected, record_changes
 from crm_service.customers.consent import append
 from crm_service.customers.consents import Said, in_force
-from crm_service.customers.model import Change, WrongValue
+from crm_service.customers.model import Change, CustomerErased, WrongValue
 from crm_service.customers.suspects import decide
 from crossdock_chassis import Actor, Unit, record_action
 from crossdock_events import Cause
@@ -19,6 +19,7 @@ from crossdock_events.customers import CustomersMerged, CustomersUnmerged
 JOIN: Final = "UPDATE customers SET merged_into = $1, merged_at = $3 WHERE id = $2"
 MOVE: Final = "UPDATE customers SET root = $1 WHERE root = $2"
 MEMBER: Final = "SELECT merged_into, merged_at FROM customers WHERE id = $2 AND root = $1 AND id <> $1 FOR UPDATE"
+TO_BE_ERASED: Final = "SELECT EXISTS (SELECT FROM erasures WHERE customer_id IN ($1, $2) AND done_at IS NULL)"
 PART: Final = "UPDATE customers SET merged_into = NULL, merged_at = NULL WHERE id = $1"
 TAKE: Final = """
     WITH RECURSIVE members (id) AS (
@@ -61,6 +62,8 @@ async def _merge(unit: Unit, command: MergeCustomers) -> None:
     id, other = command.customer_id, command.other
     first, second = [await store.lock(unit, each) for each in sorted((id, other))]
     command.expected.check(first.version if first.id == id else second.version)
+    if await unit.sql.fetchval(TO_BE_ERASED, id, other):
+        raise CustomerErased("one of the customers is to be erased")
     if first.kind != second.kind:
         raise WrongValue("/customer_id", "a person and an account cannot be merged", "other_kind")
     await unit.sql.execute("SELECT pg_advisory_xact_lock($1)", PARENTS)

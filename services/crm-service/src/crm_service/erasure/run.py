@@ -30,11 +30,15 @@ MOST_IDS: Final = 1_000
 """The customer ids that an event can name. A customer has one for each partner."""
 
 LOOK: Final = f"""
-    SELECT id, customer_id, reason, sequence FROM erasures WHERE done_at IS NULL ORDER BY looked_at LIMIT {LOOKS}
+    SELECT erasures.id, root AS customer_id, reason, CASE WHEN root = customer_id THEN sequence END AS sequence
+    FROM erasures JOIN customers ON customers.id = customer_id
+    WHERE done_at IS NULL ORDER BY looked_at LIMIT {LOOKS}
 """
+"""A merge that a job's request for an erasure did not wait for leads to the customer that is left."""
 LOOKED: Final = "UPDATE erasures SET looked_at = $2 WHERE id = ANY ($1)"
 RECENT: Final = "SELECT id FROM customers WHERE erased_at > now() - $1::interval"
-LOCK: Final = "SELECT id FROM customers WHERE root = $1 ORDER BY id FOR UPDATE"
+LOCK: Final = "SELECT root FROM customers WHERE id = $1 FOR UPDATE"
+LOCK_ALL: Final = "SELECT id FROM customers WHERE root = $1 ORDER BY id FOR UPDATE"
 COUNT: Final = "UPDATE erasures SET erased = erased + $2 WHERE id = $1"
 REFUSING: Final = """
     SELECT match, kind, undeliverable_at IS NOT NULL AS undeliverable FROM channels WHERE customer_id = ANY ($1)
@@ -78,8 +82,13 @@ class Erasing:
             return await self._finish(unit, pending)
 
     async def _finish(self, unit: Unit, pending: Pending) -> bool:
-        """End the ways in, erase what came meanwhile, and publish. Return False if a hold came meanwhile."""
-        ids = [row["id"] for row in await unit.sql.fetch(LOCK, pending.customer_id)]
+        """End the ways in, erase what came meanwhile, and publish. Return False if a hold or a merge came meanwhile.
+
+        The root is locked first: a merge that this waits for adds members, which only a later statement sees.
+        """
+        if await unit.sql.fetchval(LOCK, pending.customer_id) != pending.customer_id:
+            return False
+        ids = [row["id"] for row in await unit.sql.fetch(LOCK_ALL, pending.customer_id)]
         if await store.held(unit, pending, ids):
             return False
         await self._keep_opt_outs(unit, ids)

@@ -1,0 +1,67 @@
+"""An erasure and a merge of the same customer: nobody is left out, and no erasure is reported that did not happen."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import httpx
+from erasing import asked, erase, erasure
+from mail_desk import Desk
+
+from crm_service.customers.merge import MergeCustomers, merge_customers
+from crm_service.erasure import store
+from crossdock_chassis import Actor, Service
+from crossdock_chassis.testing import Violations
+from crossdock_events import Cause
+
+WAITING = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
+NAMES = "SELECT display_name FROM customers WHERE display_name IS NOT NULL"
+
+
+class AnyVersion:
+    def check(self, version: int) -> None:
+        pass
+
+
+async def created(eraser: httpx.AsyncClient, name: str) -> str:
+    id: str = (await eraser.post("/v1/customers", json={"name": name})).json()["id"]
+    return id
+
+
+async def names(service: Service) -> list[str]:
+    async with service.database.unit() as unit:
+        return [row[0] for row in await unit.sql.fetch(NAMES)]
+
+
+async def test_customer_that_is_to_be_erased_is_not_merged(desk: Desk, eraser: httpx.AsyncClient) -> None:
+    one, other = await created(eraser, "Ada"), await created(eraser, "Bea")
+    made = await asked(eraser, one)
+    for into, merged in ((one, other), (other, one)):
+        answer = await eraser.post(f"/v1/customers/{into}:merge", json={"customer_id": merged})
+        assert (answer.status_code, answer.json()["type"].split(":")[-1]) == (409, "customer-erased")
+    assert await erase(desk.service) == {"erased": 1, "pending": 0}
+    assert (await erasure(eraser, made["id"]))["missing"] == [] and await names(desk.service) == ["Bea"]
+
+
+async def test_erasure_during_a_merge_erases_the_whole_group(
+    desk: Desk, eraser: httpx.AsyncClient, violations: Violations
+) -> None:
+    """The jobs ask for an erasure without the lock of the customer, here while a merge is not committed yet.
+
+    The one has no name, so that only the last unit of its erasure waits for the merge.
+    """
+    for asks_for in ("one", "other"):
+        ids = {"one": await created(eraser, "Ada"), "other": await created(eraser, "Bea")}
+        assert (await eraser.patch(f"/v1/customers/{ids['one']}", json={"name": None})).json()["name"] is None
+        one, other = UUID(ids["one"]), UUID(ids["other"])
+        async with desk.service.database.unit() as unit:
+            command = MergeCustomers("merge", one, other, Actor("eve"), AnyVersion(), Cause(uuid4()))
+            await merge_customers(unit, command)
+            async with desk.service.database.unit() as job:
+                await store.ask(job, UUID(ids[asks_for]), "retention", "crm-service")
+            running = asyncio.create_task(erase(desk.service))
+            while not running.done() and not (await desk.service.database.fetch(WAITING))[0][0]:
+                await asyncio.sleep(0.01)
+        await running
+        await erase(desk.service)
+        assert await names(desk.service) == [], asks_for
+    assert await violations(desk.service) == {}
