@@ -1,5 +1,6 @@
 """Cases over HTTP, as partners and staff see them."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -141,6 +142,7 @@ async def test_staff_action_is_audited_without_words_of_the_case(
             "SELECT who, action, target, before::text, after::text FROM operator_action ORDER BY id"
         )
     assert [(row["who"], row["action"]) for row in rows] == [("ann", "case:open"), ("ann", "case:noted")]
+    assert json.loads(rows[0]["after"])["customer_id"] == case["customer_id"]
     assert "secret" not in str([tuple(row) for row in rows])
 
 

@@ -78,19 +78,23 @@ class Opened(BaseModel):
 
 async def open_cases(unit: Unit, batch: Sequence[OpenCase]) -> list[Opened | Exception]:
     """Open each case, tied to its order. Return WrongReference if the partner knows no such customer, order or line."""
-    opened: list[Opened | Exception] = []
-    beginnings = []
+    found: list[Beginning | WrongReference] = []
     for command in batch:
         try:
-            beginnings.append(await _beginning(unit, command))
-            opened.append(Opened(case_id=beginnings[-1].new.case.id))
+            found.append(await _beginning(unit, command))
         except WrongReference as error:
-            opened.append(error)
-    await begin_all(unit, beginnings)
-    for command, done in zip(batch, opened, strict=True):
-        if command.partner is None and isinstance(done, Opened):
-            after: dict[str, Any] = {"kind": command.draft.kind, "customer_id": command.draft.customer_id}
-            await record_action(unit, command.by, "case:open", f"/v1/cases/{done.case_id}", after=after)
+            found.append(error)
+    await begin_all(unit, [each for each in found if isinstance(each, Beginning)])
+    opened: list[Opened | Exception] = []
+    for command, each in zip(batch, found, strict=True):
+        if isinstance(each, WrongReference):
+            opened.append(each)
+            continue
+        case = each.new.case
+        opened.append(Opened(case_id=case.id))
+        if command.partner is None:
+            after: dict[str, Any] = {"kind": case.kind, "customer_id": case.customer_id}
+            await record_action(unit, command.by, "case:open", f"/v1/cases/{case.id}", after=after)
     return opened
 
 
