@@ -9,7 +9,8 @@ RUN --mount=type=cache,target=/root/.cache python3 -m venv /tools \
     && python3 -m venv --without-pip /opt/crossdock \
     && /tools/bin/uv pip sync -q --python /opt/crossdock/bin/python --compile-bytecode --require-hashes requirements-image.lock
 COPY . .
-# uv leaves a lock that everyone may write. All build tools, Node too, come from the lock of the repository, and the console's packages from its own lock.
+# All build tools, Node too, come from the lock of the repository, and the packages of the console from its own lock. The last
+# line removes a file that uv leaves, which everyone may write.
 RUN --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     CROSSDOCK_THIS_PYTHON=1 python3 deploy/local/bootstrap.py install \
     && CROSSDOCK_CONSOLE_BUILD="$(.venv/bin/python -m crossdock_local.console build)" && export CROSSDOCK_CONSOLE_BUILD \

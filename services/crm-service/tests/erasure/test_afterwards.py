@@ -86,9 +86,7 @@ async def test_opt_out_outlives_the_erasure(
     assert ("notice", "opted_out") in await desk.out("suppressed")
 
 
-async def test_restored_database_is_erased_again(
-    desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver, violations: Violations
-) -> None:
+async def test_restored_database_is_erased_again(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> None:
     """The tables go back to before the erasure. Then the service reads its own event again."""
     id = await marked(desk, eraser, deliver)
     await settled(desk, eraser, deliver, id)
@@ -113,7 +111,7 @@ async def test_restored_database_is_erased_again(
 
 
 async def test_old_orders_that_come_again_register_nobody(
-    desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver, violations: Violations
+    desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver
 ) -> None:
     """A database from before the customer was met reads the old orders and the erasure, in either order."""
     order = placed("C-9")
@@ -190,10 +188,8 @@ async def test_export_has_every_personal_value(
         assert await unit.sql.fetchval("SELECT count(*) FROM operator_action WHERE action = 'customer:export'") == 1
 
 
-async def test_people_of_whom_nothing_is_heard_are_erased(
-    desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver
-) -> None:
-    """One is old and silent. The other ones have an order, a note or a case of a younger time."""
+async def test_inactive_people_are_erased(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> None:
+    """One is old and inactive. The other ones have an order, a note or a case of a younger time."""
     await deliver(desk.service, *(placed(f"C-{number}") for number in range(4)))
     found = {each["external_ids"][0]: each["id"] for each in (await eraser.get("/v1/customers")).json()["items"]}
     async with desk.service.database.unit() as unit:
@@ -205,7 +201,7 @@ async def test_people_of_whom_nothing_is_heard_are_erased(
     case = {"kind": "enquiry", "subject": "s", "text": "t", "customer_id": found["C-3"]}
     await eraser.post("/v1/cases", json=case)
     run = JobRun(desk.service.database, Claimed(new_id(), None, "test", {}))
-    assert await Retention(None).ask_for_the_silent(run) == {"asked": 0}
-    assert await Retention(365).ask_for_the_silent(run) == {"asked": 1}
+    assert await Retention(None).ask_for_the_inactive(run) == {"asked": 0}
+    assert await Retention(365).ask_for_the_inactive(run) == {"asked": 1}
     assert await erase(desk.service) == {"erased": 1, "pending": 0}
     assert (await eraser.get(f"/v1/customers/{found['C-0']}")).json()["erased_at"]

@@ -34,7 +34,7 @@ CLAIM = """
 """
 
 # The lock keeps the tables of the generation until this batch has ended. A switch of generations does not wait for it.
-# The commit does not wait for the disk: a crash of PostgreSQL loses rows and positions together: events are read again.
+# The commit does not wait for the disk. A crash of PostgreSQL loses rows and positions together: both are made again.
 ENTER = """
     SELECT set_config('search_path', $3 || ', public', true), set_config('synchronous_commit', 'off', true)
     FROM projection

@@ -18,7 +18,7 @@ class NoSuchCustomer(CustomerError):
 
 
 class CustomerErased(CustomerError):
-    pass
+    """The customer was erased, or is to be erased and so cannot be merged."""
 
 
 class AddressTaken(CustomerError):

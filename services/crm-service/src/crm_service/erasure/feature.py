@@ -19,7 +19,7 @@ def feature(database: Database, addresses: Addresses, retention_days: float | No
         provides=[http.Erasures(database, ask, hold)],
         jobs=[
             every_in_units(ERASE_SECONDS, Erasing(addresses).erase_customers),
-            every_in_units(RETENTION_SECONDS, Retention(retention_days).ask_for_the_silent),
+            every_in_units(RETENTION_SECONDS, Retention(retention_days).ask_for_the_inactive),
         ],
         problems=http.PROBLEMS,
     )

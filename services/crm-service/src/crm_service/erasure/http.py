@@ -172,10 +172,10 @@ async def post_lifted_hold(
         200: {"content": {NDJSON: {"schema": {"type": "object"}}}, "description": "One JSON object a line"},
         **errors(NO_SUCH_CUSTOMER),
     },
-    summary="Export everything that is held of a customer",
+    summary="Export the personal data of a customer",
 )
 async def get_export(customer_id: UUID, caller: PersonalReader, erasures: ErasuresDep) -> StreamingResponse:
-    """Stream each row with personal data: its store, and the row. Bytes are in hexadecimal, after `\\x`."""
+    """Stream each row that an erasure would take: its store, and the row. Bytes are in hexadecimal, after `\\x`."""
     async with erasures.database.unit() as unit:
         root = (await customers.get(unit.sql, None, customer_id, Eyes(open=False, staff=True))).id
         ids = await store.members(unit.sql, root)

@@ -1,4 +1,4 @@
-"""Ask to erase people who were silent for longer than the retention."""
+"""Ask to erase people who were inactive for longer than the retention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ BY: Final = "crm-service"
 REASON: Final = "retention"
 CHUNK: Final = 200
 
-SILENT: Final = f"""
+INACTIVE: Final = f"""
     SELECT id FROM customers
     WHERE root = id AND kind = 'person' AND erased_at IS NULL AND registered_at < $1
           AND NOT EXISTS (SELECT FROM erasures WHERE customer_id = customers.id)
@@ -39,14 +39,14 @@ class Retention:
 
     days: float | None
 
-    async def ask_for_the_silent(self, run: JobRun) -> Mapping[str, object]:
+    async def ask_for_the_inactive(self, run: JobRun) -> Mapping[str, object]:
         asked = 0
         while self.days is not None:
             async with run.unit() as unit:
-                silent = await unit.sql.fetch(SILENT, unit.now - timedelta(days=self.days))
-                for row in silent:
+                inactive = await unit.sql.fetch(INACTIVE, unit.now - timedelta(days=self.days))
+                for row in inactive:
                     await store.ask(unit, row["id"], REASON, BY)
-            asked += len(silent)
-            if len(silent) < CHUNK:
+            asked += len(inactive)
+            if len(inactive) < CHUNK:
                 break
         return {"asked": asked}

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from crm_service.erasure.model import CASE_ENDS, ORDER_ENDS, Hold, NoSuchHold, end_of, in_force
+from crm_service.orders.look import ordered_as
 from crm_service.tables import ACTIVE
 from crossdock_chassis import Unit, new_id
 
@@ -17,13 +18,9 @@ ASK: Final = """
     VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (customer_id) WHERE done_at IS NULL DO NOTHING
 """
 PENDING: Final = "SELECT id FROM erasures WHERE customer_id = $1 AND done_at IS NULL"
-LAST: Final = "SELECT id FROM erasures WHERE customer_id = $1 ORDER BY asked_at DESC LIMIT 1"
-ORDERS: Final = """
-    SELECT order_id, status, placed_at FROM customer_orders AS orders JOIN (
-        SELECT met.partner, met.external_id, links.since FROM customer_links AS links
-        JOIN customer_meetings AS met USING (namespace, external_id) WHERE customer_id = ANY ($1)
-        UNION ALL SELECT name, '', '-infinity' FROM partners WHERE account_id = ANY ($1)
-    ) AS known USING (partner, external_id)
+ORDERS: Final = f"""
+    SELECT order_id, status, placed_at
+    FROM customer_orders AS orders JOIN ({ordered_as("customers.id = ANY ($1)")}) AS known USING (partner, external_id)
     WHERE placed_at >= known.since AND status IN ('placed', 'backordered')
 """
 CASES: Final = f"SELECT id, kind, opened_at FROM cases WHERE customer_id = ANY ($1) AND {ACTIVE}"
@@ -49,7 +46,6 @@ UNLINK: Final = """
 """
 MARK: Final = "UPDATE customers SET erased_at = $2 WHERE id = ANY ($1) AND erased_at IS NULL"
 DONE: Final = "UPDATE erasures SET done_at = $2, erased = erased + $3 WHERE id = $1"
-
 
 RESTORED: Final = "restored"
 """The reason of an erasure that was done before the database was restored. Nothing holds it back."""

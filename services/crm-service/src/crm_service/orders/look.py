@@ -8,6 +8,21 @@ from uuid import UUID
 from crm_service.customers.views import SEEN
 from crossdock_chassis import Unit
 
+
+def ordered_as(customers: str) -> str:
+    """Return a query of `partner`, `external_id` and `since`: the orders of customers since then.
+
+    `customers` is the condition on the table `customers`.
+    """
+    return f"""
+        SELECT met.partner, met.external_id, links.since
+        FROM customers JOIN customer_links AS links ON customer_id = customers.id
+        JOIN customer_meetings AS met USING (namespace, external_id) WHERE {customers}
+        UNION ALL
+        SELECT name, '', '-infinity' FROM customers JOIN partners ON account_id = customers.id WHERE {customers}
+    """
+
+
 ORDER: Final = """
     SELECT orders.partner, orders.lines::text,
            (SELECT root FROM customers

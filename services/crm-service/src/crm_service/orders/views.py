@@ -8,18 +8,14 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel, Field
 
+from crm_service.orders.look import ordered_as
+
 MOST: Final = 100
 
-OF_CUSTOMER: Final = """
+OF_CUSTOMER: Final = f"""
     SELECT orders.order_id AS id, orders.partner, reference, status, orders.since, placed_at, currency, total, reason,
            coalesce(jsonb_array_length(lines), 0) AS lines, waiting::text
-    FROM customer_orders AS orders JOIN (
-        SELECT met.partner, met.external_id, links.since
-        FROM customers JOIN customer_links AS links ON customer_id = customers.id
-        JOIN customer_meetings AS met USING (namespace, external_id) WHERE root = $1
-        UNION ALL
-        SELECT name, '', '-infinity' FROM customers JOIN partners ON account_id = customers.id WHERE root = $1
-    ) AS known USING (partner, external_id)
+    FROM customer_orders AS orders JOIN ({ordered_as("root = $1")}) AS known USING (partner, external_id)
     WHERE placed_at >= known.since AND ($2::text IS NULL OR orders.partner = $2)
     ORDER BY placed_at DESC, order_id DESC LIMIT $3
 """

@@ -8,18 +8,13 @@ import asyncpg
 from pydantic import BaseModel, Field
 
 from crm_service.customers.personal import Eyes
+from crm_service.orders.look import ordered_as
 from crossdock_chassis import Cursor, Page
 
 CURSOR: Final = Cursor("timeline", tuple[datetime, str, str])
 
-ORDERS: Final = """
-    FROM customer_orders AS orders JOIN (
-        SELECT met.partner, met.external_id, links.since
-        FROM customers JOIN customer_links AS links ON customer_id = customers.id
-        JOIN customer_meetings AS met USING (namespace, external_id) WHERE root = $2
-        UNION ALL
-        SELECT name, '', '-infinity' FROM customers JOIN partners ON account_id = customers.id WHERE root = $2
-    ) AS known USING (partner, external_id)
+ORDERS: Final = f"""
+    FROM customer_orders AS orders JOIN ({ordered_as("root = $2")}) AS known USING (partner, external_id)
     WHERE placed_at >= known.since AND ($1::text IS NULL OR orders.partner = $1)
 """
 MEMBERS: Final = "SELECT id FROM customers WHERE root = $2"

@@ -6,12 +6,11 @@ with limited memory. Only that process imports calamine.
 """
 
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import IO, Final
 
-from crossdock_chassis import Broken, as_cell
+from crossdock_chassis import Broken, WholeFile, as_cell
 
 MEDIA_TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_UNPACKED: Final = 256 << 20
@@ -25,29 +24,16 @@ PLACE: Final = re.compile(rb"""<(?:\w+:)?(?:c|row)\s[^<>]*?\br\s*=\s*["']([A-Z]{
 """Where a cell or a row is: letters of its column, and its row."""
 
 
-class Xlsx:
-    """A workbook that is being read: the cells of its first sheet. Its end names its parts, so it is read whole."""
+class Xlsx(WholeFile):
+    """A workbook that is being read: the cells of its first sheet."""
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the object)
-
-    def read(self, piece: bytes, *, last: bool) -> Iterator[Sequence[str] | Broken]:
-        """Yield the header and the rows with the last piece. A workbook that is too large or damaged is Broken."""
-        self._file.write(piece)
-        if not last:
-            return
-        with self._file:
-            if self._file.tell():
-                self._file.seek(0)
-                yield from self._records()
-
-    def _records(self) -> Iterator[Sequence[str] | Broken]:
+    def records(self, file: IO[bytes]) -> Iterator[Sequence[str] | Broken]:
         from python_calamine import CalamineWorkbook  # noqa: PLC0415  (only this process needs it)
 
         try:
-            _look_through(self._file)
-            self._file.seek(0)
-            sheet = CalamineWorkbook.from_filelike(self._file).get_sheet_by_index(0)
+            _look_through(file)
+            file.seek(0)
+            sheet = CalamineWorkbook.from_filelike(file).get_sheet_by_index(0)
             rows = sheet.to_python(skip_empty_area=False)
         except _TooLarge as refused:
             yield Broken(str(refused))
@@ -67,7 +53,7 @@ class _TooLarge(Exception):
     """The workbook is larger than what is read."""
 
 
-def _look_through(file: Any) -> None:
+def _look_through(file: IO[bytes]) -> None:
     """Raise _TooLarge for a workbook that unpacks to too much, or has a cell too far out."""
     with zipfile.ZipFile(file) as book:
         parts = book.infolist()

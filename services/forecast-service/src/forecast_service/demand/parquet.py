@@ -5,11 +5,10 @@ of its own with limited memory does it. Only that process imports pyarrow.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from crossdock_chassis import Broken, as_cell
+from crossdock_chassis import Broken, WholeFile, as_cell
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,33 +21,20 @@ MOST_UNPACKED: Final = 1 << 30
 BATCH: Final = 1_000
 
 
-class Parquet:
-    """A Parquet file that is being read. Its last bytes name its rows, so these come with the last piece."""
+class Parquet(WholeFile):
+    """A Parquet file that is being read."""
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the object)
-
-    def read(self, piece: bytes, *, last: bool) -> Iterator[Sequence[str] | Broken]:
-        """Yield the names of the columns and the rows with the last piece. The end of a broken file is not read."""
-        self._file.write(piece)
-        if not last:
-            return
-        with self._file:
-            if self._file.tell():
-                self._file.seek(0)
-                yield from self._records()
-
-    def _records(self) -> Iterator[Sequence[str] | Broken]:
+    def records(self, file: IO[bytes]) -> Iterator[Sequence[str] | Broken]:
         os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # the others reserve more than the process may have
         from pyarrow import parquet  # noqa: PLC0415  (150 MB, which only this process needs)
 
         try:
-            file = parquet.ParquetFile(self._file)
-            if (refused := _refused(file)) is not None:
+            table = parquet.ParquetFile(file)
+            if (refused := _refused(table)) is not None:
                 yield Broken(refused)
                 return
-            yield list(file.schema_arrow.names)
-            for batch in file.iter_batches(BATCH, use_threads=False):
+            yield list(table.schema_arrow.names)
+            for batch in table.iter_batches(BATCH, use_threads=False):
                 yield from zip(*(_cells(column) for column in batch.columns), strict=True)
         except MemoryError:
             yield Broken("unpacks to more than fits in memory: write smaller groups of rows")
