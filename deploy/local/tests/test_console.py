@@ -58,6 +58,22 @@ def test_another_folder_and_node_give_the_same_bytes(
     assert _contents(copy / "dist") == _contents(built)
 
 
+def test_build_that_another_clone_finished_first_is_used(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clones share a folder of downloads. Each has a lock of its own, so both may build the same console."""
+    target = tmp_path / built.name
+
+    def build_too(*words: str, **more: object) -> None:
+        shutil.copytree(built, target)
+
+    monkeypatch.setattr(console, "_install", lambda report: None)
+    monkeypatch.setattr(console, "_npm", build_too)
+    assert console.build(tmp_path) == target
+    assert _contents(target) == _contents(built)
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_the_first_load_is_at_most_220_kb_compressed(built: Path) -> None:
     manifest = json.loads((built / "manifest.json").read_text())
     files, waiting = {"index.html"}, ["index.html"]

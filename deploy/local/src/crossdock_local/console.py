@@ -104,7 +104,11 @@ def build(into: Path | None = None, report: Report = SILENT) -> Path:
             with step(report, "console built"):
                 _npm("run", "--silent", "build", "--", "--outDir", str(fresh), failed="The console could not be built.")
             fresh.chmod(0o755)
-            fresh.rename(target)
+            try:
+                fresh.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another clone has built the same sources meanwhile
+                    raise
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     builds = sorted(into.glob("console-*"), key=lambda each: each.stat().st_mtime)
