@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench import goods
 from bench.twin import common
 from bench.twin.models import Inventory, Orders, Stock
+from crossdock_cli.topics import Topics
 from crossdock_events import TopicSpec
-from crossdock_local.servers.kafka import Topics
 
 
 def prepare(bootstrap: str, orders: str, inventory: str, assortment: goods.Assortment) -> None:

@@ -21,6 +21,13 @@ GROUP = "crossdock.services"
 RUNNERS = "crossdock.runners"
 """The entry points of the services that have a runner, so that nothing needs to be imported to know it."""
 
+NOWHERE = {
+    "CROSSDOCK_POSTGRES": "postgresql://nobody@127.0.0.1:1/none",
+    "CROSSDOCK_KAFKA": "127.0.0.1:1",
+    "CROSSDOCK_ISSUER": "http://127.0.0.1:1",
+}
+"""Settings with which a service is built to be asked about itself. It cannot connect."""
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -96,6 +98,21 @@ def test_topics_are_made_when_missing_and_left_alone_when_there(up: Servers) -> 
     assert up.topics.ensure([TopicSpec("crossdock.a.v1", 12)]) == []
     assert up.topics.partitions("crossdock.a.v1") == 3
     assert up.topics.names() >= set(made)
+
+
+def test_all_topics_are_made_and_too_few_partitions_are_an_error(up: Servers) -> None:
+    def create() -> subprocess.CompletedProcess[str]:
+        environment = dict(os.environ) | {"CROSSDOCK_KAFKA": up.bootstrap or ""}
+        words = [sys.executable, "-m", "crossdock_cli", "topics", "create"]
+        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    up.topics.ensure([TopicSpec("crossdock.orders.v1", 3)])
+    first = create()
+    assert first.returncode == 1
+    assert "crossdock.orders.v1: 3 of 12" in first.stderr
+    assert up.topics.partitions("crossdock.stock.v1") == 12
+    assert [each for each in up.topics.names() if each.endswith(".dlq")]
+    assert create().stdout.startswith("0 topics created")
 
 
 async def test_it_can_be_asked_from_inside_an_event_loop(up: Servers) -> None:

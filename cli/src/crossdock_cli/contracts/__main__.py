@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from crossdock_cli.clone import checkout
 from crossdock_cli.contracts import openapi
-from crossdock_cli.discovery import installed
+from crossdock_cli.discovery import NOWHERE, installed
 
 if TYPE_CHECKING:
     from crossdock_chassis import Service
@@ -28,13 +28,12 @@ _REMEDY = (
 )
 
 # Placeholders: building a service connects to nothing, and the description depends on none of these values.
-NOWHERE = {"postgres": "postgresql://nobody@127.0.0.1:1/none", "kafka": "127.0.0.1:1", "issuer": "http://127.0.0.1:1"}
 
 
 def generated() -> dict[Path, str]:
     """Return the text of each generated file, as the code defines it."""
     folder = checkout() / "docs" / "generated"
-    built = {each.name: each.build({f"CROSSDOCK_{k.upper()}": v for k, v in NOWHERE.items()}) for each in installed()}
+    built = {each.name: each.build(NOWHERE) for each in installed()}
     files = {
         folder / f"{name}{_OPENAPI}": json.dumps(service.api().openapi(), indent=2, sort_keys=True) + "\n"
         for name, service in built.items()

@@ -17,7 +17,8 @@ from crossdock_cli import discovery
 from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, runnable, step
-from crossdock_events import CATALOGUE, TopicSpec
+from crossdock_cli.topics import of_catalogue, of_dead_letters
+from crossdock_events import TopicSpec
 from crossdock_local import posting, services
 from crossdock_local.holds import Holds
 from crossdock_local.layout import Home, default_home, private, write
@@ -316,8 +317,7 @@ class Stack:
                     self._issuer.wait_ready()
 
         def topics() -> None:
-            for service in fresh:
-                dead_letters.extend(service.build(self._environment_of(service)).dead_letter_specs())
+            dead_letters.extend(of_dead_letters(fresh))
 
         together([servers, issuer, topics])
         if fresh:
@@ -346,7 +346,7 @@ class Stack:
             write(self.home.broker / PREPARED, json.dumps(kept, indent=1))
 
     def _create_topics(self, dead_letters: list[TopicSpec], report: Report) -> None:
-        own = [topic.spec for topic in sorted(CATALOGUE.topics(), key=lambda each: each.name)]
+        own = of_catalogue()
         with step(report, f"{len(own)} topics, {len(dead_letters)} for dead letters"):
             self.servers.topics.ensure([*own, *dead_letters])
 

@@ -10,9 +10,10 @@ from typing import Literal, Protocol, Self
 
 from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
+from crossdock_cli.topics import Topics
 from crossdock_local.layout import Home, downloads
 from crossdock_local.ports import Ports, require_free
-from crossdock_local.servers.kafka import Kafka, Topics
+from crossdock_local.servers.kafka import Kafka
 from crossdock_local.servers.postgres import Databases, Postgres
 
 Engine = Literal["local", "containers"]

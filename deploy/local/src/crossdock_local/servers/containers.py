@@ -16,12 +16,12 @@ from testcontainers.core.docker_client import DockerClient, get_docker_host
 
 from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report
+from crossdock_cli.topics import Topics
 from crossdock_cli.waiting import in_thread, wait_until
 from crossdock_local.layout import Home
 from crossdock_local.ports import HOST
 from crossdock_local.servers.jars import KAFKA
 from crossdock_local.servers.kafka import SETTINGS as SETTINGS_OF_THE_BROKER
-from crossdock_local.servers.kafka import Topics
 from crossdock_local.servers.postgres import MAJOR, OPTIONS, SUPERUSER, Databases, answers, settings
 
 # Ryuk, the container that removes the others after a killed test run, is created with the first container that starts.

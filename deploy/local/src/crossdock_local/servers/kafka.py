@@ -1,30 +1,23 @@
-"""Apache Kafka: one KRaft node on loopback, and its topics."""
+"""Apache Kafka: one KRaft node on loopback."""
 
-import asyncio
 import os
 import secrets
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
-from crossdock_cli.waiting import in_thread
-from crossdock_events import TopicSpec
+from crossdock_cli.topics import Topics
 from crossdock_local.layout import OWNER_ONLY, Home, write
 from crossdock_local.ports import HOST, is_open
 from crossdock_local.processes import Process, Program
 from crossdock_local.servers import jars
 
-TOPIC_EXISTS = 36
 HEAP_MEGABYTES = 320
-MAX_COPIES = 3
 
 SETTINGS = """\
 process.roles=broker,controller
@@ -59,98 +52,6 @@ appender.out.name=out
 appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n
 """
-
-
-class Topics:
-    """The topics of a cluster, managed by an administrator's client."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-
-    def ensure(self, wanted: Sequence[TopicSpec]) -> list[str]:
-        """Create the missing topics and return their names. Existing topics stay as they are."""
-        return in_thread(lambda: self._ensure(wanted))
-
-    def names(self) -> set[str]:
-        async def names() -> set[str]:
-            admin = await self._admin()
-            try:
-                return set(await admin.list_topics())
-            finally:
-                await admin.close()
-
-        return in_thread(names)
-
-    def partitions(self, name: str) -> int:
-        async def count() -> int:
-            admin = await self._admin()
-            try:
-                (topic,) = await admin.describe_topics([name])
-                return len(topic["partitions"])
-            finally:
-                await admin.close()
-
-        return in_thread(count)
-
-    def cluster_id(self) -> str:
-        """Return the cluster's id. Raise KafkaError or OSError if no registered broker answers."""
-
-        async def ask() -> str:
-            admin = await self._admin()
-            try:
-                cluster = await admin.describe_cluster()
-                if not cluster["brokers"]:
-                    raise KafkaError("no broker has registered yet")
-                return str(cluster["cluster_id"])
-            finally:
-                await admin.close()
-
-        return in_thread(ask)
-
-    async def _admin(self) -> AIOKafkaAdminClient:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
-        try:
-            await admin.start()
-        except BaseException:
-            await admin.close()
-            raise
-        return admin
-
-    async def _ensure(self, wanted: Sequence[TopicSpec]) -> list[str]:
-        admin = await self._admin()
-        try:
-            present = set(await admin.list_topics())
-            copies = min(MAX_COPIES, len((await admin.describe_cluster())["brokers"]))
-            missing = [
-                NewTopic(topic.name, topic.partitions, copies, topic_configs=dict(topic.config))
-                for topic in wanted
-                if topic.name not in present
-            ]
-            if not missing:
-                return []
-            response: Any = await admin.create_topics(missing, timeout_ms=20_000)
-            for name, code, *reason in response.topic_errors:
-                if code not in (0, TOPIC_EXISTS):
-                    raise CommandError(f"Kafka refused to create the topic {name}.", f"error {code}: {reason}")
-            deadline = time.monotonic() + 20
-            while not await _led(admin, [topic.name for topic in missing]):
-                if time.monotonic() > deadline:
-                    raise CommandError(
-                        "Kafka created the topics, but no broker leads their partitions: look at the broker's log."
-                    )
-                await asyncio.sleep(0.05)
-            return [topic.name for topic in missing]
-        finally:
-            await admin.close()
-
-
-async def _led(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
-    """Return whether every partition accepts messages. Kafka answers a creation shortly before that."""
-    found = await admin.describe_topics(names)
-    return all(
-        topic["error_code"] == 0 and all(partition["error_code"] == 0 for partition in topic["partitions"])
-        for topic in found
-    )
 
 
 class Kafka:

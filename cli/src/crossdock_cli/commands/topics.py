@@ -1,0 +1,31 @@
+import os
+
+import typer
+
+from crossdock_cli import discovery
+from crossdock_cli.errors import CommandError
+from crossdock_cli.output import console
+from crossdock_cli.topics import Topics, of_catalogue, of_dead_letters
+
+topics = typer.Typer(no_args_is_help=True, help="Create the topics in Kafka.")
+topics.callback()(lambda: None)
+
+
+@topics.command()
+def create() -> None:
+    """Create the topics that are missing in the Kafka of CROSSDOCK_KAFKA, also those for dead letters. Repeatable.
+
+    An existing topic stays as it is. One with fewer partitions than declared is an error.
+    """
+    if not (kafka := os.environ.get("CROSSDOCK_KAFKA")):
+        raise CommandError("CROSSDOCK_KAFKA is not set: name the bootstrap servers.")
+    wanted, there = [*of_catalogue(), *of_dead_letters(discovery.installed())], Topics(kafka)
+    made = there.ensure(wanted)
+    found = there.all_partitions([each.name for each in wanted])
+    console().print(f"{len(made)} topics created, {len(wanted) - len(made)} were there.", markup=False)
+    lacking = [each for each in wanted if found[each.name] < each.partitions]
+    if lacking:
+        rows = [f"{each.name}: {found[each.name]} of {each.partitions}" for each in lacking]
+        raise CommandError(
+            "Topics have fewer partitions than declared: docs/operations.md explains how to add some.", "\n".join(rows)
+        )
