@@ -24,7 +24,8 @@ from crossdock_events.orders import OrderConfirmed
 from crossdock_local.ports import Ports
 from crossdock_local.processes import Process, Program
 from crossdock_local.services import answers_ok
-from crossdock_local.stack import AUDIENCE, Stack
+from crossdock_local.signing import AUDIENCE
+from crossdock_local.stack import Stack
 
 PARTNER = "bench"
 SCOPES = ("orders:read", "orders:write", "stock:read", "stock:write")

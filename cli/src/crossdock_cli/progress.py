@@ -1,5 +1,6 @@
 """Report the progress of a long command: each finished step with its duration."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -36,8 +37,13 @@ def step(report: Report, what: str) -> Iterator[None]:
 
 
 def runnable(command: str) -> str:
-    """Return the command as the user can type it here: without a path only if `crossdock` on the path is this one."""
+    """Return the command as the user can type it here: without a path only if `crossdock` on the path is this one.
+
+    CROSSDOCK_TYPED_AS replaces the program, for a command that runs in a container.
+    """
     program, *rest = command.split(" ")
+    if typed := os.environ.get("CROSSDOCK_TYPED_AS"):
+        return " ".join([typed, *rest])
     own = Path(sys.executable).parent / program
     found = shutil.which(program)
     if not own.exists() or (found is not None and Path(found).resolve() == own.resolve()):

@@ -167,6 +167,16 @@ def test_it_refuses_to_serve_beyond_loopback(host: str) -> None:
         issuer.listen(host, 0)
 
 
+async def test_in_a_network_browsers_are_sent_to_the_shown_address(tmp_path: Path) -> None:
+    served = issuer.app(tmp_path, "http://issuer:8400", shown="http://127.0.0.1:8400")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served)) as client:
+        for host in ("issuer:8400", "127.0.0.1:8400"):
+            found = (await client.get(f"http://{host}/.well-known/openid-configuration")).json()
+            assert found["authorization_endpoint"].startswith("http://127.0.0.1:8400/")
+            assert found["issuer"] == "http://issuer:8400" and found["token_endpoint"].startswith("http://issuer:8400/")
+        assert (await client.get("http://evil.example/jwks.json")).status_code == 400
+
+
 def test_a_taken_port_is_one_sentence() -> None:
     with issuer.listen("127.0.0.1", 0) as taken:
         taken.listen()

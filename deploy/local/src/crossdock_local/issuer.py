@@ -2,13 +2,16 @@
 
 It gives partners of a development stack tokens for client credentials, and signs people in with the authorization code
 flow (`people/`), like any OpenID provider. So services check real signatures against real published keys. Never use it
-for an installation that others can reach: it listens on loopback only. If you have an identity provider, set
-`CROSSDOCK_ISSUER` to that provider.
+for an installation that others can reach: it listens on loopback, or in the private network of containers on one
+machine. If you have an identity provider, set `CROSSDOCK_ISSUER` to that provider.
 
 CROSSDOCK_ISSUER_HOME   folder of the signing key and the clients, readable by its owner only
 CROSSDOCK_ISSUER_PORT   default 8400
 CROSSDOCK_ISSUER_HOST   a loopback address, default 127.0.0.1
 CROSSDOCK_AUDIENCE      default crossdock
+CROSSDOCK_ISSUER_IN_NETWORK   its address in a private network, such as http://issuer:8400. It then listens there too
+CROSSDOCK_ISSUER_SHOWN  its address for browsers and programs outside of that network
+CROSSDOCK_CONSOLE_URL, CROSSDOCK_SIGN_IN_SECRET   the console that may send people here, if no launcher names it
 CROSSDOCK_ISSUER_CODE_SECONDS     how long a code for a sign-in works, default 60
 CROSSDOCK_ISSUER_PERSON_SECONDS   how long the access token of a person works, default 300
 """
@@ -31,6 +34,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import uvicorn
@@ -45,6 +49,7 @@ from starlette.routing import Route
 
 from crossdock_local.layout import write
 from crossdock_local.oauth import NO_STORE, OAuthError, credentials_of, form_of, refused
+from crossdock_local.people import console
 from crossdock_local.people.flow import ALGORITHM, GRANTS, PEOPLE_SCOPES, People
 from crossdock_local.people.grants import Lifetimes
 
@@ -68,6 +73,7 @@ SCOPES: Final = (
     "ops:act",
 )
 LIFETIME: Final = 3600  # seconds
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
 CONNECTIONS: Final = 100
 """Connections that are open at the same time. The services keep theirs for as long as a request takes."""
 _SCRYPT: Final = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
@@ -213,9 +219,18 @@ def access_token(
     return jwt.encode(header, claims, key, algorithms=[ALGORITHM], default_type="at+jwt")
 
 
-def app(home: Path, issuer: str, audience: str = "crossdock", lifetimes: Lifetimes | None = None) -> Starlette:
+def app(
+    home: Path,
+    issuer: str,
+    audience: str = "crossdock",
+    lifetimes: Lifetimes | None = None,
+    *,
+    shown: str | None = None,
+) -> Starlette:
+    """Return the issuer. `shown` is its address for browsers, if they do not reach it at `issuer`."""
     key, clients = signing_key(home), Clients(home)
-    people = People(home, issuer, key, partial(access_token, key, issuer, audience, partner=None), lifetimes)
+    sign = partial(access_token, key, issuer, audience, partner=None)
+    people = People(home, issuer, key, sign, lifetimes, shown=shown)
     published = {"keys": [{**key.as_dict(private=False), "use": "sig", "alg": ALGORITHM}]}
 
     async def configuration(_: Request) -> JSONResponse:
@@ -267,7 +282,7 @@ def app(home: Path, issuer: str, audience: str = "crossdock", lifetimes: Lifetim
             Route("/livez", live),
         ],
         # A host name of an attacker may resolve to this machine: a web page must not reach the issuer by such a name.
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "::1", "[::1]"])],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, urlsplit(issuer).hostname or ""])],
         exception_handlers={OAuthError: refused},
     )
 
@@ -302,13 +317,13 @@ def _locked(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, beyond_loopback: bool = False) -> socket.socket:
     """Return a bound socket. Raise SystemExit with a sentence if the address is not loopback or the port is taken."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
         address = None
-    if address is None or not address.is_loopback:
+    if address is None or not (address.is_loopback or beyond_loopback):
         raise SystemExit(
             f"The development issuer serves loopback only, not {host}. Set CROSSDOCK_ISSUER to a real issuer instead."
         )
@@ -339,14 +354,18 @@ def main(environment: Mapping[str, str] = os.environ) -> None:
     port = environment.get("CROSSDOCK_ISSUER_PORT", "8400")
     if not port.isdecimal() or int(port) > 65535:
         raise SystemExit("CROSSDOCK_ISSUER_PORT is not usable: it must be a number up to 65535.")
-    host = environment.get("CROSSDOCK_ISSUER_HOST", "127.0.0.1")
+    network = environment.get("CROSSDOCK_ISSUER_IN_NETWORK")
+    host = environment.get("CROSSDOCK_ISSUER_HOST", "0.0.0.0" if network else "127.0.0.1")
     lifetimes = Lifetimes(
         code=_seconds(environment, "CROSSDOCK_ISSUER_CODE_SECONDS", 60),
         access=_seconds(environment, "CROSSDOCK_ISSUER_PERSON_SECONDS", 300),
     )
-    bound = listen(host, int(port))
-    issuer = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
-    application = app(Path(home), issuer, environment.get("CROSSDOCK_AUDIENCE", "crossdock"), lifetimes)
+    bound = listen(host, int(port), beyond_loopback=network is not None)
+    issuer = network or f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+    if url := environment.get("CROSSDOCK_CONSOLE_URL"):
+        console.register(Path(home), url, environment["CROSSDOCK_SIGN_IN_SECRET"])
+    audience, shown = environment.get("CROSSDOCK_AUDIENCE", "crossdock"), environment.get("CROSSDOCK_ISSUER_SHOWN")
+    application = app(Path(home), issuer, audience, lifetimes, shown=shown)
     print(json.dumps({"event": "listening", "service": "issuer", "issuer": issuer}), file=sys.stderr, flush=True)
     config: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False, "lifespan": "off"}
     config |= {"http": BoundedProtocol, "limit_concurrency": CONNECTIONS}

@@ -4,6 +4,7 @@ It is an SMTP server on loopback. It keeps each mail as a file, and hands mails 
 Nothing leaves the machine.
 
 CROSSDOCK_POST_HOME     folder of the mails, readable by its owner only
+CROSSDOCK_POST_HOST     default 127.0.0.1; another address only in the private network of containers on one machine
 CROSSDOCK_POST_PORT     default 8480
 CROSSDOCK_POST_DOMAIN   the domain of the service desk
 CROSSDOCK_POST_CRM      URL of crm-service
@@ -98,7 +99,7 @@ def kept(folder: Path) -> list[tuple[dict[str, str], str]]:
     return found
 
 
-async def serve(office: Office, port: int) -> None:
+async def serve(office: Office, host: str, port: int) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
@@ -106,7 +107,7 @@ async def serve(office: Office, port: int) -> None:
     def session() -> SMTP:
         return SMTP(office, data_size_limit=MAX_BYTES, hostname="localhost", enable_SMTPUTF8=True, loop=loop)
 
-    server = await loop.create_server(session, HOST, port)
+    server = await loop.create_server(session, host, port)
     print(json.dumps({"event": "listening", "service": "post-office", "port": port}), file=sys.stderr, flush=True)
     async with server:
         await stop.wait()
@@ -123,7 +124,8 @@ def main(environment: Mapping[str, str] = os.environ) -> None:
         environment["CROSSDOCK_ISSUER"],
         environment.get("CROSSDOCK_AUDIENCE", "crossdock"),
     )
-    asyncio.run(serve(office, int(environment.get("CROSSDOCK_POST_PORT", "8480"))))
+    host, port = environment.get("CROSSDOCK_POST_HOST", HOST), int(environment.get("CROSSDOCK_POST_PORT", "8480"))
+    asyncio.run(serve(office, host, port))
 
 
 if __name__ == "__main__":

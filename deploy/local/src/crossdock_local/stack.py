@@ -1,7 +1,6 @@
 """The whole stack on one machine: servers, issuer and services. `make up`, tests, benchmarks and chaos runs use it."""
 
 import fcntl
-import getpass
 import json
 import os
 import sys
@@ -26,8 +25,8 @@ from crossdock_local.people import console
 from crossdock_local.ports import HOST, Ports, require_free
 from crossdock_local.processes import Process, Program, State
 from crossdock_local.servers import Engine, Handle, Servers, together
+from crossdock_local.signing import AUDIENCE, Signer
 
-AUDIENCE = "crossdock"
 PREPARED = "prepared.json"
 SERVES_SCHEMAS = "analytics-service"
 START_SECONDS = 300.0
@@ -100,6 +99,12 @@ class Stack:
     @property
     def issuer_url(self) -> str:
         return f"http://{HOST}:{self.ports.of('issuer')}"
+
+    shown_issuer = issuer_url
+
+    @property
+    def post_office(self) -> tuple[str, int]:
+        return HOST, self.ports.of(posting.NAME)
 
     def url(self, service: str) -> str:
         """Return the URL of the service's HTTP API, without a slash at the end."""
@@ -176,34 +181,20 @@ class Stack:
 
     # Tokens
 
+    @property
+    def signer(self) -> Signer:
+        """Return what signs like the stack's issuer, because its folder is here."""
+        self.home.make()
+        return Signer(self.home.issuer, self.issuer_url)
+
     def token(self, partner: str, scopes: Sequence[str]) -> str:
-        """Return a bearer token of the partner, like those of the stack's issuer."""
-        return self.tokens([partner], scopes)[partner]
+        return self.signer.token(partner, scopes)
 
     def tokens(self, partners: Iterable[str], scopes: Sequence[str]) -> dict[str, str]:
-        """Return a bearer token for each partner. Raise CommandError if a scope does not exist.
-
-        The tokens are signed here with the issuer's key, because a few hundred requests to the issuer take a while.
-        Everyone else uses `partner add` and `POST /oauth/token`.
-        """
-        sign = self._signing(scopes)
-        return {partner: sign(f"{partner}-local", partner) for partner in partners}
+        return self.signer.tokens(partners, scopes)
 
     def operator_token(self, scopes: Sequence[str], subject: str | None = None) -> str:
-        """Return a bearer token without a partner. `subject` is the author that services store, by default this user.
-
-        Raise CommandError if a scope does not exist.
-        """
-        return self._signing(scopes)("local", None, subject=subject or getpass.getuser())
-
-    def _signing(self, scopes: Sequence[str]) -> Callable[..., str]:
-        from crossdock_local import issuer  # noqa: PLC0415  (takes seconds to import, and few commands need it)
-
-        if unknown := set(scopes) - set(issuer.SCOPES):
-            raise CommandError(f"No such scope: {', '.join(sorted(unknown))}; there are {', '.join(issuer.SCOPES)}.")
-        self.home.make()
-        key = issuer.signing_key(self.home.issuer)
-        return partial(issuer.access_token, key, self.issuer_url, AUDIENCE, scopes=scopes)
+        return self.signer.operator_token(scopes, subject)
 
     def note_replayed(self) -> None:
         """Note that the trading day is in the databases, so that the next `up` does not replay it."""
@@ -310,7 +301,7 @@ class Stack:
 
         def issuer() -> None:
             if any(service.name == console.SERVICE for service in wanted):
-                console.register(self.home, self.url(console.SERVICE))
+                console.register(self.home.issuer, self.url(console.SERVICE), console.secret(self.home))
             if wanted and not self._issuer.ready():
                 with step(report, "issuer started"):
                     self._issuer.start()

@@ -10,14 +10,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from crossdock_cli import installation
 from crossdock_cli.errors import CommandError
 from crossdock_cli.mails import counted
 from crossdock_cli.output import console, moment, print_table
 from crossdock_cli.progress import runnable
-from crossdock_local.ports import HOST
+from crossdock_local.network import here
 from crossdock_local.post_office import kept
-from crossdock_local.posting import DOMAIN, NAME
-from crossdock_local.stack import Stack
+from crossdock_local.posting import DOMAIN
 
 SECONDS = 20
 
@@ -33,14 +33,13 @@ def send(
     to: Annotated[str, typer.Option(help="support, complaints, or an address such as a Reply-To.")] = "support",
 ) -> None:
     """Send a mail over SMTP to the post office, as a customer would."""
-    stack = Stack.current()
     one = EmailMessage(policy=policy.SMTP)
     recipient = to if "@" in to else f"{to}@{DOMAIN}"
     try:
         one["From"], one["To"], one["Subject"] = sender, recipient, subject
         one["Message-ID"] = make_msgid(domain="example.com")
         one.set_content(text)
-        with smtplib.SMTP(HOST, stack.ports.of(NAME), timeout=SECONDS) as server:
+        with smtplib.SMTP(*here().post_office, timeout=SECONDS) as server:
             server.send_message(one, sender, [recipient])
     except ValueError as error:
         raise CommandError(f"The mail cannot be written: {error}.") from error
@@ -58,7 +57,7 @@ def list_(
     full: Annotated[bool, typer.Option("--full", help="With the text of each mail.")] = False,
 ) -> None:
     """List the mails that the post office has kept, the newest first, and count those that were not sent."""
-    out, found = console(), kept(Stack.current().home.mail)[:limit]
+    out, found = console(), kept(here().home.mail)[:limit]
     table = Table("at", "from", "to", "subject", box=None)
     for envelope, content in found:
         one = message_from_string(content, policy=policy.default)
@@ -70,4 +69,4 @@ def list_(
         table.add_row(*map(escape, cells))
     if not full:
         print_table(out, table)
-    out.print(counted(Stack.current()), markup=False)
+    out.print(counted(installation.current()), markup=False)

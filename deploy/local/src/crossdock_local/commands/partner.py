@@ -11,7 +11,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.output import After, AsJson, Limit, console, print_page
 from crossdock_cli.progress import runnable
 from crossdock_local.layout import private
-from crossdock_local.stack import Stack
+from crossdock_local.network import Here, here
 
 if TYPE_CHECKING:
     from crossdock_local.issuer import Client
@@ -40,14 +40,14 @@ def add(
     """
     from crossdock_local import issuer  # noqa: PLC0415  (takes seconds to import)
 
-    stack, scopes = Stack.current(), scope or PARTNER_SCOPES
-    stack.home.make()
+    there, scopes = here(), scope or PARTNER_SCOPES
+    there.home.make()
     with _target(file) as target:
         try:
-            identifier, secret = issuer.add_partner(stack.home.issuer, name, scopes)
+            identifier, secret = issuer.add_partner(there.home.issuer, name, scopes)
         except ValueError as error:
             raise CommandError(f"{error}.") from error
-        _show(stack, identifier, secret, scopes, file, target)
+        _show(there, identifier, secret, scopes, file, target)
 
 
 @partner.command("list")
@@ -62,7 +62,7 @@ def list_(
 
     rows = [
         {"client_id": each.id, "partner": each.partner, "scopes": list(each.scopes)}
-        for each in _after(issuer.partners(Stack.current().home.issuer), cursor)
+        for each in _after(issuer.partners(here().home.issuer), cursor)
         if name in (None, each.partner)
     ]
     print_page(
@@ -93,7 +93,7 @@ def revoke(client: Named) -> None:
     """Remove a client: it gets no more tokens. Tokens that it has stay valid for up to an hour."""
     from crossdock_local import issuer  # noqa: PLC0415
 
-    home = Stack.current().home.issuer
+    home = here().home.issuer
     identifier = _chosen(issuer.partners(home), client)
     issuer.remove_client(home, identifier)
     console().print(f"{identifier} gets no more tokens. Its last token expires within an hour.", markup=False)
@@ -104,11 +104,11 @@ def rotate(client: Named, file: File = None) -> None:
     """Give a client a new secret and show it, once. The old secret stops working at once."""
     from crossdock_local import issuer  # noqa: PLC0415
 
-    stack = Stack.current()
-    identifier = _chosen(issuer.partners(stack.home.issuer), client)
+    there = here()
+    identifier = _chosen(issuer.partners(there.home.issuer), client)
     with _target(file) as target:
-        changed, secret = issuer.rotate_secret(stack.home.issuer, identifier)
-        _show(stack, identifier, secret, changed.scopes, file, target)
+        changed, secret = issuer.rotate_secret(there.home.issuer, identifier)
+        _show(there, identifier, secret, changed.scopes, file, target)
 
 
 def _chosen(clients: "Sequence[Client]", name: str) -> str:
@@ -140,12 +140,12 @@ def _target(file: Path | None) -> Iterator[TextIO | None]:
 
 
 def _show(
-    stack: Stack, identifier: str, secret: str, scopes: Sequence[str], file: Path | None, target: TextIO | None
+    there: Here, identifier: str, secret: str, scopes: Sequence[str], file: Path | None, target: TextIO | None
 ) -> None:
     """Show the client, and a command for a token that leaves the secret out of shell history and process list."""
     out = console()
     out.print(f"client id      {identifier}", markup=False)
-    curl = f"-d grant_type=client_credentials {stack.issuer_url}/oauth/token"
+    curl = f"-d grant_type=client_credentials {there.shown_issuer}/oauth/token"
     if target is None:
         out.print(f"client secret  {secret}   [dim](shown this once)[/dim]")
         command = f"""read -rs SECRET && printf 'user = "{identifier}:%s"' "$SECRET" | curl -s -K - {curl}"""

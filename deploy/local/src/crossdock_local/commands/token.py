@@ -4,7 +4,7 @@ import typer
 
 from crossdock_cli.errors import CommandError
 from crossdock_local.commands.partner import PARTNER_SCOPES
-from crossdock_local.stack import Stack
+from crossdock_local.network import here
 
 OWN_SCOPES = [*PARTNER_SCOPES, "stock:read", "stock:write"]
 OPERATOR_SCOPES = ["ops:read", "ops:act", "crm:staff", "pii:read", "pii:erase"]
@@ -23,6 +23,6 @@ def token(
     if (partner is None) == (operator is None):
         raise CommandError("Name a partner, or an operator with --operator.")
     if operator is not None:
-        print(Stack.current().operator_token(scope or OPERATOR_SCOPES, operator))
+        print(here().signer.operator_token(scope or OPERATOR_SCOPES, operator))
     elif partner is not None:
-        print(Stack.current().token(partner, scope or OWN_SCOPES))
+        print(here().signer.token(partner, scope or OWN_SCOPES))

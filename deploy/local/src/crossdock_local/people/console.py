@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from crossdock_local.layout import Home
@@ -25,13 +26,17 @@ def environment(home: Home, urls: Mapping[str, str]) -> dict[str, str]:
     return {
         "CROSSDOCK_CONSOLE_URL": urls[SERVICE],
         "CROSSDOCK_SIGN_IN_CLIENT": CLIENT,
-        "CROSSDOCK_SIGN_IN_SECRET": home.secret("console-client"),
+        "CROSSDOCK_SIGN_IN_SECRET": secret(home),
         "CROSSDOCK_SIGN_IN_KEY": base64.b64encode(key).decode(),
         "CROSSDOCK_SERVICES": json.dumps(urls),
     }
 
 
-def register(home: Home, url: str) -> None:
-    """Let the development issuer know the console at this address."""
+def secret(home: Home) -> str:
+    return home.secret("console-client")
+
+
+def register(issuer: Path, url: str, secret: str) -> None:
+    """Let the development issuer, by its folder, know the console at this address."""
     redirects, after = [f"{url}/session/callback"], [f"{url}/"]
-    keep_applications(home.issuer, [application(CLIENT, home.secret("console-client"), redirects, after)])
+    keep_applications(issuer, [application(CLIENT, secret, redirects, after)])

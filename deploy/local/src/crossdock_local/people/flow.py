@@ -58,12 +58,19 @@ class _SentBack(Exception):
 
 
 class People:
-    """The flow of one issuer process."""
+    """The flow of one issuer process. `shown` is its address for browsers, if that is another one."""
 
     def __init__(
-        self, home: Path, issuer: str, key: RSAKey, sign: SignAccessToken, lifetimes: Lifetimes | None = None
+        self,
+        home: Path,
+        issuer: str,
+        key: RSAKey,
+        sign: SignAccessToken,
+        lifetimes: Lifetimes | None = None,
+        *,
+        shown: str | None = None,
     ) -> None:
-        self._issuer, self._key, self._sign = issuer, key, sign
+        self._issuer, self._key, self._sign, self._shown = issuer, key, sign, shown or issuer
         self._lifetimes = lifetimes or Lifetimes()
         self._applications, self._grants = Applications(home), Grants(self._lifetimes)
 
@@ -71,8 +78,8 @@ class People:
     def discovery(self) -> dict[str, object]:
         """Return the part of the discovery document that describes the flow."""
         return {
-            "authorization_endpoint": f"{self._issuer}/oauth/authorize",
-            "end_session_endpoint": f"{self._issuer}/oauth/logout",
+            "authorization_endpoint": f"{self._shown}/oauth/authorize",
+            "end_session_endpoint": f"{self._shown}/oauth/logout",
             "revocation_endpoint": f"{self._issuer}/oauth/revoke",
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
