@@ -1,5 +1,6 @@
 """Customers with a mark in each personal value, and their erasure."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from orders_of import placed
 
 from crm_service.erasure.run import Erasing
 from crossdock_chassis import JobRun, Service, Unit, new_id
+from crossdock_chassis.imports import rows
+from crossdock_chassis.imports.sheet import ReadRow, RowError
 from crossdock_chassis.jobs.rows import Claimed
 from crossdock_chassis.testing import Deliver, published
 from crossdock_events import CATALOGUE, Envelope, Event, Message
@@ -20,11 +23,16 @@ from crossdock_events.orders import OrderConfirmed
 MARK = "Zyxmark"
 ADDRESS = "zyxmark@example.com"
 COLUMNS = """
-    SELECT table_name || '.' || column_name FROM information_schema.columns
-    JOIN information_schema.tables USING (table_schema, table_name)
-    WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name = ANY ($1)
-          AND data_type NOT IN ('uuid', 'bigint', 'boolean', 'timestamp with time zone', 'double precision')
+    SELECT relname || '.' || attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace AND attnum > 0
+          AND NOT attisdropped
+          AND format_type(atttypid, NULL) NOT IN
+              ('uuid', 'integer', 'bigint', 'boolean', 'timestamp with time zone', 'double precision')
 """
+RESTORED = (
+    *("customers", "channels", "customer_links", "customer_meetings", "cases", "case_entries", "mails"),
+    *("customer_changes", "erasures", "erased_links", "attachments", "attachment_chunks"),
+)
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 
 
@@ -55,6 +63,20 @@ async def erase(service: Service, units: int = 1_000) -> dict[str, object]:
         return dict(await erasing.erase_customers(run))
     except KilledError:
         return {}
+
+
+@asynccontextmanager
+async def backed_up(service: Service) -> AsyncIterator[None]:
+    """Give the tables back what they have now at the end, as a restored dump does. Events that were sent stay."""
+    async with service.database.unit() as unit:
+        for table in RESTORED:
+            await unit.sql.execute(f"CREATE TABLE old_{table} AS TABLE {table}")
+    yield
+    async with service.database.unit() as unit:
+        for table in RESTORED:
+            await unit.sql.execute(f"DELETE FROM {table}")
+            await unit.sql.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM old_{table}")
+            await unit.sql.execute(f"DROP TABLE old_{table}")
 
 
 async def settled(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver, id: str) -> None:
@@ -99,6 +121,20 @@ async def found_in(sql: asyncpg.Connection, mark: str = MARK) -> list[str]:
         if await sql.fetchval(rows, f"%{mark}%", f"%{mark.encode().hex()}%"):
             found.append(table)
     return sorted(found)
+
+
+async def broken_off(service: Service, eraser: httpx.AsyncClient) -> None:
+    """Stop an import of the customer while its file is read: with a row, and with an error."""
+    row = {"partner": "acme", "external_id": "C-1", "name": MARK, "email": ADDRESS}
+    file = "\n".join(",".join(each) for each in (row, row.values()))
+    path = "/v1/customers:import"
+    made = (await eraser.post(path, content=file.encode(), headers={"content-type": "text/csv"})).json()
+    stopped = (await eraser.post(f"/v1/imports/{made['id']}:stop")).json()
+    assert stopped["state"] == "stopped"
+    async with service.database.unit() as unit:
+        id = UUID(made["id"])
+        await rows.stage(unit.sql, id, [ReadRow(2, id.bytes, json.dumps(row))])
+        await rows.add_errors(unit.sql, id, 0, [RowError(2, MARK, "unknown column")])
 
 
 async def marked(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> str:
@@ -148,6 +184,7 @@ async def marked(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> str
         headers={"content-type": "application/octet-stream"},
     )
     assert file.status_code == 201
+    await broken_off(desk.service, eraser)
     machine = mail(MARK, ADDRESS, Subject=MARK, Auto_Submitted="auto-replied")
     await desk.receives(machine)
     for each in (await eraser.get("/v1/cases", params={"customer_id": id})).json()["items"]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
-from erasing import ADDRESS, MARK, asked, erase, erasure, events, marked, settled, with_mark
+from erasing import ADDRESS, MARK, asked, backed_up, erase, erasure, events, marked, settled, with_mark
 from mail_desk import Desk, mail
 from orders_of import placed
 
@@ -14,12 +14,6 @@ from crossdock_chassis import JobRun, new_id
 from crossdock_chassis.jobs.rows import Claimed
 from crossdock_chassis.testing import Clients, Deliver, RunJobs, Violations
 from crossdock_events.customers import CustomerErased
-
-TABLES = """
-    SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-    AND relname IN ('customers', 'channels', 'customer_links', 'customer_meetings', 'cases', 'case_entries', 'mails',
-                    'customer_changes', 'erasures', 'erased_links', 'attachments', 'attachment_chunks')
-"""
 
 
 async def erased(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> str:
@@ -90,23 +84,15 @@ async def test_restored_database_is_erased_again(desk: Desk, eraser: httpx.Async
     """The tables go back to before the erasure. Then the service reads its own event again."""
     id = await marked(desk, eraser, deliver)
     await settled(desk, eraser, deliver, id)
-    async with desk.service.database.unit() as unit:
-        tables = [row[0] for row in await unit.sql.fetch(TABLES)]
-        for table in tables:
-            await unit.sql.execute(f"CREATE TABLE old_{table} AS TABLE {table}")
-    await asked(eraser, id)
-    await erase(desk.service)
-    told = await events(desk.service, CustomerErased)
-    async with desk.service.database.unit() as unit:
-        for table in tables:
-            await unit.sql.execute(f"DELETE FROM {table}")
-            await unit.sql.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM old_{table}")
-            await unit.sql.execute(f"DROP TABLE old_{table}")
+    async with backed_up(desk.service):
+        await asked(eraser, id)
+        await erase(desk.service)
+        told = await events(desk.service, CustomerErased)
     assert await with_mark(desk.service) != []
     await deliver(desk.service, *told)
-    assert (await erase(desk.service))["erased"] == 1
+    assert (await erase(desk.service))["erased"] == len(told) == 2  # with the one that was merged into it
     assert await with_mark(desk.service) == []
-    assert len(await events(desk.service, CustomerErased)) == len(told) + 1  # the merged one has none of its own
+    assert len(await events(desk.service, CustomerErased)) == len(told)
     assert (await eraser.get("/v1/erasures")).json()["items"][0]["reason"] == "restored"
 
 
@@ -160,7 +146,6 @@ async def test_holds_keep_a_customer_until_they_end(desk: Desk, eraser: httpx.As
     holds = (await eraser.post(f"{path}:hold", json={"reason": "lawsuit", "until": day})).json()["holds"]
     assert [each["kind"] for each in holds] == ["legal", "order", "case"] and holds[0]["until"] > day
     made = await asked(eraser, customer["id"])
-    assert (await asked(eraser, customer["id"]))["id"] == made["id"]
     assert await erase(desk.service) == {"erased": 0, "pending": 1}
     await settled(desk, eraser, deliver, customer["id"])
     await desk.verb(case, "resolve", root_cause="other")

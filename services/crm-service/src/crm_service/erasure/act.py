@@ -37,6 +37,7 @@ class LiftHold:
 
 class Asked(BaseModel):
     erasure_id: UUID
+    new: bool
 
 
 class Held(BaseModel):
@@ -44,12 +45,17 @@ class Held(BaseModel):
 
 
 async def ask_to_erase(unit: Unit, command: Erase) -> Asked:
-    """Ask for an erasure, unless one is pending. Raise NoSuchCustomer, AlreadyMerged, CustomerErased."""
-    customer = await customers.lock(unit, command.customer_id)
-    id = await store.ask(unit, customer.id, command.reason, command.by.who)
+    """Ask for an erasure of the customer and of all that it is merged with. Raise NoSuchCustomer.
+
+    If one is pending, or the customer is erased, return that erasure.
+    """
+    root = await store.lock_root(unit, command.customer_id)
+    if (known := await store.known(unit, command.customer_id)) is not None:
+        return Asked(erasure_id=known, new=False)
+    id = await store.ask(unit, root, command.reason, command.by.who)
     after = {"erasure_id": str(id), "reason": command.reason}
-    await record_action(unit, command.by, "customer:erase", f"/v1/customers/{customer.id}", after=after)
-    return Asked(erasure_id=id)
+    await record_action(unit, command.by, "customer:erase", f"/v1/customers/{root}", after=after)
+    return Asked(erasure_id=id, new=True)
 
 
 async def hold_back(unit: Unit, command: PlaceHold | LiftHold) -> Held:

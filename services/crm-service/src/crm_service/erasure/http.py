@@ -97,19 +97,22 @@ CHANGING: Final[dict[str, Any]] = {
     dependencies=CRM,
     response_model=ErasureView,
     responses={
+        200: {"model": ErasureView, "description": "It is erased, or is to be erased: the known erasure"},
         202: {"headers": {"Location": {"description": "The erasure", "schema": {"type": "string"}}}},
-        **errors(NO_SUCH_CUSTOMER, ALREADY_MERGED, CUSTOMER_ERASED),
+        **errors(NO_SUCH_CUSTOMER),
     },
     summary="Erase the personal data of a customer",
 )
 async def post_erasure(
     customer_id: UUID, body: ErasureIn, caller: Eraser, key: IdempotencyKey, erasures: ErasuresDep
 ) -> Response:
-    """Erase it, with all that was merged into it, once nothing holds it back. This cannot be undone."""
+    """Erase it, with all that it is merged with, once nothing holds it back. This cannot be undone."""
     done = await erasures.ask(Erase(customer_id, body.reason, caller.actor), key.of(body))
     async with erasures.database.unit() as unit:
         view = await views.get(unit.sql, done.result.erasure_id, unit.now)
-    return json_response(view, 202, replayed=done.replayed, location=f"/v1/erasures/{view.id}")
+    return json_response(
+        view, 202 if done.result.new else 200, replayed=done.replayed, location=f"/v1/erasures/{view.id}"
+    )
 
 
 @router.get("/erasures", summary="List erasures, newest first")

@@ -9,13 +9,17 @@ from crm_service.customers.model import CustomerError
 
 ORDER_ENDS: Final = timedelta(days=180)
 CASE_ENDS: Final = timedelta(days=365)
-"""An order or a case that is never decided holds for so long."""
+IMPORT_ENDS: Final = timedelta(days=1)
+"""An order or a case that is never decided, or an import that never ends, holds for so long."""
 
 
 class Hold(NamedTuple):
-    """`of` is the order, the case, or the hold that staff placed. It ends by itself at `until`."""
+    """`of` is the order, the case, the import, or the hold that staff placed. It ends by itself at `until`.
 
-    kind: Literal["order", "case", "legal"]
+    An import holds everybody back: nobody knows whom its file has before it is read.
+    """
+
+    kind: Literal["order", "case", "import", "legal"]
     of: UUID
     reason: str
     until: datetime

@@ -15,7 +15,7 @@ import asyncpg
 
 from crm_service.customers.consents import Said, in_force
 from crm_service.erasure import store
-from crm_service.erasure.store import Pending
+from crm_service.erasure.store import RESTORED, Pending
 from crm_service.erasure.stores import erase_some, left
 from crm_service.post.address import Addresses
 from crm_service.post.suppress import suppress
@@ -30,7 +30,7 @@ MOST_IDS: Final = 1_000
 """The customer ids that an event can name. A customer has one for each partner."""
 
 LOOK: Final = f"""
-    SELECT erasures.id, root AS customer_id, reason, CASE WHEN root = customer_id THEN sequence END AS sequence
+    SELECT erasures.id, CASE reason WHEN '{RESTORED}' THEN customer_id ELSE root END AS customer_id, reason, sequence
     FROM erasures JOIN customers ON customers.id = customer_id
     WHERE done_at IS NULL ORDER BY looked_at LIMIT {LOOKS}
 """
@@ -38,7 +38,7 @@ LOOK: Final = f"""
 LOOKED: Final = "UPDATE erasures SET looked_at = $2 WHERE id = ANY ($1)"
 RECENT: Final = "SELECT id FROM customers WHERE erased_at > now() - $1::interval"
 LOCK: Final = "SELECT root FROM customers WHERE id = $1 FOR UPDATE"
-LOCK_ALL: Final = "SELECT id FROM customers WHERE root = $1 ORDER BY id FOR UPDATE"
+LOCK_ALL: Final = "SELECT FROM customers WHERE id = ANY ($1) ORDER BY id FOR UPDATE"
 COUNT: Final = "UPDATE erasures SET erased = erased + $2 WHERE id = $1"
 REFUSING: Final = """
     SELECT match, kind, undeliverable_at IS NOT NULL AS undeliverable FROM channels WHERE customer_id = ANY ($1)
@@ -71,7 +71,7 @@ class Erasing:
     async def _erase(self, run: JobRun, pending: Pending) -> bool:
         while True:
             async with run.unit() as unit:
-                ids = await store.members(unit.sql, pending.customer_id)
+                ids = await store.taken(unit.sql, pending.customer_id, pending.reason)
                 if await store.held(unit, pending, ids):
                     return False
                 count = await erase_some(unit.sql, ids)
@@ -86,9 +86,11 @@ class Erasing:
 
         The root is locked first: a merge that this waits for adds members, which only a later statement sees.
         """
-        if await unit.sql.fetchval(LOCK, pending.customer_id) != pending.customer_id:
+        root = await unit.sql.fetchval(LOCK, pending.customer_id)
+        if root != pending.customer_id and pending.reason != RESTORED:
             return False
-        ids = [row["id"] for row in await unit.sql.fetch(LOCK_ALL, pending.customer_id)]
+        ids = await store.taken(unit.sql, pending.customer_id, pending.reason)
+        await unit.sql.execute(LOCK_ALL, ids)
         if await store.held(unit, pending, ids):
             return False
         await self._keep_opt_outs(unit, ids)

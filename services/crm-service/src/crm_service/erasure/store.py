@@ -7,17 +7,26 @@ from uuid import UUID
 
 import asyncpg
 
-from crm_service.erasure.model import CASE_ENDS, ORDER_ENDS, Hold, NoSuchHold, end_of, in_force
+from crm_service.customers.model import NoSuchCustomer
+from crm_service.erasure.model import CASE_ENDS, IMPORT_ENDS, ORDER_ENDS, Hold, NoSuchHold, end_of, in_force
 from crm_service.orders.look import ordered_as
 from crm_service.tables import ACTIVE
 from crossdock_chassis import Unit, new_id
 
+ROOT: Final = "SELECT root FROM customers WHERE id = $1"
+LOCK: Final = "SELECT FROM customers WHERE id = $1 FOR UPDATE"
 MEMBERS: Final = "SELECT id FROM customers WHERE root = $1 ORDER BY id"
 ASK: Final = """
     INSERT INTO erasures (id, customer_id, reason, who, asked_at, looked_at, sequence)
     VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (customer_id) WHERE done_at IS NULL DO NOTHING
 """
 PENDING: Final = "SELECT id FROM erasures WHERE customer_id = $1 AND done_at IS NULL"
+KNOWN: Final = """
+    SELECT erasures.id FROM customers AS asked JOIN customers AS own ON own.root = asked.root
+    JOIN erasures ON erasures.customer_id = own.id
+    WHERE asked.id = $1 AND (done_at IS NULL AND reason <> 'restored' OR asked.erased_at IS NOT NULL)
+    ORDER BY own.id = $1 DESC, erasures.id DESC LIMIT 1
+"""
 ORDERS: Final = f"""
     SELECT order_id, status, placed_at
     FROM customer_orders AS orders JOIN ({ordered_as("customers.id = ANY ($1)")}) AS known USING (partner, external_id)
@@ -25,6 +34,10 @@ ORDERS: Final = f"""
 """
 CASES: Final = f"SELECT id, kind, opened_at FROM cases WHERE customer_id = ANY ($1) AND {ACTIVE}"
 LEGAL: Final = "SELECT id, reason, until FROM holds WHERE customer_id = ANY ($1) AND lifted_at IS NULL"
+IMPORTS: Final = """
+    SELECT id, file.kind, requested_at FROM import_file AS file JOIN job USING (id)
+    WHERE status IN ('queued', 'running')
+"""
 HOLD: Final = "INSERT INTO holds (id, customer_id, reason, until, who, placed_at) VALUES ($1, $2, $3, $4, $5, $6)"
 LIFT: Final = """
     UPDATE holds SET lifted_at = $3 FROM customers
@@ -48,7 +61,7 @@ MARK: Final = "UPDATE customers SET erased_at = $2 WHERE id = ANY ($1) AND erase
 DONE: Final = "UPDATE erasures SET done_at = $2, erased = erased + $3 WHERE id = $1"
 
 RESTORED: Final = "restored"
-"""The reason of an erasure that was done before the database was restored. Nothing holds it back."""
+"""The reason of an erasure that was done before the database was restored."""
 
 
 class Pending(NamedTuple):
@@ -65,14 +78,40 @@ async def ask(unit: Unit, customer_id: UUID, reason: str, who: str, sequence: in
     return id
 
 
+async def lock_root(unit: Unit, id: UUID) -> UUID:
+    """Lock the customer that this one is merged into, or itself, and return its id. Raise NoSuchCustomer."""
+    locked: UUID | None = None
+    while (root := await unit.sql.fetchval(ROOT, id)) != locked:  # the lock may have waited for a merge
+        locked = root
+        await unit.sql.execute(LOCK, root)
+    if locked is None:
+        raise NoSuchCustomer(f"No customer has the id {id}")
+    return locked
+
+
+async def known(unit: Unit, customer_id: UUID) -> UUID | None:
+    """Return the erasure that is pending for the customer or has erased it."""
+    found: UUID | None = await unit.sql.fetchval(KNOWN, customer_id)
+    return found
+
+
+async def taken(sql: asyncpg.Connection, customer_id: UUID, reason: str) -> list[UUID]:
+    """Return whom an erasure takes: all that were merged into the customer, too.
+
+    After a restore it takes exactly the customer that the topic names, because the backup may have older merges.
+    """
+    return [customer_id] if reason == RESTORED else await members(sql, customer_id)
+
+
 async def members(sql: asyncpg.Connection, root: UUID) -> list[UUID]:
     """Return the customer and all that were merged into it."""
     return [row["id"] for row in await sql.fetch(MEMBERS, root)]
 
 
 async def held(unit: Unit, pending: Pending, ids: Sequence[UUID]) -> bool:
-    """Return whether something holds the erasure back now."""
-    return pending.reason != RESTORED and bool(in_force(await holds(unit.sql, ids), unit.now))
+    """Return whether something holds the erasure back now. Only an import that runs holds a repeated one back."""
+    found = in_force(await holds(unit.sql, ids), unit.now)
+    return any(each.kind == "import" or pending.reason != RESTORED for each in found)
 
 
 async def holds(sql: asyncpg.Connection, ids: Sequence[UUID]) -> list[Hold]:
@@ -82,6 +121,9 @@ async def holds(sql: asyncpg.Connection, ids: Sequence[UUID]) -> list[Hold]:
         for row in await sql.fetch(ORDERS, ids)
     ]
     found += [Hold("case", row["id"], row["kind"], row["opened_at"] + CASE_ENDS) for row in await sql.fetch(CASES, ids)]
+    found += [
+        Hold("import", row["id"], row["kind"], row["requested_at"] + IMPORT_ENDS) for row in await sql.fetch(IMPORTS)
+    ]
     found += [Hold("legal", row["id"], row["reason"], end_of(row["until"])) for row in await sql.fetch(LEGAL, ids)]
     return found
 

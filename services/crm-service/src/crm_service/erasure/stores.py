@@ -1,7 +1,6 @@
 """The stores of personal data: what an erasure takes from each, and what an export shows of it.
 
-`KEPT` has what holds none, with the reason. A test walks through the service's own tables, so that no new column is
-left out of both. It leaves out the tables of the chassis, of which only the bodies of requests are erased.
+`KEPT` has what holds none, with the reason. A test walks through all tables, so that no new column is left out of both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,32 @@ CHUNK: Final = 500
 """The rows that one statement erases at most."""
 
 CASES: Final = "SELECT id FROM cases WHERE customer_id = ANY ($1)"
+CHANNELS: Final = "SELECT address FROM channels WHERE customer_id = ANY ($1)"
 MATCHES: Final = "SELECT match FROM channels WHERE customer_id = ANY ($1)"
+LINKS: Final = "SELECT external_id FROM customer_links WHERE customer_id = ANY ($1)"
+ROWS: Final = f"""
+    (cells ->> 'partner', cells ->> 'external_id') IN (
+        SELECT name, external_id FROM customer_links JOIN partners USING (namespace) WHERE customer_id = ANY ($1)
+    )
+    OR lower(cells ->> 'email') IN ({MATCHES}) OR cells ->> 'phone' IN ({CHANNELS})
+"""
+"""The condition of imported rows that name a customer by its id, a mail address or a phone number."""
+FILES: Final = f"""
+    SELECT import_id FROM import_row WHERE {ROWS}
+    UNION SELECT file.id FROM import_file AS file JOIN job USING (id)
+    WHERE (status = 'done' OR status IN ('stopped', 'failed') AND coalesce(state ->> 'step', 'read') = 'read')
+          AND EXISTS ({CHANNELS} UNION ALL {LINKS})
+"""
+"""The files that have the customer. One that has ended or was not read to its end may have it, too: nobody needs it."""
+ERRORS: Final = f"""
+    (import_id, number) IN (
+        SELECT import_id, number FROM import_row WHERE {ROWS}
+        UNION SELECT import_id, number FROM import_error
+        JOIN ({CHANNELS} UNION {LINKS}) AS its (word) ON lower(field) = lower(word)
+    )
+    OR EXISTS (SELECT FROM ({CHANNELS}) AS its WHERE strpos(lower(detail), lower(address)) > 0)
+"""
+"""The errors of rows that have the customer. A file without a header has a person's values as names of columns."""
 MAIL: Final = (
     "state <> 'stored' AND (raw <> '' OR sender IS NOT NULL OR recipient <> '' OR message_id IS NOT NULL "
     "OR html IS NOT NULL OR \"references\" <> '{}')"
@@ -33,13 +57,15 @@ BLANK_MAIL: Final = (
 class Store:
     """`rows` selects the rows of the customers $1 that hold personal data: `table WHERE condition`.
 
-    They are deleted, or blanked by `blank`, the assignments of an UPDATE. `columns` have the personal data.
+    They are deleted, or blanked by `blank`, the assignments of an UPDATE. `columns` have the personal data. A store
+    that is not `exported` has data of other people too.
     """
 
     name: str
     rows: str
     columns: Sequence[str]
     blank: str | None = None
+    exported: bool = True
 
     @property
     def table(self) -> str:
@@ -121,15 +147,26 @@ STORES: Final = (
         "parent_id = NULL, tags = '{}', fields = '{}'",
     ),
     Store(
+        "files to import",
+        f"import_file WHERE data = 'kept' AND id IN ({FILES})",
+        ["data"],
+        "data = 'dropping'",
+        exported=False,
+    ),
+    Store("pieces of files to import", f"import_piece WHERE import_id IN ({FILES})", ["content"], exported=False),
+    Store("errors of imported rows", f"import_error WHERE {ERRORS}", ["field", "detail"]),
+    Store("imported rows", f"import_row WHERE {ROWS}", ["cells"]),
+    Store(
         "channels",
         "channels WHERE customer_id = ANY ($1)",
         ["match", "address", "region", "undeliverable_why"],
     ),
 )
-"""In the order of the erasure. Channels come last, because they lead to the mails that are in no case."""
+"""In the order of the erasure. Channels come last, because they lead to imports and to mails that are in no case."""
 
 _CODES: Final = "a code, an id or a state"
 _STAFF: Final = "written by staff for all customers"
+_POSITIONS: Final = "names of topics, groups and partitions"
 KEPT: Final[Mapping[str, str]] = {
     "partners": "a company's name",
     "customers.kind": _CODES,
@@ -186,6 +223,39 @@ KEPT: Final[Mapping[str, str]] = {
     "order_troubles": _CODES,
     "rule_watches": _CODES,
     "rule_cases": _CODES,
+    "customer_orders": "ids, codes and times of orders",
+    "outbox": "events carry ids: the lint of libs/events refuses personal members",
+    "outbox_pending": _CODES,
+    "inbox": _CODES,
+    "dead_letter": "records of topics, which carry no personal data",
+    "dead_letter_result": _CODES,
+    "parked_key": _POSITIONS,
+    "consumer_stop": _POSITIONS,
+    "consumer_position": _POSITIONS,
+    "consumer_progress": _POSITIONS,
+    "projection_head": _POSITIONS,
+    "projection": _POSITIONS,
+    "idempotency_key.partner": "a company's name",
+    "idempotency_key.route": _CODES,
+    "idempotency_key.key": "a random text of the client",
+    "idempotency_key.fingerprint": "a hash, kept 72 hours",
+    "idempotency_key.answer": "ids: verbs answer with nothing else",
+    "effect": "the id of a mail, and codes",
+    "job": "ids, counts, codes, and the text of an error of the service",
+    "import_file.kind": _CODES,
+    "import_file.partner": "a company's name",
+    "import_file.sha256": "a hash of the whole file",
+    "import_file.arguments": "names of columns, given by staff",
+    "import_file.traceparent": _CODES,
+    "import_piece": "pieces of files; whole rows go",
+    "import_row": "whole rows go",
+    "import_error": "numbers of rows; whole rows go",
+    "operator_action": "ids and codes, and the subject of a token, kept 400 days",
+    "rate_limit": "a company's name",
+    "rate_bucket": "a company's name",
+    "commit_generation": _CODES,
+    "crossdock_version": _CODES,
+    "crossdock_chassis_version": _CODES,
 }
 """Why a table, or a column of it, holds no personal data of customers. Tables that are blanked name each column."""
 

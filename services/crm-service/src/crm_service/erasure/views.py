@@ -22,11 +22,13 @@ PAGE: Final = """
 
 
 class HoldView(BaseModel):
-    """`of` is the order, the case, or the hold that staff placed."""
+    """`of` is the order, the case, the import that runs, or the hold that staff placed."""
 
-    kind: Literal["order", "case", "legal"]
+    kind: Literal["order", "case", "import", "legal"]
     of: UUID
-    reason: Annotated[str, Field(description="The status of the order, the kind of the case, or the reason of staff")]
+    reason: Annotated[
+        str, Field(description="The status of the order, the kind of the case or file, or the reason of staff")
+    ]
     until: Annotated[datetime, Field(description="It ends by itself then, if not before")]
 
 
@@ -60,7 +62,7 @@ async def get(sql: asyncpg.Connection, id: UUID, now: datetime) -> ErasureView:
     row = await sql.fetchrow(ONE, id)
     if row is None:
         raise NoSuchErasure(f"No erasure has the id {id}")
-    ids = await store.members(sql, row["customer_id"]) or [row["customer_id"]]
+    ids = await store.taken(sql, row["customer_id"], row["reason"]) or [row["customer_id"]]
     held = [] if row["done_at"] else in_force(await store.holds(sql, ids), now)
     missing = [MissingView(store=name, rows=rows) for name, rows in (await left(sql, ids)).items()]
     return ErasureView(**_summary(row).model_dump(), holds=_views(held), missing=missing)
