@@ -12,10 +12,10 @@ RUN := $(BIN)/python -m
 # Each pytest process starts its own servers. Tests of a whole stack run alone. The longest files come first, because a file
 # that starts last runs while the other processes are idle. xdist would start the files with the fewest tests last.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-UNITS := tests/boundary deploy/local/tests deploy/alerts/tests libs services cli/tests bench/tests tools/tests
+UNITS := tests/boundary deploy/local/tests deploy/alerts/tests deploy/k8s/tests libs services cli/tests bench/tests tools/tests
 # `make test` and CI leave tests/long out.
 STACKS := tests/integration tests/browser tests/chaos
-TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests deploy/alerts/tests bench/tests tools/tests tests
+TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests deploy/alerts/tests deploy/k8s/tests bench/tests tools/tests tests
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -78,11 +78,13 @@ contracts: install  ## check event contracts, imports between packages, and gene
 	@$(RUN) crossdock_events check
 	@$(BIN)/lint-imports
 	@$(RUN) crossdock_cli.contracts
+	@$(RUN) deploy.k8s
 
 generate: install  ## write schemas, examples, AsyncAPI, OpenAPI and pages (BREAK=1: even if it breaks clients)
 	@$(RUN) crossdock_events freeze
 	@for each in asyncapi topics docs; do $(RUN) crossdock_events $$each --write || exit 1; done
 	@$(RUN) crossdock_cli.contracts write $(if $(BREAK),--break)
+	@$(RUN) deploy.k8s write
 
 bench: install  ## run the benchmark and print one table (ONLY=steady,idle: these parts)
 	@$(RUN) bench $(if $(ONLY),--only $(ONLY))

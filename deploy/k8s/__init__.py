@@ -1,0 +1,1 @@
+"""Kubernetes manifests, made from the installed services. `python -m deploy.k8s` compares them; `write` writes them."""

@@ -1,0 +1,77 @@
+"""What the manifests need to know of each installed service."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from crossdock_chassis import Service
+from crossdock_cli.contracts.__main__ import NOWHERE
+from crossdock_cli.discovery import installed
+from crossdock_events import CATALOGUE, TopicSpec
+
+APPLICATION = "crossdock"
+IMAGE = "crossdock"
+NAMESPACE = "crossdock"
+SETTINGS = "crossdock"
+"""The ConfigMap with the settings that all processes share. An overlay makes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A service as its code describes it. `package` is also the name of its database and its role in PostgreSQL."""
+
+    name: str
+    package: str
+    roles: tuple[str, ...]
+    service: Service
+
+    @property
+    def http_port(self) -> int:
+        return self.service.settings.http_port
+
+    @property
+    def ops_port(self) -> int:
+        return self.service.settings.ops_port
+
+    @property
+    def asks_services(self) -> bool:
+        """Return whether it has a setting with the addresses of the other services."""
+        return "services" in type(self.service.settings).model_fields
+
+    @property
+    def mail_ports(self) -> tuple[int, ...]:
+        """Return the default ports of the mail servers that it has settings for."""
+        fields = type(self.service.settings).model_fields
+        return tuple(int(fields[name].default) for name in ("smtp_port", "imap_port") if name in fields)
+
+    @property
+    def streams(self) -> bool:
+        """Return whether one of its routes answers with server-sent events."""
+        paths = self.service.api().openapi()["paths"].values()
+        return any("text/event-stream" in str(each.get("responses")) for path in paths for each in path.values())
+
+    @property
+    def partitions(self) -> int:
+        """Return the number of workers that can read at once: the most partitions of a topic that it reads."""
+        read = {topic for each in self.service.subscriptions() for topic in each.topics}
+        return max(topic.partitions for topic in CATALOGUE.topics() if topic.name in read)
+
+    @property
+    def topics(self) -> list[TopicSpec]:
+        """Return the topics that it writes: those of its events, and its dead letters."""
+        own = [topic.spec for topic in CATALOGUE.topics() if topic.owner == self.name]
+        return own + self.service.dead_letter_specs()
+
+
+@cache
+def facts() -> tuple[Facts, ...]:
+    """Return the facts of all installed services by name. Building a service connects to nothing."""
+    environment = {f"CROSSDOCK_{name.upper()}": value for name, value in NOWHERE.items()}
+    return tuple(
+        Facts(
+            each.name,
+            each.package,
+            ("api", "worker", "runner") if each.runner else ("api", "worker"),
+            each.build(environment),
+        )
+        for each in installed()
+    )

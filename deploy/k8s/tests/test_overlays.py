@@ -1,0 +1,151 @@
+"""Each overlay renders and keeps all rules. Each rule refuses a manifest that breaks it."""
+
+import os
+import shutil
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deploy.k8s import __main__, policy
+from deploy.k8s.files import FOLDER, generated
+from deploy.k8s.policy import RULES, Rule
+from deploy.k8s.rendering import overlays, render
+from deploy.k8s.workloads import Manifest
+
+Tamper = Callable[[list[Manifest]], object]
+
+
+@cache
+def rendered(overlay: str) -> list[Manifest]:
+    if shutil.which("go") is None and "CI" not in os.environ:
+        pytest.skip("Go is not installed: it builds kustomize")
+    return render(overlay)
+
+
+def the(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = [each for each in manifests if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def pod(manifests: list[Manifest], name: str = "order-service-api", kind: str = "Deployment") -> Manifest:
+    spec: Manifest = the(manifests, kind, name)["spec"]["template"]["spec"]
+    return spec
+
+
+def container(manifests: list[Manifest], name: str = "order-service-api") -> Manifest:
+    found: Manifest = pod(manifests, name)["containers"][0]
+    return found
+
+
+def without(kind: str, name: str) -> Tamper:
+    return lambda manifests: manifests.remove(the(manifests, kind, name))
+
+
+def in_pod(key: str, value: object) -> Tamper:
+    return lambda manifests: pod(manifests).update({key: value})
+
+
+def in_container(key: str, value: object) -> Tamper:
+    return lambda manifests: container(manifests).update({key: value})
+
+
+def in_context(key: str, value: object) -> Tamper:
+    return lambda manifests: container(manifests)["securityContext"].update({key: value})
+
+
+def in_spec(kind: str, name: str, key: str, value: object) -> Tamper:
+    return lambda manifests: the(manifests, kind, name)["spec"].update({key: value})
+
+
+def of_pod(key: str, value: object) -> Tamper:
+    return lambda manifests: pod(manifests)["securityContext"].update({key: value})
+
+
+def secret(value: str) -> Tamper:
+    metadata = {"name": "crm-service", "namespace": "crossdock"}
+    return lambda manifests: manifests.append({"kind": "Secret", "metadata": metadata, "stringData": {"x": value}})
+
+
+CASES: list[tuple[Rule, Tamper]] = [
+    (policy.each_service_is_whole, without("Deployment", "forecast-service-runner")),
+    (policy.each_service_is_whole, without("Job", "crm-service-migrate")),
+    (policy.services_reach_the_api, in_spec("Service", "order-service", "selector", {policy.NAME: "order-service"})),
+    (policy.services_reach_the_api, in_spec("Service", "order-service", "ports", [{"targetPort": "ops"}])),
+    (policy.pods_are_restricted, in_pod("hostNetwork", True)),
+    (policy.pods_are_restricted, of_pod("runAsNonRoot", None)),
+    (policy.pods_are_restricted, of_pod("seccompProfile", {"type": "Unconfined"})),
+    (policy.pods_are_restricted, in_pod("volumes", [{"name": "node", "hostPath": {"path": "/"}}])),
+    (policy.pods_are_restricted, in_context("allowPrivilegeEscalation", None)),
+    (policy.pods_are_restricted, in_context("capabilities", {"drop": ["ALL"], "add": ["NET_RAW"]})),
+    (policy.pods_are_restricted, in_context("runAsUser", 0)),
+    (policy.pods_are_restricted, in_container("ports", [{"name": "ops", "containerPort": 1, "hostPort": 1}])),
+    (policy.the_namespace_enforces_it, lambda all: the(all, "Namespace", "crossdock")["metadata"].pop("labels")),
+    (policy.the_namespace_enforces_it, lambda all: the(all, "Service", "crm-service")["metadata"].pop("namespace")),
+    (policy.roots_are_read_only, in_context("readOnlyRootFilesystem", False)),
+    (policy.roots_are_read_only, in_pod("volumes", [{"name": "tmp", "emptyDir": {}}])),
+    (policy.we_run_as_the_user_of_the_image, of_pod("runAsUser", 1000)),
+    (policy.pods_get_no_token, in_pod("automountServiceAccountToken", None)),
+    (policy.resources_are_bounded, in_container("resources", {"requests": {"cpu": "1", "memory": "1Gi"}})),
+    (policy.processes_are_probed, in_container("readinessProbe", None)),
+    (policy.processes_are_probed, in_container("livenessProbe", {"httpGet": {"path": "/readyz", "port": "ops"}})),
+    (policy.an_api_pauses_before_it_stops, in_container("lifecycle", None)),
+    (policy.processes_may_drain, in_pod("terminationGracePeriodSeconds", 15)),
+    (policy.processes_are_spread, in_pod("topologySpreadConstraints", [])),
+    (policy.rolling_keeps_all_pods, in_spec("Deployment", "order-service-api", "strategy", {"type": "Recreate"})),
+    (policy.rolling_keeps_all_pods, without("PodDisruptionBudget", "crm-service-worker")),
+    (policy.apis_scale, without("HorizontalPodAutoscaler", "crm-service-api")),
+    (policy.apis_scale, in_spec("HorizontalPodAutoscaler", "crm-service-api", "minReplicas", 1)),
+    (policy.apis_scale, in_spec("Deployment", "order-service-worker", "replicas", 3)),
+    (policy.everything_else_is_denied, without("NetworkPolicy", "default-deny")),
+    (policy.only_needed_connections_are_allowed, without("NetworkPolicy", "kafka")),
+    (policy.only_needed_connections_are_allowed, in_spec("NetworkPolicy", "dns", "egress", [{}])),
+    (policy.only_needed_connections_are_allowed, in_spec("NetworkPolicy", "http", "podSelector", {})),
+    (
+        policy.only_needed_connections_are_allowed,
+        lambda all: the(all, "NetworkPolicy", "postgres")["spec"]["egress"][0].pop("to"),
+    ),
+    (policy.secrets_are_named_only, secret("postgresql://crm_service:hunter2@db:5432/crm_service")),
+    (
+        policy.secrets_are_named_only,
+        in_container("env", [{"name": "CROSSDOCK_SMTP_PASSWORD", "value": "hunter2"}]),
+    ),
+    (policy.settings_come_from_outside, in_container("envFrom", [{"secretRef": {"name": "crm-service"}}])),
+    (policy.jobs_end_and_go, in_spec("Job", "crossdock-topics", "ttlSecondsAfterFinished", None)),
+    (policy.jobs_end_and_go, lambda all: pod(all, "crm-service-migrate", "Job").update(restartPolicy="OnFailure")),
+    (policy.all_run_one_image, in_container("image", "crossdock:other")),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("overlay", overlays())
+def test_overlay_keeps_the_rule(overlay: str, rule: Rule) -> None:
+    assert list(rule(rendered(overlay))) == []
+
+
+@pytest.mark.parametrize(("rule", "tamper"), CASES, ids=lambda each: getattr(each, "__name__", ""))
+def test_rule_refuses_a_manifest_that_breaks_it(rule: Rule, tamper: Tamper) -> None:
+    manifests = deepcopy(rendered("production"))
+    tamper(manifests)
+    assert list(rule(manifests))
+
+
+def test_each_rule_was_seen_to_refuse() -> None:
+    assert {rule for rule, _ in CASES} == set(RULES)
+
+
+def test_a_changed_or_needless_manifest_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: dict[Path, Any] = {tmp_path / file.relative_to(FOLDER): text for file, text in generated().items()}
+    monkeypatch.setattr(__main__, "generated", lambda: made)
+    monkeypatch.setattr(__main__, "FOLDER", tmp_path)
+    assert __main__.main(["write"]) == 0 and __main__.main([]) == 0
+    order = tmp_path / "base" / "order-service.yaml"
+    order.write_text(order.read_text().replace("8410", "8411"))
+    (tmp_path / "base" / "shop-service.yaml").write_text(order.read_text())
+    assert __main__.main([]) == 1
+    said = capsys.readouterr().out
+    assert "8411" in said and "shop-service.yaml belongs to no installed service" in said
