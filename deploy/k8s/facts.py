@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from crossdock_chassis import Service
-from crossdock_cli.contracts.__main__ import NOWHERE
-from crossdock_cli.discovery import installed
+from crossdock_cli.discovery import NOWHERE, installed
 from crossdock_events import CATALOGUE, TopicSpec
 
 APPLICATION = "crossdock"
@@ -65,13 +64,12 @@ class Facts:
 @cache
 def facts() -> tuple[Facts, ...]:
     """Return the facts of all installed services by name. Building a service connects to nothing."""
-    environment = {f"CROSSDOCK_{name.upper()}": value for name, value in NOWHERE.items()}
     return tuple(
         Facts(
             each.name,
             each.package,
             ("api", "worker", "runner") if each.runner else ("api", "worker"),
-            each.build(environment),
+            each.build(NOWHERE),
         )
         for each in installed()
     )
