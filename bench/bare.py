@@ -22,6 +22,7 @@ from pydantic_core import from_json
 
 from bench.helper import serve
 from bench.multiply import COLUMNS, TABLES
+from crossdock_chassis import Broker
 from crossdock_chassis.messaging import clients
 
 OF_AN_ORDER: Final[Mapping[str, str]] = {"order_service": "orders", "inventory_service": "reservations"}
@@ -165,8 +166,8 @@ class Bare:
         """Read the rows of `count` orders from the databases `origins`, and connect to `targets` and the topic."""
         if not self._databases:
             self._databases = {database: await asyncpg.connect(dsn) for database, dsn in targets.items()}
-            self._producer = await clients.start_producer(kafka, "bench-bare")
-            self._consumer = await clients.start_consumer(kafka, None, client_id="bench-bare")
+            self._producer = await clients.start_producer(Broker(kafka), "bench-bare")
+            self._consumer = await clients.start_consumer(Broker(kafka), None, client_id="bench-bare")
             partitions = await clients.partitions_of(self._consumer, topic)
             self._consumer.assign([TopicPartition(topic, each) for each in partitions])
             await self._consumer.seek_to_end()

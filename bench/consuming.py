@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from bench.helper import serve
-from crossdock_chassis import Database, Unit, on
+from crossdock_chassis import Broker, Database, Unit, on
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging.consumer import BATCH_LIMIT, POSITIONS, REMEMBER, Consumer
 from crossdock_chassis.messaging.reactions import Subscription
@@ -39,7 +39,7 @@ async def _spans(client: AIOKafkaConsumer, count: int) -> dict[TopicPartition, S
 
 
 async def _bare(job: Mapping[str, Any]) -> dict[str, Any]:
-    client = await clients.start_consumer(job["kafka"], None, client_id="bench")
+    client = await clients.start_consumer(Broker(job["kafka"]), None, client_id="bench")
     try:
         spans = await _spans(client, job["count"])
         client.assign(list(spans))
@@ -59,7 +59,7 @@ async def _bare(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _ours(job: Mapping[str, Any]) -> dict[str, Any]:
-    client = await clients.start_consumer(job["kafka"], None, client_id="bench")
+    client = await clients.start_consumer(Broker(job["kafka"]), None, client_id="bench")
     try:
         spans = await _spans(client, job["count"])
     finally:
@@ -77,7 +77,7 @@ async def _ours(job: Mapping[str, Any]) -> dict[str, Any]:
     async with database.unit() as unit:
         await unit.sql.execute("TRUNCATE inbox")
         await unit.sql.execute(REMEMBER, job["group"], *columns)
-    consuming = asyncio.create_task(Consumer(database, job["kafka"], subscription).run(stopping))
+    consuming = asyncio.create_task(Consumer(database, Broker(job["kafka"]), subscription).run(stopping))
     try:
         async with asyncio.timeout(SECONDS):
             while await _left(database, job["group"], spans):

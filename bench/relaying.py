@@ -13,6 +13,7 @@ import asyncpg
 import uvloop
 
 from bench.helper import serve
+from crossdock_chassis import Broker
 from crossdock_chassis.database import outbox
 from crossdock_chassis.messaging.relay import Relay
 
@@ -49,7 +50,7 @@ async def _measured(job: Mapping[str, Any]) -> dict[str, Any]:
     await connection.execute(APPEND, job["topic"], job["published"], UNIT, VALUE_BYTES)
     await connection.execute("DELETE FROM outbox_pending")
     stopping = asyncio.Event()
-    relaying = asyncio.create_task(Relay(job["dsn"], job["kafka"], "bench").run(stopping))
+    relaying = asyncio.create_task(Relay(job["dsn"], Broker(job["kafka"]), "bench").run(stopping))
     try:
         await _send(connection, job["topic"], UNIT)  # the relay takes its lease and starts its producer
         cpu = time.process_time()

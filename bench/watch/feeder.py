@@ -8,7 +8,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
-from crossdock_chassis import new_id
+from crossdock_chassis import Broker, new_id
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.testing import envelope_of
 from crossdock_events import Event, Message
@@ -25,7 +25,7 @@ class Feeder:
     """Sends events, or else those of orders and stock in the proportion of a day: placed, confirmed, a level a line."""
 
     def __init__(self, stack: Stack, events: Iterator[Event] | None = None) -> None:
-        self._kafka = stack.kafka
+        self._kafka = Broker(stack.kafka)
         self._sequences: dict[tuple[str, str], int] = {}
         self._events = events or self._endless()
 

@@ -83,4 +83,4 @@ def test_it_runs_as_a_numbered_user() -> None:
 def test_each_service_states_what_is_not_set(service: str) -> None:
     done = run(service, "api")
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [f"CROSSDOCK_{name} is not set." for name in ("POSTGRES", "KAFKA", "ISSUER")]
+    assert done.stderr.splitlines() == [f"CROSSDOCK_{name} is not set." for name in ("KAFKA", "POSTGRES", "ISSUER")]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -29,8 +29,9 @@ def of_dead_letters(services: Iterable[Installed]) -> list[TopicSpec]:
 class Topics:
     """The topics of a cluster, managed by an administrator's client."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, bootstrap: str, connection: Mapping[str, Any] | None = None) -> None:
+        """Keep the address. `connection` has an aiokafka client's arguments, for a broker with a login or TLS."""
+        self._connection = connection or {"bootstrap_servers": bootstrap}
 
     def ensure(self, wanted: Sequence[TopicSpec]) -> list[str]:
         """Create the missing topics and return their names. Existing topics stay as they are."""
@@ -77,7 +78,7 @@ class Topics:
         return in_thread(ask)
 
     async def _admin(self) -> AIOKafkaAdminClient:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
+        admin = AIOKafkaAdminClient(**self._connection, request_timeout_ms=10_000)
         try:
             await admin.start()
         except BaseException:

@@ -61,7 +61,7 @@ def jobs(service: Service) -> Jobs:
 
 
 def projections(service: Service) -> Projections:
-    return Projections(service.database, service.settings.kafka, service.name, service.rebuilds())
+    return Projections(service.database, service.settings.broker, service.name, service.rebuilds())
 
 
 async def main(dsn: str, kafka: str, name: str) -> None:

@@ -22,7 +22,7 @@ from crossdock_chassis.messaging.clients import discard, partitions_of, start_co
 from crossdock_chassis.messaging.consumer import REMEMBER, Consumer
 from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.testing import envelope_of
-from crossdock_events import Envelope, TopicSpec
+from crossdock_events import Envelope
 from crossdock_events.orders import OrderPlaced
 from crossdock_local.servers import Servers
 
@@ -129,7 +129,7 @@ async def test_missing_column_sets_few_keys_aside_and_loses_none(service: Servic
 
 
 async def _begin_at_the_end(service: Service, group: str) -> None:
-    client = await start_consumer(service.settings.kafka, None, client_id=group)
+    client = await start_consumer(service.settings.broker, None, client_id=group)
     try:
         everything = [TopicPartition(t, p) for t in service.topics() for p in await partitions_of(client, t)]
         ends = await client.end_offsets(everything)
@@ -144,13 +144,13 @@ async def test_group_waits_for_the_mend_and_goes_on_by_itself(service: Service, 
     assert servers.bootstrap is not None
     settings = service.settings.model_copy(update={"kafka": servers.bootstrap})
     faulty = Faulty(replace(service, name=f"toy-{uuid4().hex[:8]}", settings=settings, projections=()))
-    servers.topics.ensure([TopicSpec(topic, 4) for topic in faulty.service.topics()])
+    servers.topics.ensure(faulty.service.topic_specs())
     group = faulty.service.subscriptions()[0].group
     await _begin_at_the_end(faulty.service, group)  # other tests have stopped partitions with records of theirs
     run = uuid4().hex[:8]
     events = [(placed(f"{run}-{n}"), 1) for n in range(3 * KEYS)]
     await publish(faulty.service, *events)
-    consumer = Consumer(service.database, servers.bootstrap, faulty.service.subscriptions()[0])
+    consumer = Consumer(service.database, settings.broker, faulty.service.subscriptions()[0])
 
     async def stopped() -> bool:
         return bool(REGISTRY.get_sample_value("crossdock_consumer_breaker_open", {"group": group}))

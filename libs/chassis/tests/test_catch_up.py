@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import toy
 
-from crossdock_chassis import CatchUp, Service
+from crossdock_chassis import Broker, CatchUp, Service
 from crossdock_chassis.messaging import catch_up
 from crossdock_chassis.messaging.clients import discard, start_producer
 from crossdock_chassis.testing import Fresh
@@ -32,7 +32,7 @@ async def service(fresh: Fresh, servers: Servers) -> Service:
 
 
 async def send(service: Service, topic: str, records: int) -> None:
-    producer = await start_producer(service.settings.kafka, "test")
+    producer = await start_producer(service.settings.broker, "test")
     for _ in range(records):
         await producer.send_and_wait(topic, b"x", partition=1)
     await discard(producer)
@@ -50,7 +50,7 @@ async def move(service: Service, topic: str, end: int) -> None:
 
 
 async def test_group_at_the_end_of_the_log_has_caught_up(service: Service, topic: str) -> None:
-    watched = CatchUp(service.database, service.settings.kafka, "items_marked", topic)
+    watched = CatchUp(service.database, service.settings.broker, "items_marked", topic)
     assert await watched.caught_up(time.monotonic(), ())
     await send(service, topic, 3)
     since = time.monotonic()
@@ -66,7 +66,7 @@ async def test_group_that_stays_behind_has_not_caught_up(
 ) -> None:
     monkeypatch.setattr(catch_up, "LOOK_SECONDS", 1.0)
     await send(service, topic, 1)
-    assert not await CatchUp(service.database, service.settings.kafka, "items_marked", topic).caught_up(
+    assert not await CatchUp(service.database, service.settings.broker, "items_marked", topic).caught_up(
         time.monotonic(), ()
     )
 
@@ -75,13 +75,14 @@ async def test_group_may_be_behind_if_kafka_does_not_answer(
     service: Service, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catch_up, "LOOK_SECONDS", 0.5)
-    assert not await CatchUp(service.database, "127.0.0.1:1", "items_marked", topic).caught_up(time.monotonic(), ())
+    away = CatchUp(service.database, Broker("127.0.0.1:1"), "items_marked", topic)
+    assert not await away.caught_up(time.monotonic(), ())
 
 
 async def test_earlier_comparison_serves_an_earlier_moment(
     service: Service, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched, early = CatchUp(service.database, service.settings.kafka, "items_marked", topic), time.monotonic()
+    watched, early = CatchUp(service.database, service.settings.broker, "items_marked", topic), time.monotonic()
     assert await watched.caught_up(time.monotonic(), ())
     await send(service, topic, 1)
     assert await watched.caught_up(early, ())
@@ -90,7 +91,7 @@ async def test_earlier_comparison_serves_an_earlier_moment(
 
 
 async def test_parked_key_has_not_caught_up(service: Service, topic: str) -> None:
-    watched = CatchUp(service.database, service.settings.kafka, "items_marked", topic)
+    watched = CatchUp(service.database, service.settings.broker, "items_marked", topic)
     async with service.database.unit() as unit:
         await unit.sql.execute("INSERT INTO parked_key VALUES ($1, $2, $3)", GROUP, topic, b"k")
     assert await watched.caught_up(time.monotonic(), ["other"])

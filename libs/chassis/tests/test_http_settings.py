@@ -1,5 +1,7 @@
 """A setting that is missing or wrong ends the process with one sentence that names it."""
 
+from pathlib import Path
+
 import pytest
 
 from crossdock_chassis.settings import Settings, load
@@ -63,6 +65,11 @@ def test_two_missing_ones_are_two_lines(monkeypatch: pytest.MonkeyPatch) -> None
         ("CROSSDOCK_QUEUE_LIMIT", "0"),
         ("CROSSDOCK_AUDIENCE", ""),
         ("CROSSDOCK_DRAIN_SECONDS", "nan"),
+        ("CROSSDOCK_KAFKA_PROTOCOL", "TLS"),
+        ("CROSSDOCK_KAFKA_MECHANISM", "GSSAPI"),
+        ("CROSSDOCK_KAFKA_USER", "orders"),  # without SASL the password would not be used
+        ("CROSSDOCK_KAFKA_PASSWORD", "hunter2"),
+        ("CROSSDOCK_KAFKA_CA", "/etc/hostname"),
     ],
 )
 def test_a_bad_one_is_named_and_its_value_kept_quiet(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -72,3 +79,60 @@ def test_a_bad_one_is_named_and_its_value_kept_quiet(monkeypatch: pytest.MonkeyP
     sentence = str(ended.value.code)
     assert sentence.startswith(f"{name} is not usable: ") and "\n" not in sentence
     assert "hunter2" not in sentence
+
+
+def test_value_in_a_file_loses_one_newline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CROSSDOCK_POSTGRES")
+    file = tmp_path / "dsn"
+    file.write_text(GOOD["CROSSDOCK_POSTGRES"] + "\n")
+    monkeypatch.setenv("CROSSDOCK_POSTGRES_FILE", str(file))
+    assert load(Settings).postgres == GOOD["CROSSDOCK_POSTGRES"]
+    for text, secret in (("two\n\n", "two\n"), ("windows\r\n", "windows"), (" spaces ", " spaces ")):
+        file.write_bytes(text.encode())
+        monkeypatch.setenv("CROSSDOCK_AUDIENCE_FILE", str(file))
+        monkeypatch.setenv("CROSSDOCK_POSTGRES", GOOD["CROSSDOCK_POSTGRES"])
+        monkeypatch.delenv("CROSSDOCK_POSTGRES_FILE", raising=False)
+        assert load(Settings).audience == secret
+
+
+def test_numbers_and_json_may_be_in_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Listed(Settings):
+        names: list[str]
+
+    for name, text in (("names", '["a", "b"]'), ("pool_size", "7\n")):
+        (tmp_path / name).write_text(text)
+        monkeypatch.setenv(f"CROSSDOCK_{name.upper()}_FILE", str(tmp_path / name))
+    settings = load(Listed)
+    assert (settings.names, settings.pool_size) == (["a", "b"], 7)
+
+
+def test_files_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("missing", "large", "binary")}
+    files["large"].write_bytes(b"x" * ((64 << 10) + 1))
+    files["binary"].write_bytes(b"\xff\xfe")
+    for name, file in (("KAFKA", "missing"), ("POSTGRES", "large"), ("AUDIENCE", "binary"), ("HOST", "")):
+        monkeypatch.delenv(f"CROSSDOCK_{name}", raising=False)
+        monkeypatch.setenv(f"CROSSDOCK_{name}_FILE", str(files.get(file, tmp_path)))
+    monkeypatch.setenv("CROSSDOCK_ISSUER_FILE", str(tmp_path / "both"))
+    with pytest.raises(SystemExit) as ended:
+        load(Settings)
+    assert sorted(str(ended.value.code).splitlines()) == [
+        f"CROSSDOCK_AUDIENCE_FILE is not usable: {files['binary']}: the file is not UTF-8.",
+        f"CROSSDOCK_HOST_FILE is not usable: {tmp_path}: Is a directory.",
+        "CROSSDOCK_ISSUER and CROSSDOCK_ISSUER_FILE are both set: unset one of them.",
+        f"CROSSDOCK_KAFKA_FILE is not usable: {files['missing']}: No such file or directory.",
+        f"CROSSDOCK_POSTGRES_FILE is not usable: {files['large']}: the file is larger than 64 KiB.",
+    ]
+
+
+def test_login_of_kafka_needs_user_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSDOCK_KAFKA_PROTOCOL", "SASL_PLAINTEXT")
+    with pytest.raises(SystemExit) as ended:
+        load(Settings)
+    reason = "is not usable: must be set, because CROSSDOCK_KAFKA_PROTOCOL is one with SASL."
+    assert str(ended.value.code) == f"CROSSDOCK_KAFKA_USER {reason}\nCROSSDOCK_KAFKA_PASSWORD {reason}"
+    monkeypatch.setenv("CROSSDOCK_KAFKA_USER", "orders")
+    monkeypatch.setenv("CROSSDOCK_KAFKA_PASSWORD", "hunter2")
+    options = load(Settings).broker.options
+    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("orders", "hunter2")

@@ -25,18 +25,19 @@ from crossdock_chassis.feature import Part
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging import relay as relay_module
-from crossdock_chassis.messaging.clients import TopicsMissing, check_topics, discard, lag, partition_of, start_consumer
+from crossdock_chassis.messaging.clients import check_topics, discard, lag, partition_of, start_consumer
 from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.relay import Relay, _Leader
 from crossdock_chassis.observability import metrics
 from crossdock_chassis.testing import Fresh, envelope_of
+from crossdock_chassis.unfit import Unfit
 from crossdock_events import CATALOGUE, Envelope, Event, Message, TopicSpec
 from crossdock_events.orders import OrderEvent
 from crossdock_events.reservations import StockReleased
 from crossdock_local.servers import Servers
 
 PATIENCE = 40.0
-ORDERS = OrderEvent.topic.name
+ORDERS, PARTITIONS = OrderEvent.topic.name, OrderEvent.topic.partitions
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ async def service(fresh: Fresh, servers: Servers) -> Service:
     assert servers.bootstrap is not None
     made = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap)
     made = replace(made, name=f"toy-{uuid4().hex[:8]}", projections=())
-    servers.topics.ensure([TopicSpec(topic, 4) for topic in made.topics()])
+    servers.topics.ensure(made.topic_specs())
     return made
 
 
@@ -68,7 +69,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 def relay(service: Service) -> Relay:
-    return Relay(service.database.dsn, service.settings.kafka, service.name)
+    return Relay(service.database.dsn, service.settings.broker, service.name)
 
 
 async def publish(service: Service, *events: tuple[Event, int]) -> None:
@@ -308,7 +309,7 @@ async def test_slow_rebalance_leaves_a_member_only_its_partitions(
         await eventually(lambda: shared([]))
         for count, listener in enumerate(listeners, 1):
             other = await start_consumer(
-                service.settings.kafka, service.name, client_id="slow", topics=topics, listener=listener
+                service.settings.broker, service.name, client_id="slow", topics=topics, listener=listener
             )
             stack.push_async_callback(discard, other)
             await eventually(partial(shared, listeners[:count]))
@@ -489,7 +490,7 @@ async def test_a_group_that_starts_now_handles_no_history(service: Service, serv
 
     history, new = (StockReleased(order_id=uuid4(), reason="cancelled", lines=()) for _ in range(2))
     names = {history.order_id: f"{tag}-history", new.order_id: f"{tag}-new-topic"}
-    servers.topics.ensure([TopicSpec(StockReleased.topic.name, 4)])
+    servers.topics.ensure([StockReleased.topic.spec])
     async with running(relay(service)):
         await sent("history")
         (began, other) = service.consumers() + service.consumers()
@@ -527,12 +528,18 @@ async def test_partition_without_a_position_stops_alone(service: Service) -> Non
     async with running(again):
         await eventually(lambda: _stopped(again))
         assert [tp.partition for tp in again._stops.partitions] == [2]
-        assert {tp.partition for tp in again._next} == {0, 1, 3}
+        assert {tp.partition for tp in again._next} == set(range(PARTITIONS)) - {2}
 
 
 async def test_a_missing_topic_is_named_at_start(service: Service) -> None:
-    with pytest.raises(TopicsMissing, match=r"crossdock\.nowhere\.v1"):
-        await check_topics(service.settings.kafka, [ORDERS, "crossdock.nowhere.v1"])
+    with pytest.raises(Unfit, match=r"has no topic crossdock\.nowhere\.v1: create it, then start again"):
+        await check_topics(service.settings.broker, [OrderEvent.topic.spec, TopicSpec("crossdock.nowhere.v1", 12)])
+
+
+async def test_topic_with_too_few_partitions_is_named_at_start(service: Service) -> None:
+    await check_topics(service.settings.broker, [TopicSpec(ORDERS, PARTITIONS)])
+    with pytest.raises(Unfit, match=rf"too few partitions of the topic {ORDERS} \({PARTITIONS} of 13\)"):
+        await check_topics(service.settings.broker, [TopicSpec(ORDERS, 13)])
 
 
 async def _ready(consumer: Consumer) -> bool:
@@ -542,11 +549,11 @@ async def _ready(consumer: Consumer) -> bool:
 async def _at_end(service: Service, consumer: Consumer) -> bool:
     if not consumer._next or consumer._next != consumer._stored:
         return False
-    return not any((await lag(service.settings.kafka, service.name, ORDERS)).values())
+    return not any((await lag(service.settings.broker, service.name, ORDERS)).values())
 
 
 def _partition(order_id: UUID) -> int:
-    return partition_of(str(order_id).encode(), 4)
+    return partition_of(str(order_id).encode(), PARTITIONS)
 
 
 async def _stopped(consumer: Consumer) -> bool:

@@ -23,7 +23,7 @@ from crossdock_chassis.messaging.relay import Relay
 from crossdock_chassis.projections import generations, rebuild, worker
 from crossdock_chassis.projections.retired import CLEAR, drop_retired
 from crossdock_chassis.testing import OPS, Clients, Fresh
-from crossdock_events import Envelope, TopicSpec
+from crossdock_events import Envelope
 from crossdock_events.items import ItemChanged, ItemEvent, ItemRegistered
 from crossdock_local.servers import Servers
 
@@ -148,12 +148,12 @@ async def catalogue(
     monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.1)
     assert servers.bootstrap is not None
-    servers.topics.ensure([TopicSpec(ItemEvent.topic.name, 4)])
+    servers.topics.ensure([ItemEvent.topic.spec])
     toys = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap)
     service = replace(toys, name=f"toy-{uuid4().hex[:8]}", reactions=[], projections=[seen_items.seen_items()])
     await service.migrate()
     made = Catalogue(service, clients(service, None, OPS, subject="ops"))
-    async with running(Relay(service.database.dsn, service.settings.kafka, service.name)):
+    async with running(Relay(service.database.dsn, service.settings.broker, service.name)):
         for _ in range(3):
             await made.change(*(f"{service.name}-{n}" for n in range(60)))
         async with running(seen_items.projections(service)):
@@ -402,7 +402,7 @@ async def test_retired_groups_are_cleared_and_no_others(catalogue: Catalogue) ->
         refused = await catalogue.client.post(f"/v1/retired-groups/{present}:clear", json=reason)
         assert refused.status_code == 404
     member = await start_consumer(
-        catalogue.service.settings.kafka, "toy.retired", client_id="old", topics=[ItemEvent.topic.name]
+        catalogue.service.settings.broker, "toy.retired", client_id="old", topics=[ItemEvent.topic.name]
     )
     in_use = await catalogue.client.post(path, json=reason)
     assert (in_use.status_code, in_use.json()["detail"]) == (409, "toy.retired has 1 members")

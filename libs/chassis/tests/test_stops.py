@@ -16,6 +16,7 @@ from test_breaker import Faulty
 from test_inbox import ODD
 from test_kafka import (
     ORDERS,
+    PARTITIONS,
     _partition,
     all_published,
     eventually,
@@ -141,7 +142,7 @@ async def test_newer_record_is_parked_and_its_partition_goes_on(
         assert decided.status_code == 200 and decided.json()["stop"]["decided_by"] == "ops"
         assert (await desk.post(stop, "park")).status_code == 200, "the same decision again"
         assert (await desk.post(stop, "skip")).json()["type"].endswith("stop-decided")
-        second = Consumer(service.database, service.settings.kafka, service.subscriptions()[0])
+        second = Consumer(service.database, service.settings.broker, service.subscriptions()[0])
         take = second.inbox.take
 
         async def cut_off(unit: Unit, records: Sequence[Record], **how: Any) -> int:
@@ -239,12 +240,12 @@ async def test_lost_records_are_skipped_by_a_decision(kafka_service: Service, de
         # The log is shorter than the position: it was restored, or made again.
         async with service.database.unit() as unit:
             await unit.sql.execute("UPDATE consumer_position SET next = next + 1000 WHERE partition = $1", partition)
-            await unit.sql.execute("DELETE FROM consumer_position WHERE partition = $1", (partition + 1) % 4)
+            await unit.sql.execute("DELETE FROM consumer_position WHERE partition = $1", (partition + 1) % PARTITIONS)
         (again,) = service.consumers()
         async with running(again):
             ahead = await desk.stop(lambda stop: stop["kind"] == "lost")
             unknown = await desk.stop(lambda stop: stop["kind"] == "no-position")
-            assert unknown["partition"] == (partition + 1) % 4 and unknown["offset"] is None
+            assert unknown["partition"] == (partition + 1) % PARTITIONS and unknown["offset"] is None
             for stop in (ahead, unknown):
                 refused = await desk.post(stop, "skip")
                 assert refused.status_code == 409 and "`move_to`" in refused.json()["detail"]
@@ -276,14 +277,14 @@ async def test_breaker_waits_for_a_mend_or_for_a_decision(kafka_service: Service
         return await aside() == 3 * KEYS
 
     async with running(relay(service)):
-        async with running(Consumer(service.database, service.settings.kafka, subscription)):
+        async with running(Consumer(service.database, service.settings.broker, subscription)):
             await publish(service, *((placed(f"{tag}-{n}"), 1) for n in range(3 * KEYS)))
             stop = await desk.stop()
             assert (stop["kind"], stop["topic"], stop["type"]) == ("breaker", None, OrderPlaced.ce_type)
             assert "forgotten" in stop["reason"] and "test_breaker:" in stop["reason"]
         before = await aside()
         assert before < KEYS
-        consumer = Consumer(service.database, service.settings.kafka, subscription)
+        consumer = Consumer(service.database, service.settings.broker, subscription)
         async with running(consumer):
 
             async def untolerated() -> bool:

@@ -136,7 +136,7 @@ async def test_hanging_look_at_the_outbox_is_abandoned(monkeypatch: pytest.Monke
 PARTS: dict[str, Callable[[Service], Part]] = {
     "outbox watch": lambda service: Watch(service, Limits(service.database).refresh),
     "retries": lambda service: Retries(service.database, [*service.inboxes().values()]),
-    "projections": lambda service: Projections(service.database, service.settings.kafka, service.name, []),
+    "projections": lambda service: Projections(service.database, service.settings.broker, service.name, []),
     "jobs": lambda service: Jobs(service.database, [queued("nothing", no_work)]),
 }
 

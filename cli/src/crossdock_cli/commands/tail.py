@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from crossdock_cli import installation, output
+from crossdock_cli.broker import broker
 from crossdock_cli.errors import CommandError
 from crossdock_events import CATALOGUE, Envelope, Malformed, Message
 
@@ -34,7 +35,9 @@ def tail(
 async def _tail(bootstrap: str, console: Console, topics: list[str], beginning: bool) -> None:
     # Without a group, the consumer commits no offsets and takes no partition from a service.
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest" if beginning else "latest"
+        **broker(bootstrap).options,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest" if beginning else "latest",
     )
     consumer.subscribe(topics)
     try:

@@ -1,8 +1,7 @@
-import os
-
 import typer
 
 from crossdock_cli import discovery
+from crossdock_cli.broker import broker
 from crossdock_cli.errors import CommandError
 from crossdock_cli.output import console
 from crossdock_cli.topics import Topics, of_catalogue, of_dead_letters
@@ -17,9 +16,8 @@ def create() -> None:
 
     An existing topic stays as it is. One with fewer partitions than declared is an error.
     """
-    if not (kafka := os.environ.get("CROSSDOCK_KAFKA")):
-        raise CommandError("CROSSDOCK_KAFKA is not set: name the bootstrap servers.")
-    wanted, there = [*of_catalogue(), *of_dead_letters(discovery.installed())], Topics(kafka)
+    kafka = broker()
+    wanted, there = [*of_catalogue(), *of_dead_letters(discovery.installed())], Topics(kafka.servers, kafka.options)
     made = there.ensure(wanted)
     found = there.all_partitions([each.name for each in wanted])
     console().print(f"{len(made)} topics created, {len(wanted) - len(made)} were there.", markup=False)

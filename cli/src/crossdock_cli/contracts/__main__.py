@@ -62,9 +62,10 @@ def _who_hears_what(services: Mapping[str, "Service"]) -> str:
                 continue
             kind = row.kind if row.projection is None else f"projection `{row.projection}`"
             lines.append(f"| {', '.join(f'`{each}`' for each in row.types)} | {kind} | `{row.handler}` |")
-        read = sorted({topic for subscription in service.subscriptions() for topic in subscription.topics})
-        wrote = sorted({event.topic.name for event in own} | set(service.dead_letter_topics()))
-        lines += ["", f"May read {', '.join(f'`{t}`' for t in read)}; may write {', '.join(f'`{t}`' for t in wrote)}."]
+        lines += ["", "| its Kafka user may | |", "|---|---|"]
+        for grant in service.grants():
+            names = f"{grant.resource}s that begin with" if grant.prefixed else f"the {grant.resource}"
+            lines.append(f"| {grant.operation} | {names} `{grant.name}` |")
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer
 
+from crossdock_cli.broker import broker
 from crossdock_events import CATALOGUE
 from crossdock_events.orders import OrderBackordered, OrderCancelled, OrderConfirmed, OrderRejected
 
@@ -80,7 +81,7 @@ async def listening(kafka: str) -> AsyncIterator[Seen]:
     """
     seen = Seen()
     consumer = AIOKafkaConsumer(
-        *TOPICS, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="latest"
+        *TOPICS, **broker(kafka).options, group_id=None, enable_auto_commit=False, auto_offset_reset="latest"
     )
     async with asyncio.timeout(START_SECONDS):
         await consumer.start()

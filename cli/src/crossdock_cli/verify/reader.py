@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from crossdock_cli.broker import broker
 from crossdock_cli.errors import CommandError
 from crossdock_cli.verify.log import Entry, Log
 from crossdock_events import CATALOGUE, Envelope, Message, Unknown
@@ -28,7 +29,7 @@ class Reader:
         self._bootstrap, self._topics = bootstrap, sorted(topics)
         self._consumer = AIOKafkaConsumer(
             *self._topics,
-            bootstrap_servers=bootstrap,
+            **broker(bootstrap).options,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -42,6 +42,7 @@ from crossdock_chassis.projections import retired
 from crossdock_chassis.projections.worker import Projections
 from crossdock_chassis.service import Service
 from crossdock_chassis.settings import Settings, load
+from crossdock_chassis.unfit import Unfit
 from crossdock_chassis.worker import Endless, run_parts
 
 log = logging.getLogger(__name__)
@@ -169,7 +170,7 @@ class _Work:
 def _work(service: Service) -> _Work:
     """Build relay, consumers, effects and jobs. None of them runs yet."""
     settings = service.settings
-    relay = Relay(service.database.dsn, settings.kafka, service.name)
+    relay = Relay(service.database.dsn, settings.broker, service.name)
     consumers = service.consumers()
     own: list[Job] = [
         every_in_units(60, partitions.run_partitions),
@@ -179,7 +180,7 @@ def _work(service: Service) -> _Work:
     ]
     parts: dict[str, Part] = {each.subscription.group: each for each in consumers} | {"relay": relay}
     rebuilds = service.rebuilds()
-    building = Projections(service.database, settings.kafka, service.name, rebuilds)
+    building = Projections(service.database, settings.broker, service.name, rebuilds)
     if rebuilds:
         parts["projections"] = building
     if consumers or rebuilds:
@@ -187,7 +188,7 @@ def _work(service: Service) -> _Work:
         own += [*(each.job for each in rebuilds), retired.CLEAR, every_in_units(10, retired.drop_retired)]
     reader: LogReader | None = None
     if service.log is not None:
-        parts["log"] = reader = LogReader(service.database, settings.kafka, service.name, service.log)
+        parts["log"] = reader = LogReader(service.database, settings.broker, service.name, service.log)
     if service.effects:
         parts["effects"] = Effects(service.database, service.effects, drain_seconds=settings.drain_seconds)
         own.append(measured(GAUGE_SECONDS, gauges.look_at_effects))
@@ -210,7 +211,7 @@ async def _worker(service: Service) -> None:
 
     If a part fails, ends by itself or makes no progress, the process exits and a supervisor starts it again.
     """
-    await clients.check_topics(service.settings.kafka, service.topics())
+    await clients.check_topics(service.settings.broker, service.topic_specs())
     work, database_ready = _work(service), _ready(service)
 
     async def ready() -> str | None:
@@ -271,11 +272,11 @@ async def _all(service: Service) -> None:
 
 
 async def _topics_exist(service: Service, stopping: asyncio.Event) -> bool:
-    """Ask until Kafka answers. Return False if `stopping` is set before. Raise TopicsMissing if a topic is missing."""
+    """Ask until Kafka answers. Return False if `stopping` is set before. Raise Unfit if Kafka does not suit it."""
     stop = asyncio.create_task(stopping.wait())
     try:
         while not stop.done():
-            check = asyncio.create_task(clients.check_topics(service.settings.kafka, service.topics()))
+            check = asyncio.create_task(clients.check_topics(service.settings.broker, service.topic_specs()))
             await asyncio.wait([stop, check], return_when=asyncio.FIRST_COMPLETED)
             if not check.done():
                 abandon(check)
@@ -329,6 +330,9 @@ def main(build: Callable[[S], Service], settings: type[S]) -> None:
     _quieten_collector()
     try:
         uvloop.run(_to_its_end(ROLES[role](service)))
+    except Unfit as error:
+        log.critical("%s %s cannot run: %s", service.name, role, error)
+        raise SystemExit(1) from None
     except Exception as error:
         log.critical("%s %s ends: %s: %s", service.name, role, type(error).__name__, error, exc_info=error)
         raise SystemExit(1) from None

@@ -28,6 +28,7 @@ from crossdock_chassis.http.tokens import verifier_for
 from crossdock_chassis.jobs.declare import Job
 from crossdock_chassis.messaging.aside import dead_letter_spec
 from crossdock_chassis.messaging.consumer import Consumer
+from crossdock_chassis.messaging.grants import Grant
 from crossdock_chassis.messaging.inbox import Inbox
 from crossdock_chassis.messaging.log import Keep, subscription_of
 from crossdock_chassis.messaging.reactions import Locks, Reaction, Start, Subscription
@@ -54,6 +55,7 @@ class Service:
     `projections` are tables that are built from events alone. Each is rebuilt on its own.
     `log` keeps whole records of every topic. Its group starts at the first record.
     `checks` are the invariants of its own tables, which `crossdock verify` tests.
+    `watches` are groups of other services whose positions it looks up in Kafka. `*` stands for all groups.
     `unsettled` is SQL for `crossdock verify`: each row describes work that the service has not finished.
     """
 
@@ -71,6 +73,7 @@ class Service:
     effects: Sequence[Performer] = ()
     checks: Sequence[Check | CheckAtRest] = ()
     unsettled: Sequence[str] = ()
+    watches: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Pass the problems, which outcomes are counted by, the kinds of effects, and the schemas to the database.
@@ -127,8 +130,30 @@ class Service:
         """Return the topics that must exist before the worker starts: read, owned and dead-letter topics."""
         subscriptions = self.subscriptions()
         read = {topic for subscription in subscriptions for topic in subscription.topics}
-        owned = {topic.name for topic in CATALOGUE.topics() if topic.owner == self.name}
-        return frozenset(read | owned | set(self.dead_letter_topics()))
+        return frozenset(read | self.owned_topics() | set(self.dead_letter_topics()))
+
+    def topic_specs(self) -> list[TopicSpec]:
+        """Return what `topics` lists, with the declared partitions and settings."""
+        names, declared = self.topics(), [topic.spec for topic in CATALOGUE.topics()]
+        return [each for each in [*declared, *self.dead_letter_specs()] if each.name in names]
+
+    def grants(self) -> list[Grant]:
+        """Return what its Kafka user must be allowed: write its topics, read the declared ones, join its groups."""
+        read = {topic for subscription in self.subscriptions() for topic in subscription.topics}
+        logged = [] if self.log is None else [Grant("topic", "crossdock.", "Read", prefixed=True)]
+        return sorted(
+            [
+                *(Grant("topic", topic, "Read") for topic in read),
+                *(Grant("topic", topic, "Write") for topic in self.owned_topics()),
+                *(Grant("topic", topic, "Write") for topic in self.dead_letter_topics()),
+                *(Grant("group", group, "Describe") for group in self.watches),
+                Grant("group", self.name, "Read", prefixed=True),
+                *logged,
+            ]
+        )
+
+    def owned_topics(self) -> set[str]:
+        return {topic.name for topic in CATALOGUE.topics() if topic.owner == self.name}
 
     def dead_letter_topics(self) -> list[str]:
         return [spec.name for spec in self.dead_letter_specs()]
@@ -157,7 +182,7 @@ class Service:
         ]
         if self.reactions or self.projections:
             own.append(dead_letters.feature(self.database, inboxes))
-            own.append(projections_http.feature(self.database, settings.kafka, self.rebuilds(), [*inboxes]))
+            own.append(projections_http.feature(self.database, settings.broker, self.rebuilds(), [*inboxes]))
         if self.reactions or self.projections or self.log:
             own.append(stops_http.feature(self.database))
         if self.effects:
@@ -183,10 +208,10 @@ class Service:
 
     def consumers(self) -> list[Consumer]:
         """Return the consumers of the reactions. The part `Projections` has those of the projections."""
-        return [Consumer(self.database, self.settings.kafka, each) for each in self._reacting()]
+        return [Consumer(self.database, self.settings.broker, each) for each in self._reacting()]
 
     def rebuilds(self) -> list[Rebuild]:
-        return [Rebuild(self.database, self.settings.kafka, self.name, each) for each in self.projections]
+        return [Rebuild(self.database, self.settings.broker, self.name, each) for each in self.projections]
 
     async def migrate(self) -> None:
         """Migrate the database, and create the first generation of each projection."""

@@ -45,4 +45,5 @@ def build(settings: Settings) -> Service:
         projections=reactions.PROJECTIONS,
         log=Keeper(database),
         checks=checks.CHECKS,
+        watches=["*"],
     )

@@ -16,11 +16,11 @@ from analytics_service.consumers.model import End, Place
 from analytics_service.consumers.sample import Sampler, seen_of
 from analytics_service.consumers.store import KEPT
 from analytics_service.consumers.views import KNOWN_FOR
-from crossdock_chassis import GROUP_LAG_MESSAGES, GroupSeen, JobRun, Record, Service
+from crossdock_chassis import GROUP_LAG_MESSAGES, Broker, GroupSeen, JobRun, Record, Service
 from crossdock_chassis.jobs.rows import Claimed
 from crossdock_chassis.messaging.clients import start_consumer, start_producer
 from crossdock_chassis.testing import OPS, Clients, unlisted
-from crossdock_events import TopicSpec
+from crossdock_events.orders import OrderEvent
 from crossdock_local.servers import Servers
 
 PLACE = TopicPartition(ORDERS, 0)
@@ -36,7 +36,7 @@ def operator(service: Service, clients: Clients) -> httpx.AsyncClient:
 @pytest.fixture
 def kafka(servers: Servers) -> str:
     assert servers.bootstrap is not None
-    servers.topics.ensure([TopicSpec(ORDERS, 4)])
+    servers.topics.ensure([OrderEvent.topic.spec])
     return servers.bootstrap
 
 
@@ -47,7 +47,7 @@ def name() -> str:
 
 async def look(service: Service, kafka: str) -> None:
     claimed = Claimed(uuid4(), None, "sample", {})
-    await Sampler(service.database, kafka, SERVICES).sample(JobRun(service.database, claimed))
+    await Sampler(service.database, Broker(kafka), SERVICES).sample(JobRun(service.database, claimed))
 
 
 async def shown(operator: httpx.AsyncClient, name: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ async def shown(operator: httpx.AsyncClient, name: str) -> dict[str, Any]:
 
 async def publish(kafka: str) -> int:
     """Publish one record, and return its offset."""
-    producer = await start_producer(kafka, "test")
+    producer = await start_producer(Broker(kafka), "test")
     try:
         sent = await producer.send_and_wait(ORDERS, b"{}", partition=0)
         return int(sent.offset)
@@ -69,7 +69,7 @@ async def publish(kafka: str) -> int:
 
 async def commit(kafka: str, name: str, position: int) -> None:
     """Commit a position as a subscriber that assigns its partitions itself."""
-    consumer = await start_consumer(kafka, name, client_id="erp")
+    consumer = await start_consumer(Broker(kafka), name, client_id="erp")
     try:
         consumer.assign([PLACE])
         await consumer.commit({PLACE: position})
@@ -129,7 +129,7 @@ async def test_member_without_a_position_has_none(
     service: Service, operator: httpx.AsyncClient, kafka: str, name: str
 ) -> None:
     await publish(kafka)
-    consumer = await start_consumer(kafka, name, client_id="erp", topics=[ORDERS])
+    consumer = await start_consumer(Broker(kafka), name, client_id="erp", topics=[ORDERS])
     try:
         await consumer.getmany(timeout_ms=100)
         while not consumer.assignment():

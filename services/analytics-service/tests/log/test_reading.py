@@ -23,7 +23,7 @@ PATIENCE = 60.0
 @pytest.fixture
 async def service(fresh: Fresh, servers: Servers) -> Service:
     assert servers.bootstrap is not None
-    servers.topics.ensure([TopicSpec(each.name, 4) for each in CATALOGUE.topics()])
+    servers.topics.ensure([each.spec for each in CATALOGUE.topics()])
     return await fresh(build, Settings, kafka=servers.bootstrap)
 
 
@@ -31,7 +31,7 @@ async def service(fresh: Fresh, servers: Servers) -> Service:
 async def reading(service: Service) -> AsyncIterator[LogReader]:
     """Let a reader of a group of its own keep the log of the service."""
     assert service.log is not None
-    reader = LogReader(service.database, service.settings.kafka, f"t-{uuid4().hex[:8]}", service.log)
+    reader = LogReader(service.database, service.settings.broker, f"t-{uuid4().hex[:8]}", service.log)
     stopping = asyncio.Event()
     task = asyncio.create_task(reader.run(stopping))
     yield reader
@@ -40,7 +40,7 @@ async def reading(service: Service) -> AsyncIterator[LogReader]:
 
 
 async def send(service: Service, *messages: Message) -> None:
-    producer = await clients.start_producer(service.settings.kafka, "test")
+    producer = await clients.start_producer(service.settings.broker, "test")
     try:
         for each in messages:
             await producer.send_and_wait(each.topic, each.value, key=each.key, headers=list(each.headers.items()))

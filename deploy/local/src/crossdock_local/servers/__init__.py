@@ -8,6 +8,7 @@ from signal import SIGKILL, Signals
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from crossdock_cli.broker import broker
 from crossdock_cli.errors import CommandError
 from crossdock_cli.progress import SILENT, Report, step
 from crossdock_cli.topics import Topics
@@ -97,7 +98,7 @@ class Servers:
             self._postgres = self._make_postgres(engine, durable)
             self._databases = self._postgres.databases
         if own_kafka:
-            self._topics: Topics | None = Topics(own_kafka)
+            self._topics: Topics | None = Topics(own_kafka, broker(own_kafka).options)
         elif kafka:
             self._kafka = self._make_kafka(engine)
             self._topics, self.bootstrap = self._kafka.topics, self._kafka.bootstrap

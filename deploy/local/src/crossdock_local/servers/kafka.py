@@ -58,6 +58,7 @@ class Kafka:
     """Our own broker below a home folder."""
 
     title = f"Kafka {jars.KAFKA}"
+    format_options: Sequence[str] = ()
 
     def __init__(self, home: Home, port: int, controller_port: int, downloads: Path) -> None:
         self._home, self.port, self.controller_port, self._downloads = home, port, controller_port, downloads
@@ -98,7 +99,7 @@ class Kafka:
         for folder in (fresh, fresh / "data"):
             folder.mkdir(mode=0o700)
         settings = self._settings(fresh, fresh / "data")
-        arguments = ["format", "-t", _cluster_id(), "-c", str(settings)]
+        arguments = ["format", "-t", _cluster_id(), "-c", str(settings), *self.format_options]
         done = subprocess.run(
             self._java(jars.folder(self._downloads), fresh, "kafka.tools.StorageTool", arguments, heap=128),
             env=_environment(),

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database.actions import record_action
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.feature import Feature
@@ -75,7 +76,7 @@ class StoredProjections:
     """The projections of the service, and the consumer groups of its reactions."""
 
     database: Database
-    kafka: str
+    kafka: Broker
     rebuilds: Mapping[str, Rebuild]
     groups: Collection[str]
 
@@ -86,7 +87,7 @@ router = APIRouter(prefix="/v1/projections", tags=["operations"])
 groups_router = APIRouter(prefix="/v1/retired-groups", tags=["operations"])
 
 
-def feature(database: Database, kafka: str, rebuilds: Sequence[Rebuild], groups: Collection[str]) -> Feature:
+def feature(database: Database, kafka: Broker, rebuilds: Sequence[Rebuild], groups: Collection[str]) -> Feature:
     by_name = {each.projection.name: each for each in rebuilds}
     return Feature(routers=[router, groups_router], provides=[StoredProjections(database, kafka, by_name, groups)])
 

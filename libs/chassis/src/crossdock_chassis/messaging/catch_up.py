@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection
 from typing import Final
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import within
@@ -35,8 +36,8 @@ class CatchUp:
     All callers share one comparison at a time.
     """
 
-    def __init__(self, database: Database, bootstrap: str, projection: str, topic: str) -> None:
-        self._database, self._bootstrap, self._projection, self._topic = database, bootstrap, projection, topic
+    def __init__(self, database: Database, broker: Broker, projection: str, topic: str) -> None:
+        self._database, self._broker, self._projection, self._topic = database, broker, projection, topic
         self._read_until = float("-inf")
         self._look: asyncio.Task[bool] | None = None
 
@@ -69,7 +70,7 @@ class CatchUp:
         return True
 
     async def _reach_the_end(self) -> None:
-        ends = await clients.ends_of(self._bootstrap, self._topic)
+        ends = await clients.ends_of(self._broker, self._topic)
         while True:
             async with self._database.unit() as unit:
                 rows = await unit.sql.fetch(NEXT, self._projection, self._topic)

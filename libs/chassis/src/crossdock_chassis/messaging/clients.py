@@ -4,18 +4,34 @@ import asyncio
 import struct
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from ssl import SSLCertVerificationError
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database.unit import TRANSACTION_LIMIT_SECONDS
 from crossdock_chassis.deadlines import abandon, within
+from crossdock_chassis.unfit import Unfit
+from crossdock_events import TopicSpec
 
 KAFKA_TROUBLE = (KafkaError, OSError, TimeoutError)
+REFUSED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
+"""Kafka's access control lists forbid a request."""
 BATCH_BYTES = 950_000
 FETCH_WAIT_MS = 1_000
 """How long the broker waits for records before it answers an empty fetch. A record is answered at once. Other requests
@@ -25,7 +41,7 @@ PART_SECONDS = 1.0
 
 
 class TopicsMissing(Exception):
-    """Topics do not exist. Sending to one would block for seconds, and reading would wait for ever."""
+    """A topic does not exist, or this user may not see it."""
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -41,9 +57,9 @@ def partition_of(key: bytes, partitions: int) -> int:
     return ((hashed ^ hashed >> 15) & 0x7FFFFFFF) % partitions
 
 
-async def start_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+async def start_producer(broker: Broker, client_id: str) -> AIOKafkaProducer:
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **broker.options,
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -56,7 +72,7 @@ async def start_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
 
 
 async def start_consumer(
-    bootstrap: str, group: str | None, *, client_id: str, topics: Collection[str] = (), listener: Any = None
+    broker: Broker, group: str | None, *, client_id: str, topics: Collection[str] = (), listener: Any = None
 ) -> AIOKafkaConsumer:
     """Start a consumer without auto-commit.
 
@@ -64,7 +80,7 @@ async def start_consumer(
     locks its rows. `listener.client` is set before the first assignment.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **broker.options,
         group_id=group,
         client_id=client_id,
         enable_auto_commit=False,
@@ -117,15 +133,81 @@ async def discard(client: Any) -> None:
         await within(PART_SECONDS, (getattr(client, "client", None) or client._client).close())
 
 
-async def check_topics(bootstrap: str, topics: Collection[str]) -> None:
-    """Raise TopicsMissing if a topic does not exist. Check at start, because later each send would block for 8 s."""
-    if missing := sorted(set(topics) - await topics_of(bootstrap)):
-        raise TopicsMissing(f"Kafka at {bootstrap} has no topic {', '.join(missing)}: create them, then start again")
+async def check_topics(broker: Broker, wanted: Collection[TopicSpec]) -> None:
+    """Raise Unfit if this process cannot work with the topics of Kafka, or one of KAFKA_TROUBLE.
+
+    A topic must exist with the declared number of partitions or more, and the user must be allowed to see it. Check at
+    start, because later each send would block for 8 s.
+    """
+    await reach(broker)
+    client = AIOKafkaClient(**broker.options, request_timeout_ms=10_000)
+    try:
+        await within(15, client.bootstrap())
+        names = sorted(each.name for each in wanted)
+        request = MetadataRequest(names, allow_auto_topic_creation=False)
+        answer = await within(15, client.send(client.get_random_node(), request))
+    finally:
+        with suppress(Exception):
+            await within(STOP_SECONDS, client.close())
+    found = {topic: (error, len(partitions)) for error, topic, _, partitions in answer.topics}
+    hidden = [name for name, (error, _) in found.items() if error == TopicAuthorizationFailedError.errno]
+    missing = [name for name in names if name not in hidden and not found.get(name, (0, 0))[1]]
+    small = [
+        f"{each.name} ({found[each.name][1]} of {each.partitions})"
+        for each in wanted
+        if 0 < found.get(each.name, (0, 0))[1] < each.partitions
+    ]
+    problems = (
+        (hidden, f"does not show the user {broker.user or 'ANONYMOUS'} the topic", "grant it access"),
+        (missing, "has no topic", "create it"),
+        (small, "has too few partitions of the topic", "add partitions while nothing reads or writes it"),
+    )
+    for topics, problem, remedy in problems:
+        if topics:
+            raise Unfit(f"Kafka at {broker} {problem} {', '.join(sorted(topics))}: {remedy}, then start again")
 
 
-async def topics_of(bootstrap: str) -> set[str]:
+def reason_of(error: BaseException, broker: Broker) -> str:
+    """Return the error in one line, with what to do if Kafka forbids a request."""
+    if isinstance(error, REFUSED):
+        return f"Kafka forbids {broker.user or 'ANONYMOUS'} {error}: grant what docs/generated/services.md lists"
+    return f"{type(error).__name__}: {error}"
+
+
+async def reach(broker: Broker) -> None:
+    """Log in to one of the servers. Raise Unfit if Kafka refuses or is not trusted, KafkaConnectionError if away.
+
+    aiokafka's clients only log the reason, and raise that they could not start.
+    """
+    options = {name: value for name, value in broker.options.items() if name != "bootstrap_servers"}
+    error: Exception | None = None
+    for host, port, _ in collect_hosts(broker.servers):
+        try:
+            connection = await within(10, create_conn(host, port, request_timeout_ms=10_000, **options))
+        except SSLCertVerificationError as failure:
+            reason = (
+                f"is not trusted: {failure.verify_message.rstrip('.')}: correct CROSSDOCK_KAFKA_CA or CROSSDOCK_KAFKA"
+            )
+            error = Unfit(f"Kafka at {host}:{port} {reason}")
+        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError):
+            names = "CROSSDOCK_KAFKA_USER, CROSSDOCK_KAFKA_PASSWORD or CROSSDOCK_KAFKA_MECHANISM"
+            error = Unfit(f"Kafka at {host}:{port} does not let {broker.user} log in: correct {names}")
+        except KAFKA_TROUBLE as failure:
+            reason = (
+                "no answer in time" if isinstance(failure, TimeoutError) else str(failure) or type(failure).__name__
+            )
+            advice = "correct CROSSDOCK_KAFKA or CROSSDOCK_KAFKA_PROTOCOL, or start Kafka"
+            error = KafkaConnectionError(f"Kafka at {host}:{port} cannot be reached: {reason}: {advice}")
+        else:
+            connection.close()
+            return
+    if error is not None:
+        raise error
+
+
+async def topics_of(broker: Broker) -> set[str]:
     """Return the names of all topics. Raise one of KAFKA_TROUBLE."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**broker.options, request_timeout_ms=10_000)
     await _started_admin(admin)
     try:
         return set(await within(15, admin.list_topics()))
@@ -134,9 +216,9 @@ async def topics_of(bootstrap: str) -> set[str]:
             await within(STOP_SECONDS, admin.close())
 
 
-async def broker_trouble(bootstrap: str, seconds: float) -> str | None:
+async def broker_trouble(broker: Broker, seconds: float) -> str | None:
     """Return why Kafka does not answer a request within the time, None if it does."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(seconds * 1000))
+    client = AIOKafkaClient(**broker.options, request_timeout_ms=int(seconds * 1000))
     try:
         await within(seconds, client.bootstrap())
     except KAFKA_TROUBLE as error:
@@ -147,14 +229,14 @@ async def broker_trouble(bootstrap: str, seconds: float) -> str | None:
     return None
 
 
-async def lag(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+async def lag(broker: Broker, group: str, topic: str) -> dict[int, int]:
     """Return by partition how many messages the group has not yet reported as done. Raise one of KAFKA_TROUBLE."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**broker.options, request_timeout_ms=5_000)
     await _started_admin(admin)
     consumer: AIOKafkaConsumer | None = None
     try:
         done: Mapping[TopicPartition, Any] = await within(5, admin.list_consumer_group_offsets(group))
-        consumer = await start_consumer(bootstrap, None, client_id=f"lag-of-{group}")
+        consumer = await start_consumer(broker, None, client_id=f"lag-of-{group}")
         partitions = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
         ends = await within(5, consumer.end_offsets(partitions))
         starts = await within(5, consumer.beginning_offsets(partitions))
@@ -169,9 +251,9 @@ async def lag(bootstrap: str, group: str, topic: str) -> dict[int, int]:
             await within(STOP_SECONDS, admin.close())
 
 
-async def ends_of(bootstrap: str, topic: str) -> Mapping[int, int]:
+async def ends_of(broker: Broker, topic: str) -> Mapping[int, int]:
     """Return the next offset of each partition. Raise one of KAFKA_TROUBLE, or TopicsMissing."""
-    consumer = await start_consumer(bootstrap, None, client_id="ends-of-topic")
+    consumer = await start_consumer(broker, None, client_id="ends-of-topic")
     try:
         partitions = [TopicPartition(topic, p) for p in await partitions_of(consumer, topic)]
         ends = await within(5, consumer.end_offsets(partitions))
@@ -180,9 +262,9 @@ async def ends_of(bootstrap: str, topic: str) -> Mapping[int, int]:
         await discard(consumer)
 
 
-async def spans_of(bootstrap: str, topics: Collection[str]) -> Mapping[TopicPartition, tuple[int, int]]:
+async def spans_of(broker: Broker, topics: Collection[str]) -> Mapping[TopicPartition, tuple[int, int]]:
     """Return the first and the next offset of each partition. Raise one of KAFKA_TROUBLE, or TopicsMissing."""
-    consumer = await start_consumer(bootstrap, None, client_id="spans-of-topics")
+    consumer = await start_consumer(broker, None, client_id="spans-of-topics")
     try:
         partitions = [TopicPartition(topic, p) for topic in topics for p in await partitions_of(consumer, topic)]
         beginnings = await within(5, consumer.beginning_offsets(partitions))
@@ -192,9 +274,9 @@ async def spans_of(bootstrap: str, topics: Collection[str]) -> Mapping[TopicPart
         await discard(consumer)
 
 
-async def members_of(bootstrap: str, group: str) -> int:
+async def members_of(broker: Broker, group: str) -> int:
     """Return how many consumers are in a group. Raise one of KAFKA_TROUBLE."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**broker.options, request_timeout_ms=5_000)
     await _started_admin(admin)
     try:
         answers: list[Any] = await within(5, admin.describe_consumer_groups([group]))

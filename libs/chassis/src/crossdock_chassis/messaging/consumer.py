@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error, within
@@ -76,7 +77,9 @@ class Consumer:
     positions in the database count. Offsets are committed to Kafka for lag displays only.
     """
 
-    def __init__(self, database: Database, kafka: str, subscription: Subscription, inbox: Inbox | None = None) -> None:
+    def __init__(
+        self, database: Database, kafka: Broker, subscription: Subscription, inbox: Inbox | None = None
+    ) -> None:
         self._database, self._kafka, self.subscription = database, kafka, subscription
         self.inbox = inbox or Inbox(subscription)
         self._stops = Stops(database, self.inbox)
@@ -108,7 +111,9 @@ class Consumer:
             except Exception as error:
                 if not isinstance(error, (*clients.KAFKA_TROUBLE, Stuck)) and not is_transient(error):
                     raise
-                log.warning("%s interrupted: %s: %s", self.subscription.group, type(error).__name__, error)
+                if isinstance(error, clients.REFUSED):
+                    self.progressed = time.monotonic()  # a restart mends nothing
+                log.warning("%s interrupted: %s", self.subscription.group, clients.reason_of(error, self._kafka))
                 failures = 0 if time.monotonic() - started > 30 else failures + 1
                 await _pause(stopping, BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
             finally:

@@ -17,6 +17,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.deadlines import foreign_cancellation_is_an_error, within
 
 REQUEST_SECONDS: Final = 5
@@ -72,16 +73,14 @@ class GroupsSeen:
 
 
 async def look_at_groups(
-    bootstrap: str, wanted: Callable[[str], bool], *, first: Collection[str] = (), limit: int
+    broker: Broker, wanted: Callable[[str], bool], *, first: Collection[str] = (), limit: int
 ) -> GroupsSeen:
     """Ask Kafka once, with one request per group and three per broker, all in flight together.
 
     Look at no more than `limit` groups: those that are known as `first`, then others by name. The ends are read after
     the positions, so that no lag is negative. Raise one of KAFKA_TROUBLE.
     """
-    client = AIOKafkaClient(
-        bootstrap_servers=bootstrap, client_id="look-at-groups", request_timeout_ms=REQUEST_SECONDS * 1000
-    )
+    client = AIOKafkaClient(**broker.options, client_id="look-at-groups", request_timeout_ms=REQUEST_SECONDS * 1000)
     try:
         with foreign_cancellation_is_an_error():
             return await within(LOOK_SECONDS, _look(client, wanted, first, limit))

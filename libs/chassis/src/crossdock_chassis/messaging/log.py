@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error
@@ -80,7 +81,7 @@ class LogReader:
     It looks for new dead-letter topics once a minute, because a service that is deployed later adds its own.
     """
 
-    def __init__(self, database: Database, kafka: str, service: str, keep: Keep) -> None:
+    def __init__(self, database: Database, kafka: Broker, service: str, keep: Keep) -> None:
         self._database, self._kafka, self._service, self._keep = database, kafka, service, keep
         self._consumer: Consumer | None = None
         self._looked = time.monotonic()

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from pydantic_core import from_json
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database import outbox
 from crossdock_chassis.database.errors import CONNECTION_LOST, SERVER_STOPPING
 from crossdock_chassis.deadlines import Interrupted, abandon, foreign_cancellation_is_an_error, within
@@ -137,8 +138,8 @@ class _LowWater:
 class Relay:
     """The relay of a database. Only the worker with the lease sends, and reads and marks on the lease's connection."""
 
-    def __init__(self, dsn: str, kafka: str, name: str) -> None:
-        self._dsn, self._kafka, self._name = dsn, kafka, name
+    def __init__(self, dsn: str, kafka: Broker, name: str) -> None:
+        self._dsn, self.kafka, self._name = dsn, kafka, name
         self.progressed = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -149,7 +150,7 @@ class Relay:
                     await self._lead(stopping)
                 failures = 0
             except (*CONNECTION_LOST, *SERVER_STOPPING, KafkaError, Interrupted) as error:
-                log.warning("relay interrupted: %s: %s", type(error).__name__, error)
+                log.warning("relay interrupted: %s", clients.reason_of(error, self.kafka))
                 metrics.RELAY_RESTARTS.inc()
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
@@ -192,7 +193,7 @@ class Relay:
                 await connection.close(timeout=2)
 
     async def producer(self) -> AIOKafkaProducer:
-        return await clients.start_producer(self._kafka, f"{self._name}-relay")
+        return await clients.start_producer(self.kafka, f"{self._name}-relay")
 
 
 class _Leader:
@@ -273,7 +274,7 @@ class _Leader:
             self._lanes.hold(lane, (row["pending"] for row in left), now)
         if sent.failures:
             for lane, failure in sent.failures.items():
-                _warn(lane, failure)
+                self._warn(lane, failure)
             metrics.RELAY_RESTARTS.inc()
             self._in_background(clients.discard(self._producer))
             self._producer = None
@@ -320,7 +321,7 @@ class _Leader:
                 left = {row["pending"] for row in sent.left.get(lane, ())}
                 self._lanes.sent(lane, [row for row in rows if row not in left])
                 if (failure := sent.failures.get(lane)) is not None:
-                    _warn(lane, failure)
+                    self._warn(lane, failure)
                     self._lanes.failed(lane, now)
             self._show()
 
@@ -329,16 +330,15 @@ class _Leader:
         for topic, count in self._lanes.held.items():
             metrics.RELAY_HELD.labels(topic).set(count)
 
+    def _warn(self, lane: Lane, failure: BaseException) -> None:
+        topic, partition = lane
+        name = topic if partition is None else f"{topic}/{partition}"
+        log.warning("relay holds %s back: %s", name, clients.reason_of(failure, self._relay.kafka))
+
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._discards.add(task)
         task.add_done_callback(self._discards.discard)
-
-
-def _warn(lane: Lane, failure: BaseException) -> None:
-    topic, partition = lane
-    name = topic if partition is None else f"{topic}/{partition}"
-    log.warning("relay holds %s back: %s: %s", name, type(failure).__name__, failure)
 
 
 async def _mark_partly(connection: asyncpg.Connection, pending: Sequence[int], sent: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database.errors import is_contention
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.jobs.declare import Result, queued
@@ -48,7 +49,7 @@ class Rebuild:
     All progress is in the database, so the job goes on after a crash of any process.
     """
 
-    def __init__(self, database: Database, kafka: str, service: str, projection: Projection) -> None:
+    def __init__(self, database: Database, kafka: Broker, service: str, projection: Projection) -> None:
         self._database, self._kafka, self._service = database, kafka, service
         self.projection = projection
         self.job = queued(f"rebuild-{projection.name.replace('_', '-')}", self._run)

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel, Field
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.jobs.declare import Result, queued
 from crossdock_chassis.jobs.run import JobRun
 from crossdock_chassis.messaging import clients
@@ -161,7 +162,7 @@ async def retired_group(sql: asyncpg.Connection, present: Collection[str], group
     return await _counted(sql, group)
 
 
-async def check_unused(kafka: str, group: str) -> None:
+async def check_unused(kafka: Broker, group: str) -> None:
     """Raise GroupInUse if a process of another version runs the group, MembersUnknown if Kafka does not answer."""
     try:
         members = await clients.members_of(kafka, group)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from crossdock_chassis.broker import Broker
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.deadlines import abandon, foreign_cancellation_is_an_error
@@ -37,7 +38,7 @@ class Projections:
     deployment the old workers keep the current generation up to date while the new ones build the next.
     """
 
-    def __init__(self, database: Database, kafka: str, service: str, rebuilds: Sequence[Rebuild]) -> None:
+    def __init__(self, database: Database, kafka: Broker, service: str, rebuilds: Sequence[Rebuild]) -> None:
         self._database, self._kafka, self._service = database, kafka, service
         self._rebuilds = rebuilds
         self._running: dict[int, _Running] = {}

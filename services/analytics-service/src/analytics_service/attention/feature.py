@@ -10,5 +10,5 @@ BROKER_SECONDS = 2.0
 
 
 def feature(database: Database, settings: Settings, services: Services) -> Feature:
-    broker = Broker(lambda: broker_trouble(settings.kafka, BROKER_SECONDS))
+    broker = Broker(lambda: broker_trouble(settings.broker, BROKER_SECONDS))
     return Feature(routers=[http.router], provides=[Gatherer(database, services, broker)])

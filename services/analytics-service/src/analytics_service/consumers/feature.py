@@ -14,7 +14,7 @@ SELF: Final = "analytics-service"
 
 def feature(database: Database, settings: Settings) -> Feature:
     services = {SELF, *settings.services, *(topic.owner for topic in CATALOGUE.topics())}
-    sampler = Sampler(database, settings.kafka, services)
+    sampler = Sampler(database, settings.broker, services)
     return Feature(
         routers=[http.router],
         provides=[http.Consumers(database)],

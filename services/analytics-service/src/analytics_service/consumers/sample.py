@@ -21,7 +21,7 @@ from analytics_service.consumers.model import (
     replaced,
     to_look_up,
 )
-from crossdock_chassis import KAFKA_TROUBLE, Database, GroupSeen, GroupsSeen, JobRun, look_at_groups, mirrors
+from crossdock_chassis import KAFKA_TROUBLE, Broker, Database, GroupSeen, GroupsSeen, JobRun, look_at_groups, mirrors
 from crossdock_events import CATALOGUE
 
 SAMPLE_SECONDS: Final = 5.0
@@ -45,7 +45,7 @@ class Sampler:
     """The job. It needs no state of its own: any worker can make the next look."""
 
     database: Database
-    kafka: str
+    kafka: Broker
     services: Collection[str]
 
     async def sample(self, run: JobRun) -> Mapping[str, object]:

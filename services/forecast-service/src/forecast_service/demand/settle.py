@@ -24,7 +24,7 @@ class Settle:
     """The job. It compares the positions of the projection with the ends of its topics."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self._looks = [CatchUp(database, settings.kafka, DEMAND, topic) for topic in TOPICS]
+        self._looks = [CatchUp(database, settings.broker, DEMAND, topic) for topic in TOPICS]
 
     async def settle(self, run: JobRun) -> dict[str, object]:
         """Store the time before which everything is counted. While the projection is behind, it stays."""

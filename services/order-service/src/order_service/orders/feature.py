@@ -26,11 +26,11 @@ def feature(database: Database, settings: Settings) -> Feature:
     batches = partial(Coalescer, limit=settings.batch_limit, queue_limit=settings.queue_limit)
     answer_deadline = deadline.AnswerDeadline(
         timedelta(seconds=settings.answer_within_seconds),
-        partial(lag, settings.kafka, ANSWERED_BY, OrderPlaced.topic.name),
+        partial(lag, settings.broker, ANSWERED_BY, OrderPlaced.topic.name),
         lag_limit=settings.answer_lag_limit,
         outbox_age=timedelta(seconds=settings.answer_outbox_seconds),
     )
-    known_items = CatchUp(database, settings.kafka, KNOWN_ITEMS, ItemEvent.topic.name)
+    known_items = CatchUp(database, settings.broker, KNOWN_ITEMS, ItemEvent.topic.name)
     return Feature(
         routers=http.ROUTERS,
         provides=[
