@@ -292,7 +292,7 @@ async def test_slow_rebalance_leaves_a_member_only_its_partitions(
     monkeypatch.setattr(consumer_module, "REPORT_SECONDS", 0.02)
     (consumer,) = service.consumers()
     topics = consumer.subscription.topics
-    everything = {TopicPartition(topic, n) for topic in topics for n in range(4)}
+    everything = {TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)}
     listeners = [SlowToLeave(), SlowToLeave()]
 
     def told() -> set[TopicPartition]:
