@@ -6,9 +6,12 @@ from functools import cache
 from crossdock_chassis import Service
 from crossdock_cli.discovery import NOWHERE, installed
 from crossdock_events import CATALOGUE, TopicSpec
+from crossdock_local.services import roles_of
 
 APPLICATION = "crossdock"
 IMAGE = "crossdock"
+DOMAIN = "domain"
+"""Stands for the domain in the names of hosts. An overlay replaces it."""
 NAMESPACE = "crossdock"
 SETTINGS = "crossdock"
 """The ConfigMap with the settings that all processes share. An overlay makes it."""
@@ -45,8 +48,18 @@ class Facts:
     @property
     def streams(self) -> bool:
         """Return whether one of its routes answers with server-sent events."""
-        paths = self.service.api().openapi()["paths"].values()
-        return any("text/event-stream" in str(each.get("responses")) for path in paths for each in path.values())
+        routes = [route for feature in self.service.features for router in feature.routers for route in router.routes]
+        return any(_media_type(route) == "text/event-stream" for route in routes)
+
+    @property
+    def has_console(self) -> bool:
+        return "console" in type(self.service.settings).model_fields
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Return the size of the largest request that one of its routes takes."""
+        settings = self.service.settings
+        return max(settings.max_body_bytes, int(getattr(settings, "import_max_bytes", 0)))
 
     @property
     def partitions(self) -> int:
@@ -58,18 +71,17 @@ class Facts:
     def topics(self) -> list[TopicSpec]:
         """Return the topics that it writes: those of its events, and its dead letters."""
         own = [topic.spec for topic in CATALOGUE.topics() if topic.owner == self.name]
-        return own + self.service.dead_letter_specs()
+        return sorted(own + self.service.dead_letter_specs(), key=lambda each: each.name)
+
+
+def _media_type(route: object) -> str | None:
+    return getattr(getattr(route, "response_class", None), "media_type", None)
 
 
 @cache
 def facts() -> tuple[Facts, ...]:
     """Return the facts of all installed services by name. Building a service connects to nothing."""
     return tuple(
-        Facts(
-            each.name,
-            each.package,
-            ("api", "worker", "runner") if each.runner else ("api", "worker"),
-            each.build(NOWHERE),
-        )
+        Facts(each.name, each.package, tuple(roles_of(each, together=False)), each.build(NOWHERE))
         for each in installed()
     )

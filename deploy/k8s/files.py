@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from deploy.k8s import network, workloads
+from deploy.k8s import network, operators, servers, workloads
 from deploy.k8s.facts import APPLICATION, NAMESPACE, facts
 from deploy.k8s.workloads import Manifest
 
@@ -15,27 +15,70 @@ HEADER = "Generated from the installed services: `make generate`."
 
 def generated() -> dict[Path, str]:
     """Return the text of each generated file."""
-    made = {**_base(), **_dev()}
+    base = {
+        "namespace.yaml": [_namespace()],
+        "network.yaml": network.policies(),
+        "topics.yaml": [workloads.job(APPLICATION, "topics", ["crossdock_cli", "topics", "create"], secret=None)],
+        **{f"{each.name}.yaml": workloads.of_service(each) for each in facts()},
+    }
+    made = {
+        **_folder("base", "Kustomization", base, namespace=NAMESPACE),
+        **_folder("components/ingress", "Component", {"hosts.yaml": operators.ingresses()}),
+        **_folder("components/keda", "Component", {"workers.yaml": operators.scaled_workers()}),
+        **_folder("components/monitoring", "Component", {"monitors.yaml": operators.monitors()}),
+        **_databases("components/dev-databases"),
+        **_folder(
+            "components/strimzi",
+            "Component",
+            {"kafka.yaml": servers.kafka()},
+            patches={"settings.yaml": servers.kafka_settings()},
+            inline=[_to("kafka", servers.KAFKA_PODS), {"patch": _removed("Job", f"{APPLICATION}-topics")}],
+        ),
+        **_folder(
+            "components/cloudnative-pg",
+            "Component",
+            {"postgres.yaml": servers.postgres()},
+            patches={"settings.yaml": servers.postgres_settings()},
+            inline=[_to("postgres", servers.POSTGRES_PODS)],
+        ),
+    }
     return {FOLDER / name: text for name, text in made.items()}
 
 
-def _base() -> dict[str, str]:
-    resources: dict[str, Iterable[Manifest]] = {
-        "namespace.yaml": [_namespace()],
-        "network.yaml": network.policies(),
-        "topics.yaml": [
-            workloads.job(APPLICATION, "topics", ["crossdock_cli", "topics", "create"], secret=None),
-        ],
-        **{f"{each.name}.yaml": workloads.of_service(each) for each in facts()},
+def _folder(
+    folder: str,
+    kind: str,
+    resources: Mapping[str, Iterable[Manifest]],
+    patches: Mapping[str, Iterable[Manifest]] | None = None,
+    inline: Iterable[Manifest] = (),
+    **rest: object,
+) -> dict[str, str]:
+    """Return the files of a folder, and the one for Kustomize that lists them."""
+    listed = [*({"path": name} for name in patches or ()), *inline]
+    own = _list(kind, **rest, resources=[*resources], **({"patches": listed} if listed else {}))
+    made = {f"{folder}/{name}": documents(each) for name, each in {**resources, **(patches or {})}.items()}
+    return {f"{folder}/kustomization.yaml": documents([own]), **made}
+
+
+def _to(policy: str, pods: Manifest) -> Manifest:
+    """Return the patch that names the destination of a policy."""
+    operation = {"op": "add", "path": "/spec/egress/0/to", "value": [{"podSelector": pods}]}
+    return {"target": {"kind": "NetworkPolicy", "name": policy}, "patch": yaml.safe_dump([operation])}
+
+
+def _removed(kind: str, name: str) -> str:
+    gone = {
+        "$patch": "delete",
+        "apiVersion": "batch/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
     }
-    listed = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": NAMESPACE,
-        "resources": list(resources),
-    }
-    made = {f"base/{name}": documents(each) for name, each in resources.items()}
-    return {"base/kustomization.yaml": documents([listed]), **made}
+    return yaml.safe_dump(gone)
+
+
+def _list(kind: str, **rest: object) -> Manifest:
+    version = "v1alpha1" if kind == "Component" else "v1beta1"
+    return {"apiVersion": f"kustomize.config.k8s.io/{version}", "kind": kind, **rest}
 
 
 def _namespace() -> Manifest:
@@ -46,9 +89,8 @@ def _namespace() -> Manifest:
     return workloads.manifest("v1", "Namespace", NAMESPACE, own)
 
 
-def _dev() -> dict[str, str]:
+def _databases(folder: str) -> dict[str, str]:
     """Return the databases, and the Secrets that name them. The server trusts each pod that may connect to it."""
-    folder = "overlays/dev"
     databases = [f"-- {HEADER}"]
     secrets = []
     for each in facts():
@@ -59,15 +101,12 @@ def _dev() -> dict[str, str]:
         ]
         address = f"postgresql://{each.package}@postgres:{network.POSTGRES}/{each.package}"
         secrets.append({"name": each.name, "literals": [f"CROSSDOCK_POSTGRES={address}"]})
-    component = {
-        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
-        "kind": "Component",
-        "configMapGenerator": [{"name": "databases", "files": ["databases.sql"]}],
-        "secretGenerator": secrets,
-    }
+    maps = [{"name": "databases", "files": ["databases.sql"]}]
     return {
-        f"{folder}/databases/databases.sql": "\n".join(databases) + "\n",
-        f"{folder}/databases/kustomization.yaml": documents([component]),
+        f"{folder}/databases.sql": "\n".join(databases) + "\n",
+        f"{folder}/kustomization.yaml": documents(
+            [_list("Component", configMapGenerator=maps, secretGenerator=secrets)]
+        ),
     }
 
 

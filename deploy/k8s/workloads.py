@@ -147,8 +147,9 @@ def _hardened() -> Manifest:
 
 
 def _settings(secret: str | None) -> list[Manifest]:
+    """Return the sources of the variables. A process names each setting that is missing, if the Secret is."""
     found: list[Manifest] = [{"configMapRef": {"name": SETTINGS}}]
-    return found + ([] if secret is None else [{"secretRef": {"name": secret}}])
+    return found + ([] if secret is None else [{"secretRef": {"name": secret, "optional": True}}])
 
 
 def _probe(path: str, *, period: int, failures: int) -> Manifest:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy.k8s import __main__, policy
+import yaml
+from deploy.k8s import __main__, operator_policy, policy
 from deploy.k8s.files import FOLDER, generated
-from deploy.k8s.policy import RULES, Rule
+from deploy.k8s.policy import RULES, Rule, of_kind
 from deploy.k8s.rendering import overlays, render
+from deploy.k8s.validation import errors
 from deploy.k8s.workloads import Manifest
 
 Tamper = Callable[[list[Manifest]], object]
@@ -69,9 +71,25 @@ def secret(value: str) -> Tamper:
     return lambda manifests: manifests.append({"kind": "Secret", "metadata": metadata, "stringData": {"x": value}})
 
 
+def path_of(manifests: list[Manifest]) -> Manifest:
+    found: Manifest = the(manifests, "Ingress", "crm-service")["spec"]["rules"][0]["http"]["paths"][0]["backend"]
+    return found
+
+
+def broker(manifests: list[Manifest]) -> Manifest:
+    found: Manifest = the(manifests, "Kafka", "crossdock")["spec"]["kafka"]
+    return found
+
+
+def may(kind: str, name: str, operation: str) -> Tamper:
+    acl = {"resource": {"type": kind, "name": name, "patternType": "literal"}, "operations": [operation]}
+    return lambda manifests: the(manifests, "KafkaUser", "crm-service")["spec"]["authorization"]["acls"].append(acl)
+
+
 CASES: list[tuple[Rule, Tamper]] = [
     (policy.each_service_is_whole, without("Deployment", "forecast-service-runner")),
     (policy.each_service_is_whole, without("Job", "crm-service-migrate")),
+    (policy.each_service_is_whole, lambda all: all.remove(*of_kind(all, "Namespace"))),
     (policy.services_reach_the_api, in_spec("Service", "order-service", "selector", {policy.NAME: "order-service"})),
     (policy.services_reach_the_api, in_spec("Service", "order-service", "ports", [{"targetPort": "ops"}])),
     (policy.pods_are_restricted, in_pod("hostNetwork", True)),
@@ -113,9 +131,36 @@ CASES: list[tuple[Rule, Tamper]] = [
         in_container("env", [{"name": "CROSSDOCK_SMTP_PASSWORD", "value": "hunter2"}]),
     ),
     (policy.settings_come_from_outside, in_container("envFrom", [{"secretRef": {"name": "crm-service"}}])),
-    (policy.jobs_end_and_go, in_spec("Job", "crossdock-topics", "ttlSecondsAfterFinished", None)),
+    (policy.jobs_end_and_go, in_spec("Job", "crm-service-migrate", "ttlSecondsAfterFinished", None)),
     (policy.jobs_end_and_go, lambda all: pod(all, "crm-service-migrate", "Job").update(restartPolicy="OnFailure")),
     (policy.all_run_one_image, in_container("image", "crossdock:other")),
+    (operator_policy.workers_scale_by_lag, without("ScaledObject", "crm-service-worker")),
+    (operator_policy.workers_scale_by_lag, in_spec("ScaledObject", "crm-service-worker", "maxReplicaCount", 13)),
+    (operator_policy.processes_are_scraped, in_spec("PodMonitor", "crossdock", "jobLabel", None)),
+    (operator_policy.processes_are_scraped, in_spec("PodMonitor", "crossdock", "podMetricsEndpoints", [])),
+    (operator_policy.hosts_lead_to_apis, without("Ingress", "crm-service")),
+    (operator_policy.hosts_lead_to_apis, in_spec("Ingress", "crm-service", "tls", [])),
+    (operator_policy.hosts_lead_to_apis, lambda all: path_of(all)["service"].update(port={"name": "ops"})),
+    (
+        operator_policy.streams_pass_the_proxy,
+        lambda all: the(all, "Ingress", "forecast-service")["metadata"].pop("annotations"),
+    ),
+    (operator_policy.users_of_kafka_do_what_is_declared, without("KafkaUser", "crm-service")),
+    (operator_policy.users_of_kafka_do_what_is_declared, may("topic", "crossdock.orders.v1", "Write")),
+    (operator_policy.users_of_kafka_do_what_is_declared, may("topic", "crossdock.stock.v1", "Read")),
+    (operator_policy.users_of_kafka_do_what_is_declared, may("topic", "crossdock.cases.v1", "Alter")),
+    (operator_policy.users_of_kafka_do_what_is_declared, may("group", "order-service", "Read")),
+    (operator_policy.topics_are_kept, without("KafkaTopic", "crossdock.orders.v1.crm-service.dlq")),
+    (operator_policy.topics_are_kept, in_spec("KafkaTopic", "crossdock.orders.v1", "partitions", 1)),
+    (operator_policy.topics_are_kept, lambda all: broker(all)["config"].update({"min.insync.replicas": 1})),
+    (operator_policy.topics_are_kept, lambda all: broker(all).pop("authorization")),
+    (operator_policy.topics_are_kept, lambda all: broker(all)["listeners"][0].update(tls=False)),
+    (
+        operator_policy.processes_log_in_to_kafka,
+        in_container("env", [{"name": "CROSSDOCK_KAFKA_USER", "value": "crm-service"}]),
+    ),
+    (operator_policy.databases_belong_to_their_service, without("Database", "crm-service")),
+    (operator_policy.databases_belong_to_their_service, in_container("env", [])),
 ]
 
 
@@ -127,13 +172,39 @@ def test_overlay_keeps_the_rule(overlay: str, rule: Rule) -> None:
 
 @pytest.mark.parametrize(("rule", "tamper"), CASES, ids=lambda each: getattr(each, "__name__", ""))
 def test_rule_refuses_a_manifest_that_breaks_it(rule: Rule, tamper: Tamper) -> None:
-    manifests = deepcopy(rendered("production"))
+    manifests = deepcopy(rendered("operators"))
     tamper(manifests)
     assert list(rule(manifests))
 
 
 def test_each_rule_was_seen_to_refuse() -> None:
     assert {rule for rule, _ in CASES} == set(RULES)
+
+
+@pytest.mark.parametrize("overlay", overlays())
+def test_manifests_fit_their_schemas(overlay: str) -> None:
+    assert [error for each in rendered(overlay) for error in errors(each)] == []
+
+
+def test_each_kind_refuses_a_field_that_it_has_not() -> None:
+    kinds = {each["kind"]: each for overlay in overlays() for each in rendered(overlay)}
+    assert {"Deployment", "Ingress", "PrometheusRule", "ScaledObject", "Kafka", "KafkaUser", "Cluster"} <= kinds.keys()
+    for kind, each in kinds.items():
+        changed = deepcopy(each)
+        changed.get("spec", changed)["misspelled"] = "x"
+        assert list(errors(changed)), kind
+        if "spec" in each:
+            assert list(errors(each | {"spec": "text"})), kind
+
+
+def test_a_kind_without_a_schema_is_an_error() -> None:
+    (error,) = errors({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})
+    assert "has no schema" in error
+
+
+def test_the_alerts_are_those_of_the_repository() -> None:
+    (found,) = of_kind(rendered("production"), "PrometheusRule")
+    assert found["spec"] == yaml.safe_load((FOLDER.parent / "alerts" / "crossdock.rules.yml").read_text())
 
 
 def test_a_changed_or_needless_manifest_is_found(

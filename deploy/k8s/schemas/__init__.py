@@ -1,0 +1,1 @@
+"""Schemas of the kinds of manifests, copied from packages of the projects that own them."""

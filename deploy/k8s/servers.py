@@ -1,0 +1,157 @@
+"""Kafka by Strimzi and PostgreSQL by CloudNativePG: topics, users, roles and databases of the installed services."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from deploy.k8s.facts import APPLICATION, NAMESPACE, Facts, facts
+from deploy.k8s.network import KAFKA, POSTGRES, USES_KAFKA, USES_POSTGRES, namespace, policy, roles, tcp
+from deploy.k8s.workloads import Manifest, manifest
+
+BROKERS: Final = 3
+OWN: Final = {"app.kubernetes.io/part-of": f"{APPLICATION}-servers"}
+CLUSTER: Final = APPLICATION
+OF_CLUSTER: Final = OWN | {"strimzi.io/cluster": CLUSTER}
+KAFKA_PODS: Final = {"matchLabels": {"strimzi.io/cluster": CLUSTER}}
+POSTGRES_CLUSTER: Final = "crossdock-db"
+POSTGRES_PODS: Final = {"matchLabels": {"cnpg.io/cluster": POSTGRES_CLUSTER}}
+CLOUDNATIVE_PG_NAMESPACE: Final = "cnpg-system"
+
+
+def kafka() -> Iterator[Manifest]:
+    """Yield a cluster that takes only users with a password, over TLS. Strimzi adds the policy for its listener."""
+    version = "kafka.strimzi.io/v1"
+    storage = {
+        "type": "jbod",
+        "volumes": [{"id": 0, "type": "persistent-claim", "size": "100Gi", "kraftMetadata": "shared"}],
+    }
+    resources = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
+    pool = {"replicas": BROKERS, "roles": ["controller", "broker"], "storage": storage, "resources": resources}
+    yield manifest(version, "KafkaNodePool", "brokers", OF_CLUSTER, spec=pool)
+    listener = {
+        "name": "scram",
+        "port": KAFKA,
+        "type": "internal",
+        "tls": True,
+        "authentication": {"type": "scram-sha-512"},
+        "networkPolicyPeers": [{"podSelector": roles(*USES_KAFKA)}],
+    }
+    config = {
+        "auto.create.topics.enable": False,
+        "default.replication.factor": BROKERS,
+        "min.insync.replicas": BROKERS - 1,
+        "offsets.topic.replication.factor": BROKERS,
+        "transaction.state.log.replication.factor": BROKERS,
+        "transaction.state.log.min.isr": BROKERS - 1,
+    }
+    spec = {
+        "kafka": {"listeners": [listener], "authorization": {"type": "simple"}, "config": config},
+        # A user's Secret has the name of the user. Without the prefix, it would be the one with the service's settings.
+        "entityOperator": {"topicOperator": {}, "userOperator": {"secretPrefix": "kafka-"}},
+    }
+    yield manifest(version, "Kafka", CLUSTER, OWN, spec=spec)
+    for topic in sorted((spec for each in facts() for spec in each.topics), key=lambda each: each.name):
+        own = {"partitions": topic.partitions, "replicas": BROKERS, "config": dict(topic.config)}
+        yield manifest(version, "KafkaTopic", topic.name, OF_CLUSTER, spec=own)
+    for each in facts():
+        user = {
+            "authentication": {"type": "scram-sha-512"},
+            "authorization": {"type": "simple", "acls": list(_acls(each))},
+        }
+        yield manifest(version, "KafkaUser", each.name, OF_CLUSTER, spec=user)
+    # Brokers reach each other, and the operators the API of Kubernetes.
+    yield policy("strimzi", KAFKA_PODS, egress=[{}])
+
+
+def _acls(service: Facts) -> Iterator[Manifest]:
+    """Yield what a service may do: write its own topics, read the declared ones, and use its own consumer groups.
+
+    It may look at the progress of the groups that read its topics. A service that keeps the log may look at everything.
+    """
+    own = [topic.name for topic in service.topics]
+    for topic in own:
+        yield _acl("topic", topic, "Write", "Describe")
+    subscriptions = service.service.subscriptions()
+    for topic in sorted({topic for each in subscriptions for topic in each.topics}):
+        yield _acl("topic", topic, "Read", "Describe")
+    yield _acl("group", service.name, "Read", "Describe", "Delete")
+    yield _acl("group", f"{service.name}.", "Read", "Describe", "Delete", prefix=True)
+    if service.service.log is not None:
+        yield _acl("topic", f"{APPLICATION}.", "Describe", prefix=True)
+        yield _acl("group", "*", "Describe")
+        return
+    readers = {one.group for each in facts() for one in each.service.subscriptions() if {*own} & {*one.topics}}
+    for group in sorted(readers):
+        yield _acl("group", group, "Describe")
+
+
+def _acl(kind: str, name: str, *operations: str, prefix: bool = False) -> Manifest:
+    pattern = "prefix" if prefix else "literal"
+    return {"resource": {"type": kind, "name": name, "patternType": pattern}, "operations": list(operations)}
+
+
+def kafka_settings() -> Iterator[Manifest]:
+    """Yield a patch for each process that uses Kafka: it logs in as the user of its service."""
+    for each in facts():
+        variables = [
+            {"name": "CROSSDOCK_KAFKA_PROTOCOL", "value": "SASL_SSL"},
+            {"name": "CROSSDOCK_KAFKA_USER", "value": each.name},
+            _secret("CROSSDOCK_KAFKA_PASSWORD", f"kafka-{each.name}", "password"),
+            _secret("CROSSDOCK_KAFKA_CA", f"{CLUSTER}-cluster-ca-cert", "ca.crt"),
+        ]
+        for role in ("api", "worker"):
+            yield _patch("Deployment", f"{each.name}-{role}", role, variables)
+
+
+def postgres() -> Iterator[Manifest]:
+    """Yield a cluster of three servers, and for each service a role with a password and a database."""
+    version = "postgresql.cnpg.io/v1"
+    accounts = [
+        {"name": each.package, "login": True, "passwordSecret": {"name": f"postgres-{each.name}"}} for each in facts()
+    ]
+    spec = {
+        "instances": 3,
+        "imageName": "ghcr.io/cloudnative-pg/postgresql:18",
+        "storage": {"size": "100Gi"},
+        "postgresql": {"parameters": {"max_connections": "500", "shared_buffers": "1GB"}},
+        "resources": {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"cpu": "4", "memory": "4Gi"}},
+        "managed": {"roles": accounts},
+    }
+    yield manifest(version, "Cluster", POSTGRES_CLUSTER, OWN, spec=spec)
+    for each in facts():
+        database = {"cluster": {"name": POSTGRES_CLUSTER}, "name": each.package, "owner": each.package}
+        yield manifest(version, "Database", each.name, OWN, spec=database)
+    clients = {"from": [{"podSelector": roles(*USES_POSTGRES)}], "ports": tcp(POSTGRES)}
+    others = [{"podSelector": POSTGRES_PODS}, namespace(CLOUDNATIVE_PG_NAMESPACE)]
+    # Servers replicate from each other, and the operator asks each for its status.
+    yield policy("cloudnative-pg", POSTGRES_PODS, egress=[{}], ingress=[clients, {"from": others}])
+
+
+def postgres_settings() -> Iterator[Manifest]:
+    """Yield a patch for each process of a service: the password is in the Secret of its role."""
+    for each in facts():
+        server = f"{POSTGRES_CLUSTER}-rw:{POSTGRES}"
+        variables = [
+            _secret("POSTGRES_PASSWORD", f"postgres-{each.name}", "password"),
+            {
+                "name": "CROSSDOCK_POSTGRES",
+                "value": f"postgresql://{each.package}:$(POSTGRES_PASSWORD)@{server}/{each.package}",
+            },
+        ]
+        for role in each.roles:
+            yield _patch("Deployment", f"{each.name}-{role}", role, variables)
+        yield _patch("Job", f"{each.name}-migrate", "migrate", variables)
+
+
+def _secret(variable: str, name: str, key: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
+
+
+def _patch(kind: str, name: str, container: str, variables: Iterable[Manifest]) -> Manifest:
+    version = "batch/v1" if kind == "Job" else "apps/v1"
+    pod = {"containers": [{"name": container, "env": list(variables)}]}
+    return {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"template": {"spec": pod}},
+    }
