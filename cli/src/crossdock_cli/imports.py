@@ -12,7 +12,11 @@ from crossdock_cli.http import MOST_ERRORS, asked, place
 
 ENDED: Final = ("done", "refused", "stopped", "failed")
 CSV: Final = "text/csv"
-PARQUET: Final = "application/vnd.apache.parquet"
+MEDIA_TYPES: Final = {
+    ".parquet": "application/vnd.apache.parquet",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+"""The media types of files by their suffix. All others are CSV."""
 POLL_SECONDS: Final = 0.2
 UPLOAD_SECONDS: Final = 300.0
 
@@ -27,7 +31,7 @@ def import_file(
     service: str,
     kind: str,
     content: bytes | IO[bytes],
-    query: Mapping[str, str] | None = None,
+    query: Mapping[str, Any] | None = None,
     show: Callable[[Mapping[str, Any]], None] = lambda found: None,
     media_type: str = CSV,
 ) -> dict[str, Any]:

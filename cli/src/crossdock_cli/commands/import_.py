@@ -12,7 +12,7 @@ from crossdock_cli import installation
 from crossdock_cli.commands.customer import SCOPES, SERVICE
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
-from crossdock_cli.imports import CSV, PARQUET, errors_of, import_file
+from crossdock_cli.imports import CSV, MEDIA_TYPES, errors_of, import_file
 from crossdock_cli.output import AsJson, console, print_json
 
 
@@ -33,15 +33,19 @@ def import_(
     kind: Kind,
     file: Annotated[
         Path | None,
-        typer.Argument(help="A CSV file, of demand also a .parquet file. Without a file, print a template."),
+        typer.Argument(help="A CSV file; of demand also .parquet, of customers .xlsx. Without it, print a template."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and import nothing.")] = False,
     reference: Annotated[
         str | None, typer.Option(help="Opening stock: the reference of each row that has none of its own.")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Customers: how the file names a column, name=Header. skip=Header leaves one out."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import a file of locations, items, opening stock, demand or drivers. Importing it again changes nothing."""
+    """Import a file of locations, items, opening stock, demand, drivers or customers. Again, it changes nothing."""
     there = installation.current()
     name, scope = SERVICES.get(kind, ("inventory-service", "stock"))
     partner: str | None = installation.OPERATOR
@@ -54,12 +58,14 @@ def import_(
             template = opened.get(f"{service}/v1/{kind.value}:template")
             print(template.text if template.is_success else asked(template), end="")
             return
-        query = {"dry_run": "true"} if dry_run else {}
+        query: dict[str, Any] = {"dry_run": "true"} if dry_run else {}
         if reference is not None:
             query["reference"] = reference
+        if column:
+            query["columns"] = column
         try:
             with file.open("rb") as content, _progress() as show:
-                media_type = PARQUET if file.suffix == ".parquet" else CSV
+                media_type = MEDIA_TYPES.get(file.suffix.lower(), CSV)
                 result = import_file(opened, service, kind.value, content, query, show, media_type)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
@@ -69,6 +75,9 @@ def import_(
     counts = ", ".join(f"{result[name]} {name}" for name in ("rows", "created", "changed", "unchanged", "wrong"))
     done = "checked, nothing imported" if dry_run else "imported"
     console().print(f"{file} {done}: {counts}", markup=False)
+    if result["suspected"]:
+        where = f"GET /v1/customers/suspects?import_id={result['id']}"
+        console().print(f"{result['suspected']} rows may be customers that are known: {where}", markup=False)
     if result["wrong"]:
         console().print(errors_of(result), markup=False)
 

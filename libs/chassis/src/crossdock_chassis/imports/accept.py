@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from crossdock_chassis.database.unit import Database, Unit
 from crossdock_chassis.imports import rows
 from crossdock_chassis.imports.rows import PIECE, File
+from crossdock_chassis.imports.views import NoSuchImport
 from crossdock_chassis.jobs.declare import Queued
 from crossdock_chassis.jobs.resolve import NotResumable, resume_job
 from crossdock_chassis.problems import Problem
@@ -32,6 +33,12 @@ class TooManyImports(Exception):
     def __init__(self) -> None:
         super().__init__(f"At most {MAX_WAITING} imports of a partner wait or run")
         self.extra: dict[str, object] = {"limit": MAX_WAITING}
+
+
+class ImportRuns(Exception):
+    problem = Problem(
+        409, "import-runs", "The import waits or runs; stop it, or send the request again when it has ended"
+    )
 
 
 class Accepted(BaseModel):
@@ -89,6 +96,14 @@ async def accept(unit: Unit, command: Accept) -> Accepted:
     await command.job.request(unit, arguments, by=command.client_id, id=file.id)
     await rows.add_file(unit.sql, file)
     return Accepted(id=file.id, created=True)
+
+
+async def close_import(unit: Unit, id: UUID, partner: str) -> None:
+    """Keep an import of the partner from going on. Raise NoSuchImport, ImportRuns."""
+    if not await rows.lock(unit.sql, id, partner):
+        raise NoSuchImport(str(id))
+    if not await rows.close(unit.sql, id):
+        raise ImportRuns(str(id))
 
 
 async def resume(unit: Unit, id: UUID, *, by: str) -> None:

@@ -45,6 +45,7 @@ class Progress:
     created: int = 0
     changed: int = 0
     unchanged: int = 0
+    suspected: int = 0
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Self:
@@ -61,6 +62,7 @@ class Progress:
             created=self.created + counts.created,
             changed=self.changed + counts.changed,
             unchanged=self.unchanged + counts.unchanged,
+            suspected=self.suspected + counts.suspected,
         )
 
 
@@ -97,7 +99,7 @@ class Importing:
         async with run.unit() as unit:
             progress = Progress.of(run.state).begin(step, unit.now.timestamp())
             if step in ("apply", "refused"):
-                progress = replace(progress, created=0, changed=0, unchanged=0)
+                progress = replace(progress, created=0, changed=0, unchanged=0, suspected=0)
                 run.total = progress.rows
             run.state = asdict(progress)
         return progress
@@ -152,7 +154,9 @@ class Importing:
         while found and (progress.errors < MAX_ERRORS or not trial):
             following = asyncio.create_task(self._next_rows(file, found[-1].number, BATCH))
             try:
-                await self._chunk(run, kind, Chunk(found, file.arguments, file.partner, file.cause), trial=trial)
+                await self._chunk(
+                    run, kind, Chunk(file.id, found, file.arguments, file.partner, file.cause), trial=trial
+                )
             except BaseException:
                 following.cancel()
                 await asyncio.wait({following})

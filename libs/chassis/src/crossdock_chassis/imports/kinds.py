@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from crossdock_chassis.database.unit import Unit
 from crossdock_chassis.imports.csv_format import Csv
@@ -26,8 +27,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows that are applied in one unit."""
+    """Rows of an import that are applied in one unit."""
 
+    import_id: UUID
     rows: Sequence[Row]
     arguments: Mapping[str, str]
     partner: str
@@ -36,11 +38,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows of a chunk created or changed something, and how many had no effect."""
+    """How many rows of a chunk created or changed something, and how many had no effect.
+
+    `suspected` counts those that may name something that is known under another key.
+    """
 
     created: int = 0
     changed: int = 0
     unchanged: int = 0
+    suspected: int = 0
 
 
 class RowsRefused(Exception):

@@ -46,6 +46,9 @@ GET_FILE: Final = """
     FROM import_file WHERE id = $1
 """
 
+LOCK: Final = "SELECT FROM import_file WHERE id = $1 AND partner = $2 FOR UPDATE"
+RUNS: Final = "SELECT status IN ('queued', 'running') FROM job WHERE id = $1"
+CLOSE: Final = "UPDATE import_file SET data = 'dropping' WHERE id = $1 AND data = 'kept'"
 KEEP: Final = "SELECT FROM import_file WHERE id = $1 AND data = 'kept' FOR UPDATE"
 
 # A subquery for each row always uses the index, also if the statement was planned while the table was empty. The first
@@ -146,6 +149,19 @@ async def file(sql: asyncpg.Connection, id: UUID) -> File:
 async def keep(sql: asyncpg.Connection, id: UUID) -> bool:
     """Lock the import. Return whether its data is complete."""
     return await sql.fetchrow(KEEP, id) is not None
+
+
+async def lock(sql: asyncpg.Connection, id: UUID, partner: str) -> bool:
+    """Lock an import, so that it cannot be resumed. Return whether the partner has it."""
+    return await sql.fetchrow(LOCK, id, partner) is not None
+
+
+async def close(sql: asyncpg.Connection, id: UUID) -> bool:
+    """Keep a locked import from going on. Return False if it waits or runs."""
+    if await sql.fetchval(RUNS, id):
+        return False
+    await sql.execute(CLOSE, id)
+    return True
 
 
 async def stage(sql: asyncpg.Connection, id: UUID, rows: Sequence[ReadRow]) -> list[tuple[int, int]]:

@@ -62,6 +62,7 @@ class Import(BaseModel):
     created: int = Field(description="Rows that created something, or would in a dry run")
     changed: int
     unchanged: int
+    suspected: int = Field(description="Rows that may name something that is known under another key")
     detail: str | None = Field(description="Set after a failed attempt")
     requested_by: str
     created_at: datetime
@@ -137,6 +138,7 @@ def _values(row: asyncpg.Record) -> Mapping[str, Any]:
         "created": progress.created,
         "changed": progress.changed,
         "unchanged": progress.unchanged,
+        "suspected": progress.suspected,
         "detail": _detail(state, row["error"]),
         "requested_by": row["requested_by"],
         "created_at": row["requested_at"],

@@ -88,12 +88,13 @@ async def change_customer(unit: Unit, command: ChangeCustomer) -> Changed:
     return Changed(customer_id=customer.id)
 
 
-async def record_changes(unit: Unit, id: UUID, changes: Sequence[Change], who: str, cause: Cause | None) -> None:
-    """Publish which parts of a locked customer changed, and keep each value with who changed it."""
+async def record_changes(unit: Unit, id: UUID, changes: Sequence[Change], who: str, cause: Cause | None) -> int:
+    """Publish which parts of a locked customer changed, keep each value with who changed it, and return its version."""
     version = await store.advance(unit, id)
     parts = tuple(dict.fromkeys(each.part for each in changes))
     unit.publish(CustomerUpdated(customer_id=id, parts=parts), sequence=version, cause=cause)
     await store.keep_history(unit, id, version, who, changes)
+    return version
 
 
 def describe(body: ProfileIn) -> Apply:
@@ -107,7 +108,7 @@ def describe(body: ProfileIn) -> Apply:
         if changes:
             await store.write_profile(unit, customer.id, after)
         if body.email is not None and await store.add_channel(unit, customer.id, email_of(body.email)):
-            changes.append(Change("channels", "channel", None, body.email))
+            changes.append(Change("channels", "email", None, body.email))
         return changes
 
     return apply
@@ -117,7 +118,7 @@ def add_channel(body: ChannelIn) -> Apply:
     async def apply(unit: Unit, customer: Customer) -> list[Change]:
         channel = channel_of(body.kind, body.value, body.region or customer.profile.region)
         added = await store.add_channel(unit, customer.id, channel)
-        return [Change("channels", "channel", None, body.value)] if added else []
+        return [Change("channels", body.kind, None, body.value)] if added else []
 
     return apply
 
@@ -140,7 +141,7 @@ def set_channel(body: ChannelState) -> Apply:
         if was == became:
             return []
         await unit.sql.execute(SET_CHANNEL, channel.match, customer.id, verified, since, why)
-        return [Change("channels", "channel", {"value": row["address"], **was}, {"value": row["address"], **became})]
+        return [Change("channels", body.kind, {"value": row["address"], **was}, {"value": row["address"], **became})]
 
     return apply
 
@@ -149,7 +150,7 @@ def remove_channel(body: ChannelIn) -> Apply:
     async def apply(unit: Unit, customer: Customer) -> list[Change]:
         channel = channel_of(body.kind, body.value, body.region or customer.profile.region)
         removed = await unit.sql.fetchval(REMOVE_CHANNEL, channel.match, customer.id)
-        return [] if removed is None else [Change("channels", "channel", removed, None)]
+        return [] if removed is None else [Change("channels", body.kind, removed, None)]
 
     return apply
 

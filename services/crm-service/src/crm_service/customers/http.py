@@ -198,12 +198,18 @@ async def get_summary(caller: Staff, customers: CustomersDep) -> CustomerSummary
 
 @router.get("/suspects", summary="List pairs of customers that may be the same, the likeliest first")
 async def get_suspects(
-    caller: Staff, customers: CustomersDep, cursor: PageCursor = None, limit: PageLimit = 50
+    caller: Staff,
+    customers: CustomersDep,
+    import_id: Annotated[
+        UUID | None, Query(description="Only with a customer that this import registered or changed")
+    ] = None,
+    cursor: PageCursor = None,
+    limit: PageLimit = 50,
 ) -> Page[SuspectPair]:
     """Return pairs that no person has decided about: merge them, or dismiss the suspicion."""
     eyes = eyes_of(caller)
     async with customers.database.unit() as unit:
-        page = await views.suspected(unit.sql, cursor, limit, eyes)
+        page = await views.suspected(unit.sql, cursor, limit, eyes, import_id)
         if page.items:
             await note_read(unit, caller, eyes, "/v1/customers/suspects", pairs=len(page.items))
     return page

@@ -77,10 +77,10 @@ async def traits_of(sql: asyncpg.Connection, ids: Sequence[UUID]) -> dict[UUID, 
     }
 
 
-async def suspect(unit: Unit, id: UUID) -> None:
+async def suspect(unit: Unit, id: UUID) -> bool:
     """Index a customer by its values, compare it with at most 50 candidates, and keep those that may be the same.
 
-    A pair that a person has decided about keeps its decision.
+    Return whether any may be. A pair that a person has decided about keeps its decision.
     """
     own = (await traits_of(unit.sql, [id]))[id]
     wanted = sorted(map(hashed, keys(own)))
@@ -99,6 +99,7 @@ async def suspect(unit: Unit, id: UUID) -> None:
     await unit.sql.execute(CLEAR, id, ones, others)
     if pairs:
         await unit.sql.execute(SUSPECT, *columns(pairs), unit.now)
+    return bool(pairs)
 
 
 async def decide(unit: Unit, one: UUID, other: UUID, state: str) -> bool:

@@ -127,6 +127,9 @@ OPEN_PAIRS: Final = """
     FROM suspects JOIN customers AS first ON first.id = one JOIN customers AS second ON second.id = other
     WHERE state = 'open' AND first.root <> second.root
           AND ($1::float8 IS NULL OR (score, one, other) < ($1, $2, $3))
+          AND ($5::uuid IS NULL OR EXISTS (
+              SELECT FROM imported_customers WHERE import_id = $5 AND customer_id IN (one, other)
+          ))
     ORDER BY score DESC, one DESC, other DESC LIMIT $4
 """
 PAIRS: Final = Cursor("suspects", tuple[int, UUID, UUID])
@@ -333,10 +336,12 @@ async def preview(sql: asyncpg.Connection, id: UUID, other: UUID, eyes: Eyes) ->
     )
 
 
-async def suspected(sql: asyncpg.Connection, cursor: str | None, limit: int, eyes: Eyes) -> Page[SuspectPair]:
-    """Return the pairs that no person has decided about, the likeliest first."""
+async def suspected(
+    sql: asyncpg.Connection, cursor: str | None, limit: int, eyes: Eyes, import_id: UUID | None = None
+) -> Page[SuspectPair]:
+    """Return the pairs that no person has decided about, the likeliest first: all, or those of an import."""
     tenths, *pair = PAIRS.decode(cursor) or (None, None, None)
-    rows = await sql.fetch(OPEN_PAIRS, None if tenths is None else tenths / 10, *pair, limit + 1)
+    rows = await sql.fetch(OPEN_PAIRS, None if tenths is None else tenths / 10, *pair, limit + 1, import_id)
     shown = rows[:limit]
     items = [
         SuspectPair(**{**row, **{name: eyes.name(row[name]) for name in ("one_name", "other_name")}}) for row in shown

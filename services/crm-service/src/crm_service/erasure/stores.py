@@ -169,6 +169,7 @@ _STAFF: Final = "written by staff for all customers"
 _POSITIONS: Final = "names of topics, groups and partitions"
 KEPT: Final[Mapping[str, str]] = {
     "partners": "a company's name",
+    "imported_customers": "ids, numbers and codes",
     "customers.kind": _CODES,
     "customers.origin": _CODES,
     "customers.met_by": _CODES,

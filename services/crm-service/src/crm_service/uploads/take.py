@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from crm_service.customers import change, store
@@ -26,6 +26,18 @@ HAS_ADDRESS: Final = """
     SELECT true FROM customer_addresses
     WHERE customer_id = $1 AND street = $2 AND city = $3 AND coalesce(postcode, '') = $4 AND country = $5
 """
+KEEP: Final = """
+    INSERT INTO imported_customers (import_id, customer_id, version, created)
+    SELECT $3, id, version, version = 1 FROM unnest($1::uuid[], $2::bigint[]) AS new (id, version)
+"""
+
+
+class Taken(NamedTuple):
+    """What a row did to its customer: the version that it made, None if it changed nothing."""
+
+    id: UUID
+    version: int | None = None
+    suspected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +59,10 @@ class Taking:
             BY,
         )
         known = {(row[0], row[1]): row[2] for row in await unit.sql.fetch(KNOWN, *columns(sorted(rows)))}
-        changed, errors = 0, list[RowError]()
+        taken, errors = list[Taken](), list[RowError]()
         for link, row in sorted(rows.items()):
             try:
-                changed += await _take(unit, chunk, row, link, known[link], new=link in new)
+                taken.append(await _take(unit, chunk, row, link, known[link], new=link in new))
             except AddressTaken:
                 errors.append(RowError(row.number, "email", "another customer has this mail address"))
             except WrongValue as error:
@@ -58,11 +70,15 @@ class Taking:
                 errors.append(RowError(row.number, column, error.detail))
         if errors:
             raise RowsRefused(errors)
-        return Counts(len(new), changed, len(rows) - len(new) - changed)
+        wrote = [(each.id, each.version) for each in taken if each.version is not None]
+        if wrote:
+            await unit.sql.execute(KEEP, *columns(wrote), chunk.import_id)
+        unchanged, suspected = len(rows) - len(wrote), sum(each.suspected for each in taken)
+        return Counts(len(new), len(wrote) - len(new), unchanged, suspected)
 
 
-async def _take(unit: Unit, chunk: Chunk, row: Row, link: Link, id: UUID, *, new: bool) -> bool:
-    """Apply a row to the customer. Return whether a known customer changed."""
+async def _take(unit: Unit, chunk: Chunk, row: Row, link: Link, id: UUID, *, new: bool) -> Taken:
+    """Apply a row to the customer."""
     customer, cells = await store.lock(unit, id), row.cells
     region = cells.get("region") or customer.profile.region
     customer = customer._replace(profile=Profile(region=region)) if new else customer
@@ -74,8 +90,9 @@ async def _take(unit: Unit, chunk: Chunk, row: Row, link: Link, id: UUID, *, new
         values = (address.street, address.city, address.postcode or "", address.country)
         if not await unit.sql.fetchval(HAS_ADDRESS, id, *values):
             changes += await change.add_address(address)(unit, customer)
-    if new or changes:
-        await suspect(unit, id)
+    if not new and not changes:
+        return Taken(id)
+    suspected = await suspect(unit, id)
     if new:
         registered = CustomerRegistered(
             customer_id=id, kind="person", origin="import", partner=cells["partner"], external_id=link[1]
@@ -83,9 +100,8 @@ async def _take(unit: Unit, chunk: Chunk, row: Row, link: Link, id: UUID, *, new
         unit.publish(registered, sequence=1, cause=chunk.cause)
         given = {name: value for name, value in cells.items() if value is not None}
         await store.keep_history(unit, id, 1, BY, [Change("profile", "registered", None, given)])
-    elif changes:
-        await change.record_changes(unit, id, changes, BY, chunk.cause)
-    return bool(changes) and not new
+        return Taken(id, 1, suspected)
+    return Taken(id, await change.record_changes(unit, id, changes, BY, chunk.cause), suspected)
 
 
 def _profile(cells: Mapping[str, Any]) -> ProfileIn:
