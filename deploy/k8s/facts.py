@@ -68,10 +68,10 @@ class Facts:
         return max(topic.partitions for topic in CATALOGUE.topics() if topic.name in read)
 
     @property
-    def topics(self) -> list[TopicSpec]:
+    def written(self) -> list[TopicSpec]:
         """Return the topics that it writes: those of its events, and its dead letters."""
-        own = [topic.spec for topic in CATALOGUE.topics() if topic.owner == self.name]
-        return sorted(own + self.service.dead_letter_specs(), key=lambda each: each.name)
+        names = {*self.service.owned_topics(), *self.service.dead_letter_topics()}
+        return sorted((each for each in self.service.topic_specs() if each.name in names), key=lambda each: each.name)
 
 
 def _media_type(route: object) -> str | None:

@@ -18,7 +18,7 @@ def generated() -> dict[Path, str]:
     base = {
         "namespace.yaml": [_namespace()],
         "network.yaml": network.policies(),
-        "topics.yaml": [workloads.job(APPLICATION, "topics", ["crossdock_cli", "topics", "create"], secret=None)],
+        "topics.yaml": [workloads.job(APPLICATION, "topics", ["crossdock_cli", "topics", "create"])],
         **{f"{each.name}.yaml": workloads.of_service(each) for each in facts()},
     }
     made = {

@@ -8,7 +8,7 @@ from deploy.k8s.policy import COMPONENT, NAME, Manifests, of_kind, ours, rule
 
 from crossdock_events import CATALOGUE
 
-ALLOWED = {"Write", "Read", "Describe", "Delete"}
+ALLOWED = {"Write", "Read", "Describe"}
 
 
 @rule
@@ -83,16 +83,16 @@ def users_of_kafka_do_what_is_declared(manifests: Manifests) -> Iterator[str]:
             if not operations <= ALLOWED:
                 yield f"{each.name} may {sorted(operations - ALLOWED)} {resource['name']}"
             if resource["type"] == "group":
-                own = resource["name"] == each.name or resource["name"] == f"{each.name}."
-                if not own and operations != {"Describe"}:
+                if resource["name"] != each.name and operations != {"Describe"}:
                     yield f"{each.name} may use the group {resource['name']}"
-            elif resource["patternType"] != "literal" and operations != {"Describe"}:
-                yield f"{each.name} may use all topics {resource['name']}*"
+            elif resource["patternType"] != "literal":
+                if each.service.log is None or operations != {"Read"}:
+                    yield f"{each.name} may use all topics {resource['name']}*"
             else:
                 for operation in operations & may.keys():
                     may[operation].add(resource["name"])
         read = {topic for subscription in each.service.subscriptions() for topic in subscription.topics}
-        if may["Read"] != read or may["Write"] != {topic.name for topic in each.topics}:
+        if may["Read"] != read or may["Write"] != {topic.name for topic in each.written}:
             yield f"{each.name} reads {sorted(may['Read'])} and writes {sorted(may['Write'])}"
 
 
@@ -100,7 +100,7 @@ def users_of_kafka_do_what_is_declared(manifests: Manifests) -> Iterator[str]:
 def topics_are_kept(manifests: Manifests) -> Iterator[str]:
     """Require the partitions and settings of the catalogue, on three brokers of which two must have each event."""
     found = {each["metadata"]["name"]: each["spec"] for each in of_kind(manifests, "KafkaTopic")}
-    for topic in [topic for each in facts() for topic in each.topics] if found else ():
+    for topic in [topic for each in facts() for topic in each.written] if found else ():
         wanted = {"partitions": topic.partitions, "replicas": 3, "config": dict(topic.config)}
         if found.get(topic.name) != wanted:
             yield f"{topic.name} is {found.get(topic.name)}"

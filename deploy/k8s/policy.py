@@ -52,7 +52,7 @@ def containers(pod: Manifest) -> list[Manifest]:
 def each_service_is_whole(manifests: Manifests) -> Iterator[str]:
     """Require of each installed service a Deployment for each role, a Service, and a Job that migrates its database."""
     found = {(each["kind"], each["metadata"]["name"]) for each in manifests}
-    topics = {("KafkaTopic", topic.name) for each in facts() for topic in each.topics}
+    topics = {("KafkaTopic", topic.name) for each in facts() for topic in each.written}
     wanted = {("Namespace", NAMESPACE)} | (topics if found & topics else {("Job", "crossdock-topics")})
     for each in facts():
         wanted |= {("Deployment", f"{each.name}-{role}") for role in each.roles}
@@ -296,8 +296,7 @@ def settings_come_from_outside(manifests: Manifests) -> Iterator[str]:
         sources = container.get("envFrom", ())
         maps = [each["configMapRef"]["name"] for each in sources if "configMapRef" in each]
         secrets = [each["secretRef"]["name"] for each in sources if "secretRef" in each]
-        own = [] if labels[COMPONENT] == "topics" else [labels[NAME]]
-        if len(maps) != 1 or maps[0] not in shared or [_unhashed(each) for each in secrets] != own:
+        if len(maps) != 1 or maps[0] not in shared or [_unhashed(each) for each in secrets] != [labels[NAME]]:
             yield f"{name} does not read the shared settings and its own Secret: {maps}, {secrets}"
 
 
@@ -314,6 +313,17 @@ def jobs_end_and_go(manifests: Manifests) -> Iterator[str]:
         bounded = spec.get("backoffLimit", 6) <= 6 and spec.get("ttlSecondsAfterFinished")
         if not bounded or spec["template"]["spec"]["restartPolicy"] != "Never":
             yield f"Job {each['metadata']['name']} may run for ever, or stay"
+
+
+@rule
+def migrations_can_go_first(manifests: Manifests) -> Iterator[str]:
+    """Require the labels by which an upgrade applies everything but the processes first, as the README explains."""
+    for each in of_kind(
+        manifests, "Deployment", "Job", "ConfigMap", "Secret", "Namespace", "NetworkPolicy", "StatefulSet"
+    ):
+        component = each["metadata"].get("labels", {}).get(COMPONENT)
+        if (each["kind"] == "Deployment") != (component in ("api", "worker", "runner")):
+            yield f"{each['kind']} {each['metadata']['name']} is applied at the wrong time of an upgrade"
 
 
 @rule

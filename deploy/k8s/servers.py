@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from deploy.k8s.facts import APPLICATION, NAMESPACE, Facts, facts
+from deploy.k8s.facts import APPLICATION, NAMESPACE, facts
 from deploy.k8s.network import KAFKA, POSTGRES, USES_KAFKA, USES_POSTGRES, namespace, policy, roles, tcp
 from deploy.k8s.workloads import Manifest, manifest
 
@@ -14,6 +14,13 @@ OF_CLUSTER: Final = OWN | {"strimzi.io/cluster": CLUSTER}
 KAFKA_PODS: Final = {"matchLabels": {"strimzi.io/cluster": CLUSTER}}
 POSTGRES_CLUSTER: Final = "crossdock-db"
 POSTGRES_PODS: Final = {"matchLabels": {"cnpg.io/cluster": POSTGRES_CLUSTER}}
+LOCALE: Final = {
+    "encoding": "UTF8",
+    "localeCollate": "C",
+    "localeCType": "C",
+    "localeProvider": "builtin",
+    "builtinLocale": "C.UTF-8",
+}
 CLOUDNATIVE_PG_NAMESPACE: Final = "cnpg-system"
 
 
@@ -49,44 +56,28 @@ def kafka() -> Iterator[Manifest]:
         "entityOperator": {"topicOperator": {}, "userOperator": {"secretPrefix": "kafka-"}},
     }
     yield manifest(version, "Kafka", CLUSTER, OWN, spec=spec)
-    for topic in sorted((spec for each in facts() for spec in each.topics), key=lambda each: each.name):
+    for topic in sorted((spec for each in facts() for spec in each.written), key=lambda each: each.name):
         own = {"partitions": topic.partitions, "replicas": BROKERS, "config": dict(topic.config)}
         yield manifest(version, "KafkaTopic", topic.name, OF_CLUSTER, spec=own)
     for each in facts():
+        acls = [
+            {
+                "resource": {
+                    "type": grant.resource,
+                    "name": grant.name,
+                    "patternType": "prefix" if grant.prefixed else "literal",
+                },
+                "operations": [grant.operation],
+            }
+            for grant in each.service.grants()
+        ]
         user = {
             "authentication": {"type": "scram-sha-512"},
-            "authorization": {"type": "simple", "acls": list(_acls(each))},
+            "authorization": {"type": "simple", "acls": acls},
         }
         yield manifest(version, "KafkaUser", each.name, OF_CLUSTER, spec=user)
     # Brokers reach each other, and the operators the API of Kubernetes.
     yield policy("strimzi", KAFKA_PODS, egress=[{}])
-
-
-def _acls(service: Facts) -> Iterator[Manifest]:
-    """Yield what a service may do: write its own topics, read the declared ones, and use its own consumer groups.
-
-    It may look at the progress of the groups that read its topics. A service that keeps the log may look at everything.
-    """
-    own = [topic.name for topic in service.topics]
-    for topic in own:
-        yield _acl("topic", topic, "Write", "Describe")
-    subscriptions = service.service.subscriptions()
-    for topic in sorted({topic for each in subscriptions for topic in each.topics}):
-        yield _acl("topic", topic, "Read", "Describe")
-    yield _acl("group", service.name, "Read", "Describe", "Delete")
-    yield _acl("group", f"{service.name}.", "Read", "Describe", "Delete", prefix=True)
-    if service.service.log is not None:
-        yield _acl("topic", f"{APPLICATION}.", "Describe", prefix=True)
-        yield _acl("group", "*", "Describe")
-        return
-    readers = {one.group for each in facts() for one in each.service.subscriptions() if {*own} & {*one.topics}}
-    for group in sorted(readers):
-        yield _acl("group", group, "Describe")
-
-
-def _acl(kind: str, name: str, *operations: str, prefix: bool = False) -> Manifest:
-    pattern = "prefix" if prefix else "literal"
-    return {"resource": {"type": kind, "name": name, "patternType": pattern}, "operations": list(operations)}
 
 
 def kafka_settings() -> Iterator[Manifest]:
@@ -111,6 +102,7 @@ def postgres() -> Iterator[Manifest]:
     spec = {
         "instances": 3,
         "imageName": "ghcr.io/cloudnative-pg/postgresql:18",
+        "bootstrap": {"initdb": LOCALE},
         "storage": {"size": "100Gi"},
         "postgresql": {"parameters": {"max_connections": "500", "shared_buffers": "1GB"}},
         "resources": {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"cpu": "4", "memory": "4Gi"}},

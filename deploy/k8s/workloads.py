@@ -50,17 +50,17 @@ def of_service(service: Facts) -> Iterator[Manifest]:
             yield _autoscaler(f"{service.name}-{role}", own)
             port = {"name": "http", "port": service.http_port, "targetPort": "http", "appProtocol": "http"}
             yield manifest("v1", "Service", service.name, own, spec={"selector": own, "ports": [port]})
-    yield job(service.name, "migrate", [service.package, "migrate"], secret=service.name)
+    yield job(service.name, "migrate", [service.package, "migrate"])
 
 
-def job(name: str, component: str, arguments: Sequence[str], *, secret: str | None) -> Manifest:
+def job(name: str, component: str, arguments: Sequence[str]) -> Manifest:
     """Return a Job that runs the image once. A failed pod stays, so that its log can be read."""
     own = labels(name, component)
     container: Manifest = {
         "name": component,
         "image": IMAGE,
         "args": list(arguments),
-        "envFrom": _settings(secret),
+        "envFrom": _settings(name),
         "resources": RESOURCES["job"],
         **_hardened(),
     }
@@ -146,10 +146,9 @@ def _hardened() -> Manifest:
     }
 
 
-def _settings(secret: str | None) -> list[Manifest]:
+def _settings(secret: str) -> list[Manifest]:
     """Return the sources of the variables. A process names each setting that is missing, if the Secret is."""
-    found: list[Manifest] = [{"configMapRef": {"name": SETTINGS}}]
-    return found + ([] if secret is None else [{"secretRef": {"name": secret, "optional": True}}])
+    return [{"configMapRef": {"name": SETTINGS}}, {"secretRef": {"name": secret, "optional": True}}]
 
 
 def _probe(path: str, *, period: int, failures: int) -> Manifest:

@@ -133,6 +133,10 @@ CASES: list[tuple[Rule, Tamper]] = [
     (policy.settings_come_from_outside, in_container("envFrom", [{"secretRef": {"name": "crm-service"}}])),
     (policy.jobs_end_and_go, in_spec("Job", "crm-service-migrate", "ttlSecondsAfterFinished", None)),
     (policy.jobs_end_and_go, lambda all: pod(all, "crm-service-migrate", "Job").update(restartPolicy="OnFailure")),
+    (
+        policy.migrations_can_go_first,
+        lambda all: the(all, "Job", "crm-service-migrate")["metadata"]["labels"].update({policy.COMPONENT: "worker"}),
+    ),
     (policy.all_run_one_image, in_container("image", "crossdock:other")),
     (operator_policy.workers_scale_by_lag, without("ScaledObject", "crm-service-worker")),
     (operator_policy.workers_scale_by_lag, in_spec("ScaledObject", "crm-service-worker", "maxReplicaCount", 13)),
