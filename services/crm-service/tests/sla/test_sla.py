@@ -255,6 +255,39 @@ async def test_policy_of_a_contract_counts_before_that_of_a_segment(
     assert missing.status_code == 404
 
 
+async def test_active_cases_take_over_terms_and_keep_what_has_passed(
+    service: Service, staff: httpx.AsyncClient, case: dict[str, Any], run_jobs: RunJobs, violations: Violations
+) -> None:
+    """Three of 24 hours have passed. With a contract for four hours, one is left, and the case is at risk."""
+    await set_policy(staff, "?contract=gold", resolution_seconds=4 * 3600)
+    await run_jobs(service)
+    url, resolved = f"/v1/sla/customers/{case['customer_id']}", await _resolved(staff, case)
+    await pass_time(service, 3)
+    assert (await clocks(staff, case))["resolution"]["target_seconds"] == 24 * 3600
+    assert (await staff.put(url, json={"contract": "gold"})).status_code == 200
+    jobs = len(await run_jobs(service))
+    resolution = (await clocks(staff, case))["resolution"]
+    assert (resolution["target_seconds"], resolution["state"]) == (4 * 3600, "running")
+    left = datetime.fromisoformat(resolution["due_at"]) - datetime.now(UTC)
+    assert 3590 < left.total_seconds() <= 3600 and 3 * 3600 <= resolution["elapsed_seconds"] < 3 * 3600 + 60
+    assert await look(service) == 0
+    await pass_time(service, 0.5)
+    assert await look(service) == 2, "the first answer is at risk, too"
+    assert ("SlaAtRisk", "resolution") in await sla_events(service)
+    assert (await clocks(staff, resolved))["resolution"]["target_seconds"] == 24 * 3600
+    assert (await staff.put(url, json={"contract": "gold"})).status_code == 200
+    assert len(await run_jobs(service)) == jobs, "the same terms time nothing anew"
+    assert await violations(service) == {}
+
+
+async def _resolved(staff: httpx.AsyncClient, case: dict[str, Any]) -> dict[str, Any]:
+    order = case["ties"][0]["order_id"]
+    body = {"kind": "complaint", "subject": "s", "text": "t", "severity": "high", "order_id": order}
+    opened: dict[str, Any] = (await staff.post("/v1/cases", json=body)).json()
+    assert (await staff.post(f"/v1/cases/{opened['id']}:resolve", json={"root_cause": "other"})).status_code == 200
+    return opened
+
+
 async def test_special_days_are_shown_with_years_not_yet_official(staff: httpx.AsyncClient) -> None:
     body = {
         "zone": "Asia/Shanghai",

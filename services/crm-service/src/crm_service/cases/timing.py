@@ -27,6 +27,15 @@ DUE: Final = """
 ACTIVE: Final = """
     SELECT id FROM cases WHERE id > $1 AND status NOT IN ('resolved', 'closed', 'merged') ORDER BY id LIMIT $2
 """
+ACTIVE_OF: Final = """
+    SELECT cases.id FROM cases JOIN customers ON customers.id = customer_id
+    WHERE customers.root = $3 AND cases.id > $1 AND status NOT IN ('resolved', 'closed', 'merged')
+    ORDER BY cases.id LIMIT $2
+"""
+SET_TERMS: Final = """
+    UPDATE cases SET segment = terms.segment, contract = terms.contract
+    FROM customer_terms AS terms WHERE cases.id = ANY ($1::uuid[]) AND terms.customer_id = $2
+"""
 ADVANCE: Final = """
     UPDATE cases SET version = new.version FROM unnest($1::uuid[], $2::bigint[]) AS new (id, version)
     WHERE cases.id = new.id
@@ -133,13 +142,21 @@ async def _escalate(unit: Unit, case: Case, level: int) -> bool:
 
 
 async def retime_cases(run: JobRun) -> Mapping[str, object]:
-    """Set the timers of all active cases, because a policy or a calendar has changed."""
+    """Set the timers of all active cases, because a policy or a calendar has changed.
+
+    If the arguments name a customer, its terms have changed: its cases take them over.
+    """
+    customer = UUID(run.arguments["customer"]) if "customer" in run.arguments else None
     while True:
         async with run.unit() as unit:
             after = UUID(run.state["after"]) if "after" in run.state else FIRST
-            ids = [row["id"] for row in await unit.sql.fetch(ACTIVE, after, CHUNK)]
+            query, *more = (ACTIVE,) if customer is None else (ACTIVE_OF, customer)
+            ids = [row["id"] for row in await unit.sql.fetch(query, after, CHUNK, *more)]
             if not ids:
                 return {"retimed": run.done}
+            if customer is not None:
+                await store.lock_many(unit, ids)
+                await unit.sql.execute(SET_TERMS, ids, customer)
             await time_cases(unit, await store.lock_many(unit, ids))
             run.done, run.state = run.done + len(ids), {"after": str(ids[-1])}
 

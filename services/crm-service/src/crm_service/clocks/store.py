@@ -40,8 +40,9 @@ KEEP_CALENDAR: Final = """
         special = excluded.special
 """
 KEEP_TERMS: Final = """
-    INSERT INTO customer_terms (customer_id, segment, contract) VALUES ($1, $2, $3)
+    INSERT INTO customer_terms AS terms (customer_id, segment, contract) VALUES ($1, $2, $3)
     ON CONFLICT (customer_id) DO UPDATE SET segment = excluded.segment, contract = excluded.contract
+    WHERE (terms.segment, terms.contract) <> (excluded.segment, excluded.contract) RETURNING true
 """
 HISTORY: Final = """
     SELECT case_id, at, did, status, waiting_for FROM case_entries WHERE case_id = ANY ($1::uuid[])
@@ -148,8 +149,9 @@ async def keep_calendar(unit: Unit, name: str, calendar: Calendar) -> None:
     await unit.sql.execute(KEEP_CALENDAR, name, calendar.zone, openings, calendar.holidays, special)
 
 
-async def keep_terms(unit: Unit, customer_id: UUID, segment: str, contract: str) -> None:
-    await unit.sql.execute(KEEP_TERMS, customer_id, segment, contract)
+async def keep_terms(unit: Unit, customer_id: UUID, segment: str, contract: str) -> bool:
+    """Store the terms of a customer. Return whether they changed."""
+    return bool(await unit.sql.fetchval(KEEP_TERMS, customer_id, segment, contract))
 
 
 def moments(case_id: UUID, folded: Sequence[Clock]) -> list[Moment]:

@@ -6,7 +6,10 @@ from crm_service.customers.consent import record_consent
 from crm_service.customers.create import Created, create_customer
 from crm_service.customers.merge import merge_customers
 from crm_service.customers.schema import SchemaView, set_schema
-from crossdock_chassis import Coalescer, Database, Feature, each
+from crm_service.customers.suspects import index_customers
+from crossdock_chassis import Coalescer, Database, Feature, each, every_in_units
+
+DAY_SECONDS = 86_400.0
 
 
 def feature(database: Database) -> Feature:
@@ -18,4 +21,5 @@ def feature(database: Database) -> Feature:
         Coalescer(database, each(set_schema), SchemaView, limit=1, name="set_customer_schema"),
         Coalescer(database, each(merge_customers), Changed, limit=1, name="merge_customers"),
     )
-    return Feature(routers=[http.router], provides=[customers], problems=http.PROBLEMS)
+    jobs = [every_in_units(DAY_SECONDS, index_customers)]
+    return Feature(routers=[http.router], provides=[customers], problems=http.PROBLEMS, jobs=jobs)

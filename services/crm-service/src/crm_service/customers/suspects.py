@@ -1,7 +1,7 @@
 """Find customers that may be the same person, when one is registered or changes. Nothing is merged here."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
@@ -9,11 +9,19 @@ from uuid import UUID
 import asyncpg
 
 from crm_service.customers.matching import MOST, THRESHOLD, Place, Traits, compare, keys, name_keys
-from crossdock_chassis import Unit, columns
+from crossdock_chassis import JobRun, Unit, columns
 
 COMMON: Final = 200
 """A key that more customers have is no evidence, and reading all of them would take too long."""
 
+CHUNK: Final = 200
+ALONE: Final = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS wanted (key)"
+NOT_INDEXED: Final = """
+    SELECT id FROM customers
+    WHERE id > $1 AND erased_at IS NULL AND NOT EXISTS (SELECT FROM match_keys WHERE customer_id = customers.id)
+          AND (display_name IS NOT NULL OR EXISTS (SELECT FROM channels WHERE customer_id = customers.id))
+    ORDER BY id LIMIT $2 FOR UPDATE
+"""
 TRAITS: Final = "SELECT id, display_name AS name, born_on FROM customers WHERE id = ANY ($1::uuid[])"
 CHANNELS: Final = "SELECT customer_id, kind, match FROM channels WHERE customer_id = ANY ($1::uuid[])"
 PLACES: Final = """
@@ -80,9 +88,11 @@ async def traits_of(sql: asyncpg.Connection, ids: Sequence[UUID]) -> dict[UUID, 
 async def suspect(unit: Unit, id: UUID) -> bool:
     """Index a customer by its values, compare it with at most 50 candidates, and keep those that may be the same.
 
-    Return whether any may be. A pair that a person has decided about keeps its decision.
+    Return whether any may be. A pair that a person has decided about keeps its decision. Two customers that get the
+    same phone number at the same moment wait for each other, because otherwise neither would see the other.
     """
     own = (await traits_of(unit.sql, [id]))[id]
+    await unit.sql.execute(ALONE, sorted(hashed(f"p {each}") for each in own.phones))
     wanted = sorted(map(hashed, keys(own)))
     kept = sorted({*wanted, *map(hashed, name_keys(own.name))})
     await unit.sql.execute(DROP_KEYS, id, kept)
@@ -100,6 +110,19 @@ async def suspect(unit: Unit, id: UUID) -> bool:
     if pairs:
         await unit.sql.execute(SUSPECT, *columns(pairs), unit.now)
     return bool(pairs)
+
+
+async def index_customers(run: JobRun) -> Mapping[str, object]:
+    """Index the customers that have no keys although they have values: those that are older than the index."""
+    after, indexed = UUID(int=0), 0
+    while True:
+        async with run.unit() as unit:
+            ids = [row["id"] for row in await unit.sql.fetch(NOT_INDEXED, after, CHUNK)]
+            for id in ids:
+                await suspect(unit, id)
+        if not ids:
+            return {"indexed": indexed}
+        after, indexed = ids[-1], indexed + len(ids)
 
 
 async def decide(unit: Unit, one: UUID, other: UUID, state: str) -> bool:

@@ -47,11 +47,14 @@ class Changed(BaseModel):
 
 
 async def set_customer_terms(unit: Unit, command: SetTerms) -> Changed:
-    """Store the segment and contract of a customer, for its new cases. Raise NoSuchCustomer."""
-    await customers.lock(unit, command.customer_id)
-    await store.keep_terms(unit, command.customer_id, command.segment, command.contract)
-    await record_action(unit, command.by, "sla:terms", f"/v1/customers/{command.customer_id}")
-    return Changed(changed=True)
+    """Store the segment and contract of a customer. Its active cases take them over. Raise NoSuchCustomer."""
+    id = command.customer_id
+    await customers.lock(unit, id)
+    changed = await store.keep_terms(unit, id, command.segment, command.contract)
+    if changed:
+        await RETIME.request(unit, {"customer": str(id)}, by=command.by.who)
+        await record_action(unit, command.by, "sla:terms", f"/v1/customers/{id}")
+    return Changed(changed=changed)
 
 
 async def set_terms(unit: Unit, command: SetPolicy | SetCalendar) -> Changed:

@@ -228,7 +228,7 @@ async def put_policy(
     summary="Set the segment and contract of a customer",
 )
 async def put_customer_terms(customer_id: UUID, body: TermsIn, caller: Staff, sla: SlaDep) -> TermsIn:
-    """Set what chooses the policies of the new cases of this customer."""
+    """Set what chooses the policies of this customer's cases. Active ones are timed anew: what has passed stays."""
     await sla.terms(SetTerms(customer_id, body.segment, body.contract, caller.actor))
     return body
 

@@ -30,7 +30,7 @@ class SlaPolicyRow(Base):
 
 
 class CustomerTermsRow(Base):
-    """The segment and contract of a customer, which its new cases take over."""
+    """The segment and contract of a customer, which its new and active cases take over."""
 
     __tablename__ = "customer_terms"
 
