@@ -19,7 +19,7 @@ PHONE = ChannelIn(kind="phone", value="+44 20 7183 8750")
 
 
 def draft(name: str) -> CreateCustomer:
-    return CreateCustomer(CustomerDraft(name=name, channels=[PHONE]), Actor("ann"), Cause(str(new_id()), None, None))
+    return CreateCustomer(CustomerDraft(name=name, channels=[PHONE]), Actor("ann"), Cause(new_id(), None, None))
 
 
 async def suspects(staff: httpx.AsyncClient) -> list[list[str]]:

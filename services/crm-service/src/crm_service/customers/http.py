@@ -25,6 +25,7 @@ from crm_service.customers.bodies import (
 from crm_service.customers.change import Apply, ChangeCustomer, Changed
 from crm_service.customers.consent import RecordConsent
 from crm_service.customers.create import CreateCustomer, Created
+from crm_service.customers.listing import Wanted
 from crm_service.customers.merge import Did, MergeCustomers
 from crm_service.customers.model import (
     AddressTaken,
@@ -154,7 +155,7 @@ async def get_customers(
         matches.append(_number(phone, region))
     if parent_id is not None and caller.partner:
         return Page(items=[])
-    wanted = views.Wanted(external_id, order_id, matches, name, parent_id)
+    wanted = Wanted(external_id, order_id, matches, name, parent_id)
     async with customers.database.unit() as unit:
         page = await views.page(unit.sql, caller.partner or None, cursor, limit, eyes, wanted)
         if page.items:

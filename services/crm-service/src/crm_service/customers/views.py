@@ -6,7 +6,6 @@ which it has ordered.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from crm_service.customers.consents import Said, in_force
+from crm_service.customers.listing import HAS_MANY, ITS, OF_MANY, Wanted, page_query
 from crm_service.customers.matching import compare, name_keys
 from crm_service.customers.model import NoSuchCustomer, WrongValue
 from crm_service.customers.personal import Eyes
@@ -26,58 +26,16 @@ from crossdock_chassis import Cursor, Page
 
 CURSOR: Final = Cursor("customers", UUID)
 
-MET: Final = """
-    SELECT links.customer_id FROM customer_meetings AS met
-    JOIN customer_links AS links USING (namespace, external_id) WHERE met.partner = $1
-    UNION ALL SELECT account_id FROM partners WHERE name = $1 AND account_id IS NOT NULL
-"""
-"""The customers for which the partner $1 has ordered."""
-SEEN: Final = f"""
-    ($1::text IS NULL OR customers.root IN (SELECT root FROM customers WHERE id IN ({MET})))
-"""
+SEEN: Final = f"($1::text IS NULL OR {OF_MANY})"
 """Whether the partner $1 has ordered for the customer. Without a partner everything is seen."""
 
 ONE: Final = f"SELECT root FROM customers WHERE id = $2 AND {SEEN}"
-MINE_ONLY: Final = f"($1::text IS NULL OR customers.id IN ({MET}))"
-PAGE: Final = f"""
-    SELECT id FROM customers
-    WHERE root = id AND {SEEN} AND ($2::uuid IS NULL OR id < $2)
-          AND ($3::text IS NULL OR id IN (
-              SELECT root FROM customers JOIN customer_links AS links ON links.customer_id = customers.id
-              WHERE external_id = $3 AND {MINE_ONLY}
-          ))
-          AND ($4::uuid IS NULL OR id IN (
-              SELECT root
-              FROM customer_orders AS orders JOIN partners ON partners.name = orders.partner
-              LEFT JOIN customer_links AS links
-                   ON links.namespace = partners.namespace AND links.external_id = orders.external_id
-                      AND orders.placed_at >= links.since
-              JOIN customers ON customers.id
-                   = CASE orders.external_id WHEN '' THEN partners.account_id ELSE links.customer_id END
-              WHERE orders.order_id = $4 AND ($1::text IS NULL OR orders.partner = $1)
-          ))
-          AND ($5::text[] IS NULL OR id IN (
-              SELECT root FROM customers JOIN channels ON channels.customer_id = customers.id
-              WHERE match = ANY ($5) AND {MINE_ONLY}
-              GROUP BY root HAVING count(DISTINCT match) = cardinality($5)
-          ))
-          AND ($6::bigint[] IS NULL OR id IN (
-              SELECT root FROM customers JOIN match_keys ON match_keys.customer_id = customers.id
-              WHERE key = ANY ($6) AND {MINE_ONLY}
-              GROUP BY customers.id, root HAVING count(*) = cardinality($6)
-          ))
-          AND ($7::uuid IS NULL OR id IN (
-              SELECT customers.root FROM customers JOIN customers AS parent ON parent.id = customers.parent_id
-              WHERE parent.root = (SELECT root FROM customers WHERE id = $7)
-          ))
-    ORDER BY id DESC LIMIT $8
-"""
 MEMBERS: Final = """
     SELECT id, root, kind, origin, version, registered_at, merged_at, erased_at, display_name AS name, born_on, zone,
            locale, region, owner, parent_id, tags, fields::text
     FROM customers WHERE root = ANY ($1::uuid[]) ORDER BY id <> root, merged_at, id
 """
-MINE: Final = f"SELECT id FROM customers WHERE id = ANY ($2::uuid[]) AND id IN ({MET})"
+MINE: Final = f"SELECT id FROM customers WHERE id = ANY ($2::uuid[]) AND {ITS.format(customers='customers')}"
 CHANNELS: Final = """
     SELECT customer_id, kind, address, region, verified_at, undeliverable_at, undeliverable_why FROM channels
     WHERE customer_id = ANY ($1::uuid[]) ORDER BY added_at, kind, match
@@ -271,26 +229,15 @@ async def get(sql: asyncpg.Connection, partner: str | None, id: UUID, eyes: Eyes
     return view
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a list of customers is limited to. `matches` are channels in the form that is compared."""
-
-    external_id: str | None = None
-    order_id: UUID | None = None
-    matches: Sequence[str] = ()
-    name: str | None = None
-    parent_id: UUID | None = None
-
-
 async def page(
     sql: asyncpg.Connection, partner: str | None, cursor: str | None, limit: int, eyes: Eyes, wanted: Wanted
 ) -> Page[CustomerView]:
     """Return customers, the newest first. A name finds those that have all of its parts, in any order and script."""
     words = None if wanted.name is None else sorted(map(hashed, name_keys(wanted.name)))
-    matches = list(wanted.matches) or None
     after = CURSOR.decode(cursor)
-    given = (wanted.external_id, wanted.order_id, matches, words, wanted.parent_id)
-    rows = await sql.fetch(PAGE, partner, after, *given, limit + 1)
+    many = partner is not None and (wanted != Wanted() or await sql.fetchval(HAS_MANY, partner))
+    query, arguments = page_query(partner, after, wanted, words, limit + 1, many=many)
+    rows = await sql.fetch(query, *arguments)
     shown = [row["id"] for row in rows[:limit]]
     items = await _views(sql, partner, shown, eyes)
     return Page(items=items, next=CURSOR.encode(shown[-1]) if len(rows) > limit else None)

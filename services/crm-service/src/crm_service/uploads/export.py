@@ -8,8 +8,9 @@ from typing import Final
 from uuid import UUID
 
 from crm_service.customers import views
+from crm_service.customers.listing import Wanted
 from crm_service.customers.personal import Eyes
-from crm_service.customers.views import CustomerView, Wanted
+from crm_service.customers.views import CustomerView
 from crm_service.uploads.kinds import customers
 from crossdock_chassis import Database
 
