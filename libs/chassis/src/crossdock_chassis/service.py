@@ -217,7 +217,7 @@ class Service:
         """Migrate the database, and create the first generation of each projection."""
         from crossdock_chassis.database import migrate  # noqa: PLC0415  (alembic takes a quarter of a second to import)
 
-        await migrate.migrate_async(self.settings.postgres, self.migrations)
+        await migrate.migrate_async(self.database.dsn, self.migrations)
         await partitions.keep_partitions(self.database.unit)
         async with self.database.unit() as unit:
             for each in self.projections:

@@ -39,7 +39,9 @@ MARK = """
 
 
 def build(settings: Settings) -> Service:
-    database = Database(settings.postgres, source="toy-service", pool_size=settings.pool_size)
+    database = Database(
+        settings.postgres, source="toy-service", pool_size=settings.pool_size, direct=settings.postgres_direct
+    )
 
     async def mark_placed(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
         await unit.sql.execute(MARK, [placed.event.reference for placed in batch])

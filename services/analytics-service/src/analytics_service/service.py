@@ -21,7 +21,9 @@ __all__ = ["Settings", "build"]
 
 
 def build(settings: Settings) -> Service:
-    database = Database(settings.postgres, source="analytics-service", pool_size=settings.pool_size)
+    database = Database(
+        settings.postgres, source="analytics-service", pool_size=settings.pool_size, direct=settings.postgres_direct
+    )
     services = Services(settings.services)
     return Service(
         name="analytics-service",

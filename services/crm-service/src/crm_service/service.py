@@ -28,7 +28,9 @@ __all__ = ["Settings", "build"]
 
 
 def build(settings: Settings) -> Service:
-    database = Database(settings.postgres, source="crm-service", pool_size=settings.pool_size)
+    database = Database(
+        settings.postgres, source="crm-service", pool_size=settings.pool_size, direct=settings.postgres_direct
+    )
     password = None if settings.smtp_password is None else settings.smtp_password.get_secret_value()
     host = settings.smtp_host or "127.0.0.1"
     smtp = Smtp(host, settings.smtp_port, settings.smtp_user, password, settings.smtp_tls)

@@ -20,7 +20,9 @@ __all__ = ["Settings", "build"]
 
 
 def build(settings: Settings) -> Service:
-    database = Database(settings.postgres, source="forecast-service", pool_size=settings.pool_size)
+    database = Database(
+        settings.postgres, source="forecast-service", pool_size=settings.pool_size, direct=settings.postgres_direct
+    )
     return Service(
         name="forecast-service",
         settings=settings,

@@ -11,13 +11,13 @@ from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel
-from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from crossdock_chassis.database import effects, outbox
+from crossdock_chassis.database.connect import open_engine, reason_of
 from crossdock_chassis.database.errors import OVERTAKEN, Moved, NotCommitted, OutcomeUnknown, Overtaken, is_transient
 from crossdock_chassis.deadlines import within
 from crossdock_chassis.ids import new_id
@@ -254,40 +254,39 @@ class Database:
     unit use the one transaction opened below. PostgreSQL 17 or newer (`transaction_timeout`).
     """
 
-    def __init__(self, url: str, *, source: str, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, source: str, pool_size: int = 8, direct: str | None = None) -> None:
+        """Connect to `url`. If a pooler in transaction mode answers there, `direct` is the DSN without it."""
         self.source = source
         self.pressure = _Pressure()
         self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
         self.schemas = SCHEMA_URN  # the beginning of `ce_dataschema`, set by the service
         self.problems = Problems(passing=is_transient)  # the service replaces this value by its own
-        self._url = make_url(url)
+        self._name, self._pooled = make_url(url).database, direct not in (None, url)
+        self.dsn = direct or url
+        """The DSN for connections outside the pool: the relay's lease, notifications, migrations."""
+        limits = {
+            "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
+            "jit": "off",  # compilation takes longer than any statement here
+        }
+        # A pooler refuses most parameters of a connection, so each transaction sets them.
+        self._begun = "".join(f"; SET LOCAL {name} = '{value}'" for name, value in limits.items() if self._pooled)
         settings: dict[str, Any] = {
             "timeout": 5,
             "command_timeout": STATEMENT_SECONDS,
-            "server_settings": {
-                "application_name": source,
-                "timezone": "UTC",
-                "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
-                "jit": "off",  # compilation takes longer than any statement here
-            },
-        }
+            "server_settings": {"application_name": source, "timezone": "UTC"} | ({} if self._pooled else limits),
+        } | ({"statement_cache_size": 0} if self._pooled else {})
         self._bare: asyncpg.Pool | None = None
         self._bare_settings, self._opening = settings, asyncio.Lock()
-        self._engine = create_async_engine(
-            self._url.set(drivername="postgresql+asyncpg"),
+        self._engine = open_engine(
+            url,
+            settings,
+            pooled=self._pooled,
             isolation_level="AUTOCOMMIT",
             pool_size=pool_size,
             max_overflow=0,
             hide_parameters=True,  # a message with parameters would carry personal data into the log
             pool_timeout=POOL_SECONDS,
-            connect_args=settings,
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
-
-    @property
-    def dsn(self) -> str:
-        """Return the DSN for connections outside the pool: the relay's lease, migrations."""
-        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     @asynccontextmanager
     async def _transaction(self, begin: str) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection]]:
@@ -300,7 +299,7 @@ class Database:
         try:
             sql: Any = (await connection.get_raw_connection()).driver_connection
             try:
-                await sql.execute(begin)
+                await sql.execute(begin + self._begun)
                 yield connection, sql
             except BaseException:
                 await _roll_back(connection, sql)
@@ -314,10 +313,10 @@ class Database:
         """Take a connection from the pool. Raise ConnectionError or TimeoutError, which are transient."""
         try:
             return await self._engine.connect()
-        except DBAPIError as error:  # both views raise the same error if the server is away
-            raise ConnectionError(f"{self._url.database} cannot be reached") from error
+        except (DBAPIError, OSError) as error:  # both views raise the same error if the server is away
+            raise ConnectionError(f"the database {self._name} cannot be reached: {reason_of(error)}") from error
         except PoolTimeout as error:
-            raise TimeoutError(f"no connection to {self._url.database} was free for {POOL_SECONDS:g} s") from error
+            raise TimeoutError(f"no connection to {self._name} was free for {POOL_SECONDS:g} s") from error
 
     @asynccontextmanager
     async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
@@ -340,7 +339,12 @@ class Database:
 
     @asynccontextmanager
     async def optimistic(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:
-        """Run the block in an optimistic unit. Raise Moved if an ordinary unit must do the work: nothing was done."""
+        """Run the block in an optimistic unit. Raise Moved if an ordinary unit must do the work: nothing was done.
+
+        A pooler has no such units, because their reads are not in a transaction.
+        """
+        if self._pooled:
+            raise Moved("a pooler may change the connection between two statements")
         pool = self._bare or await self._open_bare()
         async with pool.acquire() as sql:
             unit = Unit(self.source, sql, None, self.effect_kinds, schemas=self.schemas, optimistic=True)
@@ -389,6 +393,11 @@ class Database:
 
     async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Return the rows of one statement in a transaction of its own, without the round trips of BEGIN and COMMIT."""
+        if self._pooled:  # it may change the connection between preparing a statement and its execution
+            async with self._transaction("BEGIN") as (_, within_transaction):
+                found: list[asyncpg.Record] = await within_transaction.fetch(statement, *values)
+                await within_transaction.execute("COMMIT")
+                return found
         connection = await self._connect()
         try:
             sql: Any = (await connection.get_raw_connection()).driver_connection
@@ -421,9 +430,7 @@ class Database:
 @asynccontextmanager
 async def schema_change(url: str) -> AsyncIterator[AsyncConnection]:
     """Open a transaction for migrations, without the time limits of a unit."""
-    engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"), connect_args={"server_settings": {"timezone": "UTC"}}
-    )
+    engine = open_engine(url, {"server_settings": {"timezone": "UTC"}})
     try:
         async with engine.begin() as connection:
             yield connection
@@ -455,9 +462,3 @@ async def _drop(connection: AsyncConnection, sql: asyncpg.Connection) -> None:
 
 async def _keep(connection: asyncpg.Connection) -> None:
     """Leave a connection as it is between two units, because nothing of an optimistic unit outlives its statement."""
-
-
-def _refuse_closed(adapted: Any, record: object, proxy: object) -> None:
-    """Make the pool replace a connection that died while idle, without a ping per checkout."""
-    if adapted.driver_connection.is_closed():
-        raise DisconnectionError
