@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode for tests, with fewer connections to the server than its clients have."""
+"""A real PgBouncer for tests: in transaction mode with few connections to the server, or as a server with TLS."""
 
 import os
 import pwd
@@ -24,25 +24,39 @@ listen_port = {listen_port}
 unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {users}
+"""
+TRANSACTIONS = """\
 pool_mode = transaction
 default_pool_size = 2
+"""
+TLS = """\
+pool_mode = session
+ignore_startup_parameters = jit, transaction_timeout
+client_tls_sslmode = require
+client_tls_key_file = {folder}/server.key
+client_tls_cert_file = {folder}/server.crt
 """
 
 
 @contextmanager
-def pooling(dsn: str) -> Iterator[str]:
-    """Run PgBouncer in front of the server of a DSN, and yield the DSN through it."""
+def pooling(dsn: str, certificate: Path | None = None) -> Iterator[str]:
+    """Run PgBouncer in front of the server of a DSN, and yield the DSN through it.
+
+    With the folder of a certificate, it takes TLS alone and passes whole sessions on, as a server does.
+    """
     assert PROGRAM is not None, "pgbouncer is not installed: `apt-get install pgbouncer`, as .ci/run does"
     parts, port = urlsplit(dsn), next(free_ports())
     with tempfile.TemporaryDirectory(prefix="cd-") as name:
         folder, account = Path(name), pwd.getpwnam("nobody")
         users, settings = folder / "users.txt", folder / "pgbouncer.ini"
         users.write_text(f'"{parts.username}" "{unquote(parts.password or "")}"\n')
-        settings.write_text(
-            SETTINGS.format(host=parts.hostname, port=parts.port, listen=HOST, listen_port=port, users=users)
-        )
+        kind = TLS.format(folder=folder) if certificate else TRANSACTIONS
+        where = {"host": parts.hostname, "port": parts.port, "listen": HOST, "listen_port": port, "users": users}
+        settings.write_text(SETTINGS.format(**where) + kind)
+        own = ("server.key", "server.crt") if certificate else ()
+        copied = [shutil.copy(certificate / each, folder) for each in own if certificate]
         changed: dict[str, Any] = {"user": account.pw_uid, "extra_groups": []} if os.geteuid() == 0 else {}
-        for each in (folder, users, settings) if changed else ():  # PgBouncer refuses root
+        for each in (folder, users, settings, *copied) if changed else ():  # PgBouncer refuses root
             os.chown(each, account.pw_uid, account.pw_gid)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen([PROGRAM, settings], stderr=log, **changed)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossdock_cli.clone import checkout
-from crossdock_cli.contracts import openapi
+from crossdock_cli.contracts import openapi, settings
 from crossdock_cli.discovery import NOWHERE, installed
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def generated() -> dict[Path, str]:
         folder / f"{name}{_OPENAPI}": json.dumps(service.api().openapi(), indent=2, sort_keys=True) + "\n"
         for name, service in built.items()
     }
-    return {**files, folder / "services.md": _who_hears_what(built)}
+    return {**files, folder / "services.md": _who_hears_what(built), folder / "settings.md": settings.page(built)}
 
 
 def _who_hears_what(services: Mapping[str, "Service"]) -> str:

@@ -57,16 +57,30 @@ LOOK_LIMIT_SECONDS = 60.0
 KAFKA_PAUSE_SECONDS = 2.0
 """The pause of the role `all` after Kafka did not answer. Its API serves meanwhile."""
 CLOSE_SECONDS = 5.0
+START_SECONDS = 20.0
 EXIT_SECONDS = 10.0
 
 
 def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
+    fit = service.fit()
+
     async def ready() -> str | None:
+        await fit.check()
         async with service.database.unit() as unit:
             await unit.sql.execute("SELECT 1")
         return None
 
     return ready
+
+
+async def _check_database(service: Service) -> None:
+    """Raise Unfit if the database does not suit this build. If it is away, the process starts and is not ready."""
+    try:
+        await within(START_SECONDS, service.fit().check())
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        log.warning("not ready yet: %s", error)
 
 
 class Watch:
@@ -130,6 +144,7 @@ def _no_progress(names: Sequence[str]) -> str | None:
 
 async def _api(service: Service) -> None:
     """Serve HTTP until SIGTERM. If a part ends by itself or hangs, the process exits, as a worker does."""
+    await _check_database(service)
     await _serve(service, {}, lambda: [], drain_seconds=CLOSE_SECONDS)
 
 
@@ -211,6 +226,7 @@ async def _worker(service: Service) -> None:
 
     If a part fails, ends by itself or makes no progress, the process exits and a supervisor starts it again.
     """
+    await _check_database(service)
     await clients.check_topics(service.settings.broker, service.topic_specs())
     work, database_ready = _work(service), _ready(service)
 
@@ -226,6 +242,7 @@ async def _runner(service: Service) -> None:
     parts = merged(service.features).computing
     if not parts:
         raise SystemExit(f"{service.name} has nothing to compute, so it has no runner.")
+    await _check_database(service)
     await _run(service, parts, lambda: _stuck(parts), _ready(service))
 
 
@@ -256,6 +273,7 @@ async def _all(service: Service) -> None:
 
     The API does not wait for Kafka: the parts of the worker start once Kafka answers. Readiness is the API's.
     """
+    await _check_database(service)
     drain_seconds, work = service.settings.drain_seconds, None
     others: dict[str, Part] = {**merged(service.features).computing}
 

@@ -6,9 +6,11 @@ from types import ModuleType
 
 from sqlalchemy import MetaData
 
+from crossdock_chassis import migrations as own_migrations
 from crossdock_chassis.checks import Check, CheckAtRest
 from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
 from crossdock_chassis.database.errors import is_transient
+from crossdock_chassis.database.fit import Fit
 from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_chassis.database.unit import Database
 from crossdock_chassis.effects.performer import Performer
@@ -213,8 +215,13 @@ class Service:
     def rebuilds(self) -> list[Rebuild]:
         return [Rebuild(self.database, self.settings.broker, self.name, each) for each in self.projections]
 
+    def fit(self) -> Fit:
+        """Return the check that its database is of the right version and migrated."""
+        return Fit(self.database, {"crossdock_chassis_version": own_migrations, "crossdock_version": self.migrations})
+
     async def migrate(self) -> None:
-        """Migrate the database, and create the first generation of each projection."""
+        """Migrate the database, and create the first generation of each projection. Raise Unfit."""
+        await self.fit().check(migrating=True)
         from crossdock_chassis.database import migrate  # noqa: PLC0415  (alembic takes a quarter of a second to import)
 
         await migrate.migrate_async(self.database.dsn, self.migrations)

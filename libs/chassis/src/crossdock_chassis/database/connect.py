@@ -48,6 +48,8 @@ def reason_of(error: BaseException) -> str:
             return f"its certificate is not trusted: {reason}: correct sslrootcert or the host in CROSSDOCK_POSTGRES"
         case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
             return f"{cause}: correct CROSSDOCK_POSTGRES, or create the role and its database"
+        case FileNotFoundError():
+            return "the file of sslrootcert is missing: correct CROSSDOCK_POSTGRES"
         case TimeoutError():
             return "no answer in time: correct CROSSDOCK_POSTGRES, or start PostgreSQL"
         case OSError():

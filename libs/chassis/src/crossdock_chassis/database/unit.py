@@ -261,9 +261,9 @@ class Database:
         self.effect_kinds: Collection[str] = ()  # set by the service that lists the performers
         self.schemas = SCHEMA_URN  # the beginning of `ce_dataschema`, set by the service
         self.problems = Problems(passing=is_transient)  # the service replaces this value by its own
-        self._name, self._pooled = make_url(url).database, direct not in (None, url)
+        self.name, self._pooled = make_url(url).database, direct not in (None, url)
         self.dsn = direct or url
-        """The DSN for connections outside the pool: the relay's lease, notifications, migrations."""
+        """For connections outside the pool: the relay's lease, notifications, migrations."""
         limits = {
             "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
             "jit": "off",  # compilation takes longer than any statement here
@@ -314,9 +314,9 @@ class Database:
         try:
             return await self._engine.connect()
         except (DBAPIError, OSError) as error:  # both views raise the same error if the server is away
-            raise ConnectionError(f"the database {self._name} cannot be reached: {reason_of(error)}") from error
+            raise ConnectionError(f"the database {self.name} cannot be reached: {reason_of(error)}") from error
         except PoolTimeout as error:
-            raise TimeoutError(f"no connection to {self._name} was free for {POOL_SECONDS:g} s") from error
+            raise TimeoutError(f"no connection to {self.name} was free for {POOL_SECONDS:g} s") from error
 
     @asynccontextmanager
     async def unit(self, *, lock_timeout: float = 5.0) -> AsyncIterator[Unit]:

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, also from libraries.
+"""Structured logs: one JSON object a line on stdout, also from libraries.
 
 They have no tokens, passwords or bodies, and no values of rows. PostgreSQL quotes whole rows in the detail of an error.
 """
@@ -59,7 +59,7 @@ def configure(service: str, role: str, level: str = "info") -> None:
             structlog.processors.JSONRenderer(default=str),
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr if role == "openapi" else sys.stdout)  # which prints its description
     handler.setFormatter(formatter)
     handler.addFilter(_without_values)
     numeric = logging.getLevelNamesMapping()[level.upper()]
