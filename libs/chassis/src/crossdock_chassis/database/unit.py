@@ -262,8 +262,7 @@ class Database:
         self.schemas = SCHEMA_URN  # the beginning of `ce_dataschema`, set by the service
         self.problems = Problems(passing=is_transient)  # the service replaces this value by its own
         self.name, self._pooled = make_url(url).database, direct not in (None, url)
-        self.dsn = direct or url
-        """For connections outside the pool: the relay's lease, notifications, migrations."""
+        self.dsn = direct or url  # for connections outside the pool: the relay's lease, notifications, migrations
         limits = {
             "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
             "jit": "off",  # compilation takes longer than any statement here
