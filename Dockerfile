@@ -19,7 +19,16 @@ RUN --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm 
     && .venv/bin/uv pip install -q --python /opt/crossdock/bin/python --compile-bytecode --no-deps --offline /wheels/*.whl \
     && rm -f /opt/crossdock/.lock
 
-FROM ${PYTHON_IMAGE}
+# The issuer and the post office of a development stack, which no other image has: docker-compose.yml uses them.
+FROM build AS development-packages
+RUN --mount=type=cache,target=/root/.cache \
+    .venv/bin/uv build -q --wheel --no-build-isolation --python .venv/bin/python -o /development deploy/local \
+    && .venv/bin/uv pip install -q --target /opt/development --python /opt/crossdock/bin/python --compile-bytecode --no-deps \
+        --require-hashes -r requirements-development.lock \
+    && .venv/bin/uv pip install -q --target /opt/development --python /opt/crossdock/bin/python --compile-bytecode --no-deps \
+        --offline /development/*.whl
+
+FROM ${PYTHON_IMAGE} AS services
 ARG VERSION=unreleased
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Crossdock" \
@@ -37,3 +46,13 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TMPDIR=/tmp HOME=/tmp MPLCONFIG
 USER 10001:10001
 WORKDIR /tmp
 ENTRYPOINT ["/opt/crossdock/bin/python", "-m"]
+
+FROM services AS development
+USER 0:0
+RUN install -d -o 10001 -g 10001 -m 700 /var/lib/crossdock
+COPY --from=development-packages /opt/development /opt/development
+ENV PYTHONPATH=/opt/development
+USER 10001:10001
+
+# Without `--target` the image of the services is built.
+FROM services

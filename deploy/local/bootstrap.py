@@ -21,6 +21,8 @@ STAMP = os.path.join(VENV, "crossdock-stamp")
 UV_LOCK, LOCK, WANTED = "requirements-uv.lock", "requirements.lock", "requirements.in"
 DASK_LOCK, DASK = "requirements-dask.lock", "services/forecast-service/pyproject.toml:dask"
 IMAGE_LOCK, IN_IMAGE = "requirements-image.lock", ("libs/*", "services/*", "cli")
+# What the issuer and the post office in containers need beside it.
+DEVELOPMENT_LOCK, FOR_DEVELOPMENT = "requirements-development.lock", "aiosmtpd"
 NEEDED = (3, 11)
 MEGABYTES = 2200
 CLEARLY_FASTER = 0.9
@@ -187,7 +189,8 @@ def lock():
     with open(LOCK) as stream:
         pinned = stream.read()
     version = next(line for line in pinned.splitlines() if line.startswith("uv==")).split()[0]
-    subprocess.run([*uv, "-", "-o", UV_LOCK], input=version, text=True, env=_environment(), check=True)
+    for wanted, file in ((version, UV_LOCK), (FOR_DEVELOPMENT, DEVELOPMENT_LOCK)):
+        subprocess.run([*uv, "-c", LOCK, "-", "-o", file], input=wanted, text=True, env=_environment(), check=True)
     with open(LOCK, "w") as stream:
         stream.write(FINGERPRINT + _fingerprint(inputs) + "\n" + pinned)
 
@@ -197,7 +200,7 @@ def check_lock():
     inputs = [WANTED, *(package + "/pyproject.toml" for package in packages())]
     if not (_read(LOCK) or "").startswith(FINGERPRINT + _fingerprint(inputs) + "\n"):
         raise InstallError("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
-    for file in (LOCK, UV_LOCK, DASK_LOCK, IMAGE_LOCK):
+    for file in (LOCK, UV_LOCK, DASK_LOCK, IMAGE_LOCK, DEVELOPMENT_LOCK):
         if "://" in (_read(file) or ""):
             raise InstallError(f"{file} names a download address: run `make lock` and commit it.")
 
