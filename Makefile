@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock image test-image
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock image image-development test-image test-compose
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -58,6 +58,13 @@ image:  ## build the image of all services with Docker
 	@DOCKER_BUILDKIT=1 docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BUILD) \
 		--build-arg REVISION=$$(git rev-parse HEAD) -t $(or $(CROSSDOCK_IMAGE),crossdock) .
 
+image-development: image  ## build it, and the image that docker-compose.yml adds for development
+	@DOCKER_BUILDKIT=1 docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BUILD) \
+		--target development -t $(or $(CROSSDOCK_DEVELOPMENT_IMAGE),crossdock-development) .
+
+test-compose: install image-development  ## run docker-compose.yml: up, replay a day, verify, kill, down, up again
+	@$(RUN) pytest -v -s tests/compose
+
 test-image: install image  ## build the image, scan it, and start each service in it
 	@$(RUN) pytest -v tests/image
 
@@ -79,12 +86,14 @@ contracts: install  ## check event contracts, imports between packages, and gene
 	@$(BIN)/lint-imports
 	@$(RUN) crossdock_cli.contracts
 	@$(RUN) deploy.k8s
+	@$(RUN) crossdock_local.compose
 
 generate: install  ## write schemas, examples, AsyncAPI, OpenAPI and pages (BREAK=1: even if it breaks clients)
 	@$(RUN) crossdock_events freeze
 	@for each in asyncapi topics docs; do $(RUN) crossdock_events $$each --write || exit 1; done
 	@$(RUN) crossdock_cli.contracts write $(if $(BREAK),--break)
 	@$(RUN) deploy.k8s write
+	@$(RUN) crossdock_local.compose write
 
 bench: install  ## run the benchmark and print one table (ONLY=steady,idle: these parts)
 	@$(RUN) bench $(if $(ONLY),--only $(ONLY))

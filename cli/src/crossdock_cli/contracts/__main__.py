@@ -27,8 +27,6 @@ _REMEDY = (
     "or version (`make generate BREAK=1` writes an intended break)."
 )
 
-# Placeholders: building a service connects to nothing, and the description depends on none of these values.
-
 
 def generated() -> dict[Path, str]:
     """Return the text of each generated file, as the code defines it."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from crossdock_cli.clone import checkout
 from crossdock_cli.discovery import Installed, installed
+from crossdock_local.dashboard import dashboard
 from crossdock_local.people.console import SERVICE as CONSOLE
 from crossdock_local.posting import DOMAIN
 from crossdock_local.posting import SERVICE as DESK
@@ -18,7 +19,7 @@ from crossdock_local.services import roles_of
 
 WRITTEN: Final = "# Written by `make generate` from the installed services and {source}.\n"
 DEVELOPMENT_KEY: Final = "ZGV2ZWxvcG1lbnQtZGV2ZWxvcG1lbnQtZGV2ZWxvcG0="
-"""The words `development-development-developm`: 32 bytes that nobody takes for a secret."""
+"""`development-development-developm` in base64: 32 bytes that nobody takes for a secret."""
 
 
 def generated() -> dict[Path, str]:
@@ -29,6 +30,7 @@ def generated() -> dict[Path, str]:
         root / "docker-compose.yml": _written("deploy/compose/head.yml") + _compose(folder / "head.yml", services),
         folder / "addresses.toml": _written() + _addresses(services),
         folder / "prometheus.yml": _written() + _prometheus(services),
+        folder / "grafana" / "dashboards" / "crossdock.json": dashboard() + "\n",
     }
 
 
@@ -174,6 +176,7 @@ def main(arguments: Sequence[str]) -> int:
     made = generated()
     if list(arguments) == ["write"]:
         for file, text in made.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         return 0
     found = [line for file, text in made.items() for line in _difference(file, text)]
