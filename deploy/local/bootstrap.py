@@ -22,7 +22,7 @@ UV_LOCK, LOCK, WANTED = "requirements-uv.lock", "requirements.lock", "requiremen
 DASK_LOCK, DASK = "requirements-dask.lock", "services/forecast-service/pyproject.toml:dask"
 IMAGE_LOCK, IN_IMAGE = "requirements-image.lock", ("libs/*", "services/*", "cli")
 # What the issuer and the post office in containers need beside it.
-DEVELOPMENT_LOCK, FOR_DEVELOPMENT = "requirements-development.lock", "aiosmtpd"
+DEVELOPMENT_LOCK, FOR_DEVELOPMENT = "requirements-development.lock", "aiosmtpd\npsutil"
 NEEDED = (3, 11)
 MEGABYTES = 2200
 CLEARLY_FASTER = 0.9

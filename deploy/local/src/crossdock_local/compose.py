@@ -14,7 +14,7 @@ from crossdock_local.people.console import SERVICE as CONSOLE
 from crossdock_local.posting import DOMAIN
 from crossdock_local.posting import SERVICE as DESK
 from crossdock_local.servers.jars import KAFKA
-from crossdock_local.servers.postgres import MAJOR
+from crossdock_local.servers.postgres import MAJOR, OPTIONS
 from crossdock_local.services import roles_of
 
 WRITTEN: Final = "# Written by `make generate` from the installed services and {source}.\n"
@@ -44,6 +44,7 @@ def _compose(head: Path, services: Sequence[Installed]) -> str:
         "{databases}": " ".join(each.package for each in services),
         "{desk}": _url(services, DESK),
         "{domain}": DOMAIN,
+        "{initdb}": " ".join(OPTIONS),
         "{kafka}": KAFKA,
         "{postgres}": str(MAJOR),
     }
