@@ -18,6 +18,9 @@ RUN --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm 
         .venv/bin/uv build -q --wheel --no-build-isolation --python .venv/bin/python -o /wheels "$each" || exit 1; done \
     && .venv/bin/uv pip install -q --python /opt/crossdock/bin/python --compile-bytecode --no-deps --offline /wheels/*.whl \
     && rm -f /opt/crossdock/.lock
+RUN --mount=type=cache,target=/root/.cache /tools/bin/uv venv -q /sbom \
+    && /tools/bin/uv pip sync -q --python /sbom/bin/python --require-hashes requirements-sbom.lock \
+    && /sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o /opt/crossdock/sbom.cdx.json /opt/crossdock/bin/python
 
 # The issuer and the post office of a development stack, which no other image has: docker-compose.yml uses them.
 FROM build AS development-packages

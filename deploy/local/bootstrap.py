@@ -23,6 +23,7 @@ DASK_LOCK, DASK = "requirements-dask.lock", "services/forecast-service/pyproject
 IMAGE_LOCK, IN_IMAGE = "requirements-image.lock", ("libs/*", "services/*", "cli")
 # What the issuer and the post office in containers need beside it.
 DEVELOPMENT_LOCK, FOR_DEVELOPMENT = "requirements-development.lock", "aiosmtpd\npsutil"
+SBOM_LOCK, FOR_SBOM = "requirements-sbom.lock", "cyclonedx-bom"
 NEEDED = (3, 11)
 MEGABYTES = 2200
 CLEARLY_FASTER = 0.9
@@ -189,7 +190,7 @@ def lock():
     with open(LOCK) as stream:
         pinned = stream.read()
     version = next(line for line in pinned.splitlines() if line.startswith("uv==")).split()[0]
-    for wanted, file in ((version, UV_LOCK), (FOR_DEVELOPMENT, DEVELOPMENT_LOCK)):
+    for wanted, file in ((version, UV_LOCK), (FOR_DEVELOPMENT, DEVELOPMENT_LOCK), (FOR_SBOM, SBOM_LOCK)):
         subprocess.run([*uv, "-c", LOCK, "-", "-o", file], input=wanted, text=True, env=_environment(), check=True)
     with open(LOCK, "w") as stream:
         stream.write(FINGERPRINT + _fingerprint(inputs) + "\n" + pinned)
@@ -200,7 +201,7 @@ def check_lock():
     inputs = [WANTED, *(package + "/pyproject.toml" for package in packages())]
     if not (_read(LOCK) or "").startswith(FINGERPRINT + _fingerprint(inputs) + "\n"):
         raise InstallError("requirements.lock is older than what the packages ask for: run `make lock` and commit it.")
-    for file in (LOCK, UV_LOCK, DASK_LOCK, IMAGE_LOCK, DEVELOPMENT_LOCK):
+    for file in (LOCK, UV_LOCK, DASK_LOCK, IMAGE_LOCK, DEVELOPMENT_LOCK, SBOM_LOCK):
         if "://" in (_read(file) or ""):
             raise InstallError(f"{file} names a download address: run `make lock` and commit it.")
 

@@ -84,3 +84,14 @@ def test_each_service_states_what_is_not_set(service: str) -> None:
     done = run(service, "api")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [f"CROSSDOCK_{name} is not set." for name in ("KAFKA", "POSTGRES", "ISSUER")]
+
+
+def test_its_bill_of_materials_lists_every_package() -> None:
+    code = (
+        "import json, importlib.metadata as m\n"
+        "listed = {(c['name'].lower(), c['version']) for c in "
+        "json.load(open('/opt/crossdock/sbom.cdx.json'))['components']}\n"
+        "print(json.dumps(sorted({(d.name.lower(), d.version) for d in m.distributions()} - listed)))"
+    )
+    done = docker("run", "--rm", "--network", "none", *LOCKED_DOWN, "--entrypoint", "python", IMAGE, "-c", code)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
