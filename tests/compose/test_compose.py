@@ -1,6 +1,6 @@
 """docker-compose.yml on the Docker engine of this machine: `make test-compose` builds the images first.
 
-The images of PostgreSQL, Kafka, Prometheus and Grafana are those of POSTGRES_IMAGE and so on. Prometheus and Grafana are left
+POSTGRES_IMAGE and so on name the images of the servers. Prometheus and Grafana are left
 out, by name, if their image is neither here nor can be pulled.
 """
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "crossdock-test"
 OPTIONAL = {"prometheus", "grafana"}
 KILLS = 8
-CLEAN = "0 lost, 0 oversold, 0 duplicated"
+CLEAN = "0 lost · 0 oversold · 0 duplicated"
 
 
 def compose(*words: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:

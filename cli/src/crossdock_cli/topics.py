@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 
 from crossdock_cli import discovery
 from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
-from crossdock_cli.waiting import in_thread
+from crossdock_cli.waiting import in_thread, wait_until
 from crossdock_events import CATALOGUE, TopicSpec
 
 TOPIC_EXISTS = 36
@@ -61,6 +62,45 @@ class Topics:
                 await admin.close()
 
         return in_thread(count)
+
+    def grow(self, name: str, partitions: int) -> None:
+        """Add partitions up to this number. Raise CommandError if Kafka refuses."""
+
+        async def add() -> None:
+            admin = await self._admin()
+            try:
+                await admin.create_partitions({name: NewPartitions(partitions)})
+            except KafkaError as error:
+                raise CommandError(f"Kafka refused to add partitions to {name}: {error}.") from error
+            finally:
+                await admin.close()
+
+        in_thread(add)
+
+    def ends(self, name: str) -> dict[int, int]:
+        """Return the next offset of each partition."""
+
+        async def ends() -> dict[int, int]:
+            consumer = AIOKafkaConsumer(name, **self._connection)
+            await consumer.start()
+            try:
+                return {each.partition: end for each, end in (await consumer.end_offsets(consumer.assignment())).items()}
+            finally:
+                await consumer.stop()
+
+        return in_thread(ends)
+
+    def wait(self, seconds: float = 60.0) -> None:
+        """Wait until a broker answers. Raise CommandError if none does in time."""
+        if not wait_until(self._answers, seconds):
+            raise CommandError(f"Kafka does not answer at {self._connection['bootstrap_servers']}: is it up?")
+
+    def _answers(self) -> bool:
+        try:
+            self.cluster_id()
+        except (KafkaError, OSError):
+            return False
+        return True
 
     def cluster_id(self) -> str:
         """Return the cluster's id. Raise KafkaError or OSError if no registered broker answers."""

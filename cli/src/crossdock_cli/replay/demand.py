@@ -16,6 +16,7 @@ from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
 from crossdock_cli.imports import import_file
 from crossdock_cli.installation import OPERATOR, Installation
+from crossdock_cli.progress import runnable
 from crossdock_cli.replay.data import load, sold_by_day
 from crossdock_cli.replay.orders import clean
 
@@ -114,7 +115,7 @@ def show_forecast(there: Installation, done: Forecasted, out: Console) -> None:
             past = asked(opened.get(f"{url}/v1/demand", params={**series, "limit": 1000}))["items"]
             out.print(_plot(past, shown), highlight=False)
             address = f"{url}/v1/series/{shown['series_id']}/plot.svg"
-            file = f".venv/bin/crossdock forecast plot {shown['item_id']} plot.svg"
+            file = runnable(f"crossdock forecast plot {shown['item_id']} plot.svg")
             out.print(f"  {address}, or: {file}", markup=False, highlight=False, soft_wrap=True)
 
 

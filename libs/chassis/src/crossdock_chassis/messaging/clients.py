@@ -66,6 +66,7 @@ async def start_producer(broker: Broker, client_id: str) -> AIOKafkaProducer:
         max_batch_size=BATCH_BYTES,
         request_timeout_ms=5_000,
         retry_backoff_ms=50,
+        metadata_max_age_ms=30_000,
     )
     await _started(producer)
     return producer
