@@ -117,7 +117,7 @@ def running() -> Iterator[None]:
 
 def order(client: httpx.Client, number: int) -> httpx.Response:
     line = {"line_id": "1", "item_id": "1082185", "quantity": 1, "unit_price": "0.99"}
-    body = {"reference": f"C-{number}", "currency": "USD", "lines": [line]}
+    body = {"reference": f"C-{number}", "currency": "USD", "lines": [line], "total": "0.99"}
     return client.post("/v1/orders", json=body, headers={"Idempotency-Key": f"compose-{number}"})
 
 
