@@ -84,7 +84,9 @@ class Topics:
             consumer = AIOKafkaConsumer(name, **self._connection)
             await consumer.start()
             try:
-                return {each.partition: end for each, end in (await consumer.end_offsets(consumer.assignment())).items()}
+                return {
+                    each.partition: end for each, end in (await consumer.end_offsets(consumer.assignment())).items()
+                }
             finally:
                 await consumer.stop()
 
@@ -92,10 +94,11 @@ class Topics:
 
     def wait(self, seconds: float = 60.0) -> None:
         """Wait until a broker answers. Raise CommandError if none does in time."""
-        if not wait_until(self._answers, seconds):
+        if not wait_until(self.answers, seconds):
             raise CommandError(f"Kafka does not answer at {self._connection['bootstrap_servers']}: is it up?")
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Return whether a registered broker answers."""
         try:
             self.cluster_id()
         except (KafkaError, OSError):

@@ -15,7 +15,7 @@ topics = typer.Typer(no_args_is_help=True, help="Create the topics in Kafka, or 
 def create() -> None:
     """Create the topics that are missing in the Kafka of CROSSDOCK_KAFKA, also those for dead letters. Repeatable.
 
-    Wait for Kafka up to a minute. An existing topic stays as it is. One with fewer partitions than declared is an error.
+    Wait for Kafka up to a minute. An existing topic stays as it is. Fewer partitions than declared are an error.
     """
     kafka = broker()
     wanted, there = [*of_catalogue(), *of_dead_letters(discovery.installed())], Topics(kafka.servers, kafka.options)

@@ -9,7 +9,6 @@ from signal import SIGKILL, Signals
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from aiokafka.errors import KafkaError
 from docker.errors import DockerException, NotFound
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
@@ -207,8 +206,4 @@ class ContainerKafka(_InContainer):
         self.process = Container("kafka", made, ready=self._ready)
 
     def _ready(self) -> bool:
-        try:
-            self.topics.cluster_id()
-        except (KafkaError, OSError):
-            return False
-        return True
+        return self.topics.answers()
