@@ -15,7 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from harness import INVENTORY, ORDERS, Harness, order
+from harness import CRM, INVENTORY, ORDERS, Harness, order
+
+from crossdock_local.posting import DOMAIN
 
 CLIENTS = 16
 GIVE_UP_SECONDS = 150.0
@@ -26,7 +28,10 @@ AGAIN = frozenset({409, 503})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The parameters of a load. Every 50 orders, `scarce` items get `received` units. One order in ten is cancelled."""
+    """The parameters of a load. Every 50 orders, `scarce` items get `received` units. One order in ten is cancelled.
+
+    With `staff_token`, the partner complains about every twentieth order, and a customer writes a mail.
+    """
 
     orders_url: str
     inventory_url: str
@@ -38,6 +43,8 @@ class Plan:
     clients: int = CLIENTS
     received: int = 5
     seed: int = 1
+    crm_url: str = ""
+    staff_token: str = ""
 
 
 @dataclass(slots=True)
@@ -45,6 +52,7 @@ class Outcome:
     """The result of the load.
 
     `unseen`: the number of lost answers, whose requests were retried. `clashes`: references with two different orders.
+    `complaints`: cases by the order. `senders`: the addresses of mails.
     """
 
     answered: dict[str, str] = field(default_factory=dict)
@@ -52,6 +60,8 @@ class Outcome:
     unseen: int = 0
     refused: list[str] = field(default_factory=list)
     clashes: list[str] = field(default_factory=list)
+    complaints: dict[str, str] = field(default_factory=dict)
+    senders: list[str] = field(default_factory=list)
 
 
 class Load:
@@ -83,6 +93,10 @@ class Load:
                 case "answered":
                     if outcome.answered.setdefault(said["reference"], said["id"]) != said["id"]:
                         outcome.clashes.append(said["reference"])
+                case "complained":
+                    outcome.complaints[said["order_id"]] = said["id"]
+                case "mailed":
+                    outcome.senders.append(said["sender"])
                 case "cancelled":
                     outcome.cancelled.add(said["id"])
                 case "unseen":
@@ -100,8 +114,14 @@ class Load:
 
 
 @asynccontextmanager
-async def load(harness: Harness, orders: int, **more: Any) -> AsyncIterator[Load]:
-    """Run a load during the block, with new items. Afterwards, the harness knows the answered orders."""
+async def load(harness: Harness, orders: int, *, desk: bool = False, **more: Any) -> AsyncIterator[Load]:
+    """Run a load during the block, with new items. Afterwards, the harness knows the answered orders.
+
+    With `desk` there are complaints and mails too.
+    """
+    if desk:
+        token = harness.stack.operator_token(["crm:staff"], "loader")
+        more |= {"crm_url": harness.stack.url(CRM), "staff_token": token}
     plentiful = await harness.items(8, on_hand=10 * orders)
     scarce = await harness.items(2, on_hand=5)
     plan = Plan(
@@ -136,20 +156,26 @@ class Partner:
     def __init__(self, plan: Plan, client: httpx.AsyncClient) -> None:
         self._plan, self._client = plan, client
 
-    async def ask(self, url: str, body: Any, key: str | None = None) -> httpx.Response | None:
-        """Retry the request until a final answer. Return None without one after GIVE_UP_SECONDS."""
-        headers = {"Idempotency-Key": key} if key else {}
+    async def ask(
+        self, url: str, body: Any = None, key: str | None = None, *, soon: bool = False, **more: Any
+    ) -> httpx.Response | None:
+        """Retry the request until a final answer. Return None without one after GIVE_UP_SECONDS.
+
+        `soon`: an order that is not known yet will be.
+        """
+        headers = ({"Idempotency-Key": key} if key else {}) | more.pop("headers", {})
         try:
             async with asyncio.timeout(GIVE_UP_SECONDS):
                 while True:
                     try:
-                        answer = await self._client.post(url, json=body, headers=headers)
+                        answer = await self._client.post(url, json=body, headers=headers, **more)
                     except httpx.ConnectError:
                         pass  # nothing was sent
                     except httpx.TransportError:
                         say(what="unseen")
                     else:
-                        if answer.status_code not in AGAIN or "retry-after" not in answer.headers:
+                        waits = soon and answer.status_code == 422 and "known soon" in answer.text
+                        if not waits and (answer.status_code not in AGAIN or "retry-after" not in answer.headers):
                             return answer
                         if answer.json()["type"].endswith("outcome-unknown"):
                             say(what="unseen")
@@ -173,13 +199,34 @@ class Partner:
                 say(what="refused", problem=f"{answer.status_code} {answer.text}")
                 return
             say(what="answered", reference=reference, id=answer.json()["id"])
-        if cancels and answers[0] is not None:
-            order_id = answers[0].json()["id"]
+        order_id = "" if answers[0] is None else answers[0].json()["id"]
+        if plan.staff_token and order_id and number % 20 == 0:
+            await asyncio.gather(self.complain(order_id), self.write(f"{plan.tag}-{number}@example.com"))
+        if cancels and order_id:
             answer = await self.ask(f"{plan.orders_url}/v1/orders/{order_id}:cancel", None)
             if answer is not None and answer.status_code == 200:
                 say(what="cancelled", id=order_id)
             elif answer is not None:
                 say(what="refused", problem=f"{answer.status_code} {answer.text}")
+
+    async def complain(self, order_id: str) -> None:
+        body = {"kind": "complaint", "subject": "Late", "text": "Where is it?", "order_id": order_id}
+        answer = await self.ask(f"{self._plan.crm_url}/v1/cases", body, f"case-{order_id}", soon=True)
+        if answer is not None and answer.status_code == 201:
+            say(what="complained", order_id=order_id, id=answer.json()["id"])
+        elif answer is not None:
+            say(what="refused", problem=f"{answer.status_code} {answer.text}")
+
+    async def write(self, sender: str) -> None:
+        plan = self._plan
+        mail = f"From: {sender}\r\nTo: support@{DOMAIN}\r\nSubject: Mine\r\nMessage-ID: <{sender}>\r\n\r\nWhere is it?"
+        headers = {"Authorization": f"Bearer {plan.staff_token}", "Content-Type": "message/rfc822"}
+        url = f"{plan.crm_url}/v1/mail?recipient=support@{DOMAIN}"
+        answer = await self.ask(url, headers=headers, content=mail.encode())
+        if answer is not None and answer.is_success:
+            say(what="mailed", sender=sender)
+        elif answer is not None:
+            say(what="refused", problem=f"{answer.status_code} {answer.text}")
 
     async def receive(self, number: int) -> None:
         plan = self._plan
