@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from crossdock_chassis import Service, Unit
+from crossdock_chassis import JobRun, Service, Unit, find_jobs, queued
+from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.observability import logging as logs
 
 MARK = "Ms Mark-7731"
@@ -97,3 +98,16 @@ async def test_failed_statement_is_logged_without_its_values(
 def parsed(line: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(line)
     return found
+
+
+async def test_error_of_a_job_has_no_value(service: Service) -> None:
+    async def work(run: JobRun) -> None:
+        async with run.unit() as unit:
+            await check_violation(unit)
+
+    job = queued("load", work)
+    async with service.database.unit() as unit:
+        id = await job.request(unit, {}, by="ada")
+    await Jobs(service.database, [job]).run_due()
+    (found,) = await find_jobs(service.database, id=id)
+    assert found.error is not None and "person_name_check" in found.error and MARK not in found.error

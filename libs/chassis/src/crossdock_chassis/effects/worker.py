@@ -22,6 +22,7 @@ from crossdock_chassis.effects.breaker import Breakers
 from crossdock_chassis.effects.performer import Performer, Permanent, retry_after
 from crossdock_chassis.effects.rows import Claimed, Outcome
 from crossdock_chassis.observability import metrics, tracing
+from crossdock_chassis.observability.logging import message_of
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ class Kind:
         effect, schedule, hint = claimed.effect, self._performer.retry, retry_after(error)
         if pause := self._breakers.failed(effect.target, began, hint):
             log.warning("effects %s: %s is left alone for %.0f s", effect.kind, effect.target, pause)
-        reason = _text(f"{type(error).__name__}: {error}")
+        reason = _text(f"{type(error).__name__}: {message_of(error)}")
         if effect.attempt >= schedule.max_attempts:
             return Outcome(claimed, "given_up", _text(f"attempt {effect.attempt}, the last: {reason}"))
         return Outcome(claimed, "pending", reason, delay=schedule.delay(effect.attempt, hint))

@@ -17,6 +17,7 @@ from crossdock_chassis.jobs.declare import Job, Measured, Periodic, Queued, Resu
 from crossdock_chassis.jobs.rows import Claimed, Outcome
 from crossdock_chassis.jobs.run import JobFailed, JobInterrupted, JobRun
 from crossdock_chassis.observability import metrics
+from crossdock_chassis.observability.logging import message_of
 
 log = logging.getLogger(__name__)
 
@@ -251,10 +252,10 @@ def _failed(job: Job, run: JobRun, error: Exception) -> Outcome:
         text = str(error)
     elif is_transient(error):
         log.warning("%s: %s: %s", job.name, type(error).__name__, error)
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {message_of(error)}"
     else:
         log.error("%s failed", job.name, exc_info=error)
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {message_of(error)}"
     text = storable(text)[:ERROR_LIMIT]
     if isinstance(job, Queued) and (isinstance(error, JobFailed) or failures >= MAX_FAILURES):
         return Outcome("failed", failures=failures, error=text)

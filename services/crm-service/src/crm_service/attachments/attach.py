@@ -25,7 +25,10 @@ class Attach:
 
 
 class Attached(BaseModel):
+    """`case_id` lets an erasure find the body of the request, which has the name of the file."""
+
     attachment_id: UUID
+    case_id: UUID | None = None
 
 
 async def attach(unit: Unit, command: Attach) -> Attached:
@@ -35,4 +38,4 @@ async def attach(unit: Unit, command: Attach) -> Attached:
     if command.by is not None:
         target = f"/v1/cases/{command.case_id}/attachments/{command.id}"
         await record_action(unit, command.by, "case:attach", target, after={"size": command.size})
-    return Attached(attachment_id=command.id)
+    return Attached(attachment_id=command.id, case_id=command.case_id)
