@@ -42,9 +42,8 @@ def dump(harness: Harness, database: str, *options: str) -> bytes:
     return subprocess.run([_binaries() / "pg_dump", *options, dsn], capture_output=True, check=True).stdout
 
 
-def restore(harness: Harness, database: str, dumped: bytes) -> None:
-    """Restore a dump that `dump` made with `-Fc`. The owners of the tables stay out."""
-    dsn = database_in(harness.stack.servers.databases.admin_dsn, database)
+def restore(dsn: str, dumped: bytes) -> None:
+    """Restore a dump that `dump` made with `-Fc`. The tables belong to the role of the DSN."""
     subprocess.run([_binaries() / "pg_restore", "--no-owner", "--no-acl", "-d", dsn], input=dumped, check=True)
 
 

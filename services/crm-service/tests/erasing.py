@@ -1,5 +1,6 @@
 """Customers with a mark in each personal value, and their erasure."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ RESTORED = (
     *("customers", "channels", "customer_links", "customer_meetings", "cases", "case_entries", "mails"),
     *("customer_changes", "erasures", "erased_links", "attachments", "attachment_chunks"),
 )
+WAITING = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 
 
@@ -96,6 +98,12 @@ async def asked(eraser: httpx.AsyncClient, id: str) -> dict[str, Any]:
 async def erasure(eraser: httpx.AsyncClient, id: str) -> dict[str, Any]:
     found: dict[str, Any] = (await eraser.get(f"/v1/erasures/{id}")).json()
     return found
+
+
+async def waiting(service: Service, task: asyncio.Task[object] | None = None) -> None:
+    """Wait until a session waits for a lock, or until the task has ended."""
+    while not (await service.database.fetch(WAITING))[0][0] and not (task and task.done()):
+        await asyncio.sleep(0.01)
 
 
 async def events(service: Service, kind: type[Event]) -> list[Envelope[Event]]:
@@ -181,10 +189,12 @@ async def marked(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> str
         f"/v1/cases/{case['id']}/attachments",
         params={"name": f"{MARK}.txt"},
         content=MARK.encode(),
-        headers={"content-type": "application/octet-stream"},
+        headers={"content-type": "application/octet-stream", "idempotency-key": "attached"},
     )
     assert file.status_code == 201
     await broken_off(desk.service, eraser)
+    unreadable = await desk.receives(f"From: {ADDRESS}\r\nX: {'x' * 280_000}\r\n\r\n{MARK}".encode())
+    assert unreadable["state"] == "unreadable"
     machine = mail(MARK, ADDRESS, Subject=MARK, Auto_Submitted="auto-replied")
     await desk.receives(machine)
     for each in (await eraser.get("/v1/cases", params={"customer_id": id})).json()["items"]:

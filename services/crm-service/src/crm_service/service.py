@@ -8,6 +8,7 @@ from crm_service.cases import feature as cases
 from crm_service.cases.undelivered import undelivered
 from crm_service.customers import feature as customers
 from crm_service.erasure import feature as erasure
+from crm_service.erasure.retention import Retention
 from crm_service.imap import feature as imap
 from crm_service.joining import feature as joining
 from crm_service.macros import feature as macros
@@ -42,9 +43,11 @@ def build(settings: Settings) -> Service:
         metadata=tables.Base.metadata,
         migrations=migrations,
         features=[
-            customers.feature(database),
+            customers.feature(database, settings.addresses.digest),
             attachments.feature(database),
-            erasure.feature(database, settings.addresses, settings.retention_days),
+            erasure.feature(
+                database, settings.addresses, Retention(settings.retention_days, settings.case_retention_days)
+            ),
             imap.feature(settings),
             cases.feature(database, post, timedelta(days=settings.reopen_days)),
             joining.feature(database),
@@ -56,7 +59,7 @@ def build(settings: Settings) -> Service:
             unsubscribe.feature(database, settings.addresses),
             sla.feature(database),
             uploads.feature(database, settings),
-            overview.feature(database),
+            overview.feature(database, settings.addresses.digest),
         ],
         reactions=reactions.table(settings.shared_namespaces),
         reactions_start="beginning",

@@ -45,6 +45,9 @@ class Settings(crossdock_chassis.Settings):
 
     retention_days: Annotated[float, Field(gt=0)] | None = None
     """People are erased so long after their last order, case, change or note. Without it they are kept for ever."""
+    case_retention_days: Annotated[float, Field(gt=0)] | None = None
+    """Texts, mails and files of a case are erased so long after its last change, once it is resolved. Without it they
+    are kept for ever."""
 
     import_max_bytes: Annotated[int, Field(ge=1024)] = 64 << 20
     """The largest file of customers."""

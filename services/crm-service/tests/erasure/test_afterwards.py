@@ -6,10 +6,12 @@ from uuid import UUID
 
 import httpx
 from erasing import ADDRESS, MARK, asked, backed_up, erase, erasure, events, marked, settled, with_mark
-from mail_desk import Desk, mail
+from mail_desk import DESK, Desk, mail
 from orders_of import placed
 
+from crm_service.erasure.export import EXPORTED
 from crm_service.erasure.retention import Retention
+from crm_service.erasure.stores import STORES
 from crossdock_chassis import JobRun, new_id
 from crossdock_chassis.jobs.rows import Claimed
 from crossdock_chassis.testing import Clients, Deliver, RunJobs, Violations
@@ -73,6 +75,9 @@ async def test_opt_out_outlives_the_erasure(
     await eraser.post("/v1/customers:import", content=file, headers={"content-type": "text/csv"})
     await run_jobs(desk.service)
     (again,) = (await eraser.get("/v1/customers", params={"email": ADDRESS})).json()["items"]
+    assert [each["suppressed"] for each in again["channels"]] == ["opted_out"]
+    shown = (await eraser.get(f"/v1/customers/{again['id']}/360")).json()["customer"]["channels"]
+    assert [each["suppressed"] for each in shown] == ["opted_out"]
     case = {"kind": "enquiry", "subject": "s", "text": "t", "customer_id": again["id"]}
     opened = (await eraser.post("/v1/cases", json=case)).json()
     async with desk.service.database.unit() as unit:
@@ -163,10 +168,19 @@ async def test_export_has_every_personal_value(
     desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver, clients: Clients
 ) -> None:
     id = await marked(desk, eraser, deliver)
+    raw, headers = mail(f"{MARK} is not filed yet", ADDRESS), {"content-type": "message/rfc822"}
+    await eraser.post("/v1/mail", params={"recipient": DESK}, content=raw, headers=headers)
+    await eraser.post(f"/v1/customers/{id}:hold", json={"reason": "lawsuit", "until": "2099-12-31"})
     answer = await eraser.get(f"/v1/customers/{id}/export")
     rows = [json.loads(line) for line in answer.text.splitlines()]
-    shown = {each["store"] for each in rows if MARK.lower() in str(each).lower()}
-    assert shown >= {"profile", "channels", "addresses", "history", "notes and calls", "mails of cases", "attachments"}
+    assert {each["store"] for each in rows} == EXPORTED.keys() - {"other mails to the customer"}
+    with_mark = [each["row"] for each in rows if MARK.lower() in str(each).lower()]
+    assert len(with_mark) > len(STORES) and not any("content" in row and "import_id" in row for row in with_mark)
+    of = {name: [each["row"] for each in rows if each["store"] == name] for name in EXPORTED}
+    assert [(each["partner"], each["status"]) for each in of["orders"]] == [("acme", "placed")]
+    assert [each["state"] for each in of["consents"]] == ["withdrawn"]
+    assert [each["external_id"] for each in of["customer ids"]] == ["C-1"]
+    assert [each["reason"] for each in of["holds"]] == ["lawsuit"]
     masked = clients(desk.service, None, ["crm:staff"], subject="ann")
     assert (await masked.get(f"/v1/customers/{id}/export")).status_code == 403
     async with desk.service.database.unit() as unit:
@@ -190,3 +204,26 @@ async def test_inactive_people_are_erased(desk: Desk, eraser: httpx.AsyncClient,
     assert await Retention(365).ask_for_the_inactive(run) == {"asked": 1}
     assert await erase(desk.service) == {"erased": 1, "pending": 0}
     assert (await eraser.get(f"/v1/customers/{found['C-0']}")).json()["erased_at"]
+
+
+async def test_old_cases_keep_no_texts_mails_and_files(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> None:
+    """One case has ended long ago, one only now, and one is of a customer whom staff hold."""
+    id = await marked(desk, eraser, deliver)
+    cases = (await eraser.get("/v1/cases", params={"customer_id": id})).json()["items"]
+    recent = cases[0]["id"]
+    held = await desk.receives(mail("held", "ben@example.com"))
+    await desk.verb(held["case_id"], "resolve", root_cause="other")
+    ben = (await desk.case(held["case_id"]))["customer_id"]
+    await eraser.post(f"/v1/customers/{ben}:hold", json={"reason": "lawsuit", "until": "2099-12-31"})
+    async with desk.service.database.unit() as unit:
+        await unit.sql.execute("UPDATE cases SET changed_at = '2020-01-01Z' WHERE id <> $1", UUID(recent))
+    run = JobRun(desk.service.database, Claimed(new_id(), None, "test", {}))
+    assert await Retention(None).erase_old_cases(run) == {"cases": 0, "rows": 0}
+    done = await Retention(None, 365).erase_old_cases(run)
+    assert done["cases"] == len(cases) - 1 and int(str(done["rows"])) > 3
+    assert await Retention(None, 365).erase_old_cases(run) == {"cases": 0, "rows": 0}
+    async with desk.service.database.unit() as unit:
+        kept = await unit.sql.fetch("SELECT DISTINCT case_id FROM case_entries WHERE body IS NOT NULL")
+        mails = await unit.sql.fetch("SELECT DISTINCT case_id FROM mails WHERE raw <> '' AND case_id IS NOT NULL")
+    assert {str(row[0]) for row in kept} == {recent, held["case_id"]} >= {str(row[0]) for row in mails}
+    assert (await eraser.get(f"/v1/customers/{id}")).json()["name"]

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from erasing import asked, backed_up, erase, erasure, events
+from erasing import asked, backed_up, erase, erasure, events, waiting
 from mail_desk import Desk
 
 from crm_service.customers.merge import MergeCustomers, merge_customers
@@ -15,7 +15,6 @@ from crossdock_chassis.testing import Deliver, Violations
 from crossdock_events import Cause
 from crossdock_events.customers import CustomerErased, CustomersUnmerged
 
-WAITING = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"
 NAMES = "SELECT display_name FROM customers WHERE display_name IS NOT NULL"
 
 
@@ -61,8 +60,7 @@ async def test_erasure_during_a_merge_erases_the_whole_group(
             async with desk.service.database.unit() as job:
                 await store.ask(job, UUID(ids[asks_for]), "retention", "crm-service")
             running = asyncio.create_task(erase(desk.service))
-            while not running.done() and not (await desk.service.database.fetch(WAITING))[0][0]:
-                await asyncio.sleep(0.01)
+            await waiting(desk.service, running)
         await running
         await erase(desk.service)
         assert await names(desk.service) == [], asks_for

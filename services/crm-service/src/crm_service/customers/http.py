@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel
 
 from crm_service.conventions import CRM, Id, Reader, Staff
-from crm_service.customers import change, views
+from crm_service.customers import change, past, views
 from crm_service.customers.bodies import (
     AddressId,
     AddressIn,
@@ -35,11 +35,12 @@ from crm_service.customers.model import (
     WrongValue,
     match_of,
 )
+from crm_service.customers.past import ChangeView, SaidView
 from crm_service.customers.personal import eyes_of, note_read
 from crm_service.customers.problems import ADDRESS_TAKEN, ALREADY_MERGED, CUSTOMER_ERASED, NO_SUCH_CUSTOMER
 from crm_service.customers.reach import EMAIL, phone_of
 from crm_service.customers.schema import SchemaView, SetSchema, current
-from crm_service.customers.views import ChangeView, CustomerSummary, CustomerView, MergePreview, SaidView, SuspectPair
+from crm_service.customers.views import CustomerSummary, CustomerView, MergePreview, SuspectPair
 from crossdock_chassis import (
     INVALID,
     Caller,
@@ -81,6 +82,7 @@ class Customers:
     consent: Coalescer[RecordConsent, Changed]
     schema: Coalescer[SetSchema, SchemaView]
     merge: Coalescer[MergeCustomers, Changed]
+    digest: views.Digest
 
     async def join(self, did: Did, asked: "Asked", body: OtherCustomer) -> Response:
         """Decide about two customers, and render the one of the path."""
@@ -97,7 +99,7 @@ class Customers:
     async def show(self, caller: Caller, id: UUID, status: int = 200, **headers: Any) -> Response:
         eyes = eyes_of(caller)
         async with self.database.unit() as unit:
-            view = await views.get(unit.sql, caller.partner or None, id, eyes)
+            view = await views.get(unit.sql, caller.partner or None, id, eyes, self.digest)
             await note_read(unit, caller, eyes, f"/v1/customers/{view.id}")
         return json_response(view, status, etag=etag(view.version), **headers)
 
@@ -157,7 +159,7 @@ async def get_customers(
         return Page(items=[])
     wanted = Wanted(external_id, order_id, matches, name, parent_id)
     async with customers.database.unit() as unit:
-        page = await views.page(unit.sql, caller.partner or None, cursor, limit, eyes, wanted)
+        page = await views.page(unit.sql, caller.partner or None, cursor, limit, eyes, wanted, customers.digest)
         if page.items:
             await note_read(unit, caller, eyes, "/v1/customers", ids=[each.id for each in page.items])
     return page
@@ -254,7 +256,7 @@ async def get_history(
     """Return each value that changed, from what to what, and who changed it; the newest first."""
     eyes = eyes_of(caller)
     async with customers.database.unit() as unit:
-        page = await views.history(unit.sql, customer_id, cursor, limit, eyes)
+        page = await past.history(unit.sql, customer_id, cursor, limit, eyes)
         await note_read(unit, caller, eyes, f"/v1/customers/{customer_id}/history")
     return page
 
@@ -265,7 +267,7 @@ async def get_consents(
 ) -> Page[SaidView]:
     """Return each consent that was given or withdrawn, the newest first, also of what was merged into the customer."""
     async with customers.database.unit() as unit:
-        return await views.said(unit.sql, customer_id, cursor, limit)
+        return await past.said(unit.sql, customer_id, cursor, limit)
 
 
 @router.patch("/{customer_id}", **CHANGING, summary="Change the profile, or add a mail address")
@@ -321,7 +323,7 @@ async def get_merge_preview(
     """Return both customers, why they may be the same, and the customer after the merge. Nothing changes."""
     eyes = eyes_of(caller)
     async with customers.database.unit() as unit:
-        preview = await views.preview(unit.sql, customer_id, other_id, eyes)
+        preview = await views.preview(unit.sql, customer_id, other_id, eyes, customers.digest)
         await note_read(unit, caller, eyes, f"/v1/customers/{preview.into.id}", ids=[preview.merged.id])
     return preview
 

@@ -5,10 +5,10 @@ which it has ordered.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -25,6 +25,8 @@ from crm_service.customers.suspects import hashed, traits_of
 from crossdock_chassis import Cursor, Page
 
 CURSOR: Final = Cursor("customers", UUID)
+Digest: TypeAlias = Callable[[str], bytes]
+"""The keyed hash of a mail address or phone number."""
 
 SEEN: Final = f"($1::text IS NULL OR {OF_MANY})"
 """Whether the partner $1 has ordered for the customer. Without a partner everything is seen."""
@@ -37,7 +39,7 @@ MEMBERS: Final = """
 """
 MINE: Final = f"SELECT id FROM customers WHERE id = ANY ($2::uuid[]) AND {ITS.format(customers='customers')}"
 CHANNELS: Final = """
-    SELECT customer_id, kind, address, region, verified_at, undeliverable_at, undeliverable_why FROM channels
+    SELECT customer_id, match, kind, address, region, verified_at, undeliverable_at, undeliverable_why FROM channels
     WHERE customer_id = ANY ($1::uuid[]) ORDER BY added_at, kind, match
 """
 ADDRESSES: Final = """
@@ -55,6 +57,7 @@ CONSENTS: Final = """
     SELECT customer_id, consents.version, purpose, channel, state, source, at FROM consents
     JOIN customers ON customers.id = consents.customer_id WHERE root = ANY ($1::uuid[])
 """
+SUPPRESSED: Final = "SELECT address, reason FROM suppressions WHERE address = ANY ($1::bytea[]) ORDER BY scope DESC"
 SUMMARY: Final = """
     SELECT count(*) FILTER (WHERE kind = 'person') AS people, count(*) FILTER (WHERE kind = 'account') AS accounts,
            (SELECT count(*) FROM (
@@ -63,11 +66,6 @@ SUMMARY: Final = """
                GROUP BY root HAVING count(DISTINCT partner) > 1
            ) AS several) AS of_several_partners
     FROM customers WHERE root = id
-"""
-HISTORY: Final = """
-    SELECT version, name, at, who, before::text, after::text FROM customer_changes
-    WHERE customer_id = $1 AND ($2::bigint IS NULL OR (version, name) < ($2, $3))
-    ORDER BY version DESC, name DESC LIMIT $4
 """
 SUSPECTS: Final = """
     SELECT DISTINCT ON (own.root, found.root) own.root, found.root AS customer_id, score, reasons
@@ -92,14 +90,6 @@ OPEN_PAIRS: Final = """
 """
 PAIRS: Final = Cursor("suspects", tuple[int, UUID, UUID])
 """The score in tenths, as which it is rounded."""
-SAID: Final = """
-    SELECT customer_id, version, purpose, channel, state, source, at, who FROM consents
-    WHERE customer_id IN (SELECT id FROM customers WHERE root = (SELECT root FROM customers WHERE id = $1))
-          AND ($2::timestamptz IS NULL OR (at, customer_id, version) < ($2, $3, $4))
-    ORDER BY at DESC, customer_id DESC, version DESC LIMIT $5
-"""
-SAYINGS: Final = Cursor("consents", tuple[datetime, UUID, int])
-CHANGES: Final = Cursor("customer-changes", tuple[int, str])
 
 
 class ChannelView(BaseModel):
@@ -109,6 +99,9 @@ class ChannelView(BaseModel):
     verified_at: datetime | None
     undeliverable_at: datetime | None
     undeliverable_why: str | None
+    suppressed: Annotated[
+        str | None, Field(description="Why notices do not go to it: perhaps its owner had opted out before an erasure")
+    ]
 
 
 class AddressView(BaseModel):
@@ -150,14 +143,6 @@ class SuspectPair(BaseModel):
     score: float
     reasons: list[str]
     found_at: datetime
-
-
-class SaidView(ConsentView):
-    """A consent as it was given or withdrawn."""
-
-    customer_id: Annotated[UUID, Field(description="The customer that gave or withdrew it, before any merge")]
-    version: int
-    who: str
 
 
 class CustomerView(BaseModel):
@@ -206,18 +191,7 @@ class CustomerSummary(BaseModel):
     of_several_partners: Annotated[int, Field(description="People for whom two or more partners have ordered")]
 
 
-class ChangeView(BaseModel):
-    """A value that changed. `registered` has all values that the customer began with."""
-
-    version: int
-    name: str
-    at: datetime
-    who: str
-    before: Any
-    after: Any
-
-
-async def get(sql: asyncpg.Connection, partner: str | None, id: UUID, eyes: Eyes) -> CustomerView:
+async def get(sql: asyncpg.Connection, partner: str | None, id: UUID, eyes: Eyes, digest: Digest) -> CustomerView:
     """Return a customer of the partner, or any without one. Raise NoSuchCustomer, also for another's customer.
 
     The id of a customer that was merged shows the customer that took it in.
@@ -225,12 +199,18 @@ async def get(sql: asyncpg.Connection, partner: str | None, id: UUID, eyes: Eyes
     root = await sql.fetchval(ONE, partner, id)
     if root is None:
         raise NoSuchCustomer(f"None of your customers has the id {id}")
-    (view,) = await _views(sql, partner, [root], eyes)
+    (view,) = await _views(sql, partner, [root], eyes, digest)
     return view
 
 
 async def page(
-    sql: asyncpg.Connection, partner: str | None, cursor: str | None, limit: int, eyes: Eyes, wanted: Wanted
+    sql: asyncpg.Connection,
+    partner: str | None,
+    cursor: str | None,
+    limit: int,
+    eyes: Eyes,
+    wanted: Wanted,
+    digest: Digest | None = None,
 ) -> Page[CustomerView]:
     """Return customers, the newest first. A name finds those that have all of its parts, in any order and script."""
     words = None if wanted.name is None else sorted(map(hashed, name_keys(wanted.name)))
@@ -239,7 +219,7 @@ async def page(
     query, arguments = page_query(partner, after, wanted, words, limit + 1, many=many)
     rows = await sql.fetch(query, *arguments)
     shown = [row["id"] for row in rows[:limit]]
-    items = await _views(sql, partner, shown, eyes)
+    items = await _views(sql, partner, shown, eyes, digest)
     return Page(items=items, next=CURSOR.encode(shown[-1]) if len(rows) > limit else None)
 
 
@@ -247,35 +227,12 @@ async def summary(sql: asyncpg.Connection) -> CustomerSummary:
     return CustomerSummary(**dict(await sql.fetchrow(SUMMARY)))
 
 
-async def history(sql: asyncpg.Connection, id: UUID, cursor: str | None, limit: int, eyes: Eyes) -> Page[ChangeView]:
-    """Return the changes of a customer, the newest first. Raise NoSuchCustomer."""
-    after = CHANGES.decode(cursor) or (None, None)
-    if not await sql.fetchval("SELECT true FROM customers WHERE id = $1", id):
-        raise NoSuchCustomer(f"No customer has the id {id}")
-    rows = await sql.fetch(HISTORY, id, *after, limit + 1)
-    shown = rows[:limit]
-    items = [ChangeView(**{**row, **{each: _value(row[each], eyes) for each in ("before", "after")}}) for row in shown]
-    following = CHANGES.encode((shown[-1]["version"], shown[-1]["name"])) if len(rows) > limit else None
-    return Page(items=items, next=following)
-
-
-async def said(sql: asyncpg.Connection, id: UUID, cursor: str | None, limit: int) -> Page[SaidView]:
-    """Return the consents of a customer and of those merged into it, the newest first. Raise NoSuchCustomer."""
-    after = SAYINGS.decode(cursor) or (None, None, None)
-    if not await sql.fetchval("SELECT true FROM customers WHERE id = $1", id):
-        raise NoSuchCustomer(f"No customer has the id {id}")
-    rows = await sql.fetch(SAID, id, *after, limit + 1)
-    shown = rows[:limit]
-    last = (shown[-1]["at"], shown[-1]["customer_id"], shown[-1]["version"]) if len(rows) > limit else None
-    return Page(items=[SaidView(**dict(row)) for row in shown], next=None if last is None else SAYINGS.encode(last))
-
-
-async def preview(sql: asyncpg.Connection, id: UUID, other: UUID, eyes: Eyes) -> MergePreview:
+async def preview(sql: asyncpg.Connection, id: UUID, other: UUID, eyes: Eyes, digest: Digest) -> MergePreview:
     """Return what a merge of two customers would show. Raise NoSuchCustomer, WrongValue."""
-    into, merged = await get(sql, None, id, eyes), await get(sql, None, other, eyes)
+    into, merged = await get(sql, None, id, eyes, digest), await get(sql, None, other, eyes, digest)
     if into.id == merged.id:
         raise WrongValue("/customer_id", "both are the same customer", "same")
-    (result,) = await _views(sql, None, [into.id], eyes, joined={merged.id: into.id})
+    (result,) = await _views(sql, None, [into.id], eyes, digest, joined={merged.id: into.id})
     traits = await traits_of(sql, [into.id, merged.id])
     score = compare(traits[into.id], traits[merged.id])
     return MergePreview(
@@ -302,6 +259,7 @@ async def _views(
     partner: str | None,
     roots: Sequence[UUID],
     eyes: Eyes,
+    digest: Digest | None,
     joined: Mapping[UUID, UUID] = MappingProxyType({}),
 ) -> list[CustomerView]:
     """Return the views of customers in this order. `joined` has customers that are shown as if they were merged now."""
@@ -317,6 +275,7 @@ async def _views(
         return _grouped(await sql.fetch(query, *arguments), lambda row: root_of[row["customer_id"]])
 
     channels, addresses = await by_root(CHANNELS, [*mine]), await by_root(ADDRESSES, [*mine])
+    refused = await _suppressed(sql, [row["match"] for rows in channels.values() for row in rows], digest)
     links, said = await by_root(LINKS, partner, [*mine]), await by_root(CONSENTS, [*roots, *joined])
     suspects = _grouped(await sql.fetch(SUSPECTS, roots) if partner is None else [], lambda row: row["root"])
     return [
@@ -324,6 +283,7 @@ async def _views(
             members[root],
             [row for row in members[root] if row["id"] in mine],
             channels[root],
+            refused,
             addresses[root],
             links[root],
             said[root],
@@ -332,6 +292,13 @@ async def _views(
         )
         for root in roots
     ]
+
+
+async def _suppressed(sql: asyncpg.Connection, matches: Sequence[str], digest: Digest | None) -> Mapping[str, str]:
+    """Return why a channel gets no notices, by the form of it that is compared. Nothing without `digest`."""
+    hashes = {digest(match): match for match in matches} if digest else {}
+    rows = await sql.fetch(SUPPRESSED, list(hashes)) if hashes else []
+    return {hashes[address]: reason for address, reason in rows}
 
 
 def _grouped(rows: Iterable[asyncpg.Record], key: Any) -> Mapping[Any, list[asyncpg.Record]]:
@@ -345,6 +312,7 @@ def _view(
     members: Sequence[asyncpg.Record],
     mine: Sequence[asyncpg.Record],
     channels: Sequence[asyncpg.Record],
+    refused: Mapping[str, str],
     addresses: Sequence[asyncpg.Record],
     links: Sequence[asyncpg.Record],
     said: Sequence[asyncpg.Record],
@@ -383,7 +351,12 @@ def _view(
         zone=first("zone"),
         locale=first("locale"),
         region=first("region"),
-        channels=[ChannelView(**{**row, "value": eyes.channel(row["kind"], row["address"])}) for row in channels],
+        channels=[
+            ChannelView(
+                **{**row, "value": eyes.channel(row["kind"], row["address"]), "suppressed": refused.get(row["match"])}
+            )
+            for row in channels
+        ],
         addresses=[_address(row, eyes) for row in addresses],
         consents=[ConsentView(**each._asdict()) for _, each in sorted(force.items())],
         parent_id=first("parent_id") if staff else None,
@@ -400,7 +373,3 @@ def _view(
 def _address(row: asyncpg.Record, eyes: Eyes) -> AddressView:
     hidden = {name: eyes.text(row[name]) for name in ("street", "extra", "city", "postcode")}
     return AddressView(**{**row, **hidden})
-
-
-def _value(document: str | None, eyes: Eyes) -> Any:
-    return None if document is None else eyes.any(from_json(document))

@@ -37,7 +37,7 @@ class LiftHold:
 
 class Asked(BaseModel):
     erasure_id: UUID
-    new: bool
+    new: bool = True
 
 
 class Held(BaseModel):

@@ -11,7 +11,7 @@ ERASE_SECONDS = 5.0
 RETENTION_SECONDS = 3_600.0
 
 
-def feature(database: Database, addresses: Addresses, retention_days: float | None) -> Feature:
+def feature(database: Database, addresses: Addresses, retention: Retention) -> Feature:
     ask = Coalescer(database, each(ask_to_erase), Asked, limit=1, name="ask_to_erase")
     hold = Coalescer(database, each(hold_back), Held, limit=1, name="hold_back")
     return Feature(
@@ -19,7 +19,8 @@ def feature(database: Database, addresses: Addresses, retention_days: float | No
         provides=[http.Erasures(database, ask, hold)],
         jobs=[
             every_in_units(ERASE_SECONDS, Erasing(addresses).erase_customers),
-            every_in_units(RETENTION_SECONDS, Retention(retention_days).ask_for_the_inactive),
+            every_in_units(RETENTION_SECONDS, retention.ask_for_the_inactive),
+            every_in_units(RETENTION_SECONDS, retention.erase_old_cases),
         ],
         problems=http.PROBLEMS,
     )

@@ -11,13 +11,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from crm_service.conventions import CRM, Day, Staff
-from crm_service.customers import views as customers
-from crm_service.customers.personal import PII, Eyes
+from crm_service.customers.personal import PII
 from crm_service.customers.problems import ALREADY_MERGED, CUSTOMER_ERASED, NO_SUCH_CUSTOMER
 from crm_service.erasure import store, views
 from crm_service.erasure.act import Asked, Erase, Held, LiftHold, PlaceHold
+from crm_service.erasure.export import EXPORTED
 from crm_service.erasure.model import NoSuchErasure, NoSuchHold
-from crm_service.erasure.stores import STORES
 from crm_service.erasure.views import ErasureSummary, ErasureView, Holds
 from crossdock_chassis import (
     INVALID,
@@ -79,7 +78,7 @@ class Erasures:
 
     async def held(self, caller: Caller, id: UUID) -> Holds:
         async with self.database.unit() as unit:
-            root = (await customers.get(unit.sql, None, id, Eyes(open=False, staff=True))).id
+            root = await store.root_of(unit.sql, id)
             return await views.holds(unit.sql, root, unit.now)
 
 
@@ -143,7 +142,7 @@ async def get_erasure(erasure_id: UUID, caller: Staff, erasures: ErasuresDep) ->
     responses=errors(NO_SUCH_CUSTOMER),
 )
 async def get_holds(customer_id: UUID, caller: Staff, erasures: ErasuresDep) -> Holds:
-    """Return its open orders, its open cases, and the holds that staff placed. Each ends by itself."""
+    """Return its open orders and cases, imports that run, and the holds of staff. Each ends by itself."""
     return await erasures.held(caller, customer_id)
 
 
@@ -178,9 +177,9 @@ async def post_lifted_hold(
     summary="Export the personal data of a customer",
 )
 async def get_export(customer_id: UUID, caller: PersonalReader, erasures: ErasuresDep) -> StreamingResponse:
-    """Stream each row that an erasure would take: its store, and the row. Bytes are in hexadecimal, after `\\x`."""
+    """Stream each row that is held, of crm-service: its store, and the row. Bytes are in hexadecimal, after `\\x`."""
     async with erasures.database.unit() as unit:
-        root = (await customers.get(unit.sql, None, customer_id, Eyes(open=False, staff=True))).id
+        root = await store.root_of(unit.sql, customer_id)
         ids = await store.members(unit.sql, root)
         await record_action(unit, caller.actor, "customer:export", f"/v1/customers/{root}")
     stamp = datetime.now(UTC).strftime("%Y%m%d")
@@ -190,6 +189,6 @@ async def get_export(customer_id: UUID, caller: PersonalReader, erasures: Erasur
 
 async def _rows(database: Database, ids: list[UUID]) -> AsyncIterator[bytes]:
     async with database.unit() as unit:
-        for each in STORES:
-            async for row in unit.sql.cursor(each.export, ids, prefetch=20):
-                yield b'{"store":"%s","row":%s}\n' % (each.name.encode(), row[0].encode())
+        for name, query in EXPORTED.items():
+            async for row in unit.sql.cursor(query, ids, prefetch=20):
+                yield b'{"store":"%s","row":%s}\n' % (name.encode(), row[0].encode())

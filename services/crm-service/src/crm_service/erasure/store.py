@@ -78,15 +78,21 @@ async def ask(unit: Unit, customer_id: UUID, reason: str, who: str, sequence: in
     return id
 
 
+async def root_of(sql: asyncpg.Connection, id: UUID) -> UUID:
+    """Return the customer that this one is merged into, or itself. Raise NoSuchCustomer."""
+    root: UUID | None = await sql.fetchval(ROOT, id)
+    if root is None:
+        raise NoSuchCustomer(f"No customer has the id {id}")
+    return root
+
+
 async def lock_root(unit: Unit, id: UUID) -> UUID:
     """Lock the customer that this one is merged into, or itself, and return its id. Raise NoSuchCustomer."""
-    locked: UUID | None = None
-    while (root := await unit.sql.fetchval(ROOT, id)) != locked:  # the lock may have waited for a merge
+    locked = None
+    while (root := await root_of(unit.sql, id)) != locked:  # the lock may have waited for a merge
         locked = root
         await unit.sql.execute(LOCK, root)
-    if locked is None:
-        raise NoSuchCustomer(f"No customer has the id {id}")
-    return locked
+    return root
 
 
 async def known(unit: Unit, customer_id: UUID) -> UUID | None:

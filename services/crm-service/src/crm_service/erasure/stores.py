@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -40,6 +40,11 @@ ERRORS: Final = f"""
     OR EXISTS (SELECT FROM ({CHANNELS}) AS its WHERE strpos(lower(detail), lower(address)) > 0)
 """
 """The errors of rows that have the customer. A file without a header has a person's values as names of columns."""
+NAMED: Final = """EXISTS (
+    SELECT FROM channels WHERE customer_id = ANY ($1) AND kind = 'email'
+    AND (position(convert_to(address, 'UTF8') IN raw) > 0 OR position(convert_to(match, 'UTF8') IN raw) > 0)
+)"""
+"""The condition of mails of which only the bytes are known."""
 MAIL: Final = (
     "state <> 'stored' AND (raw <> '' OR sender IS NOT NULL OR recipient <> '' OR message_id IS NOT NULL "
     "OR html IS NOT NULL OR \"references\" <> '{}')"
@@ -47,7 +52,7 @@ MAIL: Final = (
 MAIL_COLUMNS: Final = ("raw", "sender", "recipient", "message_id", "references", "html")
 BLANK_MAIL: Final = (
     "raw = '', sender = NULL, recipient = '', message_id = NULL, \"references\" = '{}', html = NULL, "
-    "reason = CASE state WHEN 'requested' THEN 'erased' ELSE reason END, "
+    "reason = CASE WHEN state IN ('requested', 'unreadable') THEN 'erased' ELSE reason END, "
     "state = CASE state WHEN 'requested' THEN 'suppressed' ELSE state END"
 )
 """A mail that waits to be sent is not sent any more. One that waits to be read is read first."""
@@ -120,8 +125,9 @@ STORES: Final = (
         MAIL_COLUMNS,
         BLANK_MAIL,
     ),
+    Store("mails that cannot be read", f"mails WHERE state = 'unreadable' AND {NAMED}", MAIL_COLUMNS, BLANK_MAIL),
     Store("texts of cases", f"case_entries WHERE case_id IN ({CASES}) AND body IS NOT NULL", ["body"], "body = NULL"),
-    Store("subjects of cases", "cases WHERE customer_id = ANY ($1) AND subject <> ''", ["subject"], "subject = ''"),
+    Store("subjects of cases", f"cases WHERE id IN ({CASES}) AND subject <> ''", ["subject"], "subject = ''"),
     Store("notes and calls", "customer_activities WHERE customer_id = ANY ($1)", ["body"]),
     Store(
         "history",
@@ -163,6 +169,13 @@ STORES: Final = (
     ),
 )
 """In the order of the erasure. Channels come last, because they lead to imports and to mails that are in no case."""
+
+OF_CASES: Final = tuple(
+    replace(each, rows=each.rows.replace(CASES, "SELECT id FROM unnest($1::uuid[]) AS given (id)"))
+    for each in STORES
+    if CASES in each.rows
+)
+"""The stores of the cases $1."""
 
 _CODES: Final = "a code, an id or a state"
 _STAFF: Final = "written by staff for all customers"
@@ -261,9 +274,9 @@ KEPT: Final[Mapping[str, str]] = {
 """Why a table, or a column of it, holds no personal data of customers. Tables that are blanked name each column."""
 
 
-async def erase_some(sql: asyncpg.Connection, ids: Sequence[UUID]) -> int:
+async def erase_some(sql: asyncpg.Connection, ids: Sequence[UUID], stores: Sequence[Store] = STORES[:-1]) -> int:
     """Erase at most `CHUNK` rows of the first store that still has any. Return how many."""
-    for store in STORES[:-1]:
+    for store in stores:
         if count := await sql.fetchval(store.erase, ids):
             return int(count)
     return 0

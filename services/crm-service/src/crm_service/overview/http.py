@@ -10,6 +10,7 @@ from crm_service.conventions import CRM, Reader, Staff
 from crm_service.customers import views as customers
 from crm_service.customers.personal import eyes_of, note_read
 from crm_service.customers.problems import ALREADY_MERGED, CUSTOMER_ERASED, NO_SUCH_CUSTOMER
+from crm_service.customers.views import Digest
 from crm_service.overview import views
 from crm_service.overview.activities import CallIn, NoteIn, RecordActivity, Recorded
 from crm_service.overview.timeline import CURSOR, TimelineItem, timeline
@@ -35,6 +36,7 @@ class Overviews:
 
     database: Database
     record: Coalescer[RecordActivity, Recorded]
+    digest: Digest
 
 
 OverviewsDep = Annotated[Overviews, provided(Overviews)]
@@ -52,7 +54,7 @@ async def get_overview(customer_id: UUID, caller: Reader, overviews: OverviewsDe
     """Return profile, consents, orders with what they wait for, and cases with their clocks. A partner sees its own."""
     eyes = eyes_of(caller)
     async with overviews.database.unit() as unit:
-        overview = await views.overview(unit.sql, caller.partner or None, customer_id, eyes)
+        overview = await views.overview(unit.sql, caller.partner or None, customer_id, eyes, overviews.digest)
         await note_read(unit, caller, eyes, f"/v1/customers/{overview.customer.id}/360")
     return overview
 
@@ -65,7 +67,7 @@ async def get_timeline(
     CURSOR.decode(cursor)
     eyes, partner = eyes_of(caller), caller.partner or None
     async with overviews.database.unit() as unit:
-        customer = await customers.get(unit.sql, partner, customer_id, eyes)
+        customer = await customers.get(unit.sql, partner, customer_id, eyes, overviews.digest)
         page = await timeline(unit.sql, partner, customer.id, cursor, limit, eyes)
         await note_read(unit, caller, eyes, f"/v1/customers/{customer.id}/timeline")
     return page

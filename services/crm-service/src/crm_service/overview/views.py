@@ -11,7 +11,7 @@ from crm_service.cases.views import CaseSummary
 from crm_service.customers import views as customers
 from crm_service.customers.listing import Wanted
 from crm_service.customers.personal import Eyes
-from crm_service.customers.views import CustomerView
+from crm_service.customers.views import CustomerView, Digest
 from crm_service.orders import views as orders
 from crm_service.orders.views import CustomerOrderView
 
@@ -34,9 +34,11 @@ class Overview(BaseModel):
     cases: Annotated[list[CaseSummary], Field(description="The newest 50 cases")]
 
 
-async def overview(sql: asyncpg.Connection, partner: str | None, customer_id: UUID, eyes: Eyes) -> Overview:
+async def overview(
+    sql: asyncpg.Connection, partner: str | None, customer_id: UUID, eyes: Eyes, digest: Digest
+) -> Overview:
     """Return what the partner may see, or everything without one. Raise NoSuchCustomer."""
-    customer = await customers.get(sql, partner, customer_id, eyes)
+    customer = await customers.get(sql, partner, customer_id, eyes, digest)
     return Overview(
         customer=customer,
         contacts=await _contacts(sql, customer, eyes) if partner is None and customer.kind == "account" else [],

@@ -9,6 +9,8 @@ from sqlalchemy.orm import DeclarativeBase
 
 ACTIVE = "status IN ('new', 'open', 'waiting', 'reopened')"
 """The condition of an active case."""
+TO_ERASE = f"NOT ({ACTIVE}) AND (erased_at IS NULL OR erased_at < changed_at)"
+"""The condition of a case that has ended and may have texts, mails and files."""
 
 
 class Base(DeclarativeBase):

@@ -7,11 +7,14 @@ from uuid import UUID
 from sqlalchemy import Identity, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm_service.tables.base import ACTIVE, Base
+from crm_service.tables.base import ACTIVE, TO_ERASE, Base
 
 
 class CaseRow(Base):
-    """A case as its history left it. `version` counts its events, and `entries` the rows of its history."""
+    """A case as its history left it. `version` counts its events, and `entries` the rows of its history.
+
+    `erased_at` is the `changed_at` of a case from which the retention erased texts, mails and files.
+    """
 
     __tablename__ = "cases"
     __table_args__ = (
@@ -20,6 +23,7 @@ class CaseRow(Base):
         Index("cases_partner", "partner", "id"),
         Index("cases_assigned", "assignee", postgresql_where=text(f"assignee IS NOT NULL AND {ACTIVE}")),
         Index("cases_queued", "queue", "id", postgresql_where=text(f"assignee IS NULL AND queue <> '' AND {ACTIVE}")),
+        Index("cases_to_erase", "changed_at", postgresql_where=text(TO_ERASE)),
         Index("cases_parent", "parent", postgresql_where=text("parent IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "80"}},
     )
@@ -50,6 +54,7 @@ class CaseRow(Base):
     opened_at: Mapped[datetime]
     changed_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
 
 
 class CaseEntryRow(Base):
