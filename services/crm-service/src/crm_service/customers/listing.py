@@ -17,6 +17,8 @@ ITS: Final = """
     )
 """
 """Whether the partner $1 has ordered for the customer. This is fast for one customer."""
+OWN_PLAN: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
+"""A kept plan expects the average of all partners, and reads all meetings for those of a partner that has few."""
 MANY: Final = 1_000
 HAS_MANY: Final = (
     f"SELECT count(*) = {MANY} FROM (SELECT FROM customer_meetings WHERE partner = $1 LIMIT {MANY}) AS met"

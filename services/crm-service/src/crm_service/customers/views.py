@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from crm_service.customers.consents import Said, in_force
-from crm_service.customers.listing import HAS_MANY, ITS, OF_MANY, Wanted, page_query
+from crm_service.customers.listing import HAS_MANY, ITS, OF_MANY, OWN_PLAN, Wanted, page_query
 from crm_service.customers.matching import compare, name_keys
 from crm_service.customers.model import NoSuchCustomer, WrongValue
 from crm_service.customers.personal import Eyes
@@ -215,6 +215,8 @@ async def page(
     """Return customers, the newest first. A name finds those that have all of its parts, in any order and script."""
     words = None if wanted.name is None else sorted(map(hashed, name_keys(wanted.name)))
     after = CURSOR.decode(cursor)
+    if partner is not None:
+        await sql.execute(OWN_PLAN)
     many = partner is not None and (wanted != Wanted() or await sql.fetchval(HAS_MANY, partner))
     query, arguments = page_query(partner, after, wanted, words, limit + 1, many=many)
     rows = await sql.fetch(query, *arguments)
