@@ -214,7 +214,6 @@ class _Leader:
 
     async def publish(self, stopping: asyncio.Event) -> None:
         low = _LowWater()
-        self._producer = await self._relay.producer()
         while True:
             self._wake.clear()
             await self._collect()
@@ -231,6 +230,8 @@ class _Leader:
                     return
                 await self._wait(IDLE_SECONDS)
                 continue
+            if self._producer is None:  # a service that publishes nothing may not be allowed to write
+                self._producer = await self._relay.producer()
             if self._stale():
                 continue  # stalled since the read, so the lease may be lost: read again before sending
             sent = await self._send(rows)
