@@ -136,7 +136,7 @@ async def test_answer_for_an_unknown_order_is_a_dead_letter(harness: Harness) ->
         message = Message(ReservationEvent.topic.name, unknown.encode(), value, headers)
         place = await harness.inject(message, poison=True)
         poison = await letter_at(orders, place, "poison")
-        assert poison["reason"].startswith("NoSuchOrder")
+        assert poison["reason"].startswith("Unmatched")
         assert (await act(orders, poison, "redrive")).status_code == 409
         assert (await act(orders, poison, "discard")).status_code == 200
     await harness.adds_up()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from harness import Harness, eventually
+from harness import Harness, eventually, order
 from load import load
 from remains import dump
 from rich.console import Console
@@ -126,6 +126,32 @@ async def test_service_restored_alone_reads_what_it_missed(own: Harness, service
         await running.end()
     await restored_alone(own, service, old)
     await own.adds_up()
+
+
+async def test_order_service_restored_alone_names_the_lost_orders(own: Harness) -> None:
+    """Its answers about lost orders become dead letters, and new orders are confirmed. The tables of others add up."""
+    items = await own.items(3, on_hand=1_000)
+    async with own.client() as shop:
+        kept = [await own.post(shop, order(f"KEPT-{n}", (items[n % 3], 1))) for n in range(10)]
+        for each in kept:
+            await own.until(shop, each["id"], "confirmed")
+        old = await asyncio.to_thread(dump, own, "order_service", "-Fc")
+        lost = [await own.post(shop, order(f"LOST-{n}", (items[n % 3], 1))) for n in range(40)]
+        for each in lost:
+            await own.until(shop, each["id"], "confirmed")
+        await restored_alone(own, "order-service", old)
+        new = [await own.post(shop, order(f"NEW-{n}", (items[n % 3], 1))) for n in range(10)]
+        for each in new:
+            await own.until(shop, each["id"], "confirmed")
+        assert (await shop.get(f"/v1/orders/{lost[0]['id']}")).status_code == 404
+
+        async def letters() -> bool:
+            async with own.database("order-service") as sql:
+                keys = {row["key"].decode() for row in await sql.fetch("SELECT key FROM dead_letter")}
+            return keys == {each["id"] for each in lost}
+
+        await eventually(letters)
+    assert "0 oversold" in str(await own.verify())
 
 
 def _database(service: str) -> str:

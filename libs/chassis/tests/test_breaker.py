@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from test_inbox import letters, records
 from test_kafka import eventually, publish, relay, running
 
-from crossdock_chassis import Service, Unit, on
+from crossdock_chassis import Service, Unit, Unmatched, on
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import KEYS, WINDOW, Breaker, Failure, SystemFault, own_line
 from crossdock_chassis.messaging.clients import discard, partitions_of, start_consumer
@@ -74,6 +74,11 @@ def test_breaker_opens_for_one_reason_only_and_closes() -> None:
     assert breaker.open is failure, "events of another type show nothing"
     breaker.close({PLACED})
     assert not breaker.refuses(failure)
+
+
+def test_events_about_unknown_things_never_open_the_breaker() -> None:
+    breaker, failure = Breaker(), failed(Unmatched)
+    assert not any(breaker.refuses(failure) for _ in range(10 * WINDOW))
 
 
 def test_breaker_keeps_to_what_the_group_has_stored() -> None:

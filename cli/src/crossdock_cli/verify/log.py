@@ -226,7 +226,7 @@ class Keys(Mapping[str, Sequence[Entry]]):
 
     def __getitem__(self, key: str) -> Sequence[Entry]:
         condition = f"topic = ? AND name = ? AND {self._log._once} ORDER BY partition, offset"
-        found = list(self._log._entries(condition, self._topic, key))
+        found = _in_time(self._log._entries(condition, self._topic, key))
         if not found:
             raise KeyError(key)
         return found
@@ -244,7 +244,7 @@ class Keys(Mapping[str, Sequence[Entry]]):
     def _grouped(self) -> Iterator[tuple[str, Sequence[Entry]]]:
         condition = f"topic = ? AND name IS NOT NULL AND {self._log._once} ORDER BY name, partition, offset"
         found = self._log._entries(condition, self._topic)
-        return ((key, list(entries)) for key, entries in groupby(found, lambda entry: text(entry.key)))
+        return ((key, _in_time(entries)) for key, entries in groupby(found, lambda entry: text(entry.key)))
 
 
 class Items(ItemsView[str, Sequence[Entry]]):
@@ -254,6 +254,12 @@ class Items(ItemsView[str, Sequence[Entry]]):
 
     def __iter__(self) -> Iterator[tuple[str, Sequence[Entry]]]:
         return self._keys._grouped()
+
+
+def _in_time(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the events of one key in their order. A topic that has grown may have them in two partitions."""
+    parts = [list(each) for _, each in groupby(entries, lambda entry: entry.partition)]
+    return [entry for part in sorted(parts, key=lambda each: each[0].milliseconds) for entry in part]
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

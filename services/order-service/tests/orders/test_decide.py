@@ -13,13 +13,13 @@ import pytest
 from shop import OpenShop, Shop
 from uuid_utils.compat import uuid7
 
-from crossdock_chassis import Moved
+from crossdock_chassis import Moved, Unmatched
 from crossdock_chassis.testing import Violations, published, scanned
 from crossdock_events import CATALOGUE, Envelope, Event, Message
 from crossdock_events.orders import OrderBackordered, OrderConfirmed, OrderRejected
 from crossdock_events.reservations import StockReserved
 from order_service.orders import decide
-from order_service.orders.model import NEXT, NoSuchOrder, Status
+from order_service.orders.model import NEXT, Status
 
 
 async def test_reserved_stock_confirms_the_order(shop: Shop) -> None:
@@ -151,7 +151,7 @@ async def test_several_answers_in_one_batch_apply_in_order(shop: Shop) -> None:
 
 async def test_answer_for_an_unknown_order_is_poison(shop: Shop) -> None:
     good = await shop.placed()
-    with pytest.raises(NoSuchOrder):
+    with pytest.raises(Unmatched):
         await shop.hears(shop.reserved(good), shop.reserved(uuid7()))
     assert (await shop.show(good))["status"] == "placed"
 

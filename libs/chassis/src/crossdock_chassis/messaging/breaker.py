@@ -25,12 +25,20 @@ class SystemFault(Exception):
         self.failure = failure
 
 
+class Unmatched(Exception):
+    """A reaction raises it for an event about something that is not in its database, such as an order.
+
+    Any client of Kafka can write such events, and there are many after a database was restored from an older backup.
+    Each becomes a dead letter, however many there are: they never open the breaker.
+    """
+
+
 class Failure:
     """Why a reaction failed, with a fingerprint by event type, exception class and the line of ours that raised."""
 
     def __init__(self, ce_type: str, error: Exception, packages: Collection[str]) -> None:
         self.ce_type, self.line = ce_type, own_line(error.__traceback__, packages)
-        self.reason = reason_of(error)
+        self.reason, self.unmatched = reason_of(error), isinstance(error, Unmatched)
         self.fingerprint = fingerprint(ce_type, type(error).__qualname__, self.line)
 
 
@@ -73,7 +81,7 @@ class Breaker:
 
     def refuses(self, failure: Failure) -> bool:
         """Count a failure. Return whether it must stop the group and not be set aside."""
-        if failure.fingerprint in self.tolerated:
+        if failure.unmatched or failure.fingerprint in self.tolerated:
             return False
         if failure.fingerprint in self.expected or (self.open and self.open.fingerprint == failure.fingerprint):
             self.open = failure
