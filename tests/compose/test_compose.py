@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -103,7 +104,7 @@ def start() -> None:
     done = compose("up", "-d", *wanted())
     assert done.returncode == 0, done.stderr[-3000:]
     for each in processes():
-        until(lambda each=each: healthy(each), 300, f"{each} is not healthy")  # type: ignore[misc]
+        until(partial(healthy, each), 300, f"{each} is not healthy")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -167,7 +168,7 @@ def test_orders_survive_killed_containers(client: httpx.Client) -> None:
             killed = container(victim)
             docker("kill", killed)
             docker("start", killed)
-            until(lambda victim=victim: healthy(victim), 180, f"{victim} is not back")  # type: ignore[misc]
+            until(partial(healthy, victim), 180, f"{victim} is not back")
             until(lambda before=before: len(accepted) > before, 60, "no order is accepted")  # type: ignore[misc]
     finally:
         stop.set()

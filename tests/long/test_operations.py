@@ -85,7 +85,7 @@ def restore(harness: Harness, base: Path, archive: Path) -> None:
             os.chown(path, account.pw_uid, account.pw_gid)
 
 
-async def test_base_backup_and_archived_wal_lose_nothing(own: Harness, tmp_path: Path) -> None:
+async def test_base_backup_and_archived_wal_lose_nothing(own: Harness) -> None:
     base, archive = own.stack.home.root / "base", own.stack.home.root / "archive"
     archive.mkdir(mode=0o755)
     async with load(own, ORDERS_UNDER_LOAD) as running:
