@@ -85,7 +85,7 @@ class SecuredKafka(Kafka):
             for user in (ADMIN, *users)
             for option in ("--add-scram", f"SCRAM-SHA-512=[name={user},password={PASSWORD}]")
         ]
-        self.topics = Topics(self.bootstrap, self.broker(ADMIN).options)
+        self.topics = Topics(**self.broker(ADMIN).options)
 
     def broker(self, user: str, password: str = PASSWORD) -> Broker:
         return Broker(self.bootstrap, "SASL_SSL", "SCRAM-SHA-512", user, password, self.ca)

@@ -13,7 +13,7 @@ from crossdock_events import TopicSpec
 
 
 def prepare(bootstrap: str, orders: str, inventory: str, assortment: goods.Assortment) -> None:
-    Topics(bootstrap).ensure([TopicSpec(topic, common.PARTITIONS) for topic in common.TOPICS])
+    Topics(bootstrap_servers=bootstrap).ensure([TopicSpec(topic, common.PARTITIONS) for topic in common.TOPICS])
     asyncio.run(_tables(orders, inventory, assortment))
 
 

@@ -31,7 +31,7 @@ def grow(there: Installation, topic: str, partitions: int, out: Console) -> None
     Raise CommandError if the topic has more, or if a group does not read it to its end within READ_SECONDS.
     """
     kafka = broker(there.kafka)
-    admin = Topics(kafka.servers, kafka.options)
+    admin = Topics(**kafka.options)
     has = admin.partitions(topic)
     if partitions < has:
         raise CommandError(f"{topic} has {has} partitions, and Kafka cannot remove any.")

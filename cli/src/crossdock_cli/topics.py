@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -30,9 +30,9 @@ def of_dead_letters(services: Iterable[Installed]) -> list[TopicSpec]:
 class Topics:
     """The topics of a cluster, managed by an administrator's client."""
 
-    def __init__(self, bootstrap: str, connection: Mapping[str, Any] | None = None) -> None:
-        """Keep the address. `connection` has an aiokafka client's arguments, for a broker with a login or TLS."""
-        self._connection = connection or {"bootstrap_servers": bootstrap}
+    def __init__(self, **connection: Any) -> None:
+        """Keep an aiokafka client's arguments: `bootstrap_servers`, and others for a broker with a login or TLS."""
+        self._connection = connection
 
     def ensure(self, wanted: Sequence[TopicSpec]) -> list[str]:
         """Create the missing topics and return their names. Existing topics stay as they are."""

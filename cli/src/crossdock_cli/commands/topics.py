@@ -18,7 +18,7 @@ def create() -> None:
     Wait for Kafka up to a minute. An existing topic stays as it is. Fewer partitions than declared are an error.
     """
     kafka = broker()
-    wanted, there = [*of_catalogue(), *of_dead_letters(discovery.installed())], Topics(kafka.servers, kafka.options)
+    wanted, there = [*of_catalogue(), *of_dead_letters(discovery.installed())], Topics(**kafka.options)
     there.wait()
     made = there.ensure(wanted)
     found = there.all_partitions([each.name for each in wanted])

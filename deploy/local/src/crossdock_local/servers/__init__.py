@@ -98,7 +98,7 @@ class Servers:
             self._postgres = self._make_postgres(engine, durable)
             self._databases = self._postgres.databases
         if own_kafka:
-            self._topics: Topics | None = Topics(own_kafka, broker(own_kafka).options)
+            self._topics: Topics | None = Topics(**broker(own_kafka).options)
         elif kafka:
             self._kafka = self._make_kafka(engine)
             self._topics, self.bootstrap = self._kafka.topics, self._kafka.bootstrap

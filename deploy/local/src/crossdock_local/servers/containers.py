@@ -202,7 +202,7 @@ class ContainerKafka(_InContainer):
         for name, value in broker_settings(f"{made.host}:{port}").items():
             made = made.with_env(f"KAFKA_{name.replace('.', '_').upper()}", value)
         self.bootstrap = f"{made.host}:{port}"
-        self.topics = Topics(self.bootstrap)
+        self.topics = Topics(bootstrap_servers=self.bootstrap)
         self.process = Container("kafka", made, ready=self._ready)
 
     def _ready(self) -> bool:

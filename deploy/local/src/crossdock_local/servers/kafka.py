@@ -61,7 +61,7 @@ class Kafka:
     def __init__(self, home: Home, port: int, controller_port: int, downloads: Path) -> None:
         self._home, self.port, self.controller_port, self._downloads = home, port, controller_port, downloads
         self.bootstrap = f"{HOST}:{port}"
-        self.topics = Topics(self.bootstrap)
+        self.topics = Topics(bootstrap_servers=self.bootstrap)
         self.process = Process(
             "kafka",
             home,
