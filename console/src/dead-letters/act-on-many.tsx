@@ -6,6 +6,7 @@ import { useMessages, useTag } from "../messages/language";
 import { ActionDialog } from "../parts/action-dialog";
 import { duration } from "../parts/duration";
 import { count } from "../parts/number";
+import { ReasonField } from "../parts/reason-field";
 import { jobHref } from "./links";
 import { atLeast } from "./sort";
 
@@ -98,15 +99,7 @@ export function ActOnMany({ service, fingerprint, action, offered }: Props) {
           onChange={(event) => change({ rate: event.target.value })}
         />
       </label>
-      <label>
-        {m.deadLetters.why}
-        <input
-          type="text"
-          maxLength={500}
-          value={input.reason}
-          onChange={(event) => change({ reason: event.target.value })}
-        />
-      </label>
+      <ReasonField value={input.reason} onChange={(reason) => change({ reason })} />
       {tried.data && <Tried trial={tried.data} rate={rate} />}
     </ActionDialog>
   );

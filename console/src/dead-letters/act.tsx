@@ -4,6 +4,7 @@ import { type OrderSchemas, opsOf, read, type Service } from "../api/client";
 import { useMessages, useTag } from "../messages/language";
 import { ActionDialog } from "../parts/action-dialog";
 import { count } from "../parts/number";
+import { ReasonField } from "../parts/reason-field";
 import { headersFrom } from "./headers";
 import { lossless } from "./lossless";
 
@@ -69,15 +70,7 @@ export function Act({ service, letter, action }: { service: Service; letter: Let
           <Text label={m.deadLetters.headers} value={input.headers} onChange={(headers) => change({ headers })} />
         </>
       )}
-      <label>
-        {m.deadLetters.why}
-        <input
-          type="text"
-          maxLength={500}
-          value={input.reason}
-          onChange={(event) => change({ reason: event.target.value })}
-        />
-      </label>
+      <ReasonField value={input.reason} onChange={(reason) => change({ reason })} />
       {result && <Result result={result} />}
     </ActionDialog>
   );

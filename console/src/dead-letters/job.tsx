@@ -9,6 +9,7 @@ import { ChoiceFilter, FilterBar, useFilters } from "../parts/filters";
 import { ListBody, Page } from "../parts/list-page";
 import { useList } from "../parts/lists";
 import { count } from "../parts/number";
+import { ReasonField } from "../parts/reason-field";
 import type { Column } from "../parts/rows";
 import { Fact, Facts, Section } from "../parts/sections";
 import { Failure, Freshness, Loading, Notice } from "../parts/states";
@@ -164,10 +165,7 @@ function Control({ service, job, action }: { service: Service; job: Job; action:
       busy={done.isPending}
       done={done.isSuccess}
     >
-      <label>
-        {m.deadLetters.why}
-        <input type="text" maxLength={500} value={reason} onChange={(event) => setReason(event.target.value)} />
-      </label>
+      <ReasonField value={reason} onChange={setReason} />
       {done.isSuccess && <p role="status">{m.deadLetters.jobs[done.data.status]}</p>}
     </ActionDialog>
   );

@@ -6,6 +6,7 @@ import { ACTING } from "../api/session";
 import { ActOnMany } from "../dead-letters/act-on-many";
 import { useMessages } from "../messages/language";
 import { ActionDialog } from "../parts/action-dialog";
+import { ReasonField } from "../parts/reason-field";
 
 type Remedy = AnalyticsSchemas["Remedy"];
 type Decided = OrderSchemas["Decided"];
@@ -86,15 +87,7 @@ function Remedied({ remedy, kind }: { remedy: Remedy; kind: Kind }) {
           </select>
         </label>
       )}
-      <label>
-        {m.deadLetters.why}
-        <input
-          type="text"
-          maxLength={500}
-          value={input.reason}
-          onChange={(event) => change({ reason: event.target.value })}
-        />
-      </label>
+      <ReasonField value={input.reason} onChange={(reason) => change({ reason })} />
       {(done.data ?? tried.data) !== undefined && (
         <section className="result" role="status">
           <strong>{done.data === undefined ? m.deadLetters.wouldHappen : m.deadLetters.happened}</strong>
