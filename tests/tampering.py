@@ -10,9 +10,6 @@ from uuid import UUID
 import asyncpg
 from harness import ANALYTICS, FORECAST, INVENTORY, ORDERS, Harness
 
-from analytics_service.levels import checks as shown
-from analytics_service.log import checks as kept
-from analytics_service.orders.checks import NOT_THE_ORDERS
 from crossdock_chassis.commands.idempotency import UNANSWERED_KEY
 from crossdock_chassis.database.outbox import PENDING_NOTHING
 from crossdock_cli.verify import Known, Report, Subject, Violation, delivery, examine
@@ -27,14 +24,6 @@ from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
-SWAPPED = """
-    WITH pair AS (
-        SELECT array_agg(position ORDER BY position) AS positions FROM log GROUP BY topic, partition
-        HAVING count(*) > 1 LIMIT 1
-    )
-    UPDATE log SET position = positions[1] + positions[2] - position FROM pair
-    WHERE position IN (positions[1], positions[2])
-"""
 
 
 @dataclass
@@ -452,84 +441,4 @@ TAMPERINGS: dict[str, tuple[Tamper, set[Violation]]] = {
         lambda c: c.inventory("UPDATE items SET sequence = 5 WHERE item_id = $1", c.items[0]),
         {NOT_THE_ITEM},
     ),
-    "an event is still to be sent": (
-        lambda c: c.orders(
-            "INSERT INTO outbox_pending (ids) SELECT array_agg(id) FROM outbox WHERE key = $1",
-            str(c.confirmed).encode(),
-        ),
-        {delivery.LOST},
-    ),
-    "an event was marked and never sent": (
-        lambda c: c.orders(
-            "INSERT INTO outbox (event_id, topic, key, value, headers) "
-            "SELECT $2::uuid, topic, key, value, headers FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
-            str(c.confirmed).encode(),
-            ORPHAN,
-        ),
-        {delivery.LOST},
-    ),
-    "an event was committed twice": (
-        lambda c: c.orders(
-            "INSERT INTO outbox (event_id, topic, key, value, headers) "
-            "SELECT event_id, topic, key, value, headers FROM outbox WHERE key = $1 ORDER BY id LIMIT 1",
-            str(c.confirmed).encode(),
-        ),
-        {delivery.COMMITTED_TWICE},
-    ),
-    "an event is on Kafka as something else": (
-        lambda c: c.orders("UPDATE outbox SET value = '{}' WHERE key = $1", str(c.confirmed).encode()),
-        {delivery.ALTERED},
-    ),
-    "an outbox row is dropped": (
-        lambda c: c.orders(
-            "DELETE FROM outbox WHERE id = (SELECT max(id) FROM outbox WHERE key = $1)", str(c.confirmed).encode()
-        ),
-        {delivery.NEVER_COMMITTED},
-    ),
-    "an event was passed over": (
-        lambda c: c.inventory(
-            "DELETE FROM inbox WHERE event_id = $1", c.log.by_key(OrderEvent.topic.name)[str(c.confirmed)][0].id
-        ),
-        {delivery.PASSED_OVER},
-    ),
-    "an event was handled that is not there": (
-        lambda c: c.inventory("INSERT INTO inbox (event_id) VALUES ($1::uuid)", ORPHAN),
-        {delivery.HANDLED_NOT_THERE},
-    ),
-    "a position is beyond the end": (
-        lambda c: c.inventory("UPDATE consumer_position SET next = next + 1000 WHERE partition = 3"),
-        {delivery.BEYOND_END},
-    ),
-    "a key is parked for nothing": (
-        lambda c: c.inventory(
-            "INSERT INTO parked_key (consumer_group, topic, key) VALUES ('inventory-service', $1, 'k')",
-            OrderEvent.topic.name,
-        ),
-        {delivery.PARKED_APART},
-    ),
-    "a dead letter is of no record": (
-        lambda c: c.inventory(
-            'INSERT INTO dead_letter (consumer_group, topic, partition, "offset", value, headers, state, reason, '
-            "fingerprint) VALUES ('inventory-service', $1, 0, 1000000, 'x', '{}', 'poison', 'x', 'x')",
-            OrderEvent.topic.name,
-        ),
-        {delivery.NO_SUCH_RECORD, delivery.NO_MIRROR, delivery.NOT_THE_POISON},
-    ),
-    "the log lost a record": (
-        lambda c: c.analytics("DELETE FROM log WHERE position = 5"),
-        {kept.NOT_THE_RECORDS, kept.GAPS},
-    ),
-    "an order is shown with another status": (
-        lambda c: c.analytics("UPDATE orders_now SET status = 'placed' WHERE order_id = $1", c.confirmed),
-        {NOT_THE_ORDERS},
-    ),
-    "a level is shown with other units": (
-        lambda c: c.analytics("UPDATE levels_now SET on_hand = on_hand + 1 WHERE item_id = $1", c.items[0]),
-        {shown.NOT_THE_LEVELS},
-    ),
-    "an item is shown with another unit of measure": (
-        lambda c: c.analytics("UPDATE stock_items SET unit_of_measure = 'mm' WHERE item_id = $1", c.items[0]),
-        {shown.NOT_THE_ITEMS},
-    ),
-    "two records of the log are swapped": (lambda c: c.analytics(SWAPPED), {kept.OUT_OF_ORDER}),
 }

@@ -17,7 +17,9 @@ import tampering
 import tampering_forecasts
 from harness import INVENTORY, ORDERS, Body, Harness, order
 from tampering import Case
+from tampering_analytics import ANALYTICS_TAMPERINGS
 from tampering_customers import CUSTOMER_TAMPERINGS
+from tampering_deliveries import DELIVERY_TAMPERINGS
 from tampering_forecasts import NOT_THE_DEMAND
 from tampering_redactions import REDACTION_TAMPERINGS
 
@@ -43,7 +45,8 @@ from inventory_service.stock import checks as stock
 from order_service.known_items.checks import NOT_THE_ITEMS
 from order_service.orders import checks as orders
 
-TAMPERINGS = tampering.TAMPERINGS | tampering_forecasts.TAMPERINGS | REDACTION_TAMPERINGS
+TAMPERINGS = tampering.TAMPERINGS | DELIVERY_TAMPERINGS | ANALYTICS_TAMPERINGS | REDACTION_TAMPERINGS
+TAMPERINGS |= tampering_forecasts.TAMPERINGS
 WAITS_IN_VAIN = held.waits_in_vain(timedelta(days=1))
 
 
