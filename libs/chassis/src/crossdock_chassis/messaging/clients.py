@@ -2,10 +2,11 @@
 
 import asyncio
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
 from ssl import SSLCertVerificationError
-from typing import Any
+from traceback import walk_tb
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -38,6 +39,8 @@ FETCH_WAIT_MS = 1_000
 on the connection wait behind the fetch, so this also bounds how long a consumer takes to change its positions."""
 STOP_SECONDS = 5.0
 PART_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 class TopicsMissing(Exception):
@@ -104,9 +107,23 @@ async def start_consumer(
     return consumer
 
 
+async def _whole(starting: Awaitable[T]) -> T:
+    """Return the result of a client's start. If it is cancelled, close its first connection too.
+
+    aiokafka keeps that connection in a variable of `AIOKafkaClient.bootstrap` alone until it knows the cluster.
+    """
+    try:
+        return await starting
+    except asyncio.CancelledError as error:
+        for frame, _ in walk_tb(error.__traceback__):
+            if (connection := frame.f_locals.get("bootstrap_conn")) is not None:
+                connection.close()
+        raise
+
+
 async def _started(client: Any) -> None:
     try:
-        await within(15, client.start())
+        await within(15, _whole(client.start()))
     except BaseException:
         await discard(client)
         raise
@@ -143,7 +160,7 @@ async def check_topics(broker: Broker, wanted: Collection[TopicSpec]) -> None:
     await reach(broker)
     client = AIOKafkaClient(**broker.options, request_timeout_ms=10_000)
     try:
-        await within(15, client.bootstrap())
+        await within(15, _whole(client.bootstrap()))
         names = sorted(each.name for each in wanted)
         request = MetadataRequest(names, allow_auto_topic_creation=False)
         answer = await within(15, client.send(client.get_random_node(), request))
@@ -221,7 +238,7 @@ async def broker_trouble(broker: Broker, seconds: float) -> str | None:
     """Return why Kafka does not answer a request within the time, None if it does."""
     client = AIOKafkaClient(**broker.options, request_timeout_ms=int(seconds * 1000))
     try:
-        await within(seconds, client.bootstrap())
+        await within(seconds, _whole(client.bootstrap()))
     except KAFKA_TROUBLE as error:
         return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     finally:
@@ -297,7 +314,7 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
 
 async def _started_admin(admin: AIOKafkaAdminClient) -> None:
     try:
-        await within(15, admin.start())
+        await within(15, _whole(admin.start()))
     except BaseException:
         with suppress(Exception):
             await within(STOP_SECONDS, admin.close())
