@@ -16,7 +16,8 @@ from aiokafka.structs import TopicPartition
 from bench.helper import serve
 from crossdock_chassis import Broker, Database, Unit, on
 from crossdock_chassis.messaging import clients
-from crossdock_chassis.messaging.consumer import BATCH_LIMIT, POSITIONS, REMEMBER, Consumer
+from crossdock_chassis.messaging.consumer import BATCH_LIMIT, Consumer
+from crossdock_chassis.messaging.positions import POSITIONS, REMEMBER
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_events import CATALOGUE, Envelope
 from crossdock_events.orders import OrderEvent

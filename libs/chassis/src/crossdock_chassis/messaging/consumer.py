@@ -18,6 +18,7 @@ from crossdock_chassis.messaging import clients, optimistic
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import SystemFault
 from crossdock_chassis.messaging.inbox import ISOLATE_LOCK_SECONDS, Blocked, Decoded, Inbox
+from crossdock_chassis.messaging.positions import ADVANCE, ensure_positions, positions_of
 from crossdock_chassis.messaging.progress import Progress, Seen
 from crossdock_chassis.messaging.reactions import Subscription
 from crossdock_chassis.messaging.stopped import LOOK_SECONDS, Stops, version_stop
@@ -44,22 +45,6 @@ ALONE_FAILURES = 2
 FAULT_SECONDS = 15.0
 """The longest pause between two attempts while key after key fails for one reason."""
 BACK_OFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
-
-POSITIONS = "SELECT topic, partition, next FROM consumer_position WHERE consumer_group = $1"
-
-REMEMBER = """
-    INSERT INTO consumer_position (consumer_group, topic, partition, next)
-    SELECT $1, topic, partition, next FROM unnest($2::text[], $3::int[], $4::bigint[]) AS new (topic, partition, next)
-    ORDER BY topic, partition ON CONFLICT DO NOTHING
-"""
-
-# Compare and set. If another member has locked a row, the statement waits and compares the row that it commits.
-ADVANCE = """
-    UPDATE consumer_position AS position SET next = new.next
-    FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS new (topic, partition, expected, next)
-    WHERE (position.consumer_group, position.topic, position.partition) = ($1, new.topic, new.partition)
-      AND position.next = new.expected
-"""
 
 
 class PositionMoved(Exception):
@@ -125,7 +110,7 @@ class Consumer:
 
     async def _start(self) -> AIOKafkaConsumer:
         subscription = self.subscription
-        await self._ensure_positions()
+        await ensure_positions(self._database, self._kafka, subscription, self._began)
         self._listener = _Listener(self)
         return await clients.start_consumer(
             self._kafka,
@@ -134,51 +119,6 @@ class Consumer:
             topics=subscription.topics,
             listener=self._listener,
         )
-
-    async def _ensure_positions(self) -> None:
-        """Store the start of each topic that is new to the group as its position. Later starts do not move it.
-
-        A partition without a position, on a topic that has others, stays stopped: guessing could skip or repeat events.
-        """
-        group = self.subscription.group
-        client = await clients.start_consumer(self._kafka, None, client_id=f"{group}-positions")
-        try:
-            partitions = {
-                topic: sorted(await clients.partitions_of(client, topic)) for topic in sorted(self.subscription.topics)
-            }
-            everything = [TopicPartition(topic, p) for topic, ps in partitions.items() for p in ps]
-            starts = await self._starts(client, everything)
-        finally:
-            await clients.discard(client)
-        async with self._database.unit() as unit:
-            await unit.sql.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", group)
-            rows = await unit.sql.fetch(POSITIONS, group)
-            known = {TopicPartition(row["topic"], row["partition"]) for row in rows}
-            fresh = [tp for tp in everything if tp.topic not in {k.topic for k in known}]
-            if fresh:
-                await unit.sql.execute(
-                    REMEMBER,
-                    group,
-                    [t.topic for t in fresh],
-                    [t.partition for t in fresh],
-                    [starts[t] for t in fresh],
-                )
-
-    async def _starts(
-        self, client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int]:
-        """Return the offset at which the group starts on each partition, if it has never read the topic.
-
-        A group that starts at `now` reads all records published since this process began, however long Kafka or the
-        database was away. The ends are taken before the search by time, so that a record that arrives between them
-        is not missed.
-        """
-        if self.subscription.start == "beginning":
-            beginnings: Mapping[TopicPartition, int] = await within(10, client.beginning_offsets(partitions))
-            return beginnings
-        ends = await within(10, client.end_offsets(partitions))
-        since = await within(10, client.offsets_for_times(dict.fromkeys(partitions, int(self._began * 1000))))
-        return {tp: min(ends[tp], found.offset) if (found := since[tp]) else ends[tp] for tp in partitions}
 
     async def _consume(self, client: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
         reporting = asyncio.create_task(self._report(client))
@@ -419,9 +359,7 @@ class Consumer:
 
     async def _position(self, client: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
         """Seek each partition to its position in the database. Stop it if the log no longer has that position."""
-        async with self._database.unit() as unit:
-            rows = await unit.sql.fetch(POSITIONS, self.subscription.group)
-        stored = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
+        stored = await positions_of(self._database, self.subscription.group)
         beginnings = await within(10, client.beginning_offsets(assigned))
         ends = await within(10, client.end_offsets(assigned))
         for tp in assigned:
