@@ -7,11 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from crossdock_local.ports import Ports
 from crossdock_local.servers import Servers, engine_for_tests
 
 pytest_plugins = ["crossdock_chassis.testing"]
+
+# A loaded machine is not a bug: there it takes long to draw an example, and to run it. A test that hangs ends with CI.
+settings.register_profile("crossdock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("crossdock")
 
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30
@@ -27,20 +32,26 @@ def _home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_admin() -> Iterator[str]:
-    """Yield the administrator's DSN of a PostgreSQL server for this test run."""
+def postgres() -> Iterator[Servers]:
+    """Yield the PostgreSQL server of this pytest process, which has the databases of all its tests."""
     with (
         _home() as home,
         Servers(home, Ports.free(), kafka=False, durable=False, engine=engine_for_tests()) as servers,
     ):
-        yield servers.databases.admin_dsn
+        yield servers
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    """Yield a PostgreSQL and a Kafka server for the tests that kill one of them."""
+def postgres_admin(postgres: Servers) -> str:
+    """Return the administrator's DSN of the PostgreSQL server."""
+    return postgres.databases.admin_dsn
+
+
+@pytest.fixture(scope="session")
+def servers(postgres_admin: str) -> Iterator[Servers]:
+    """Yield a Kafka server beside the PostgreSQL server."""
     with (
         _home() as home,
-        Servers(home, Ports.free(), durable=False, engine=engine_for_tests()) as servers,
+        Servers(home, Ports.free(), own_postgres=postgres_admin, engine=engine_for_tests()) as servers,
     ):
         yield servers

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from records import ORDERS, at_next_offset, confirmed, garbage, keep, record, rows
 
@@ -66,7 +66,6 @@ async def test_any_bytes_are_kept(service: Service, name: str) -> None:
     assert row["partner"] is None
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=40), st.dictionaries(st.sampled_from(["ce_type", "ce_id", "ce_sequence", "x"]), st.binary()))
 def test_reading_attributes_never_raises(value: bytes, headers: dict[str, bytes]) -> None:
     facts_of(Message(ORDERS, None, value, headers))
