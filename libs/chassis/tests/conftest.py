@@ -1,4 +1,6 @@
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 import toy
@@ -11,11 +13,22 @@ from crossdock_chassis import Service
 from crossdock_chassis.effects.performer import Do
 from crossdock_chassis.observability import tracing
 from crossdock_chassis.testing import Fresh
+from crossdock_local.servers import Servers
 
 
 @pytest.fixture
 async def service(fresh: Fresh) -> Service:
     return await fresh(toy.build, toy.Settings)
+
+
+@pytest.fixture
+async def kafka_service(fresh: Fresh, servers: Servers) -> Service:
+    """Build a toy service on a real broker, with a group of its own: other tests' events are on the same topics."""
+    assert servers.bootstrap is not None
+    made = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap)
+    made = replace(made, name=f"toy-{uuid4().hex[:8]}", projections=())
+    servers.topics.ensure(made.topic_specs())
+    return made
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ import httpx
 import pytest
 import toy
 from examples import cancelled, placed
+from on_kafka import eventually, from_now_on, mine, publish, relay, running
 from test_inbox import letters, records, take
-from test_kafka import eventually, from_now_on, mine, publish, relay, running
-from test_kafka import service as kafka_service
 
 from crossdock_chassis import Database, Service, Unit, on
 from crossdock_chassis.messaging import inbox as inbox_module
@@ -27,8 +26,6 @@ from crossdock_chassis.testing import OPS, Clients, envelope_of, published
 from crossdock_events import Envelope
 from crossdock_events.items import ItemRegistered
 from crossdock_events.orders import OrderPlaced
-
-__all__ = ["kafka_service"]
 
 
 @asynccontextmanager

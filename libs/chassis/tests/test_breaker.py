@@ -11,16 +11,17 @@ from aiokafka.structs import TopicPartition
 from examples import placed
 from hypothesis import given
 from hypothesis import strategies as st
+from on_kafka import eventually, publish, relay, running
 from prometheus_client import REGISTRY
 from test_inbox import letters, records
-from test_kafka import eventually, publish, relay, running
 
 from crossdock_chassis import Service, Unit, Unmatched, on
 from crossdock_chassis.messaging.aside import Record
 from crossdock_chassis.messaging.breaker import KEYS, WINDOW, Breaker, Failure, SystemFault, own_line
 from crossdock_chassis.messaging.clients import discard, partitions_of, start_consumer
-from crossdock_chassis.messaging.consumer import REMEMBER, Consumer
+from crossdock_chassis.messaging.consumer import Consumer
 from crossdock_chassis.messaging.inbox import Inbox
+from crossdock_chassis.messaging.positions import REMEMBER
 from crossdock_chassis.testing import envelope_of
 from crossdock_events import Envelope
 from crossdock_events.orders import OrderPlaced

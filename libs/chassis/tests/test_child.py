@@ -8,7 +8,7 @@ from pathlib import Path
 import children
 import psutil
 import pytest
-from test_kafka import eventually
+from on_kafka import eventually
 
 from crossdock_chassis import Child, ChildBroken, ChildFailed, ChildLost
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 import toy
 from examples import cancelled, placed
+from on_kafka import eventually
 from test_blocked_keys import isolate, locked
 from test_inbox import letters, records, take
-from test_kafka import eventually
 
 from crossdock_chassis import Service
 from crossdock_chassis.messaging.aside import Record

@@ -1,199 +1,73 @@
 """Facts out and facts in through a real broker."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
 import toy
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 from examples import cancelled, placed
-from hypothesis import given
-from hypothesis import strategies as st
+from on_kafka import (
+    ORDERS,
+    PARTITIONS,
+    all_published,
+    at_end,
+    eventually,
+    from_now_on,
+    has,
+    mine,
+    own_partition,
+    publish,
+    ready,
+    relay,
+    running,
+    stopped,
+)
 
 from crossdock_chassis import Service, Unit, on
 from crossdock_chassis.database.errors import is_transient
-from crossdock_chassis.feature import Part
 from crossdock_chassis.messaging import clients
 from crossdock_chassis.messaging import consumer as consumer_module
 from crossdock_chassis.messaging import relay as relay_module
-from crossdock_chassis.messaging.clients import check_topics, discard, lag, partition_of, start_consumer
+from crossdock_chassis.messaging.clients import check_topics, discard, start_consumer
 from crossdock_chassis.messaging.consumer import Consumer
-from crossdock_chassis.messaging.relay import Relay, _Leader
+from crossdock_chassis.messaging.positions import POSITIONS
 from crossdock_chassis.observability import metrics
-from crossdock_chassis.testing import Fresh, envelope_of
+from crossdock_chassis.testing import envelope_of
 from crossdock_chassis.unfit import Unfit
-from crossdock_events import CATALOGUE, Envelope, Event, Message, TopicSpec
+from crossdock_events import Envelope, Message, TopicSpec
 from crossdock_events.orders import OrderEvent
 from crossdock_events.reservations import StockReleased
 from crossdock_local.servers import Servers
 
-PATIENCE = 40.0
-ORDERS, PARTITIONS = OrderEvent.topic.name, OrderEvent.topic.partitions
-
 
 @pytest.fixture
-async def service(fresh: Fresh, servers: Servers) -> Service:
-    """A toy service with a group of its own: other tests' events are on the same topics."""
-    assert servers.bootstrap is not None
-    made = await fresh(toy.build, toy.Settings, kafka=servers.bootstrap)
-    made = replace(made, name=f"toy-{uuid4().hex[:8]}", projections=())
-    servers.topics.ensure(made.topic_specs())
-    return made
-
-
-@asynccontextmanager
-async def running(*parts: Part) -> AsyncIterator[None]:
-    stopping = asyncio.Event()
-    tasks = [asyncio.create_task(part.run(stopping)) for part in parts]
-    try:
-        yield
-        assert all(not task.done() or task.exception() is None for task in tasks)
-    finally:
-        stopping.set()
-        await asyncio.wait(tasks, timeout=PATIENCE)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.05)
-
-
-def relay(service: Service) -> Relay:
-    return Relay(service.database.dsn, service.settings.broker, service.name)
-
-
-async def publish(service: Service, *events: tuple[Event, int]) -> None:
-    async with service.database.unit() as unit:
-        for event, sequence in events:
-            unit.publish(event, sequence=sequence, cause=None)
-
-
-async def all_published(service: Service) -> bool:
-    async with service.database.unit() as unit:
-        return not await unit.sql.fetchval("SELECT count(*) FROM outbox_pending")
-
-
-async def log_of(service: Service, orders: set[UUID]) -> list[Envelope[Event]]:
-    """All that lies on the orders topic about these orders, by partition and offset."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=service.settings.kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        await consumer._client.add_topic(ORDERS)
-        partitions = [TopicPartition(ORDERS, p) for p in consumer.partitions_for_topic(ORDERS) or ()]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        found: list[Envelope[Event]] = []
-        for tp in partitions:
-            while await consumer.position(tp) < ends[tp]:
-                for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, ()):
-                    message = Message.from_record(record.topic, record.key, record.value, record.headers)
-                    decoded = CATALOGUE.decode(message)
-                    if isinstance(decoded, Envelope) and UUID(decoded.event.key) in orders:
-                        found.append(decoded)
-        return found
-    finally:
-        await consumer.stop()
-
-
-def firsts(log: list[Envelope[Event]]) -> dict[UUID, list[int]]:
-    """Sequences by order, once repeated ids are dropped."""
-    seen: set[UUID] = set()
-    by_order: dict[UUID, list[int]] = defaultdict(list)
-    for envelope in log:
-        if envelope.id not in seen:
-            seen.add(envelope.id)
-            by_order[UUID(envelope.event.key)].append(envelope.sequence)
-    return by_order
-
-
-async def test_the_relay_sends_each_key_in_order(service: Service) -> None:
-    orders = [placed(f"PO-{n}") for n in range(200)]
-    async with running(relay(service)):
-        for sequence in range(1, 6):
-            await publish(service, *((order, sequence) for order in orders))
-        await eventually(lambda: all_published(service))
-    log = await log_of(service, {order.order_id for order in orders})
-    assert len(log) == 1000
-    assert all(sequences == [1, 2, 3, 4, 5] for sequences in firsts(log).values())
-
-
-async def test_second_relay_takes_over_when_the_first_loses_its_lease(service: Service) -> None:
-    order = placed()
-    admin = await asyncpg.connect(service.database.dsn)
-    async with running(relay(service), relay(service)):
-        for sequence in range(1, 30):
-            await publish(service, (order, sequence))
-            if sequence % 10 == 0:
-                await eventually(lambda: all_published(service))
-                held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-                holders = await admin.fetch(
-                    f"{held} AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                )
-                assert len(holders) == 1
-                await admin.execute("SELECT pg_terminate_backend($1)", holders[0]["pid"])
-        await eventually(lambda: all_published(service))
-    await admin.close()
-    log = await log_of(service, {order.order_id})
-    assert firsts(log)[order.order_id] == list(range(1, 30))
-
-
-async def test_a_loss_that_is_told_late_does_not_end_the_relay(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A statement may fail before the connection-lost callback, which then comes while the client is stopped."""
-    order = placed()
-    as_always = _Leader.publish
-
-    async def cut_off(self: _Leader, stopping: asyncio.Event) -> None:
-        monkeypatch.setattr(_Leader, "publish", as_always)
-        self._connection.terminate()
-        raise ConnectionResetError
-
-    monkeypatch.setattr(_Leader, "publish", cut_off)
-    async with running(relay(service)):
-        await publish(service, (order, 1))
-        await eventually(lambda: all_published(service))
-    assert firsts(await log_of(service, {order.order_id}))[order.order_id] == [1]
-
-
-async def test_broker_killed_under_load_loses_and_reorders_nothing(service: Service, servers: Servers) -> None:
-    orders = [placed(f"PO-{n}") for n in range(50)]
-    async with running(relay(service)):
-        for sequence in range(1, 31):
-            await publish(service, *((order, sequence) for order in orders))
-            if sequence == 10:
-                servers.kafka.kill()
-            if sequence == 20:
-                await asyncio.to_thread(servers.kafka.start)
-                await asyncio.to_thread(servers.kafka.wait_ready)
-        await eventually(lambda: all_published(service))
-    log = await log_of(service, {order.order_id for order in orders})
-    assert firsts(log) == {order.order_id: list(range(1, 31)) for order in orders}
+def service(kafka_service: Service) -> Service:
+    return kafka_service
 
 
 @pytest.mark.parametrize("outage", [2, 15])
-async def test_a_group_is_back_after_a_joint_outage(service: Service, servers: Servers, outage: float) -> None:
+async def test_a_group_is_back_after_a_joint_outage(
+    service: Service, postgres: Servers, servers: Servers, outage: float
+) -> None:
     """PostgreSQL and Kafka are killed together and stay away; 15 s is longer than the group's session."""
     tag = uuid4().hex[:8]
     (consumer,) = service.consumers()
     async with running(relay(service), consumer):
-        await eventually(lambda: _ready(consumer))
+        await eventually(lambda: ready(consumer))
         await publish(service, *((placed(f"{tag}-{n}"), 1) for n in range(20)))
-        await eventually(lambda: _has(service, tag, 1))
-        servers.postgres.kill()
+        await eventually(lambda: has(service, tag, 1))
+        postgres.postgres.kill()
         servers.kafka.kill()
         await asyncio.sleep(outage)
-        for server in (servers.postgres, servers.kafka):
+        for server in (postgres.postgres, servers.kafka):
             await asyncio.to_thread(server.start)
             await asyncio.to_thread(server.wait_ready)
         async with asyncio.timeout(30):
@@ -203,49 +77,11 @@ async def test_a_group_is_back_after_a_joint_outage(service: Service, servers: S
 
 async def _has_all(service: Service, tag: str, count: int) -> bool:
     try:
-        return await _has(service, tag, count)
+        return await has(service, tag, count)
     except Exception as error:
         if not is_transient(error):
             raise
         return False
-
-
-async def test_a_late_commit_is_not_overtaken(service: Service) -> None:
-    """The unit draws its ids, then takes 3 s to commit; the next event of its key waits for its lock."""
-    order, drawn = placed(uuid4().hex[:8]), asyncio.Event()
-
-    async def late() -> None:
-        async with service.database.unit() as unit:
-            await unit.sql.execute("INSERT INTO mark (name, times) VALUES ($1, 0)", f"{order.reference}-lock")
-            unit.publish(order, sequence=1, cause=None)
-            await unit.flush()
-            unit.published.clear()
-            drawn.set()
-            await asyncio.sleep(3)
-
-    async def next_of_the_key() -> None:
-        async with service.database.unit() as unit:
-            await unit.sql.execute(
-                "INSERT INTO mark (name, times) VALUES ($1, 0) ON CONFLICT (name) DO UPDATE SET times = 0",
-                f"{order.reference}-lock",
-            )
-            unit.publish(order, sequence=2, cause=None)
-
-    async with running(relay(service)):
-        committing = asyncio.create_task(late())
-        await drawn.wait()
-        following = asyncio.create_task(next_of_the_key())
-        while not following.done():
-            await publish(service, (placed(uuid4().hex[:8]), 1))
-            await asyncio.sleep(0.05)
-        await asyncio.gather(committing, following)
-        await eventually(lambda: all_published(service))
-    log = await log_of(service, {order.order_id})
-    assert [envelope.sequence for envelope in log] == [1, 2]
-
-
-async def mine(service: Service, prefix: str) -> dict[str, int]:
-    return {name: times for name, times in (await toy.marks(service)).items() if prefix in name}
 
 
 async def test_events_take_effect_once_while_members_join_and_leave(service: Service) -> None:
@@ -267,7 +103,7 @@ async def test_events_take_effect_once_while_members_join_and_leave(service: Ser
                     await publish(service, *((cancelled(each), 2) for each in orders[:300]))
                     await eventually(lambda: handled(310))
         await eventually(lambda: handled(900))
-        await eventually(lambda: _at_end(service, first))
+        await eventually(lambda: at_end(service, first))
     assert set((await mine(service, tag)).values()) == {1}
 
 
@@ -321,16 +157,16 @@ async def test_a_member_whose_position_moved_drops_its_batch(service: Service) -
     tag = uuid4().hex[:8]
     (consumer,) = service.consumers()
     order = placed(f"{tag}-handled-elsewhere")
-    partition = _partition(order.order_id)
+    partition = own_partition(order.order_id)
     async with running(relay(service), consumer):
-        await eventually(lambda: _ready(consumer))
-        await eventually(lambda: _at_end(service, consumer))
+        await eventually(lambda: ready(consumer))
+        await eventually(lambda: at_end(service, consumer))
         async with service.database.unit() as unit:
             await unit.sql.execute("UPDATE consumer_position SET next = next + 1 WHERE partition = $1", partition)
         await publish(service, (order, 1))
         await eventually(lambda: all_published(service))
         await publish(service, (placed(f"{tag}-next", order.order_id), 2))
-        await eventually(lambda: _has(service, tag, 1))
+        await eventually(lambda: has(service, tag, 1))
     assert await mine(service, tag) == {f"{tag}-next": 1}
 
 
@@ -340,19 +176,19 @@ async def test_position_behind_passed_records_is_stored(service: Service) -> Non
     (consumer,) = narrow.consumers()
     order = placed(tag := uuid4().hex[:8])
     async with running(relay(narrow), consumer):
-        await eventually(lambda: _at_end(narrow, consumer))
+        await eventually(lambda: at_end(narrow, consumer))
         units = metrics.OPTIMISTIC.labels(narrow.name, "done")
         before = units._value.get()
         for sequence in range(1, 6):
             await publish(narrow, (cancelled(order), sequence))
             await eventually(lambda: all_published(narrow))
-        await eventually(lambda: _at_end(narrow, consumer))
+        await eventually(lambda: at_end(narrow, consumer))
         assert units._value.get() == before
         async with narrow.database.unit() as unit:
-            rows = await unit.sql.fetch(consumer_module.POSITIONS, narrow.name)
+            rows = await unit.sql.fetch(POSITIONS, narrow.name)
         assert {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows} == consumer._next
         await publish(narrow, (order, 6))
-        await eventually(lambda: _has(narrow, tag, 1))
+        await eventually(lambda: has(narrow, tag, 1))
 
 
 async def test_long_empty_fetch_delays_neither_a_member_nor_an_event(
@@ -373,7 +209,7 @@ async def test_long_empty_fetch_delays_neither_a_member_nor_an_event(
     tag = uuid4().hex[:8]
     async with running(relay(service), await from_now_on(service)):
         await publish(service, (placed(tag), 1))
-        await eventually(lambda: _has(service, tag, 1))
+        await eventually(lambda: has(service, tag, 1))
     assert paused == [True]
 
 
@@ -395,14 +231,14 @@ async def test_idle_parts_sleep_until_a_record_or_the_stop(service: Service, mon
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(running(relay(service), consumer))
-        await eventually(lambda: _at_end(service, consumer))
+        await eventually(lambda: at_end(service, consumer))
         before = len(waits)  # other tests have written to these topics
         async with asyncio.timeout(12):
             for sequence in (1, 2):
                 await eventually(rests)
                 await publish(service, (placed(f"{service.name}-{sequence}"), sequence))
-                await eventually(partial(_has, service, service.name, sequence))
-                await eventually(lambda: _at_end(service, consumer))
+                await eventually(partial(has, service, service.name, sequence))
+                await eventually(lambda: at_end(service, consumer))
             await eventually(rests)
             await stack.aclose()
     assert len(waits) - before < 20
@@ -421,9 +257,9 @@ async def test_a_newer_version_stops_its_partition_and_no_other(service: Service
     async with running(relay(service), consumer):
         await eventually(lambda: all_published(service))
         await publish(service, *((order, 2) for order in orders))
-        await eventually(lambda: _stopped(consumer))
-        elsewhere = {o.reference for o in orders if _partition(o.order_id) != _partition(blocked.order_id)}
-        await eventually(lambda: _has(service, tag, len(elsewhere)))
+        await eventually(lambda: stopped(consumer))
+        elsewhere = {o.reference for o in orders if own_partition(o.order_id) != own_partition(blocked.order_id)}
+        await eventually(lambda: has(service, tag, len(elsewhere)))
     assert set(await mine(service, tag)) == elsewhere
 
 
@@ -440,7 +276,7 @@ async def test_events_before_a_newer_version_in_a_fetch_are_handled(service: Ser
     async with running(relay(service)):
         await eventually(lambda: all_published(service))
     async with running(consumer):
-        await eventually(lambda: _stopped(consumer))
+        await eventually(lambda: stopped(consumer))
     assert await mine(service, tag) == {tag: 1}
 
 
@@ -456,7 +292,7 @@ async def test_failed_attempts_of_a_consumer_are_no_progress(
 
     admin = await asyncpg.connect(service.database.dsn)
     async with running(relay(service), consumer):
-        await eventually(lambda: _ready(consumer))
+        await eventually(lambda: ready(consumer))
         await admin.execute("BEGIN; SELECT FROM consumer_position FOR UPDATE")
         await publish(service, (placed(tag), 1))
         await eventually(lambda: failed(1))
@@ -464,16 +300,9 @@ async def test_failed_attempts_of_a_consumer_are_no_progress(
         await eventually(lambda: failed(3))
         assert consumer.progressed == before
         await admin.execute("ROLLBACK")
-        await eventually(lambda: _has(service, tag, 1))
+        await eventually(lambda: has(service, tag, 1))
         assert consumer.progressed > before
     await admin.close()
-
-
-async def from_now_on(service: Service) -> Consumer:
-    """The service's consumer, behind whatever other tests have left on the topic."""
-    (consumer,) = replace(service, reactions_start="now").consumers()
-    await consumer._ensure_positions()
-    return consumer
 
 
 async def test_a_group_that_starts_now_handles_no_history(service: Service, servers: Servers) -> None:
@@ -496,18 +325,18 @@ async def test_a_group_that_starts_now_handles_no_history(service: Service, serv
         (began, other) = service.consumers() + service.consumers()
         await sent("early")
         async with running(began):
-            await eventually(lambda: _has(service, tag, 1))
+            await eventually(lambda: has(service, tag, 1))
         await sent("stopped")
         async with running(other, *service.consumers()):
             await sent("late")
-            await eventually(lambda: _has(service, tag, 3))
+            await eventually(lambda: has(service, tag, 3))
         await publish(service, (history, 1))
         await eventually(lambda: all_published(service))
         wider = replace(service, reactions=[*service.reactions, on(StockReleased, mark_released)])
         (consumer,) = wider.consumers()
         await publish(service, (new, 1), (placed(f"{tag}-old-topic"), 1))
         async with running(consumer):
-            await eventually(lambda: _has(service, tag, 5))
+            await eventually(lambda: has(service, tag, 5))
     assert await mine(service, tag) == dict.fromkeys(
         (f"{tag}-{name}" for name in ("early", "stopped", "late", "new-topic", "old-topic")), 1
     )
@@ -521,12 +350,12 @@ async def test_reactions_without_a_stated_start_are_refused(service: Service) ->
 async def test_partition_without_a_position_stops_alone(service: Service) -> None:
     (consumer,) = service.consumers()
     async with running(consumer):
-        await eventually(lambda: _ready(consumer))
+        await eventually(lambda: ready(consumer))
     async with service.database.unit() as unit:
         await unit.sql.execute("DELETE FROM consumer_position WHERE partition = 2")
     (again,) = service.consumers()
     async with running(again):
-        await eventually(lambda: _stopped(again))
+        await eventually(lambda: stopped(again))
         assert [tp.partition for tp in again._stops.partitions] == [2]
         assert {tp.partition for tp in again._next} == set(range(PARTITIONS)) - {2}
 
@@ -540,31 +369,3 @@ async def test_topic_with_too_few_partitions_is_named_at_start(service: Service)
     await check_topics(service.settings.broker, [TopicSpec(ORDERS, PARTITIONS)])
     with pytest.raises(Unfit, match=rf"too few partitions of the topic {ORDERS} \({PARTITIONS} of 13\)"):
         await check_topics(service.settings.broker, [TopicSpec(ORDERS, 13)])
-
-
-async def _ready(consumer: Consumer) -> bool:
-    return consumer.ready
-
-
-async def _at_end(service: Service, consumer: Consumer) -> bool:
-    if not consumer._next or consumer._next != consumer._stored:
-        return False
-    return not any((await lag(service.settings.broker, service.name, ORDERS)).values())
-
-
-def _partition(order_id: UUID) -> int:
-    return partition_of(str(order_id).encode(), PARTITIONS)
-
-
-async def _stopped(consumer: Consumer) -> bool:
-    return bool(consumer._stops.partitions)
-
-
-async def _has(service: Service, tag: str, count: int) -> bool:
-    return len(await mine(service, tag)) >= count
-
-
-@given(key=st.binary(max_size=80), partitions=st.integers(1, 50))
-def test_a_key_lies_where_every_other_client_puts_it(key: bytes, partitions: int) -> None:
-    everywhere = list(range(partitions))
-    assert partition_of(key, partitions) == DefaultPartitioner()(key, everywhere, everywhere)

@@ -8,8 +8,8 @@ import pytest
 import toy
 from aiokafka.errors import KafkaConnectionError
 from examples import placed
+from on_kafka import ORDERS, all_published, eventually, publish, running
 from secured_kafka import SecuredKafka
-from test_kafka import ORDERS, all_published, eventually, publish, running
 
 from crossdock_chassis import Broker, Service
 from crossdock_chassis.messaging.clients import check_topics

@@ -13,8 +13,7 @@ from aiokafka.structs import TopicPartition
 from examples import placed
 from hypothesis import given
 from hypothesis import strategies as st
-from test_kafka import all_published, eventually, firsts, log_of, publish, relay, running
-from test_kafka import service as kafka_service
+from on_kafka import all_published, eventually, firsts, log_of, publish, relay, running
 
 from crossdock_chassis import Service
 from crossdock_chassis.messaging import relay as relay_module
@@ -23,8 +22,6 @@ from crossdock_chassis.messaging.relay import _Leader
 from crossdock_chassis.testing import Fresh
 from crossdock_events import Message, TopicSpec
 from crossdock_local.servers import Servers
-
-__all__ = ["kafka_service"]
 
 KEYS = [f"key-{n}".encode() for n in range(10)]
 

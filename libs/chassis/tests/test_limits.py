@@ -10,9 +10,9 @@ import pytest
 from fastapi import APIRouter, Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from on_kafka import running
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
-from test_kafka import running
 
 from crossdock_chassis import Caller, Database, Feature, HotRoute, Operator, Service, Unit, limited, requires, roles
 from crossdock_chassis.http.limits import LEASE_SECONDS, TAKE, Bucket, Limit, Limits, group_of

@@ -7,15 +7,12 @@ from typing import Any
 import httpx
 import pytest
 from examples import placed
-from test_kafka import ORDERS, all_published, eventually, from_now_on, publish, relay, running
-from test_kafka import service as kafka_service
+from on_kafka import ORDERS, all_published, eventually, from_now_on, publish, relay, running
 
 from crossdock_chassis import Service, every
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.messaging import progress as progress_module
 from crossdock_chassis.testing import OPS, Clients
-
-__all__ = ["kafka_service"]
 
 POSITIONS = "INSERT INTO consumer_position VALUES ($1, $2, $3, $4)"
 PROGRESS = "INSERT INTO consumer_progress VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"

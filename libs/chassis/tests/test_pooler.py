@@ -7,15 +7,12 @@ from dataclasses import replace
 import pytest
 import toy
 from examples import placed
+from on_kafka import all_published, eventually, publish, relay, running
 from pgbouncer import pooling
 from sqlalchemy import select
-from test_kafka import all_published, eventually, publish, relay, running
-from test_kafka import service as kafka_service
 
 from crossdock_chassis import Database, Service, hear
 from crossdock_chassis.database.errors import Moved
-
-__all__ = ["kafka_service"]
 
 CLIENTS = 8
 

@@ -15,14 +15,11 @@ import httpx
 import pytest
 import toy
 from examples import placed
-from test_kafka import eventually, from_now_on, publish
-from test_kafka import service as kafka_service
+from on_kafka import eventually, from_now_on, publish
 
 from crossdock_chassis import Service, roles
 from crossdock_chassis.roles import ROLES
 from crossdock_local.servers import Servers
-
-__all__ = ["kafka_service"]
 
 CHILD = Path(__file__).with_name("role_child.py")
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -13,10 +13,10 @@ import asyncpg
 import httpx
 import pytest
 import toy
+from on_kafka import eventually
 from pgbouncer import pooling
 from secured_kafka import certify
 from sqlalchemy import text
-from test_kafka import eventually
 
 from crossdock_chassis import Service
 from crossdock_chassis.database import fit

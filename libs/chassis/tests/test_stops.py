@@ -12,21 +12,20 @@ import toy
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 from examples import cancelled, placed
-from test_breaker import Faulty
-from test_inbox import ODD
-from test_kafka import (
+from on_kafka import (
     ORDERS,
     PARTITIONS,
-    _partition,
     all_published,
     eventually,
     from_now_on,
     mine,
+    own_partition,
     publish,
     relay,
     running,
 )
-from test_kafka import service as kafka_service
+from test_breaker import Faulty
+from test_inbox import ODD
 
 from crossdock_chassis import Service, Unit
 from crossdock_chassis.messaging import consumer as consumer_module
@@ -39,8 +38,6 @@ from crossdock_chassis.messaging.stops import DecisionWithdrawn, Kind, OpenStop,
 from crossdock_chassis.testing import OPS, Clients, envelope_of
 from crossdock_events import Message
 from crossdock_events.orders import OrderPlaced
-
-__all__ = ["kafka_service"]
 
 NEWER = "crossdock.OrderPlaced.v9"
 
@@ -132,7 +129,7 @@ async def test_newer_record_is_parked_and_its_partition_goes_on(
             await publish(service, (cancelled(order), 2), (placed(f"{tag}-1", order.order_id), 3))
             stop = await desk.stop()
             assert (stop["kind"], stop["type"], stop["topic"]) == ("version", NEWER, ORDERS)
-            assert (stop["partition"], stop["record"]["key"]) == (_partition(order.order_id), str(order.order_id))
+            assert (stop["partition"], stop["record"]["key"]) == (own_partition(order.order_id), str(order.order_id))
             assert f"{tag}-new" in stop["record"]["value"] and NEWER in stop["reason"]
             dry = (await desk.post(stop, "park", dry_run=True)).json()
             assert (dry["lost"], dry["set_aside"], dry["dry_run"]) == (0, 1, True)
@@ -216,7 +213,7 @@ async def test_decision_for_a_type_holds_for_two_members_until_ended(kafka_servi
 async def test_lost_records_are_skipped_by_a_decision(kafka_service: Service, desk: Desk) -> None:
     service, tag = kafka_service, uuid4().hex[:8]
     order = placed(f"{tag}-kept")
-    partition = _partition(order.order_id)
+    partition = own_partition(order.order_id)
     consumer = await from_now_on(service)
     async with running(relay(service)):
         await publish(service, *((placed(f"{tag}-lost", order.order_id), n) for n in range(1, 8)), (order, 8))

@@ -11,10 +11,9 @@ import asyncpg
 import httpx
 import pytest
 from examples import placed
+from on_kafka import eventually, running
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
-from test_kafka import eventually, running
-from test_kafka import service as kafka_service
 
 from crossdock_chassis import (
     Coalescer,
@@ -39,8 +38,6 @@ from crossdock_chassis.projections import worker as projections_worker
 from crossdock_chassis.projections.worker import Projections
 from crossdock_chassis.roles import ROLES, Watch
 from crossdock_chassis.worker import NoProgress, PartEnded, run_parts
-
-__all__ = ["kafka_service"]
 
 
 class Working:
