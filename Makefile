@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock image image-development test-image test-compose
+.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock image image-development test-image test-compose test-k8s
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -64,6 +64,9 @@ image-development: image  ## build it, and the image that docker-compose.yml add
 
 test-compose: install image-development  ## run docker-compose.yml: up, replay a day, verify, kill, down, up again
 	@$(RUN) pytest -v -s tests/compose
+
+test-k8s: install  ## run the dev overlay on the cluster of KUBECONFIG, whose nodes have the images: apply, replay, verify, kill
+	@$(RUN) pytest -v -s tests/k8s
 
 test-image: install image  ## build the image, scan it, and start each service in it
 	@$(RUN) pytest -v tests/image

@@ -27,7 +27,7 @@ def main(words: Sequence[str]) -> int:
 
 def written() -> list[Path]:
     """Return the generated files in the folder."""
-    files = [*FOLDER.rglob("*.yaml"), *FOLDER.rglob("*.sql")]
+    files = [file for ending in ("yaml", "sql", "toml") for file in FOLDER.rglob(f"*.{ending}")]
     return [file for file in files if HEADER in file.read_text().partition("\n")[0]]
 
 

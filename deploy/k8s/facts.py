@@ -40,10 +40,11 @@ class Facts:
         return "services" in type(self.service.settings).model_fields
 
     @property
-    def mail_ports(self) -> tuple[int, ...]:
-        """Return the default ports of the mail servers that it has settings for."""
+    def mail_ports(self) -> dict[str, int]:
+        """Return the variables for the ports of mail servers, with their defaults."""
         fields = type(self.service.settings).model_fields
-        return tuple(int(fields[name].default) for name in ("smtp_port", "imap_port") if name in fields)
+        names = [name for name in ("smtp_port", "imap_port") if name in fields]
+        return {f"CROSSDOCK_{name.upper()}": int(fields[name].default) for name in names}
 
     @property
     def streams(self) -> bool:

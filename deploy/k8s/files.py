@@ -2,15 +2,37 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from deploy.k8s import network, operators, servers, workloads
 from deploy.k8s.facts import APPLICATION, NAMESPACE, facts
 from deploy.k8s.workloads import Manifest
 
+from crossdock_cli.discovery import installed
+from crossdock_local.compose import DEVELOPMENT_KEY, addresses
+from crossdock_local.people.console import SERVICE as CONSOLE
+from crossdock_local.posting import DOMAIN
+from crossdock_local.posting import SERVICE as DESK
+
 FOLDER = Path(__file__).parent
 HEADER = "Generated from the installed services: `make generate`."
+DEVELOPMENT: Final[Mapping[str, Mapping[str, str]]] = {
+    CONSOLE: {
+        "CROSSDOCK_CONSOLE_URL": "http://127.0.0.1:8440",
+        "CROSSDOCK_SIGN_IN_SECRET": "development",
+        "CROSSDOCK_SIGN_IN_KEY": DEVELOPMENT_KEY,
+    },
+    DESK: {
+        "CROSSDOCK_SMTP_HOST": "post-office",
+        "CROSSDOCK_SMTP_PORT": "8480",
+        "CROSSDOCK_MAIL_DOMAIN": DOMAIN,
+        "CROSSDOCK_MAIL_KEY": "development",
+        "CROSSDOCK_PUBLIC_URL": "http://127.0.0.1:8460",
+        "CROSSDOCK_SHARED_NAMESPACES": '{"store-*": "stores"}',
+    },
+}
+"""Settings of the dev overlay, which everybody may know: `kubectl port-forward` publishes on loopback."""
 
 
 def generated() -> dict[Path, str]:
@@ -90,7 +112,10 @@ def _namespace() -> Manifest:
 
 
 def _databases(folder: str) -> dict[str, str]:
-    """Return the databases, and the Secrets that name them. The server trusts each pod that may connect to it."""
+    """Return the databases, the Secrets that name them, and the addresses for commands.
+
+    The server trusts each pod that may connect to it.
+    """
     databases = [f"-- {HEADER}"]
     secrets = []
     for each in facts():
@@ -100,10 +125,12 @@ def _databases(folder: str) -> dict[str, str]:
             f"REVOKE CONNECT, TEMPORARY ON DATABASE {each.package} FROM PUBLIC;",
         ]
         address = f"postgresql://{each.package}@postgres:{network.POSTGRES}/{each.package}"
-        secrets.append({"name": each.name, "literals": [f"CROSSDOCK_POSTGRES={address}"]})
-    maps = [{"name": "databases", "files": ["databases.sql"]}]
+        values = {"CROSSDOCK_POSTGRES": address, **DEVELOPMENT.get(each.name, {})}
+        secrets.append({"name": each.name, "literals": [f"{name}={value}" for name, value in values.items()]})
+    maps = [{"name": "databases", "files": ["databases.sql"]}, {"name": "addresses", "files": ["addresses.toml"]}]
     return {
         f"{folder}/databases.sql": "\n".join(databases) + "\n",
+        f"{folder}/addresses.toml": f"# {HEADER}\n{addresses(installed())}",
         f"{folder}/kustomization.yaml": documents(
             [_list("Component", configMapGenerator=maps, secretGenerator=secrets)]
         ),

@@ -43,7 +43,7 @@ def policies() -> Iterator[Manifest]:
             )
         if each.mail_ports:
             worker = {"matchLabels": labels(each.name, "worker")}
-            yield policy(f"{each.name}-mail", worker, egress=[{"ports": tcp(*each.mail_ports)}])
+            yield policy(f"{each.name}-mail", worker, egress=[{"ports": tcp(*each.mail_ports.values())}])
 
 
 def policy(name: str, pods: Mapping[str, Any], **spec: Any) -> Manifest:

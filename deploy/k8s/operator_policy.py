@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from deploy.k8s.facts import APPLICATION, facts
 from deploy.k8s.operators import STREAM_SECONDS
 from deploy.k8s.policy import COMPONENT, NAME, Manifests, of_kind, ours, rule
+from deploy.k8s.workloads import Manifest
 
 from crossdock_events import CATALOGUE
 
@@ -122,15 +123,23 @@ def processes_log_in_to_kafka(manifests: Manifests) -> Iterator[str]:
         variables = {each["name"]: each for each in pod["containers"][0].get("env", ())}
         wanted = {"CROSSDOCK_KAFKA_PROTOCOL": "SASL_SSL", "CROSSDOCK_KAFKA_USER": labels[NAME]}
         found = {key: variables.get(key, {}).get("value") for key in wanted}
-        password = variables.get("CROSSDOCK_KAFKA_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef")
-        own = password == {"name": f"kafka-{labels[NAME]}", "key": "password"}
+        own = f"kafka-{labels[NAME]}" in _projected(pod) and "CROSSDOCK_KAFKA_PASSWORD_FILE" in variables
         if labels[COMPONENT] in ("api", "worker") and not (found == wanted and own):
             yield f"{name} does not log in to Kafka as its service"
 
 
+def _projected(pod: Manifest) -> list[str]:
+    """Return the names of the Secrets with keys among the files of the pod."""
+    volumes = [each["projected"]["sources"] for each in pod.get("volumes", ()) if "projected" in each]
+    return [source["secret"]["name"] for sources in volumes for source in sources]
+
+
 @rule
 def databases_belong_to_their_service(manifests: Manifests) -> Iterator[str]:
-    """Require a role, a database and a password of its own for each service, if CloudNativePG runs PostgreSQL."""
+    """Require a role, a database and a password of its own for each service, if CloudNativePG runs PostgreSQL.
+
+    Its certificate must be checked.
+    """
     owners = {each["spec"]["name"]: each["spec"]["owner"] for each in of_kind(manifests, "Database")}
     for cluster in of_kind(manifests, "Cluster"):
         secrets = {each["name"]: each["passwordSecret"]["name"] for each in cluster["spec"]["managed"]["roles"]}
@@ -143,6 +152,8 @@ def databases_belong_to_their_service(manifests: Manifests) -> Iterator[str]:
             package = packages.get(labels[NAME], "")
             address = variables.get("CROSSDOCK_POSTGRES", {}).get("value", "")
             password = variables.get("POSTGRES_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("name")
-            mine = f"//{package}:$(POSTGRES_PASSWORD)@" in address and f"/{package}" in address.rpartition(":")[2]
+            mine = (
+                f"//{package}:$(POSTGRES_PASSWORD)@" in address and f":5432/{package}?sslmode=verify-full&" in address
+            )
             if labels[NAME] != APPLICATION and not (mine and password == f"postgres-{labels[NAME]}"):
                 yield f"{name} does not use the database of its service"

@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from deploy.k8s.facts import APPLICATION, NAMESPACE, facts
 from deploy.k8s.network import DNS, HTTPS, KAFKA, POSTGRES
@@ -230,7 +231,7 @@ def only_needed_connections_are_allowed(manifests: Manifests) -> Iterator[str]:
     policies = of_kind(manifests, "NetworkPolicy")
     for name, labels, _ in ours(manifests):
         chosen = [each for each in policies if _selects(each["spec"]["podSelector"], labels)]
-        for direction, wanted in _connections(labels).items():
+        for direction, wanted in _connections(manifests, labels).items():
             edges = [edge for each in chosen for edge in each["spec"].get(direction, ())]
             found = {port["port"] for edge in edges for port in edge.get("ports", [{"port": "any"}])}
             if found != wanted:
@@ -244,11 +245,11 @@ def only_needed_connections_are_allowed(manifests: Manifests) -> Iterator[str]:
             yield f"policy {name} has no destination"
 
 
-def _connections(labels: dict[str, str]) -> dict[str, set[Any]]:
+def _connections(manifests: Manifests, labels: dict[str, str]) -> dict[str, set[Any]]:
     component = labels[COMPONENT]
     service = next((each for each in facts() if each.name == labels[NAME]), None)
     outward: dict[str, set[Any]] = {
-        "api": {POSTGRES, KAFKA, HTTPS},
+        "api": {POSTGRES, KAFKA, _issuer_port(manifests)},
         "worker": {POSTGRES, KAFKA},
         "runner": {POSTGRES},
         "migrate": {POSTGRES},
@@ -259,8 +260,20 @@ def _connections(labels: dict[str, str]) -> dict[str, set[Any]]:
     if service is not None and component == "api" and service.asks_services:
         out |= {"http"}
     if service is not None and component == "worker":
-        out |= set(service.mail_ports)
+        out |= {int(_setting(manifests, name) or port) for name, port in service.mail_ports.items()}
     return {"egress": out, "ingress": inward.get(component, set())}
+
+
+def _issuer_port(manifests: Manifests) -> int:
+    issuer = urlsplit(_setting(manifests, "CROSSDOCK_ISSUER") or "https:")
+    return issuer.port or {"http": 80, "https": HTTPS}[issuer.scheme]
+
+
+def _setting(manifests: Manifests, name: str) -> str | None:
+    """Return the value of a setting that the overlay itself has in a ConfigMap or a Secret."""
+    found = [each["data"][name] for each in of_kind(manifests, "ConfigMap") if name in each.get("data", {})]
+    encoded = [each["data"][name] for each in of_kind(manifests, "Secret") if name in each.get("data", {})]
+    return next(iter([*found, *(base64.b64decode(each).decode() for each in encoded)]), None)
 
 
 def _selects(selector: Manifest, labels: dict[str, str]) -> bool:
@@ -282,22 +295,30 @@ def secrets_are_named_only(manifests: Manifests) -> Iterator[str]:
             yield f"ConfigMap {each['metadata']['name']} has a password"
     for name, _, pod in workloads(manifests):
         for variable in [one for each in containers(pod) for one in each.get("env", ())]:
-            value, named = variable.get("value", ""), re.search("PASSWORD|SECRET|_KEY$", variable["name"])
+            value, named = variable.get("value", ""), re.search("(PASSWORD|SECRET|_KEY)$", variable["name"])
             if re.search(PASSWORD, value) or (value and named):
                 yield f"{name} has the value of {variable['name']}"
 
 
 @rule
 def settings_come_from_outside(manifests: Manifests) -> Iterator[str]:
-    """Require that each service reads the shared settings and its own Secret, and no other one."""
+    """Require that each service reads the shared settings, and the files of its own Secret and of no other one."""
     shared = {each["metadata"]["name"] for each in of_kind(manifests, "ConfigMap")}
     for name, labels, pod in ours(manifests):
         (container,) = pod["containers"]
         sources = container.get("envFrom", ())
         maps = [each["configMapRef"]["name"] for each in sources if "configMapRef" in each]
-        secrets = [each["secretRef"]["name"] for each in sources if "secretRef" in each]
-        if len(maps) != 1 or maps[0] not in shared or [_unhashed(each) for each in secrets] != [labels[NAME]]:
-            yield f"{name} does not read the shared settings and its own Secret: {maps}, {secrets}"
+        folders = {each["name"]: each["mountPath"] for each in container.get("volumeMounts", ())}
+        secrets = {
+            _unhashed(each["secret"]["secretName"]): folders.get(each["name"])
+            for each in pod.get("volumes", ())
+            if "secret" in each
+        }
+        named = [each["value"] for each in container.get("env", ()) if each["name"] == "CROSSDOCK_SECRETS"]
+        if len(maps) != 1 or len(sources) != 1 or maps[0] not in shared or named != [*secrets.values()]:
+            yield f"{name} does not read the shared settings and its Secret as files: {maps}, {secrets}"
+        if [*secrets] != [labels[NAME]]:
+            yield f"{name} reads the Secrets {[*secrets]} instead of its own"
 
 
 def _unhashed(name: str) -> str:
@@ -335,3 +356,5 @@ def all_run_one_image(manifests: Manifests) -> Iterator[str]:
     for name, _, pod in workloads(manifests):
         if any(":" not in each["image"].rpartition("/")[2] for each in containers(pod)):
             yield f"{name} runs an image without a tag"
+        if any(each.get("imagePullPolicy") != "IfNotPresent" for each in containers(pod)):
+            yield f"{name} may pull an image that its node has"

@@ -1,6 +1,6 @@
 """Kafka by Strimzi and PostgreSQL by CloudNativePG: topics, users, roles and databases of the installed services."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from deploy.k8s.facts import APPLICATION, NAMESPACE, facts
@@ -22,6 +22,8 @@ LOCALE: Final = {
     "builtinLocale": "C.UTF-8",
 }
 CLOUDNATIVE_PG_NAMESPACE: Final = "cnpg-system"
+KAFKA_FOLDER: Final = "/etc/crossdock/kafka"
+POSTGRES_FOLDER: Final = "/etc/crossdock/postgres"
 
 
 def kafka() -> Iterator[Manifest]:
@@ -83,14 +85,17 @@ def kafka() -> Iterator[Manifest]:
 def kafka_settings() -> Iterator[Manifest]:
     """Yield a patch for each process that uses Kafka: it logs in as the user of its service."""
     for each in facts():
-        variables = [
-            {"name": "CROSSDOCK_KAFKA_PROTOCOL", "value": "SASL_SSL"},
-            {"name": "CROSSDOCK_KAFKA_USER", "value": each.name},
-            _secret("CROSSDOCK_KAFKA_PASSWORD", f"kafka-{each.name}", "password"),
-            _secret("CROSSDOCK_KAFKA_CA", f"{CLUSTER}-cluster-ca-cert", "ca.crt"),
-        ]
+        variables = {
+            "CROSSDOCK_KAFKA_PROTOCOL": "SASL_SSL",
+            "CROSSDOCK_KAFKA_USER": each.name,
+            "CROSSDOCK_KAFKA_PASSWORD_FILE": f"{KAFKA_FOLDER}/password",
+            "CROSSDOCK_KAFKA_CA": f"{KAFKA_FOLDER}/ca.crt",
+        }
+        login = _files(
+            "kafka", KAFKA_FOLDER, {f"kafka-{each.name}": "password", f"{CLUSTER}-cluster-ca-cert": "ca.crt"}
+        )
         for role in ("api", "worker"):
-            yield _patch("Deployment", f"{each.name}-{role}", role, variables)
+            yield _patch("Deployment", f"{each.name}-{role}", role, _values(variables), login)
 
 
 def postgres() -> Iterator[Manifest]:
@@ -121,26 +126,39 @@ def postgres() -> Iterator[Manifest]:
 def postgres_settings() -> Iterator[Manifest]:
     """Yield a patch for each process of a service: the password is in the Secret of its role."""
     for each in facts():
-        server = f"{POSTGRES_CLUSTER}-rw:{POSTGRES}"
+        server = f"{each.package}:$(POSTGRES_PASSWORD)@{POSTGRES_CLUSTER}-rw:{POSTGRES}/{each.package}"
+        checked = f"sslmode=verify-full&sslrootcert={POSTGRES_FOLDER}/ca.crt"
+        password = {"secretKeyRef": {"name": f"postgres-{each.name}", "key": "password"}}
         variables = [
-            _secret("POSTGRES_PASSWORD", f"postgres-{each.name}", "password"),
-            {
-                "name": "CROSSDOCK_POSTGRES",
-                "value": f"postgresql://{each.package}:$(POSTGRES_PASSWORD)@{server}/{each.package}",
-            },
+            {"name": "POSTGRES_PASSWORD", "valueFrom": password},
+            *_values({"CROSSDOCK_POSTGRES": f"postgresql://{server}?{checked}"}),
         ]
+        authority = _files("postgres", POSTGRES_FOLDER, {f"{POSTGRES_CLUSTER}-ca": "ca.crt"})
         for role in each.roles:
-            yield _patch("Deployment", f"{each.name}-{role}", role, variables)
-        yield _patch("Job", f"{each.name}-migrate", "migrate", variables)
+            yield _patch("Deployment", f"{each.name}-{role}", role, variables, authority)
+        yield _patch("Job", f"{each.name}-migrate", "migrate", variables, authority)
 
 
-def _secret(variable: str, name: str, key: str) -> Manifest:
-    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
+def _values(variables: Mapping[str, str]) -> list[Manifest]:
+    return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-def _patch(kind: str, name: str, container: str, variables: Iterable[Manifest]) -> Manifest:
+def _files(name: str, folder: str, keys: Mapping[str, str]) -> tuple[Manifest, Manifest]:
+    """Return a volume with one key of each Secret, and where it is mounted."""
+    sources = [{"secret": {"name": secret, "items": [{"key": key, "path": key}]}} for secret, key in keys.items()]
+    volume = {"name": name, "projected": {"defaultMode": 0o440, "sources": sources}}
+    return volume, {"name": name, "mountPath": folder, "readOnly": True}
+
+
+def _patch(
+    kind: str, name: str, container: str, variables: Iterable[Manifest], files: tuple[Manifest, Manifest]
+) -> Manifest:
     version = "batch/v1" if kind == "Job" else "apps/v1"
-    pod = {"containers": [{"name": container, "env": list(variables)}]}
+    volume, mount = files
+    pod = {
+        "containers": [{"name": container, "env": list(variables), "volumeMounts": [mount]}],
+        "volumes": [volume],
+    }
     return {
         "apiVersion": version,
         "kind": kind,

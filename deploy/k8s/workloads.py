@@ -17,6 +17,7 @@ END_SECONDS: Final = 30
 JOB_SECONDS: Final = 600
 """A finished Job stays this long. Its template cannot change, so it must be gone before the next version is applied."""
 API_REPLICAS: Final = (2, 6)
+SECRETS_FOLDER: Final = "/etc/crossdock/secrets"
 
 # docs/performance.md: an api takes 93 MiB at rest and 144 MiB under load, a worker 120 MiB. An import adds 100 MiB for
 # its parser, and a runner has a child of 304 MiB. A process has one busy thread, so two cores never throttle it.
@@ -58,13 +59,11 @@ def job(name: str, component: str, arguments: Sequence[str]) -> Manifest:
     own = labels(name, component)
     container: Manifest = {
         "name": component,
-        "image": IMAGE,
         "args": list(arguments),
-        "envFrom": _settings(name),
         "resources": RESOURCES["job"],
-        **_hardened(),
+        **_common(),
     }
-    pod = {**_pod(container), "restartPolicy": "Never"}
+    pod = {**_pod(container, name), "restartPolicy": "Never"}
     spec = {
         "backoffLimit": 6,
         "ttlSecondsAfterFinished": JOB_SECONDS,
@@ -78,15 +77,13 @@ def _deployment(service: Facts, role: str) -> Manifest:
     ports = [{"name": "ops", "containerPort": service.ops_port}]
     container: Manifest = {
         "name": role,
-        "image": IMAGE,
         "args": [service.package, role],
-        "envFrom": _settings(service.name),
         "ports": ports,
         "resources": RESOURCES[role],
         "startupProbe": _probe("/livez", period=2, failures=60),
         "livenessProbe": _probe("/livez", period=10, failures=3),
         "readinessProbe": _probe("/readyz", period=5, failures=2),
-        **_hardened(),
+        **_common(),
     }
     grace = settings.unready_seconds + settings.drain_seconds + END_SECONDS
     if role == "api":
@@ -95,9 +92,9 @@ def _deployment(service: Facts, role: str) -> Manifest:
         grace += PRE_STOP_SECONDS
         if service.asks_services:
             addresses = {each.name: f"http://{each.name}:{each.http_port}" for each in facts()}
-            container["env"] = [{"name": "CROSSDOCK_SERVICES", "value": json.dumps(addresses)}]
+            container["env"].append({"name": "CROSSDOCK_SERVICES", "value": json.dumps(addresses)})
     pod = {
-        **_pod(container),
+        **_pod(container, service.name),
         "terminationGracePeriodSeconds": math.ceil(grace),
         "topologySpreadConstraints": [
             {
@@ -119,7 +116,8 @@ def _deployment(service: Facts, role: str) -> Manifest:
     return manifest("apps/v1", "Deployment", f"{service.name}-{role}", own, spec=spec)
 
 
-def _pod(container: Manifest) -> Manifest:
+def _pod(container: Manifest, secret: str) -> Manifest:
+    """Return a pod that may read the Secret. A process names each setting that is missing, if the Secret is."""
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -131,24 +129,30 @@ def _pod(container: Manifest) -> Manifest:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+            {"name": "secrets", "secret": {"secretName": secret, "optional": True, "defaultMode": 0o440}},
+        ],
     }
 
 
-def _hardened() -> Manifest:
+def _common() -> Manifest:
+    """Return what all containers share. Secrets are files, because variables are shown by `kubectl exec … env`."""
     return {
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{"name": "CROSSDOCK_SECRETS", "value": SECRETS_FOLDER}],
+        "envFrom": [{"configMapRef": {"name": SETTINGS}}],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "secrets", "mountPath": SECRETS_FOLDER, "readOnly": True},
+        ],
     }
-
-
-def _settings(secret: str) -> list[Manifest]:
-    """Return the sources of the variables. A process names each setting that is missing, if the Secret is."""
-    return [{"configMapRef": {"name": SETTINGS}}, {"secretRef": {"name": secret, "optional": True}}]
 
 
 def _probe(path: str, *, period: int, failures: int) -> Manifest:

@@ -131,6 +131,11 @@ CASES: list[tuple[Rule, Tamper]] = [
         in_container("env", [{"name": "CROSSDOCK_SMTP_PASSWORD", "value": "hunter2"}]),
     ),
     (policy.settings_come_from_outside, in_container("envFrom", [{"secretRef": {"name": "crm-service"}}])),
+    (policy.settings_come_from_outside, in_container("env", [])),
+    (
+        policy.settings_come_from_outside,
+        lambda all: pod(all)["volumes"].append({"name": "other", "secret": {"secretName": "crm-service"}}),
+    ),
     (policy.jobs_end_and_go, in_spec("Job", "crm-service-migrate", "ttlSecondsAfterFinished", None)),
     (policy.jobs_end_and_go, lambda all: pod(all, "crm-service-migrate", "Job").update(restartPolicy="OnFailure")),
     (
@@ -138,6 +143,7 @@ CASES: list[tuple[Rule, Tamper]] = [
         lambda all: the(all, "Job", "crm-service-migrate")["metadata"]["labels"].update({policy.COMPONENT: "worker"}),
     ),
     (policy.all_run_one_image, in_container("image", "crossdock:other")),
+    (policy.all_run_one_image, in_container("imagePullPolicy", "Always")),
     (operator_policy.workers_scale_by_lag, without("ScaledObject", "crm-service-worker")),
     (operator_policy.workers_scale_by_lag, in_spec("ScaledObject", "crm-service-worker", "maxReplicaCount", 13)),
     (operator_policy.processes_are_scraped, in_spec("PodMonitor", "crossdock", "jobLabel", None)),
@@ -163,8 +169,15 @@ CASES: list[tuple[Rule, Tamper]] = [
         operator_policy.processes_log_in_to_kafka,
         in_container("env", [{"name": "CROSSDOCK_KAFKA_USER", "value": "crm-service"}]),
     ),
+    (operator_policy.processes_log_in_to_kafka, in_pod("volumes", [])),
     (operator_policy.databases_belong_to_their_service, without("Database", "crm-service")),
     (operator_policy.databases_belong_to_their_service, in_container("env", [])),
+    (
+        operator_policy.databases_belong_to_their_service,
+        lambda all: [
+            each.update(value=each["value"].partition("?")[0]) for each in container(all)["env"] if "?" in str(each)
+        ],
+    ),
 ]
 
 

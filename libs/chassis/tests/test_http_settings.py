@@ -125,6 +125,31 @@ def test_files_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch, tm
     ]
 
 
+def test_a_folder_may_hold_the_values(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CROSSDOCK_POSTGRES")
+    monkeypatch.setenv("CROSSDOCK_SECRETS", str(tmp_path))
+    (tmp_path / "CROSSDOCK_POSTGRES").write_text(GOOD["CROSSDOCK_POSTGRES"] + "\n")
+    (tmp_path / "CROSSDOCK_POOL_SIZE").write_text("7")
+    (tmp_path / "ca.pem").write_bytes(b"\xff")  # a file for another setting to name
+    settings = load(Settings)
+    assert (settings.postgres, settings.pool_size) == (GOOD["CROSSDOCK_POSTGRES"], 7)
+
+
+def test_a_folder_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refusal() -> str:
+        with pytest.raises(SystemExit) as ended:
+            load(Settings)
+        return str(ended.value.code)
+
+    monkeypatch.setenv("CROSSDOCK_SECRETS", str(tmp_path / "missing"))
+    assert refusal() == f"CROSSDOCK_SECRETS is not usable: {tmp_path / 'missing'} is not a folder."
+    monkeypatch.setenv("CROSSDOCK_SECRETS", str(tmp_path))
+    (tmp_path / "CROSSDOCK_POSTGRES").write_text("postgresql://db/order_service")
+    assert (
+        refusal() == "CROSSDOCK_POSTGRES and CROSSDOCK_POSTGRES in CROSSDOCK_SECRETS are both set: unset one of them."
+    )
+
+
 def test_login_of_kafka_needs_user_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSDOCK_KAFKA_PROTOCOL", "SASL_PLAINTEXT")
     with pytest.raises(SystemExit) as ended:

@@ -28,7 +28,7 @@ def generated() -> dict[Path, str]:
     folder = root / "deploy" / "compose"
     return {
         root / "docker-compose.yml": _written("deploy/compose/head.yml") + _compose(folder / "head.yml", services),
-        folder / "addresses.toml": _written() + _addresses(services),
+        folder / "addresses.toml": _written() + addresses(services),
         folder / "prometheus.yml": _written() + _prometheus(services),
         folder / "grafana" / "dashboards" / "crossdock.json": dashboard() + "\n",
     }
@@ -127,7 +127,8 @@ def _published(services: Sequence[Installed], name: str) -> str:
     return str(next(each.default_port for each in services if each.name == name))
 
 
-def _addresses(services: Sequence[Installed]) -> str:
+def addresses(services: Sequence[Installed]) -> str:
+    """Return the file of addresses inside a network where each service has its own name: also that of a namespace."""
     lines = ['kafka = "kafka:9092"', 'issuer = "http://issuer:8400"']
     for each in services:
         lines += ["", f"[services.{each.name}]", f'url = "{_url(services, each.name)}"']
