@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from secured_kafka import certify
 
 from crossdock_chassis.settings import Settings, load
 
@@ -70,6 +71,8 @@ def test_two_missing_ones_are_two_lines(monkeypatch: pytest.MonkeyPatch) -> None
         ("CROSSDOCK_KAFKA_USER", "orders"),  # without SASL the password would not be used
         ("CROSSDOCK_KAFKA_PASSWORD", "hunter2"),
         ("CROSSDOCK_KAFKA_CA", "/etc/hostname"),
+        ("CROSSDOCK_KAFKA_CERTIFICATE", "/etc/hostname"),
+        ("CROSSDOCK_KAFKA_KEY", "hunter2"),
     ],
 )
 def test_a_bad_one_is_named_and_its_value_kept_quiet(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -161,3 +164,19 @@ def test_login_of_kafka_needs_user_and_password(monkeypatch: pytest.MonkeyPatch)
     options = load(Settings).broker.options
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("orders", "hunter2")
+
+
+def test_certificate_and_key_belong_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    certify(tmp_path, clients=["orders", "other"])
+    monkeypatch.setenv("CROSSDOCK_KAFKA_PROTOCOL", "SSL")
+    monkeypatch.setenv("CROSSDOCK_KAFKA_CERTIFICATE", str(tmp_path / "orders.crt"))
+    monkeypatch.setenv("CROSSDOCK_KAFKA_KEY_FILE", str(tmp_path / "orders.key"))
+    broker = load(Settings).broker
+    assert broker.key and broker.key in (tmp_path / "orders.key").read_text()
+    assert broker.certificate == (tmp_path / "orders.crt").read_text()
+    monkeypatch.setenv("CROSSDOCK_KAFKA_KEY_FILE", str(tmp_path / "other.key"))
+    with pytest.raises(SystemExit, match="CROSSDOCK_KAFKA_KEY is not usable: must be the key of CROSSDOCK_KAFKA_CERT"):
+        load(Settings)
+    monkeypatch.delenv("CROSSDOCK_KAFKA_KEY_FILE")
+    with pytest.raises(SystemExit, match="CROSSDOCK_KAFKA_KEY is not usable: must be set together with"):
+        load(Settings)

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import toy
 from aiokafka.errors import KafkaConnectionError
 from examples import placed
 from on_kafka import ORDERS, all_published, eventually, publish, running
-from secured_kafka import SecuredKafka
+from secured_kafka import SecuredKafka, certify
 
 from crossdock_chassis import Broker, Service
 from crossdock_chassis.messaging.clients import check_topics
@@ -108,6 +109,36 @@ async def test_what_is_wrong_with_a_connection_is_named(service: Service, kafka:
         with pytest.raises(kind, match=said):
             await check_topics(wrong, [SPEC])
     assert "guess" not in repr(replace(right, password="guess"))
+
+
+async def test_certificate_is_a_user(kafka: SecuredKafka) -> None:
+    await kafka.grant(f"CN={USER}", [Grant("topic", ORDERS, "Describe")])
+    kafka.topics.ensure([SPEC])
+
+    async def fits() -> bool:
+        try:
+            await check_topics(kafka.certified(USER), [SPEC])
+        except Unfit as error:
+            assert "does not show the user of CROSSDOCK_KAFKA_CERTIFICATE the topic" in str(error)
+            return False
+        return True
+
+    await eventually(fits)
+    assert "PRIVATE" not in repr(kafka.certified(USER))
+    with pytest.raises(Unfit, match=f"user of CROSSDOCK_KAFKA_CERTIFICATE the topic {ORDERS}: grant it access"):
+        await check_topics(kafka.certified(STRANGER), [SPEC])
+
+
+async def test_missing_or_unknown_certificate_is_named(kafka: SecuredKafka, tmp_path: Path) -> None:
+    right = kafka.certified(USER)
+    certify(tmp_path, clients=[USER])
+    key, certificate = ((tmp_path / f"{USER}.{kind}").read_text() for kind in ("key", "crt"))
+    for wrong, said in (
+        (replace(right, key=None, certificate=None), "a client without a certificate"),
+        (replace(right, key=key, certificate=certificate), "this client's certificate"),
+    ):
+        with pytest.raises(Unfit, match=f"refuses {said}: correct CROSSDOCK_KAFKA_CERTIFICATE and CROSSDOCK_KAFKA_KEY"):
+            await check_topics(wrong, [SPEC])
 
 
 async def test_relay_with_nothing_to_publish_needs_no_grant(

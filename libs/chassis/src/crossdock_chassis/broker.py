@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 from functools import cache
+from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -11,7 +12,10 @@ Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A Kafka cluster: `AIOKafkaProducer(**broker.options)`. `ca` is PEM text; None stands for the system's CAs."""
+    """A Kafka cluster: `AIOKafkaProducer(**broker.options)`.
+
+    `ca`, `certificate` and `key` are PEM text. Without `ca` the system's CAs are trusted.
+    """
 
     servers: str
     protocol: SecurityProtocol = "PLAINTEXT"
@@ -19,9 +23,16 @@ class Broker:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     ca: str | None = field(default=None, repr=False)
+    certificate: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.servers
+
+    @property
+    def principal(self) -> str:
+        """Return how sentences name the user that Kafka sees."""
+        return self.user or ("of CROSSDOCK_KAFKA_CERTIFICATE" if self.certificate else "ANONYMOUS")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -31,11 +42,20 @@ class Broker:
             options |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.user}
             options |= {"sasl_plain_password": self.password}
         if self.protocol.endswith("SSL"):
-            options["ssl_context"] = _context(self.ca)
+            options["ssl_context"] = context(self.ca, self.certificate, self.key)
         return options
 
 
 @cache
-def _context(ca: str | None) -> ssl.SSLContext:
-    """Return a context that checks certificate and host name. Cached, because reading the system's CAs takes 50 ms."""
-    return ssl.create_default_context(cadata=ca)
+def context(ca: str | None, certificate: str | None = None, key: str | None = None) -> ssl.SSLContext:
+    """Return a context that checks certificate and host name, and shows `certificate` to servers that ask for one.
+
+    Raise SSLError if the two do not belong together. Cached, because reading the system's CAs takes 50 ms.
+    """
+    made = ssl.create_default_context(cadata=ca)
+    if certificate and key:
+        with NamedTemporaryFile("w", suffix=".pem") as file:  # OpenSSL reads both from files only
+            file.write(f"{key}\n{certificate}")
+            file.flush()
+            made.load_cert_chain(file.name, password="")  # without one, OpenSSL would ask on the terminal
+    return made

@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
-from ssl import SSLCertVerificationError
+from ssl import SSLCertVerificationError, SSLError
 from traceback import walk_tb
 from typing import Any, TypeVar
 
@@ -176,7 +176,7 @@ async def check_topics(broker: Broker, wanted: Collection[TopicSpec]) -> None:
         if 0 < found.get(each.name, (0, 0))[1] < each.partitions
     ]
     problems = (
-        (hidden, f"does not show the user {broker.user or 'ANONYMOUS'} the topic", "grant it access"),
+        (hidden, f"does not show the user {broker.principal} the topic", "grant it access"),
         (missing, "has no topic", "create it"),
         (small, "has too few partitions of the topic", "add partitions while nothing reads or writes it"),
     )
@@ -188,7 +188,7 @@ async def check_topics(broker: Broker, wanted: Collection[TopicSpec]) -> None:
 def reason_of(error: BaseException, broker: Broker) -> str:
     """Return the error in one line, with what to do if Kafka forbids a request."""
     if isinstance(error, REFUSED):
-        return f"Kafka forbids {broker.user or 'ANONYMOUS'} {error}: grant what docs/generated/services.md lists"
+        return f"Kafka forbids {broker.principal} {error}: grant what docs/generated/services.md lists"
     return f"{type(error).__name__}: {error}"
 
 
@@ -211,6 +211,11 @@ async def reach(broker: Broker) -> None:
             names = "CROSSDOCK_KAFKA_USER, CROSSDOCK_KAFKA_PASSWORD or CROSSDOCK_KAFKA_MECHANISM"
             error = Unfit(f"Kafka at {host}:{port} does not let {broker.user} log in: correct {names}")
         except KAFKA_TROUBLE as failure:
+            if isinstance(refusal := failure.__cause__, SSLError) and "CERTIFICATE" in str(refusal.reason):
+                names = "CROSSDOCK_KAFKA_CERTIFICATE and CROSSDOCK_KAFKA_KEY"
+                which = "this client's certificate" if broker.certificate else "a client without a certificate"
+                error = Unfit(f"Kafka at {host}:{port} refuses {which}: correct {names}")
+                continue
             reason = (
                 "no answer in time" if isinstance(failure, TimeoutError) else str(failure) or type(failure).__name__
             )
