@@ -4,6 +4,7 @@ Each test has a stack of its own, because it deletes databases or changes topics
 """
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from commanding import crossdock
 from harness import Harness, eventually, order
 from load import load
 from remains import dump
@@ -128,8 +130,14 @@ async def test_service_restored_alone_reads_what_it_missed(own: Harness, service
     await own.adds_up()
 
 
-async def test_order_service_restored_alone_names_the_lost_orders(own: Harness) -> None:
-    """Its answers about lost orders become dead letters, and new orders are confirmed. The tables of others add up."""
+async def test_order_service_restored_alone_names_the_lost_orders(
+    own: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answers about lost orders become dead letters, and new orders are confirmed. The tables of others add up.
+
+    `crossdock lost-orders` names them, gives their stock back, and they can be sent again.
+    """
+    monkeypatch.setenv("CROSSDOCK_HOME", str(own.stack.home.root))
     items = await own.items(3, on_hand=1_000)
     async with own.client() as shop:
         kept = [await own.post(shop, order(f"KEPT-{n}", (items[n % 3], 1))) for n in range(10)]
@@ -151,7 +159,31 @@ async def test_order_service_restored_alone_names_the_lost_orders(own: Harness) 
             return keys == {each["id"] for each in lost}
 
         await eventually(letters)
+        listed = await lost_orders()
+        assert {each["reference"] for each in listed} == {f"LOST-{n}" for n in range(40)}
+        given = await lost_orders("--give-back", "restored")
+        assert given == listed
+
+        async def none_left() -> bool:
+            return not await lost_orders()
+
+        await eventually(none_left)
+        assert await reserved(own) == 20, "only kept and new orders hold stock"
+        again = [await own.post(shop, order(f"LOST-{n}", (items[n % 3], 1))) for n in range(40)]
+        for each in again:
+            await own.until(shop, each["id"], "confirmed")
+        assert await reserved(own) == 60
     assert "0 oversold" in str(await own.verify())
+
+
+async def lost_orders(*options: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(await crossdock("lost-orders", "--json", *options))
+    return found
+
+
+async def reserved(own: Harness) -> int:
+    async with own.database("inventory-service") as sql:
+        return int(await sql.fetchval("SELECT sum(reserved) FROM levels"))
 
 
 def _database(service: str) -> str:

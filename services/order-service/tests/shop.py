@@ -82,10 +82,8 @@ class Shop:
         event = StockRejected(order_id=order_id, reason="discontinued_item", lines=(refused,))
         return envelope_of(event, sequence=self._next(order_id))
 
-    def released(self, order_id: UUID) -> Envelope[Event]:
-        return envelope_of(
-            StockReleased(order_id=order_id, reason="cancelled", lines=()), sequence=self._next(order_id)
-        )
+    def released(self, order_id: UUID, reason: str = "cancelled") -> Envelope[Event]:
+        return envelope_of(StockReleased(order_id=order_id, reason=reason, lines=()), sequence=self._next(order_id))
 
     async def placed(self, reference: str = "", **others: Any) -> UUID:
         answer = await self.client.post("/v1/orders", json=body(reference or f"PO-{uuid7()}", **others))

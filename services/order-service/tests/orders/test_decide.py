@@ -156,6 +156,14 @@ async def test_answer_for_an_unknown_order_is_poison(shop: Shop) -> None:
     assert (await shop.show(good))["status"] == "placed"
 
 
+async def test_stock_given_back_for_a_lost_order_is_no_poison(shop: Shop) -> None:
+    good = await shop.placed()
+    [confirmed] = await shop.hears(shop.released(uuid7(), reason="lost"), shop.reserved(good))
+    assert isinstance(confirmed, OrderConfirmed)
+    with pytest.raises(Unmatched):
+        await shop.hears(shop.released(uuid7()))
+
+
 async def test_release_of_an_uncancelled_order_is_only_logged(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     order_id = await shop.placed()
     await shop.hears(shop.reserved(order_id))

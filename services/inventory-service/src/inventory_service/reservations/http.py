@@ -1,4 +1,4 @@
-"""Reservations and backorders over HTTP. Only orders make and end them, so there are no POST routes."""
+"""Reservations and backorders over HTTP. Orders make and end them; an operator ends those of lost orders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
-from crossdock_chassis import Database, Page, PageCursor, PageLimit, Problem, errors, provided
-from inventory_service.conventions import Reader
+from crossdock_chassis import (
+    Coalescer,
+    Database,
+    IdempotencyKey,
+    Operator,
+    Page,
+    PageCursor,
+    PageLimit,
+    Problem,
+    errors,
+    json_response,
+    provided,
+)
+from inventory_service.conventions import Body, Reader, Why
 from inventory_service.reservations import views
 from inventory_service.reservations.model import NoSuchReservation
+from inventory_service.reservations.release import GiveBack, GivenBack
 from inventory_service.reservations.views import Backorder, ItemBackorders, Overdue, QueuePlace, ReservationView
 
 NO_SUCH_RESERVATION: Final = Problem(404, "no-such-reservation", "No order with this id has asked for stock")
@@ -25,11 +39,16 @@ class Reservations:
 
     database: Database
     earmark_after: timedelta
+    release: Coalescer[GiveBack, GivenBack]
 
 
 ReservationsDep = Annotated[Reservations, provided(Reservations)]
 ItemFilter = Annotated[str | None, Query(min_length=1, max_length=64, description="Only backorders of this item")]
 router = APIRouter(prefix="/v1", tags=["reservations"])
+
+
+class Lost(Body):
+    reason: Annotated[str, Field(min_length=1, max_length=500, description="Kept with the operator's action")]
 
 
 @router.get("/backorders", summary="List items with backorders, by their ids")
@@ -85,3 +104,22 @@ async def get_queue_place(order_id: UUID, caller: Reader, reservations: Reservat
     """Return the lines that lack stock, each with the orders that get stock of its item first."""
     async with reservations.database.reading() as session:
         return await views.place(session, order_id)
+
+
+@router.post(
+    "/reservations/{order_id}:release",
+    response_model=ReservationView,
+    summary="Give back the stock of an order that order-service has lost",
+    responses=errors(NO_SUCH_RESERVATION),
+)
+async def post_release(
+    order_id: UUID, body: Lost, caller: Operator, why: Why, key: IdempotencyKey, reservations: ReservationsDep
+) -> Response:
+    """Release the order for good. If it has ended already, nothing changes.
+
+    Use it after order-service was restored from an older dump, and only for an order that order-service does not know:
+    any other order is cancelled there.
+    """
+    done = await reservations.release(GiveBack(order_id, body.reason, why, caller.actor), key.of(body))
+    async with reservations.database.reading() as session:
+        return json_response(await views.get(session, order_id), replayed=done.replayed)

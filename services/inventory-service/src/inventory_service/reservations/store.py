@@ -177,6 +177,12 @@ async def bar(unit: Unit, causes: Mapping[UUID, Cause]) -> dict[UUID, int]:
     return {row["order_id"]: row["sequence"] for row in rows}
 
 
+async def lock_status(unit: Unit, order_id: UUID) -> Status | None:
+    """Lock an order and return its status, or None if it has no reservation."""
+    found = await unit.sql.fetchval("SELECT status FROM reservations WHERE order_id = $1 FOR UPDATE", order_id)
+    return None if found is None else Status(found)
+
+
 async def lock(unit: Unit, orders: Collection[UUID]) -> set[str]:
     """Lock the reservations of orders and return their items."""
     if not orders:
