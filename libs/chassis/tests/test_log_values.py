@@ -3,16 +3,22 @@
 import io
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
+from examples import placed
 from sqlalchemy import text
+from test_inbox import records, take
 
-from crossdock_chassis import JobRun, Service, Unit, find_jobs, queued
+from crossdock_chassis import JobRun, Service, Unit, find_jobs, on, queued
 from crossdock_chassis.jobs.worker import Jobs
 from crossdock_chassis.observability import logging as logs
+from crossdock_chassis.testing import envelope_of, published
+from crossdock_events import Envelope
+from crossdock_events.orders import OrderPlaced
 
 MARK = "Ms Mark-7731"
 log = logging.getLogger("crossdock.tests")
@@ -111,3 +117,17 @@ async def test_error_of_a_job_has_no_value(service: Service) -> None:
     await Jobs(service.database, [job]).run_due()
     (found,) = await find_jobs(service.database, id=id)
     assert found.error is not None and "person_name_check" in found.error and MARK not in found.error
+
+
+@pytest.mark.parametrize("fail", FAILURES)
+async def test_dead_letter_has_no_value_of_a_row(service: Service, fail: Callable[[Unit], Awaitable[None]]) -> None:
+    """Nor has its copy on the dead-letter topic."""
+
+    async def react(unit: Unit, batch: Sequence[Envelope[OrderPlaced]]) -> None:
+        await fail(unit)
+
+    await take(replace(service, reactions=[on(OrderPlaced, react)]), records(envelope_of(placed("PO-1"))), careful=True)
+    async with service.database.unit() as unit:
+        (reason,) = [row["reason"] for row in await unit.sql.fetch("SELECT reason FROM dead_letter")]
+    assert "Error" in reason and "Mark-7731" not in reason
+    assert "Mark-7731" not in str(await published(service))

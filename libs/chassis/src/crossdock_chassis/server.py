@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crossdock_chassis.http.protocol import BoundedProtocol
 from crossdock_chassis.observability import metrics
+from crossdock_chassis.observability.logging import message_of
 from crossdock_chassis.settings import Settings
 
 Check = Callable[[], Awaitable[str | None]]
@@ -70,7 +71,7 @@ async def _checked(check: Check) -> tuple[int, bytes]:
         async with asyncio.timeout(PATIENCE):
             reason = await check()
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        reason = f"{type(error).__name__}: {message_of(error)}" if str(error) else type(error).__name__
     if reason is None:
         return 200, b'{"status":"ok"}'
     return _no(reason)

@@ -22,6 +22,7 @@ from crossdock_chassis.database.errors import OVERTAKEN, Moved, NotCommitted, Ou
 from crossdock_chassis.deadlines import within
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics
+from crossdock_chassis.observability.logging import message_of
 from crossdock_chassis.problems import Problems
 from crossdock_events import SCHEMA_URN, Cause, Envelope, Event, Message
 
@@ -147,10 +148,10 @@ class Unit:
             await self.sql.fetchrow(_statement(calls), _planning(arguments), f"{int(lock_timeout * 1000)}", *arguments)
         except asyncpg.exceptions.PostgresError as error:
             if getattr(error, "sqlstate", None) == OVERTAKEN:
-                raise Overtaken(str(error)) from error
+                raise Overtaken(message_of(error)) from error
             # The server has rolled back, or the driver could not encode an argument and sent nothing.
             if getattr(error, "severity_en", None) == "ERROR" or isinstance(error, asyncpg.exceptions.DataError):
-                raise Moved(f"{type(error).__name__}: {error}") from error
+                raise Moved(f"{type(error).__name__}: {message_of(error)}") from error
             raise OutcomeUnknown from error
         except Exception as error:
             raise OutcomeUnknown from error

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Final
 
+from crossdock_chassis.observability.logging import message_of
+
 KEYS: Final = 10
 """Failures for one reason that open the breaker. A fault of our own sets fewer keys than this aside."""
 
@@ -43,7 +45,8 @@ class Failure:
 
 
 def reason_of(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:2000]
+    """Return type and message of an error, without values of rows: dead letters and stops show it to operators."""
+    return f"{type(error).__name__}: {message_of(error)}"[:2000]
 
 
 def fingerprint(*parts: str) -> str:

@@ -339,7 +339,7 @@ class Inbox:
             self.breaker.handled(item.envelope.event.ce_type for item in items)
         except Exception as error:
             if is_transient(error) and not unit.sql.is_closed():
-                raise Blocked(f"{type(error).__name__}: {error}") from error
+                raise Blocked(reason_of(error)) from error
             raise
 
     async def react(self, unit: Unit, items: Sequence[Item]) -> None:
