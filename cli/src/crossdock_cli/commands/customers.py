@@ -1,14 +1,18 @@
 """`crossdock customers`: find customers, decide which of them are the same, and erase them."""
 
+import time
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
 from crossdock_cli import installation
+from crossdock_cli.bars import bar
 from crossdock_cli.commands.customer import SCOPES, SERVICE
+from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
-from crossdock_cli.output import After, AsJson, Limit, console, print_page
+from crossdock_cli.imports import POLL_SECONDS
+from crossdock_cli.output import After, AsJson, Limit, console, print_json, print_page
 
 customers = typer.Typer(help="Find customers, and merge those that are the same.", invoke_without_command=True)
 Kept = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The id of the customer that stays.")]
@@ -145,6 +149,34 @@ def erasure(id: Annotated[str, typer.Argument(metavar="ERASURE", help="The id of
         console().print(f"waits for the {each['kind']} {each['of']}, until {each['until']}", markup=False)
     for each in shown["missing"]:
         console().print(f"{each['rows']} rows of {each['store']}", markup=False)
+
+
+@customers.command("undo-import")
+def undo_import(
+    id: Annotated[str, typer.Argument(metavar="IMPORT", help="The id of the import, which `crossdock import` shows.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the customers that an import registered, and give changed ones their former values."""
+    if not yes:
+        typer.confirm(f"Undo the import {id}? Customers that were changed or used since stay.", abort=True)
+    there, wait = installation.current(), {"Prefer": "wait=1"}
+    with client(there, None, SCOPES) as opened, bar("undoing") as show:
+        url = f"{there.url(SERVICE)}/v1/imports/{id}"
+        found = asked(opened.post(f"{url}:undo", headers=wait))
+        while found["state"] in ("queued", "running"):
+            looked_at = found["undone"] + sum(found["left"].values())
+            show(found["state"], looked_at, looked_at + found["to_do"])
+            time.sleep(POLL_SECONDS)
+            found = asked(opened.get(f"{url}/undo"))
+    if as_json:
+        print_json(found)
+    else:
+        console().print(f"{found['undone']} customers were removed or have their former values again.", markup=False)
+        for reason, count in found["left"].items():
+            console().print(f"{count} stay as they are: {reason.replace('_', ' ')}", markup=False)
+    if found["state"] != "done":
+        raise CommandError(f"The undoing {found['state']}. The same command lets it go on.")
 
 
 def _print(title: str, shown: dict[str, Any]) -> None:

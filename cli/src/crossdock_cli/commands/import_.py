@@ -1,14 +1,13 @@
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from crossdock_cli import installation
+from crossdock_cli.bars import Show, bar
 from crossdock_cli.commands.customer import SCOPES, SERVICE
 from crossdock_cli.errors import CommandError
 from crossdock_cli.http import asked, client
@@ -64,9 +63,10 @@ def import_(
         if column:
             query["columns"] = column
         try:
-            with file.open("rb") as content, _progress() as show:
+            with file.open("rb") as content, bar("sending") as show:
                 media_type = MEDIA_TYPES.get(file.suffix.lower(), CSV)
-                result = import_file(opened, service, kind.value, content, query, show, media_type)
+                look = partial(_show, show=show)
+                result = import_file(opened, service, kind.value, content, query, look, media_type)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
     if as_json:
@@ -78,19 +78,13 @@ def import_(
     if result["suspected"]:
         where = f"GET /v1/customers/suspects?import_id={result['id']}"
         console().print(f"{result['suspected']} rows may be customers that are known: {where}", markup=False)
+    if kind is Kind.CUSTOMERS and not dry_run:
+        console().print(f"`crossdock customers undo-import {result['id']}` takes it back.", markup=False)
     if result["wrong"]:
         console().print(errors_of(result), markup=False)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Show a bar on the standard error: each row is tried, and then applied."""
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("sending", total=None)
-
-        def show(found: Mapping[str, Any]) -> None:
-            steps = found["checked"] + found["done"] + found["wrong"]
-            total = found["rows"] * (1 if found["dry_run"] else 2)
-            bar.update(task, description=found["state"], completed=steps, total=total if steps else None)
-
-        yield show
+def _show(found: Mapping[str, Any], show: Show) -> None:
+    """Show how far an import is: each row is tried, and then applied."""
+    steps = found["checked"] + found["done"] + found["wrong"]
+    show(found["state"], steps, found["rows"] * (1 if found["dry_run"] else 2) if steps else None)
