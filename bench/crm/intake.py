@@ -1,14 +1,17 @@
 """Measure what comes in: events of orders, complaints over HTTP, and mails."""
 
 import asyncio
+import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import asyncpg
 import httpx
 
+from bench import client
+from bench.cpu import Meter, Reading, used
 from bench.crm.size import Size
 from bench.results import Row
 from bench.stack import BenchFailed
@@ -21,6 +24,8 @@ from crossdock_local.stack import Stack
 
 SERVICE: Final = "crm-service"
 PARTNER: Final = "bench"
+SCOPES: Final = ("crm:read", "crm:write")
+HOST: Final = "127.0.0.1"
 WAIT_SECONDS: Final = 300.0
 ORDERS_PER_CUSTOMER: Final = 4
 
@@ -47,60 +52,70 @@ def orders(stack: Stack, size: Size) -> list[Row]:
 def complaints(stack: Stack, size: Size) -> list[Row]:
     """complaints over HTTP"""
     id = in_thread(lambda: fetch(stack, "SELECT order_id FROM customer_orders LIMIT 1"))
-    body = {"kind": "complaint", "subject": "It is late", "text": "Where is it?", "order_id": str(id)}
-
-    async def post(client: httpx.AsyncClient, number: int) -> None:
-        answer = await client.post("/v1/cases", json=body, headers={"Idempotency-Key": f"bench-{number}"})
-        if answer.status_code != 201:
-            raise BenchFailed(f"POST /v1/cases answered {answer.status_code}: {answer.text[:300]}")
-
-    seconds = in_thread(lambda: _all(stack, size.connections, size.complaints, post))
-    return [Row("Complaint over HTTP", [size.complaints / seconds], "/s", 300, note=f"{size.connections} connections")]
+    body = json.dumps({"kind": "complaint", "subject": "It is late", "text": "Where is it?", "order_id": str(id)})
+    headers = {"content-type": "application/json", "authorization": f"Bearer {stack.token(PARTNER, [*SCOPES])}"}
+    requests = [
+        client.request("/v1/cases", HOST, headers | {"idempotency-key": f"bench-{number}"}, body.encode())
+        for number in range(size.complaints)
+    ]
+    note, meter = f"{size.connections} connections", Meter(stack_pids(stack))
+    began = meter.read()
+    seconds = in_thread(lambda: _post(stack, requests, size.connections))
+    return [
+        Row("Complaint over HTTP", [size.complaints / seconds], "/s", 300, note=note),
+        _time("A complaint", began, meter.read(), size.complaints),
+    ]
 
 
 def mails(stack: Stack, size: Size) -> list[Row]:
     """mails to cases"""
-
-    async def post(client: httpx.AsyncClient, number: int) -> None:
-        raw = (
-            f"From: c{number}@example.com\r\nTo: support@crm.test\r\nSubject: Order {number}\r\n"
-            f"Message-ID: <{new_id()}@example.com>\r\n\r\nMy order has not come.\r\n"
-        )
-        headers = {"content-type": "message/rfc822"}
-        answer = await client.post("/v1/mail?recipient=support@crm.test", content=raw.encode(), headers=headers)
-        if answer.status_code != 201:
-            raise BenchFailed(f"POST /v1/mail answered {answer.status_code}: {answer.text[:300]}")
+    token = stack.operator_token(["crm:staff"], "bench")
+    headers = {"content-type": "message/rfc822", "authorization": f"Bearer {token}"}
+    requests = [
+        client.request("/v1/mail?recipient=support@crm.test", HOST, headers, _mail(number))
+        for number in range(size.mails)
+    ]
 
     async def file() -> float:
-        began = time.monotonic()
-        await _all(stack, size.connections, size.mails, post, staff=True)
+        started = time.monotonic()
+        await _post(stack, requests, size.connections)
         await until(stack, FILED, size.mails)
-        return time.monotonic() - began
+        return time.monotonic() - started
 
-    return [Row("Mail to case", [size.mails / in_thread(file)], "/s", 100, note="stored, read in a child, filed")]
+    meter, note = Meter(stack_pids(stack)), "stored, read in a child, filed"
+    began = meter.read()
+    return [
+        Row("Mail to case", [size.mails / in_thread(file)], "/s", 100, note=note),
+        _time("A mail", began, meter.read(), size.mails),
+    ]
 
 
-async def _all(
-    stack: Stack,
-    connections: int,
-    count: int,
-    post: Callable[[httpx.AsyncClient, int], Awaitable[None]],
-    *,
-    staff: bool = False,
-) -> float:
-    """Post so many requests over so many connections, and return the seconds."""
-    numbers = iter(range(count))
-    async with client_of(stack, connections, staff=staff) as client:
+def stack_pids(stack: Stack) -> dict[str, int]:
+    return {each.name: each.pid for each in stack.handles() if each.pid is not None}
 
-        async def one() -> None:
-            for number in numbers:
-                await post(client, number)
 
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(connections):
-                group.create_task(one())
-        return time.monotonic() - began
+def _time(what: str, before: Reading, after: Reading, count: int) -> Row:
+    """Return the processor time of one. Without that of child processes, and of this one, which sends."""
+    spent = {name: seconds / count * 1e3 for name, seconds in used(before, after).items() if seconds / count > 1e-4}
+    note = ", ".join(f"{name} {each:.1f}" for name, each in spent.items())
+    return Row(f"{what}, processor time", [sum(spent.values())], "ms", note=note)
+
+
+def _mail(number: int) -> bytes:
+    return (
+        f"From: c{number}@example.com\r\nTo: support@crm.test\r\nSubject: Order {number}\r\n"
+        f"Message-ID: <{new_id()}@example.com>\r\n\r\nMy order has not come.\r\n"
+    ).encode()
+
+
+async def _post(stack: Stack, requests: Sequence[bytes], connections: int) -> float:
+    """Post requests over so many connections, and return the seconds. Raise BenchFailed if one is not answered 201."""
+    port = int(stack.url(SERVICE).rpartition(":")[2])
+    began = time.monotonic()
+    for each in await client.post_all(HOST, port, requests, connections=connections, seconds=WAIT_SECONDS):
+        if each.status != 201:
+            raise BenchFailed(f"a request was answered {each.status}: {each.body[:300]!r}")
+    return time.monotonic() - began
 
 
 def client_of(stack: Stack, connections: int, *, staff: bool) -> httpx.AsyncClient:
