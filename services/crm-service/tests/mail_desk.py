@@ -71,9 +71,9 @@ class Desk:
 
     def __init__(self, service: Service, server: Server, staff: httpx.AsyncClient) -> None:
         self.service, self.server, self.staff = service, server, staff
-        settings = service.settings
-        assert isinstance(settings, Settings)
-        self.post = Post(settings.addresses, sends=True)
+        assert isinstance(service.settings, Settings)
+        self.settings = service.settings
+        self.post = Post(self.settings.addresses, sends=True)
         self.filing = Filing(self.post, reopens=timedelta(days=14))
 
     async def receives(self, raw: bytes, to: str = DESK, status: int = 201) -> dict[str, Any]:

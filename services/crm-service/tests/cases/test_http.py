@@ -8,8 +8,11 @@ import httpx
 import pytest
 from orders_of import placed
 
-from crossdock_chassis import Service
+from crm_service.cases.open import CaseDraft, OpenCase, Opened, open_cases
+from crm_service.cases.views import get_many
+from crossdock_chassis import Actor, Service, new_id
 from crossdock_chassis.testing import Clients, Deliver, Violations, published
+from crossdock_events import Cause
 from crossdock_events.orders import OrderPlaced
 
 COMPLAINT = {"kind": "complaint", "subject": "It is late", "text": "My order has not come.", "severity": "high"}
@@ -178,3 +181,18 @@ async def test_each_tampering_with_a_case_is_reported(
         ("DELETE FROM cases", {topic}),
     ):
         assert (await violations(service, edit)).keys() == titles, edit
+
+
+async def test_statements_do_not_grow_with_the_number_of_cases(service: Service, order: OrderPlaced) -> None:
+    draft = CaseDraft.model_validate({**COMPLAINT, "order_id": str(order.order_id)})
+    counts = []
+    for number in (2, 40):
+        statements = list[object]()
+        async with service.database.unit() as unit:
+            with unit.sql.query_logger(statements.append):
+                opened = await open_cases(unit, number * [OpenCase(draft, "acme", Actor("x"), Cause(new_id()))])
+                ids = [each.case_id for each in opened if isinstance(each, Opened)]
+                seen = await get_many(unit.sql, [("acme", id) for id in ids] + [("globex", ids[0])])
+        assert len(seen) == number
+        counts.append(len(statements))
+    assert counts[0] == counts[1]

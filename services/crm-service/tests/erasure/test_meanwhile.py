@@ -88,9 +88,9 @@ class Slow(JobRun):
 async def test_mail_during_an_erasure_leaves_nothing(
     desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver, violations: Violations, *, reply: bool
 ) -> None:
-    """A mail finds the customer, and its unit commits late. A new case comes after the end of the erasure.
+    """A mail holds the customer, and its unit commits late. So the erasure waits, and then the open case holds it back.
 
-    A reply has locked its case. So the erasure waits for it, and then the case that is open again holds it back.
+    The case is a new one, or the one that the mail opens again.
     """
     id = await marked(desk, eraser, deliver)
     await settled(desk, eraser, deliver, id)
@@ -106,11 +106,54 @@ async def test_mail_during_an_erasure_leaves_nothing(
     erasing = asyncio.create_task(erase(desk.service))
     await waiting(desk.service, erasing)
     slow.commits.set()
-    assert await filing == {"filed": 1} and (await erasing)["erased"] == (0 if reply else 1)
-    if reply:
-        assert [each["of"] for each in (await erasure(eraser, made["id"]))["holds"]] == [case["id"]]
-        await desk.verb(case["id"], "resolve", root_cause="other")
+    assert await filing == {"filed": 1} and (await erasing)["erased"] == 0
+    (held,) = (await erasure(eraser, made["id"]))["holds"]
+    assert held["kind"] == "case" and (held["of"] == case["id"]) == reply
+    await desk.verb(held["of"], "resolve", root_cause="other")
     await erase(desk.service)
     done = await erasure(eraser, made["id"])
     assert (done["state"], done["missing"]) == ("done", []) and await with_mark(desk.service) == []
     assert await violations(desk.service) == {}
+
+
+@pytest.mark.parametrize("reply", [False, True])
+async def test_mail_at_the_end_of_an_erasure_begins_anew(
+    desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver, *, reply: bool
+) -> None:
+    """The erasure commits while the mail waits for it. No case of the erased customer is open, and none is empty."""
+    id = await marked(desk, eraser, deliver)
+    await settled(desk, eraser, deliver, id)
+    (case, *_) = (await eraser.get("/v1/cases", params={"customer_id": id})).json()["items"]
+    await asked(eraser, id)
+    holder = await asyncpg.connect(desk.service.database.dsn)
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM customers WHERE id = $1 FOR UPDATE", id)
+            answers = desk.settings.addresses.of_case(case["number"]) if reply else DESK
+            filing = asyncio.create_task(desk.receives(mail("Hello again", ADDRESS), answers))
+            await waiting(desk.service)
+            await holder.execute(
+                "DELETE FROM channels WHERE customer_id IN (SELECT id FROM customers WHERE root = $1)", id
+            )
+            await holder.execute("UPDATE customers SET erased_at = now() WHERE root = $1", id)
+    finally:
+        await holder.close()
+    filed = await filing
+    assert filed["state"] == "filed" and filed["case_id"] != case["id"]
+    begun = await desk.case(filed["case_id"])
+    assert begun["customer_id"] != id and begun["history"][0]["text"] == "Hello again"
+    open_ones = (await eraser.get("/v1/cases", params={"customer_id": id, "status": "reopened"})).json()["items"]
+    assert open_ones == []
+
+
+async def test_reply_to_a_case_of_an_erased_customer_is_refused(
+    desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    id = await marked(desk, eraser, deliver)
+    await settled(desk, eraser, deliver, id)
+    (case, *_) = (await eraser.get("/v1/cases", params={"customer_id": id})).json()["items"]
+    await asked(eraser, id)
+    assert (await erase(desk.service))["erased"] == 1
+    for verb, body in (("reply", {"text": "Hello?"}), ("reopen", None)):
+        answer = await eraser.post(f"/v1/cases/{case['id']}:{verb}", json=body)
+        assert (answer.status_code, answer.json()["type"].split(":")[-1]) == (409, "customer-erased"), answer.text

@@ -9,12 +9,15 @@ from uuid import UUID
 import holidays
 import httpx
 import pytest
+from erasing import WAITING
 from orders_of import placed
 from sla_desk import look, pass_time
 
+from crm_service.cases.open import CaseDraft, OpenCase, Opened, open_cases
 from crm_service.cases.timing import LONG_AGO, Timers
-from crossdock_chassis import Service
+from crossdock_chassis import Actor, Service, new_id
 from crossdock_chassis.testing import Deliver, RunJobs, Violations, published
+from crossdock_events import Cause
 
 
 @pytest.fixture
@@ -319,3 +322,39 @@ async def test_look_at_timers_begins_at_its_mark_and_misses_none(
     await set_policy(staff, next_answer_seconds=60)
     await run_jobs(service)
     assert await look(service, timers) == 1, "a moment in the past is stored as due now"
+
+
+@pytest.mark.parametrize("change", ["policies/complaint/high", "customers/{customer}"])
+async def test_case_opened_during_a_change_has_the_new_terms(
+    service: Service,
+    staff: httpx.AsyncClient,
+    case: dict[str, Any],
+    run_jobs: RunJobs,
+    violations: Violations,
+    change: str,
+) -> None:
+    """The unit of the new case commits late. The change waits for it, so that its job sees the case."""
+    await set_policy(staff, "?contract=gold", resolution_seconds=4 * 3600, first_answer_seconds=600)
+    await run_jobs(service)
+    draft = CaseDraft.model_validate(
+        {"kind": "complaint", "subject": "s", "text": "t", "severity": "high", "customer_id": case["customer_id"]}
+    )
+    body = {"contract": "gold"} if "customers" in change else {"first_answer_seconds": 600, "resolution_seconds": 7200}
+    async with service.database.unit() as unit:
+        (opened,) = await open_cases(unit, [OpenCase(draft, None, Actor("ann"), Cause(new_id()))])
+        path = f"/v1/sla/{change.format(customer=case['customer_id'])}"
+        changing = asyncio.create_task(staff.put(path, json=body))
+        while not (await service.database.fetch(WAITING))[0][0] and not changing.done():
+            await asyncio.sleep(0.01)
+        if changing.done():
+            await run_jobs(service)
+    assert (await changing).status_code == 200
+    await run_jobs(service)
+    assert isinstance(opened, Opened)
+    (due,) = await service.database.fetch(
+        "SELECT due_at - opened_at AS after FROM case_timers JOIN cases ON id = case_id "
+        "WHERE case_id = $1 AND clock = 'first_answer' AND noticed = 'breach'",
+        opened.case_id,
+    )
+    assert due["after"].total_seconds() == 600
+    assert await violations(service) == {}

@@ -46,7 +46,7 @@ async def test_undo_removes_new_customers_and_leaves_used_ones(
     rows = [ADA, BEN, CY, *(f"acme,D-{number},Di {number},,,,,,,,," for number in range(4))]
     made = await imported(service, staff, run_jobs, *rows)
     await deliver(service, placed("C-2"))
-    (cy,), (di,), (dan,) = [await of(staff, each) for each in ("C-3", "D-1", "D-2")]
+    (ada,), (cy,), (di,), (dan,) = [await of(staff, each) for each in ("C-1", "C-3", "D-1", "D-2")]
     await staff.patch(f"/v1/customers/{cy['id']}", json={"name": "Cy T."})
     await staff.post(f"/v1/customers/{di['id']}:note", json={"text": "called"})
     case = {"kind": "enquiry", "subject": "s", "text": "t", "customer_id": dan["id"]}
@@ -55,6 +55,11 @@ async def test_undo_removes_new_customers_and_leaves_used_ones(
     assert (found["state"], found["undone"], found["to_do"]) == ("done", 3, 0)
     assert found["left"] == {"changed": 1, "has_cases": 1, "has_orders": 1, "in_use": 1}
     assert {"customer_id": cy["id"], "reason": "changed"} in found["customers"]
+    erasures = (await staff.get("/v1/erasures")).json()["items"]
+    assert [(each["reason"], each["who"], each["state"]) for each in erasures] == 3 * [("import_undone", "ann", "done")]
+    gone = {each["customer_id"]: each["erased"] for each in erasures}
+    assert gone[ada["id"]] > 5 and min(gone.values()) > 1
+    assert (await staff.get(f"/v1/customers/{ada['id']}")).json()["erased_at"]
     assert await of(staff, "C-1") == [] and len(await of(staff, "C-2")) == 1
     assert (await staff.get("/v1/customers", params={"email": "ada@example.com"})).json()["items"] == []
     assert await violations(service) == {}

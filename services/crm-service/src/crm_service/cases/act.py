@@ -50,13 +50,16 @@ class Acting:
     reopens: timedelta
 
     async def act_on_case(self, unit: Unit, command: Act) -> Acted:
-        """Change the case, and mail an answer. Raise NoSuchCase, NotPossible, or the error of `expected.check`."""
+        """Change the case, and mail an answer. Raise NoSuchCase, NotPossible, CustomerErased, or the error of
+        `expected.check`."""
         side = "partner" if command.partner else "staff"
         if command.did is Did.REPLIED:
             case = await store.lock_taker(unit, command.case_id, command.partner, self.reopens)
             if not case.takes_replies(unit.now, self.reopens):
                 return await _follow(unit, command, case, side)
         else:
+            if command.did is Did.REOPENED:
+                await store.hold_customer(unit, command.case_id, command.partner)
             case = await store.lock(unit, command.case_id, command.partner)
         if case.id == command.case_id:
             command.expected.check(case.entries)

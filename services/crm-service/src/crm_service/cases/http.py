@@ -13,8 +13,9 @@ from crm_service.cases.act import Act, Acted
 from crm_service.cases.model import Case, Did, NoSuchCase, NotPossible, Status, WrongReference
 from crm_service.cases.open import CaseDraft, OpenCase, Opened, Text
 from crm_service.cases.problems import NO_SUCH_CASE, NOT_POSSIBLE
-from crm_service.cases.views import CaseSummary, CaseView
+from crm_service.cases.views import Asked, CaseSummary, CaseView
 from crm_service.conventions import CRM, Reader, Staff, Writer
+from crm_service.customers.problems import CUSTOMER_ERASED
 from crossdock_chassis import (
     INVALID,
     Caller,
@@ -26,6 +27,7 @@ from crossdock_chassis import (
     PageCursor,
     PageLimit,
     Problem,
+    Together,
     Unit,
     cause,
     errors,
@@ -50,6 +52,7 @@ class Cases:
     """The dependencies of the routes."""
 
     database: Database
+    see: Together[Asked, CaseView]
     open: Coalescer[OpenCase, Opened]
     act: Coalescer[Act, Acted]
 
@@ -69,8 +72,9 @@ class Cases:
         return await self.show(caller, done.result.case_id, replayed=done.replayed)
 
     async def show(self, caller: Caller, id: UUID, status: int = 200, **headers: Any) -> Response:
-        async with self.database.unit() as unit:
-            case = await views.get(unit.sql, caller.partner or None, id)
+        case = await self.see((caller.partner or None, id))
+        if case is None:
+            raise NoSuchCase(f"None of your cases has the id {id}")
         return json_response(case, status, etag=etag(case.entries), **headers)
 
 
@@ -84,6 +88,10 @@ ACTING: Final[dict[str, Any]] = {
     "dependencies": CRM,
     "response_model": CaseView,
     "responses": {**_ETAG, **errors(NO_SUCH_CASE, NOT_POSSIBLE)},
+}
+REOPENING: Final[dict[str, Any]] = {
+    **ACTING,
+    "responses": {**_ETAG, **errors(NO_SUCH_CASE, NOT_POSSIBLE, CUSTOMER_ERASED)},
 }
 
 
@@ -154,7 +162,7 @@ async def get_case(case_id: UUID, caller: Reader, cases: CasesDep) -> Response:
     return await cases.show(caller, case_id)
 
 
-@router.post("/{case_id}:reply", **ACTING, summary="Add a message of the customer")
+@router.post("/{case_id}:reply", **REOPENING, summary="Add a message of the customer")
 async def post_reply(
     case_id: UUID, body: Message, caller: Writer, why: Why, key: IdempotencyKey, match: IfMatch, cases: CasesDep
 ) -> Response:
@@ -224,7 +232,7 @@ async def post_resolve(
     return await cases.do(Did.RESOLVED, lambda case, unit: case.resolve(unit.now), asked)
 
 
-@router.post("/{case_id}:reopen", **ACTING, summary="Reopen a resolved case")
+@router.post("/{case_id}:reopen", **REOPENING, summary="Reopen a resolved case")
 async def post_reopen(
     case_id: UUID, caller: Staff, why: Why, key: IdempotencyKey, match: IfMatch, cases: CasesDep
 ) -> Response:

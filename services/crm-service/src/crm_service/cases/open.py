@@ -1,8 +1,8 @@
 """Open a case for a customer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,11 +12,13 @@ from crm_service.cases.model import Case, Did, Kind, Tie, WrongReference
 from crm_service.cases.store import Beginning, Entry, NewCase
 from crm_service.cases.timing import time_new
 from crm_service.conventions import Id, Quantity
+from crm_service.customers import store as customers
 from crm_service.orders import look
 from crm_service.orders.look import KnownOrder
 from crossdock_chassis import Actor, Unit, new_id, record_action
 from crossdock_events import Cause
 
+Orders: TypeAlias = Mapping[UUID, KnownOrder]
 Severity = Literal["low", "normal", "high", "critical"]
 Text = Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"^[^\x00]+$")]
 
@@ -78,12 +80,19 @@ class Opened(BaseModel):
 
 async def open_cases(unit: Unit, batch: Sequence[OpenCase]) -> list[Opened | Exception]:
     """Open each case, tied to its order. Return WrongReference if the partner knows no such customer, order or line."""
+    drafts = [each.draft for each in batch]
+    orders = await look.orders(unit, {id for draft in drafts for id in _orders_of(draft)})
+    asked = {(each.partner, each.draft.customer_id) for each in batch if each.draft.order_id is None}
+    known = await look.known(unit, {(partner, id) for partner, id in asked if id is not None})
     found: list[Beginning | WrongReference] = []
     for command in batch:
         try:
-            found.append(await _beginning(unit, command))
+            found.append(_beginning(command, orders, known))
         except WrongReference as error:
             found.append(error)
+    there = await customers.hold(unit, [each.new.case.customer_id for each in found if isinstance(each, Beginning)])
+    gone = WrongReference("/customer_id", "the customer was erased")
+    found = [each if isinstance(each, WrongReference) or each.new.case.customer_id in there else gone for each in found]
     await begin_all(unit, [each for each in found if isinstance(each, Beginning)])
     opened: list[Opened | Exception] = []
     for command, each in zip(batch, found, strict=True):
@@ -98,9 +107,13 @@ async def open_cases(unit: Unit, batch: Sequence[OpenCase]) -> list[Opened | Exc
     return opened
 
 
-async def _beginning(unit: Unit, command: OpenCase) -> Beginning:
+def _orders_of(draft: CaseDraft) -> list[UUID]:
+    return [] if draft.order_id is None else [draft.order_id, *(each.order_id for each in draft.also)]
+
+
+def _beginning(command: OpenCase, orders: Orders, known: Collection[tuple[str | None, UUID]]) -> Beginning:
     draft = command.draft
-    ties, customer_id, partner = await _concerns(unit, draft, command.partner)
+    ties, customer_id, partner = _concerns(draft, command.partner, orders, known)
     case = Case(new_id(), draft.kind, customer_id, partner, draft.severity)
     side = "partner" if command.partner else "staff"
     entry = Entry(Did.OPENED, side, command.by.who, draft.text)
@@ -108,12 +121,16 @@ async def _beginning(unit: Unit, command: OpenCase) -> Beginning:
 
 
 async def begin(unit: Unit, new: NewCase, entry: Entry, ties: Sequence[Tie], cause: Cause | None) -> None:
-    """Store a new case with its first entry and what it concerns, and publish all of it in this unit."""
+    """Store a new case with its first entry and what it concerns, and publish all of it in this unit.
+
+    Raise CustomerErased.
+    """
+    await customers.hold_one(unit, new.case.customer_id)
     await begin_all(unit, [Beginning(new, entry, ties, cause)])
 
 
 async def begin_all(unit: Unit, beginnings: Sequence[Beginning]) -> None:
-    """Begin many cases with the same few statements."""
+    """Begin many cases with the same few statements. Their customers are held (`customers.hold`)."""
     if not beginnings:
         return
     for each in beginnings:
@@ -127,31 +144,33 @@ async def begin_all(unit: Unit, beginnings: Sequence[Beginning]) -> None:
     await time_new(unit, [each.new.case for each in beginnings])
 
 
-async def _concerns(unit: Unit, draft: CaseDraft, partner: str | None) -> tuple[list[Tie], UUID, str | None]:
+def _concerns(
+    draft: CaseDraft, partner: str | None, orders: Orders, known: Collection[tuple[str | None, UUID]]
+) -> tuple[list[Tie], UUID, str | None]:
     """Return what the case concerns, its customer and its partner."""
     if draft.order_id is None:
         if draft.line_id is not None or draft.quantity is not None or draft.also:
             raise WrongReference("/order_id", "a line, a quantity and other orders need the first order_id")
         if draft.customer_id is None:
             raise WrongReference("/customer_id", "name the customer, or an order of it")
-        if not await look.knows(unit, partner, draft.customer_id):
+        if (partner, draft.customer_id) not in known:
             raise WrongReference("/customer_id", "none of your customers has this id")
         return [], draft.customer_id, partner
     first = Concern(order_id=draft.order_id, line_id=draft.line_id, quantity=draft.quantity)
-    tie, order = await concern(unit, first, partner, draft.customer_id)
+    tie, order = tied(first, orders, partner, draft.customer_id)
     ties = {(tie.order_id, tie.line_id): tie}
     for number, each in enumerate(draft.also):
-        more, _ = await concern(unit, each, order.partner, order.customer_id, f"/also/{number}")
+        more, _ = tied(each, orders, order.partner, order.customer_id, f"/also/{number}")
         ties.setdefault((more.order_id, more.line_id), more)
     return list(ties.values()), order.customer_id, order.partner
 
 
-async def concern(
-    unit: Unit, one: Concern, partner: str | None, customer_id: UUID | None, at: str = ""
+def tied(
+    one: Concern, orders: Orders, partner: str | None, customer_id: UUID | None, at: str = ""
 ) -> tuple[Tie, KnownOrder]:
     """Return a tie to an order of the partner and customer. Raise WrongReference with its place below `at`."""
-    order = await look.order(unit, partner, one.order_id)
-    if order is None:
+    order = orders.get(one.order_id)
+    if order is None or partner not in (None, order.partner):
         unknown = "none of your orders has this id; an order of a moment ago is known soon"
         raise WrongReference(f"{at}/order_id", unknown)
     if customer_id not in (None, order.customer_id):

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from crm_service.cases.model import Case, Did, Kind, NoSuchCase, Status, Tie
+from crm_service.customers import store as customers
 from crossdock_chassis import Unit, columns
 from crossdock_events import Cause
 from crossdock_events.cases import CaseEvent
@@ -34,6 +35,7 @@ FIELDS: Final = """
     level, merged_into, parent, version, entries
 """
 LOCK: Final = f"SELECT {FIELDS} FROM cases WHERE id = $1 AND ($2::text IS NULL OR partner = $2) FOR UPDATE"
+OWNER: Final = "SELECT customer_id FROM cases WHERE id = $1 AND ($2::text IS NULL OR partner = $2)"
 LOCK_MANY: Final = f"SELECT {FIELDS} FROM cases WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
 UPDATE: Final = """
     UPDATE cases SET status = $2, waiting_for = $3, assignee = $4, resolved_at = $5, root_cause = $6, version = $7,
@@ -158,8 +160,9 @@ async def lock_taker(unit: Unit, id: UUID, partner: str | None, reopens: timedel
     """Lock the case that takes a reply to this one: itself, or the first case that follows it and does.
 
     Return the last of them if none does, so that a new case follows it. Each case on the way stays locked, so that two
-    late replies begin one case.
+    late replies begin one case. Raise NoSuchCase, CustomerErased.
     """
+    await hold_customer(unit, id, partner)
     case = await lock_target(unit, id, partner)
     while not case.takes_replies(unit.now, reopens):
         after = await unit.sql.fetchval(FOLLOWS, case.customer_id, case.id)
@@ -167,6 +170,13 @@ async def lock_taker(unit: Unit, id: UUID, partner: str | None, reopens: timedel
             break
         case = await lock_target(unit, after, partner)
     return case
+
+
+async def hold_customer(unit: Unit, id: UUID, partner: str | None) -> None:
+    """Hold the customer of a case before the case is locked (see `customers.hold`). Raise CustomerErased."""
+    owner: UUID | None = await unit.sql.fetchval(OWNER, id, partner)
+    if owner is not None:
+        await customers.hold_one(unit, owner)
 
 
 async def has_children(unit: Unit, id: UUID) -> bool:

@@ -48,7 +48,8 @@ def subject_of(case: Case) -> Subject:
 
 
 async def time_new(unit: Unit, cases: Sequence[Case]) -> None:
-    """Set the timers of cases that were opened in this unit. They are those of `time_cases`, in two statements less."""
+    """Set the timers of cases that were opened in this unit. They are those of `time_cases`."""
+    await clocks.hold_terms(unit)
     terms = await clocks.terms(unit.sql)
     opened = [(case, Step(unit.now, Did.OPENED, case.status, None)) for case in cases]
     await clocks.add_timers(unit, {case.id: terms.fold(subject_of(case), [step]) for case, step in opened})

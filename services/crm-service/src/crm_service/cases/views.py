@@ -1,8 +1,9 @@
 """What clients see of cases, and the queries behind it."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -10,22 +11,27 @@ from pydantic import BaseModel, Field
 
 from crm_service.cases.model import Did, Kind, NoSuchCase, Status
 from crm_service.clocks import store as clocks
-from crossdock_chassis import Cursor, Page
+from crm_service.clocks.model import Step
+from crossdock_chassis import Cursor, Page, columns
 
 CURSOR: Final = Cursor("cases", UUID)
 MOST: Final = 50
 
 FIELDS: Final = """
-    id, number, kind, status, waiting_for, severity, category, subject, channel, partner, queue, follows,
+    cases.id, number, kind, status, waiting_for, severity, category, subject, channel, partner, queue, follows,
     (SELECT root FROM customers WHERE customers.id = cases.customer_id) AS customer_id,
     CASE WHEN $1::text IS NULL THEN assignee END AS assignee, root_cause, level, segment, contract, merged_into,
     split_from, CASE WHEN $1::text IS NULL THEN parent END AS parent,
     CASE WHEN $1::text IS NULL THEN (SELECT count(*) FROM cases AS child WHERE child.parent = cases.id) END AS children,
     opened_at, changed_at, resolved_at, entries
 """
-UNSEEN: Final = "'noted', 'assigned', 'released', 'escalated', 'grouped'"
+UNSEEN: Final = frozenset({Did.NOTED, Did.ASSIGNED, Did.RELEASED, Did.ESCALATED, Did.GROUPED})
 """What partners do not see of a history."""
-ONE: Final = f"SELECT {FIELDS} FROM cases WHERE id = $2 AND ($1::text IS NULL OR partner = $1)"
+MANY: Final = f"""
+    SELECT viewer, {FIELDS.replace("$1::text", "viewer")}
+    FROM unnest($1::text[], $2::uuid[]) AS asked (viewer, id) JOIN cases USING (id)
+    WHERE viewer IS NULL OR partner = viewer
+"""
 PAGE: Final = f"""
     SELECT {FIELDS} FROM cases
     WHERE ($1::text IS NULL OR partner = $1) AND ($2::uuid IS NULL OR id < $2)
@@ -34,15 +40,18 @@ PAGE: Final = f"""
           AND ($5::bigint IS NULL OR number = $5) AND ($6::uuid IS NULL OR $1::text IS NULL AND parent = $6)
     ORDER BY id DESC LIMIT $7
 """
-ENTRIES: Final = f"""
-    SELECT number, at, did, status, waiting_for, side, body AS text, mail_id,
-           CASE WHEN $1::text IS NULL OR side = 'partner' THEN who END AS who
-    FROM case_entries WHERE case_id = $2 AND ($1::text IS NULL OR did NOT IN ({UNSEEN})) ORDER BY number
+ENTRIES: Final = """
+    SELECT case_id, number, at, did, status, waiting_for, side, body AS text, mail_id, who
+    FROM case_entries WHERE case_id = ANY ($1::uuid[]) ORDER BY case_id, number
 """
 TIES: Final = """
-    SELECT order_id, nullif(line_id, '') AS line_id, quantity FROM case_ties WHERE case_id = $1
-    ORDER BY order_id, case_ties.line_id
+    SELECT case_id, order_id, nullif(line_id, '') AS line_id, quantity FROM case_ties WHERE case_id = ANY ($1::uuid[])
+    ORDER BY case_id, order_id, case_ties.line_id
 """
+
+
+Asked: TypeAlias = tuple[str | None, UUID]
+"""The partner that asks for a case, or None for staff, and the id of the case."""
 
 
 class TieView(BaseModel):
@@ -110,13 +119,43 @@ class CaseView(CaseSummary):
 
 async def get(sql: asyncpg.Connection, partner: str | None, id: UUID) -> CaseView:
     """Return a case of the partner, or any without one. Raise NoSuchCase, also for another partner's case."""
-    row = await sql.fetchrow(ONE, partner, id)
-    if row is None:
+    found = await get_many(sql, [(partner, id)])
+    if not found:
         raise NoSuchCase(f"None of your cases has the id {id}")
-    ties = [TieView(**dict(each)) for each in await sql.fetch(TIES, id)]
-    history = [EntryView(**dict(each)) for each in await sql.fetch(ENTRIES, partner, id)]
-    (summary,) = await _summaries(sql, [row])
-    return CaseView(**summary, ties=ties, history=history)
+    return found[partner, id]
+
+
+async def get_many(sql: asyncpg.Connection, asked: Sequence[Asked]) -> dict[Asked, CaseView]:
+    """Return the cases that are there, by the partner that asks, or None for staff, and the id."""
+    rows = await sql.fetch(MANY, *columns(asked))
+    ids = [row["id"] for row in rows]
+    ties, entries = _by_case(await sql.fetch(TIES, ids)), _by_case(await sql.fetch(ENTRIES, ids))
+    steps = {id: [_step(each) for each in entries[id]] for id in entries}
+    return {
+        (row["viewer"], row["id"]): CaseView(
+            **members,
+            ties=[TieView(**each) for each in ties[row["id"]]],
+            history=[
+                EntryView(
+                    **{**each, "who": each["who"] if row["viewer"] is None or each["side"] == "partner" else None}
+                )
+                for each in entries[row["id"]]
+                if row["viewer"] is None or each["did"] not in UNSEEN
+            ],
+        )
+        for row, members in zip(rows, await _summaries(sql, rows, steps), strict=True)
+    }
+
+
+def _by_case(rows: Sequence[asyncpg.Record]) -> Mapping[UUID, list[asyncpg.Record]]:
+    found = defaultdict[UUID, list[asyncpg.Record]](list)
+    for row in rows:
+        found[row["case_id"]].append(row)
+    return found
+
+
+def _step(row: asyncpg.Record) -> Step:
+    return Step(row["at"], row["did"], row["status"], row["waiting_for"])
 
 
 async def page(
@@ -133,7 +172,8 @@ async def page(
     """Return cases, the newest first."""
     rows = await sql.fetch(PAGE, partner, CURSOR.decode(cursor), status, customer_id, number, parent, limit + 1)
     shown = rows[:limit]
-    items = [CaseSummary(**each) for each in await _summaries(sql, shown)]
+    steps = await clocks.histories(sql, [row["id"] for row in shown])
+    items = [CaseSummary(**each) for each in await _summaries(sql, shown, steps)]
     return Page(items=items, next=CURSOR.encode(shown[-1]["id"]) if len(rows) > limit else None)
 
 
@@ -142,10 +182,13 @@ async def of_customer(sql: asyncpg.Connection, customer_id: UUID, partner: str |
     return (await page(sql, partner, None, MOST, status=None, customer_id=customer_id)).items
 
 
-async def _summaries(sql: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+async def _summaries(
+    sql: asyncpg.Connection, rows: Sequence[asyncpg.Record], histories: Mapping[UUID, Sequence[Step]]
+) -> list[dict[str, Any]]:
     """Return the members of each summary. The clocks are folded from the history, as the timers are."""
+    if not rows:
+        return []
     terms, now = await clocks.terms(sql), datetime.now(UTC)
-    histories = await clocks.histories(sql, [row["id"] for row in rows])
     found = []
     for row in rows:
         folded = terms.fold(clocks.subject_of(row), histories[row["id"]], now)

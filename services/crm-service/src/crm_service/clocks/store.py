@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -22,11 +23,11 @@ from crm_service.clocks.model import (
 )
 from crossdock_chassis import Unit, columns
 
-POLICIES: Final = """
-    SELECT kind, severity, segment, contract, first_answer, resolution, next_answer, steps, calendar FROM sla_policies
-    ORDER BY kind, severity, segment, contract
+TERMS: Final = """
+    SELECT (SELECT json_agg(each ORDER BY kind, severity, segment, contract) FROM sla_policies AS each)::text,
+           (SELECT json_agg(each ORDER BY name) FROM sla_calendars AS each)::text
 """
-CALENDARS: Final = "SELECT name, zone, openings::text, holidays, special::text FROM sla_calendars ORDER BY name"
+HOLD_TERMS: Final = "LOCK TABLE sla_policies IN ROW EXCLUSIVE MODE"
 KEEP_POLICY: Final = """
     INSERT INTO sla_policies (kind, severity, segment, contract, first_answer, resolution, next_answer, steps, calendar)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -111,24 +112,39 @@ class Terms(NamedTuple):
         return clocks(history, found.policy, openings_of(calendar, history[0].at.year), now)
 
 
-def subject_of(row: asyncpg.Record) -> Subject:
+def subject_of(row: Mapping[str, Any] | asyncpg.Record) -> Subject:
     return Subject(row["kind"], row["severity"], row["segment"], row["contract"])
 
 
 async def terms(sql: asyncpg.Connection) -> Terms:
-    policies = {}
-    for row in await sql.fetch(POLICIES):
+    return _terms(*await sql.fetchrow(TERMS))
+
+
+@lru_cache(maxsize=8)
+def _terms(policies: str | None, calendars: str | None) -> Terms:
+    """Return what is stored as JSON. It seldom changes, and each case asks for it."""
+    stored = {}
+    for row in json.loads(policies or "[]"):
         policy = Policy(row["first_answer"], row["resolution"], row["next_answer"], tuple(row["steps"]))
-        policies[subject_of(row)] = StoredPolicy(policy, row["calendar"])
-    calendars = {}
-    for row in await sql.fetch(CALENDARS):
+        stored[subject_of(row)] = StoredPolicy(policy, row["calendar"])
+    by_name = {}
+    for row in json.loads(calendars or "[]"):
         special = tuple(
             SpecialDay(date.fromisoformat(day), tuple((begins, ends) for begins, ends in own))
-            for day, own in json.loads(row["special"])
+            for day, own in row["special"]
         )
-        openings = tuple(Opening(*each) for each in json.loads(row["openings"]))
-        calendars[row["name"]] = Calendar(row["zone"], openings, row["holidays"], special)
-    return Terms(policies, calendars)
+        openings = tuple(Opening(*each) for each in row["openings"])
+        by_name[row["name"]] = Calendar(row["zone"], openings, row["holidays"], special)
+    return Terms(stored, by_name)
+
+
+async def hold_terms(unit: Unit) -> None:
+    """Keep policies and calendars as they are until this unit ends.
+
+    The job that times active cases anew after a change does not see a case that is not committed. So a case is opened
+    before the change, and then that job sees it, or after it.
+    """
+    await unit.sql.execute(HOLD_TERMS)
 
 
 async def histories(sql: asyncpg.Connection, ids: Sequence[UUID]) -> dict[UUID, list[Step]]:

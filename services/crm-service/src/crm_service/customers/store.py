@@ -15,7 +15,6 @@ from crm_service.customers.model import (
     CustomerErased,
     NoSuchCustomer,
     Profile,
-    match_of,
 )
 from crm_service.customers.reach import Channel
 from crossdock_chassis import Unit, columns
@@ -77,7 +76,13 @@ ADD_CHANNEL: Final = """
     ON CONFLICT DO NOTHING RETURNING match
 """
 HAS_CHANNEL: Final = "SELECT true FROM channels WHERE match = $1 AND customer_id = $2"
-OF_ADDRESS: Final = "SELECT customer_id FROM channels WHERE match = $1 AND kind = 'email'"
+OF_ADDRESSES: Final = "SELECT match, customer_id FROM channels WHERE match = ANY ($1::text[]) AND kind = 'email'"
+ADD_ADDRESSES: Final = """
+    INSERT INTO channels (match, customer_id, kind, address, added_at)
+    SELECT match, id, 'email', address, $4 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (id, match, address)
+    ORDER BY match ON CONFLICT DO NOTHING RETURNING match
+"""
+HOLD: Final = "SELECT id FROM customers WHERE id = ANY ($1::uuid[]) AND erased_at IS NULL ORDER BY id FOR KEY SHARE"
 
 
 class Partner(NamedTuple):
@@ -166,11 +171,6 @@ async def keep_history(unit: Unit, id: UUID, version: int, who: str, changes: Se
     await unit.sql.execute(HISTORY, *columns(rows), id, version, unit.now, who)
 
 
-async def add_address(unit: Unit, id: UUID, address: str) -> bool:
-    """Give a customer a mail address. Return False if it has it already. Raise AddressTaken."""
-    return await add_channel(unit, id, Channel("email", match_of(address), address))
-
-
 async def add_channel(unit: Unit, id: UUID, channel: Channel) -> bool:
     """Give a customer a channel. Return False if it has it already. Raise AddressTaken."""
     kind, match, address, region = channel
@@ -180,7 +180,26 @@ async def add_channel(unit: Unit, id: UUID, channel: Channel) -> bool:
     return added is not None
 
 
-async def customer_of(unit: Unit, address: str) -> UUID | None:
-    """Return the customer with this mail address."""
-    id: UUID | None = await unit.sql.fetchval(OF_ADDRESS, match_of(address))
-    return id
+async def customers_of(unit: Unit, matches: Sequence[str]) -> dict[str, UUID]:
+    """Return the customers with these mail addresses, which are in the form that is compared."""
+    return dict(await unit.sql.fetch(OF_ADDRESSES, matches)) if matches else {}
+
+
+async def add_addresses(unit: Unit, new: Sequence[tuple[UUID, str, str]]) -> set[str]:
+    """Give customers mail addresses: id, form that is compared, address. Return those that nobody had."""
+    rows = await unit.sql.fetch(ADD_ADDRESSES, *columns(new), unit.now) if new else []
+    return {row["match"] for row in rows}
+
+
+async def hold(unit: Unit, ids: Collection[UUID]) -> set[UUID]:
+    """Hold customers as they are until this unit ends: no erasure and no change of terms ends meanwhile.
+
+    Return those that are not erased. Hold customers before their cases are locked, because an erasure does the same.
+    """
+    return {row["id"] for row in await unit.sql.fetch(HOLD, list(set(ids)))} if ids else set()
+
+
+async def hold_one(unit: Unit, id: UUID) -> None:
+    """Hold a customer. Raise CustomerErased."""
+    if not await hold(unit, [id]):
+        raise CustomerErased(f"the customer {id} was erased")

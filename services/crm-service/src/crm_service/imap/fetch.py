@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crm_service.imap.mailbox import Mailbox, Position
-from crm_service.mail.receive import ReceiveMail, receive_mail, set_aside
+from crm_service.mail.receive import ReceiveMail, receive_mails, set_aside
 from crossdock_chassis import JobRun, Unit
 
 FIND: Final = "SELECT validity, uid FROM imap_positions WHERE mailbox = $1"
@@ -39,7 +39,8 @@ class Fetching:
                         reason = f"it has more than {self.mailbox.largest} bytes, and is still in the mailbox"
                         stored += await set_aside(unit, command, reason)
                     else:
-                        stored += (await receive_mail(unit, command)).new
+                        (received,) = await receive_mails(unit, [command])
+                        stored += received.new
                 position = Position(batch.validity, batch.mails[-1].uid)
                 await unit.sql.execute(KEEP, self.mailbox.name, *position, unit.now)
 

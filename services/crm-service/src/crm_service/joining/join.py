@@ -8,9 +8,10 @@ from pydantic import BaseModel
 from crm_service.cases import store
 from crm_service.cases.act import Expected
 from crm_service.cases.model import Case, Did, NoSuchCase, WrongReference
-from crm_service.cases.open import Concern, begin, concern
+from crm_service.cases.open import Concern, begin, tied
 from crm_service.cases.store import Entry, NewCase
 from crm_service.cases.timing import time_cases
+from crm_service.orders import look
 from crossdock_chassis import Actor, Unit, new_id, record_action
 from crossdock_events import Cause
 
@@ -127,8 +128,9 @@ async def _group(unit: Unit, command: Group) -> Case:
 async def _split(unit: Unit, command: Split, case: Case) -> Case:
     """Begin a case of the same kind, customer and partner."""
     ties, owner = {}, await _owner(unit, case)
+    orders = await look.orders(unit, {each.order_id for each in command.concerns})
     for number, each in enumerate(command.concerns):
-        tie, _ = await concern(unit, each, case.partner, owner, f"/concerns/{number}")
+        tie, _ = tied(each, orders, case.partner, owner, f"/concerns/{number}")
         ties[tie.order_id, tie.line_id] = tie
     who, cause = command.on.by.who, command.on.cause
     new = Case(new_id(), case.kind, owner, case.partner, case.severity)
@@ -142,10 +144,10 @@ async def _split(unit: Unit, command: Split, case: Case) -> Case:
 
 
 async def _ask(unit: Unit, command: AskReturn, case: Case) -> Case:
-    parts, owner = [], await _owner(unit, case)
+    parts, owner, orders = [], await _owner(unit, case), await look.orders(unit, [command.order_id])
     for number, (line_id, quantity) in enumerate(command.parts):
         one = Concern(order_id=command.order_id, line_id=line_id, quantity=quantity)
-        await concern(unit, one, case.partner, owner, f"/parts/{number}" if number else "")
+        tied(one, orders, case.partner, owner, f"/parts/{number}" if number else "")
         parts.append({"line_id": line_id, "quantity": quantity})
     events = case.ask_return(command.order_id, parts, command.reason, command.wish)
     entry = Entry(Did.RETURN_ASKED, STAFF, command.on.by.who, f"{command.wish}: {command.reason}")

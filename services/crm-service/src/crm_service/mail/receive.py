@@ -2,22 +2,26 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from crossdock_chassis import Unit, new_id, wake
+from crossdock_chassis import Unit, columns, new_id, wake
 
 WAKES: Final = "mail"
 MAX_BYTES: Final = 36 << 20
 """Of a mail: an attachment of 25 MB grows by a third in base64."""
 LARGE: Final = 1 << 20
 INSERT: Final = """
-    INSERT INTO mails (id, direction, state, digest, recipient, raw, at) VALUES ($1, 'in', 'stored', $2, $3, $4, $5)
-    ON CONFLICT (digest) DO NOTHING RETURNING id
+    INSERT INTO mails (id, direction, state, digest, recipient, raw, at)
+    SELECT id, 'in', 'stored', digest, recipient, raw, $5
+    FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[]) AS new (id, digest, recipient, raw)
+    ORDER BY digest ON CONFLICT (digest) DO NOTHING RETURNING id
 """
+STORED: Final = "SELECT digest, id FROM mails WHERE digest = ANY ($1::bytea[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,11 @@ async def _digest(command: ReceiveMail) -> bytes:
     return (await asyncio.to_thread(hashlib.sha256, content)).digest()
 
 
-async def receive_mail(unit: Unit, command: ReceiveMail) -> Received:
-    digest = await _digest(command)
-    id: UUID | None = await unit.sql.fetchval(INSERT, new_id(), digest, command.recipient, command.raw, unit.now)
-    if id is not None:
+async def receive_mails(unit: Unit, batch: Sequence[ReceiveMail]) -> list[Received]:
+    rows = [(new_id(), await _digest(each), each.recipient, each.raw) for each in batch]
+    added = {row["id"] for row in await unit.sql.fetch(INSERT, *columns(rows), unit.now)}
+    before = [digest for id, digest, *_ in rows if id not in added]
+    stored = dict(await unit.sql.fetch(STORED, before)) if before else {}
+    if added:
         await wake(unit, WAKES)
-        return Received(mail_id=id, new=True)
-    return Received(mail_id=await unit.sql.fetchval("SELECT id FROM mails WHERE digest = $1", digest), new=False)
+    return [Received(mail_id=id if id in added else stored[digest], new=id in added) for id, digest, *_ in rows]

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from crm_service.customers.views import SEEN
-from crossdock_chassis import Unit
+from crossdock_chassis import Unit, columns
 
 
 def ordered_as(customers: str) -> str:
@@ -23,8 +23,8 @@ def ordered_as(customers: str) -> str:
     """
 
 
-ORDER: Final = """
-    SELECT orders.partner, orders.lines::text,
+ORDERS: Final = """
+    SELECT orders.order_id, orders.partner, orders.lines::text,
            (SELECT root FROM customers
             WHERE id = CASE orders.external_id WHEN '' THEN partners.account_id ELSE links.customer_id END
            ) AS customer_id
@@ -32,9 +32,12 @@ ORDER: Final = """
     LEFT JOIN customer_links AS links
          ON links.namespace = partners.namespace AND links.external_id = orders.external_id
             AND orders.placed_at >= links.since
-    WHERE orders.order_id = $2 AND ($1::text IS NULL OR orders.partner = $1)
+    WHERE orders.order_id = ANY ($1::uuid[])
 """
-KNOWS: Final = f"SELECT EXISTS (SELECT FROM customers WHERE id = $2 AND root = id AND erased_at IS NULL AND {SEEN})"
+KNOWN: Final = f"""
+    SELECT asked.partner, asked.id FROM unnest($1::text[], $2::uuid[]) AS asked (partner, id) JOIN customers USING (id)
+    WHERE root = id AND erased_at IS NULL AND {SEEN.replace("$1", "asked.partner")}
+"""
 
 
 class KnownOrder(NamedTuple):
@@ -43,15 +46,18 @@ class KnownOrder(NamedTuple):
     lines: Collection[str]
 
 
-async def order(unit: Unit, partner: str | None, order_id: UUID) -> KnownOrder | None:
-    """Return an order of the partner, or of any without one, once its customer is registered."""
-    row = await unit.sql.fetchrow(ORDER, partner, order_id)
-    if row is None or row["customer_id"] is None:
-        return None
-    return KnownOrder(row["partner"], row["customer_id"], {line[0] for line in json.loads(row["lines"] or "[]")})
+async def orders(unit: Unit, ids: Collection[UUID]) -> dict[UUID, KnownOrder]:
+    """Return orders of any partner by their ids, once their customers are registered."""
+    rows = await unit.sql.fetch(ORDERS, list(ids)) if ids else []
+    return {
+        row["order_id"]: KnownOrder(
+            row["partner"], row["customer_id"], {line[0] for line in json.loads(row["lines"] or "[]")}
+        )
+        for row in rows
+        if row["customer_id"] is not None
+    }
 
 
-async def knows(unit: Unit, partner: str | None, customer_id: UUID) -> bool:
-    """Return whether the partner has ordered for the customer. Without a partner, whether there is one."""
-    known: bool = await unit.sql.fetchval(KNOWS, partner, customer_id)
-    return known
+async def known(unit: Unit, asked: Collection[tuple[str | None, UUID]]) -> set[tuple[str | None, UUID]]:
+    """Return those of (partner, customer) for whom the partner has ordered. Without a partner, who exists."""
+    return {(partner, id) for partner, id in await unit.sql.fetch(KNOWN, *columns(asked))} if asked else set()

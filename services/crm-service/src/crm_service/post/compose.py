@@ -6,14 +6,16 @@ from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
+
+from pydantic_core import to_json
 
 from crm_service.post.address import Addresses
 from crm_service.post.suppress import suppressed
 from crm_service.templates import store as templates
 from crm_service.templates.model import Rendered
-from crossdock_chassis import Unit, new_id
+from crossdock_chassis import Unit, columns, new_id
 
 KIND: Final = "mail"
 TARGET: Final = "smtp"
@@ -38,16 +40,20 @@ ADDRESS: Final = """
 """
 CASE: Final = "SELECT number, subject FROM cases WHERE id = $1"
 TO_ACKNOWLEDGE: Final = """
-    SELECT number, subject, EXISTS (
-        SELECT FROM mails WHERE kind = 'acknowledgement' AND lower(recipient) = lower($2) AND at > $3
+    SELECT id, number, subject, EXISTS (
+        SELECT FROM mails WHERE kind = 'acknowledgement' AND lower(recipient) = lower(asked.recipient) AND at > $3
                             AND state <> 'suppressed'
     ) AS recent
-    FROM cases WHERE id = $1
+    FROM unnest($1::uuid[], $2::text[]) AS asked (id, recipient) JOIN cases USING (id)
 """
 INSERT: Final = """
     INSERT INTO mails (id, direction, state, reason, kind, message_id, "references", sender, recipient, case_id, raw,
                        at)
-    VALUES ($1, 'out', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    SELECT id, 'out', state, reason, kind, message_id, ARRAY(SELECT jsonb_array_elements_text(named)), $9, recipient,
+           case_id, raw, $10
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::uuid[], $8::text[],
+                $11::bytea[])
+         AS new (id, state, reason, kind, message_id, named, case_id, recipient, raw)
 """
 
 
@@ -63,6 +69,15 @@ class Draft:
     references: Sequence[str] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     suppressed: str | None = None
+
+
+class ToAcknowledge(NamedTuple):
+    """A mail that opened a case. `text` decides the language."""
+
+    case_id: UUID
+    to: str
+    message_id: str | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +105,27 @@ class Post:
         references = [*last["references"], last["message_id"]][-20:] if last and last["message_id"] else []
         return await self._write(unit, Draft(ANSWER, to, content, case_id, case["number"], references))
 
-    async def acknowledge(self, unit: Unit, case_id: UUID, to: str, message_id: str | None, text: str) -> UUID | None:
-        """Acknowledge the mail that opened a case, at most once per sender and day. `text` decides the language."""
-        if not self.sends:
-            return None
-        case = await unit.sql.fetchrow(TO_ACKNOWLEDGE, case_id, to, unit.now - DAY)
-        data = {"number": case["number"], "subject": case["subject"]}
-        content = await templates.render(unit, "acknowledgement", locale_of(case["subject"] + text), data)
+    async def acknowledge(self, unit: Unit, asked: Sequence[ToAcknowledge]) -> None:
+        """Acknowledge mails that opened cases, at most once per sender and day. They have different senders."""
+        if not self.sends or not asked:
+            return
+        arguments = [each.case_id for each in asked], [each.to for each in asked], unit.now - DAY
+        cases = {row["id"]: row for row in await unit.sql.fetch(TO_ACKNOWLEDGE, *arguments)}
+        data = [
+            (locale_of(case["subject"] + each.text), {"number": case["number"], "subject": case["subject"]})
+            for each in asked
+            for case in (cases[each.case_id],)
+        ]
         headers = {"Auto-Submitted": "auto-replied", "X-Auto-Response-Suppress": "All"}
-        references = [message_id] if message_id else []
-        recent = ACKNOWLEDGED if case["recent"] else None
-        draft = Draft(ACKNOWLEDGEMENT, to, content, case_id, case["number"], references, headers, recent)
-        return await self._write(unit, draft)
+        drafts = []
+        for each, content in zip(asked, await templates.render_all(unit, ACKNOWLEDGEMENT, data), strict=True):
+            references = [each.message_id] if each.message_id else []
+            case = cases[each.case_id]
+            recent = ACKNOWLEDGED if case["recent"] else None
+            drafts.append(
+                Draft(ACKNOWLEDGEMENT, each.to, content, each.case_id, case["number"], references, headers, recent)
+            )
+        await self._write_all(unit, drafts)
 
     async def notice(
         self,
@@ -143,26 +167,25 @@ class Post:
 
     async def _write(self, unit: Unit, draft: Draft) -> UUID:
         """Store the mail, and request that it is sent unless its address gets none."""
-        id = new_id()
-        mail = self._mail(unit, id, draft)
-        reason = draft.suppressed or await suppressed(unit.sql, self.addresses, draft.to, draft.kind)
-        await unit.sql.execute(
-            INSERT,
-            id,
-            "suppressed" if reason else "requested",
-            reason,
-            draft.kind,
-            mail["Message-ID"],
-            list(draft.references),
-            self.addresses.desk,
-            draft.to,
-            draft.case_id,
-            mail.as_bytes(),
-            unit.now,
-        )
-        if reason is None:
-            unit.effect(KIND, target=TARGET, key=str(draft.case_id or id), payload={"mail_id": id})
+        (id,) = await self._write_all(unit, [draft])
         return id
+
+    async def _write_all(self, unit: Unit, drafts: Sequence[Draft]) -> list[UUID]:
+        """Store mails of one kind, and request that each is sent unless its address gets none."""
+        kind = drafts[0].kind
+        refused = await suppressed(unit.sql, self.addresses, {each.to for each in drafts}, kind)
+        rows = []
+        for draft in drafts:
+            id = new_id()
+            mail = self._mail(unit, id, draft)
+            reason = draft.suppressed or refused.get(draft.to)
+            state, named = "suppressed" if reason else "requested", to_json(draft.references).decode()
+            rows.append((id, state, reason, kind, mail["Message-ID"], named, draft.case_id, draft.to, mail.as_bytes()))
+            if reason is None:
+                unit.effect(KIND, target=TARGET, key=str(draft.case_id or id), payload={"mail_id": id})
+        *values, raw = columns(rows)
+        await unit.sql.execute(INSERT, *values, self.addresses.desk, unit.now, raw)
+        return values[0]
 
     def _mail(self, unit: Unit, id: UUID, draft: Draft) -> EmailMessage:
         mail = EmailMessage(policy=SMTP if draft.to.isascii() else SMTPUTF8)

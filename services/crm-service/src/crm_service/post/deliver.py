@@ -165,7 +165,7 @@ class Delivery:
         """Return why the mail must not go out any more, or None."""
         if kind in ONCE and unit.now - effect.created_at > TIMELY:
             return "too late"
-        return await suppressed(unit.sql, self.addresses, to, kind)
+        return (await suppressed(unit.sql, self.addresses, [to], kind)).get(to)
 
     async def _refused(self, id: UUID, to: str, refused: Refused) -> None:
         """Store that the server did not take the mail, so that another attempt repeats nothing."""

@@ -1,5 +1,6 @@
 """Addresses that get no mail: undeliverable ones get none at all, others no notices. Stored as keyed hashes."""
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 import asyncpg
@@ -19,10 +20,12 @@ MARK: Final = """
 """
 UNMARK: Final = """
     UPDATE channels SET undeliverable_at = NULL, undeliverable_why = NULL
-    WHERE match = $1 AND kind = 'email' AND undeliverable_at IS NOT NULL
+    WHERE match = ANY ($1::text[]) AND kind = 'email' AND undeliverable_at IS NOT NULL
 """
+LIFT: Final = "DELETE FROM suppressions WHERE address = ANY ($1::bytea[]) AND scope = 'all'"
 FIND: Final = """
-    SELECT reason FROM suppressions WHERE address = $1 AND (scope = 'all' OR scope = $2) ORDER BY scope LIMIT 1
+    SELECT DISTINCT ON (address) address, reason FROM suppressions
+    WHERE address = ANY ($1::bytea[]) AND (scope = 'all' OR scope = $2) ORDER BY address, scope
 """
 
 
@@ -37,13 +40,17 @@ async def undeliverable(unit: Unit, addresses: Addresses, address: str, status: 
     await unit.sql.execute(MARK, match_of(address), unit.now, status)
 
 
-async def lift(unit: Unit, addresses: Addresses, address: str) -> None:
-    """Take an address as deliverable again: its owner has written."""
-    await unit.sql.execute("DELETE FROM suppressions WHERE address = $1 AND scope = 'all'", addresses.digest(address))
-    await unit.sql.execute(UNMARK, match_of(address))
+async def lift(unit: Unit, addresses: Addresses, senders: Sequence[str]) -> None:
+    """Take addresses as deliverable again: their owners have written."""
+    if senders:
+        await unit.sql.execute(LIFT, [addresses.digest(each) for each in senders])
+        await unit.sql.execute(UNMARK, [match_of(each) for each in senders])
 
 
-async def suppressed(sql: asyncpg.Connection, addresses: Addresses, address: str, kind: str) -> str | None:
-    """Return why the address gets no mail of this kind, or None."""
-    reason: str | None = await sql.fetchval(FIND, addresses.digest(address), kind)
-    return reason
+async def suppressed(
+    sql: asyncpg.Connection, addresses: Addresses, to: Collection[str], kind: str
+) -> Mapping[str, str]:
+    """Return the addresses that get no mail of this kind, with the reason."""
+    digests = {each: addresses.digest(each) for each in to}
+    reasons = dict(await sql.fetch(FIND, list(digests.values()), kind))
+    return {each: reasons[digest] for each, digest in digests.items() if digest in reasons}

@@ -37,7 +37,7 @@ class Firing:
                 return {"opened": opened}
 
     async def _open(self, unit: Unit, rule: Rule, watch: Watch) -> bool:
-        order = await look.order(unit, None, watch.order_id)
+        order = (await look.orders(unit, [watch.order_id])).get(watch.order_id)
         if order is None:  # the projection of orders is behind the reactions
             await store.put_off(unit, watch, SOON)
             return False

@@ -1,6 +1,6 @@
 """Read and write templates: a stored one replaces the shipped one of its name and locale."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -23,9 +23,16 @@ async def render(unit: Unit, name: str, locale: str, data: Mapping[str, Any]) ->
 
     The locale falls back to its language, then to English. Raise NoSuchTemplate.
     """
+    (rendered,) = await render_all(unit, name, [(locale, data)])
+    return rendered
+
+
+async def render_all(unit: Unit, name: str, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Rendered]:
+    """Render a template for each locale and data, as `render` does. Each locale is read once."""
     from crm_service.templates import engine  # noqa: PLC0415  (see its docstring)
 
-    return engine.render(await _chosen(unit.sql, name, locale), data)
+    chosen = {locale: await _chosen(unit.sql, name, locale) for locale in {locale for locale, _ in asked}}
+    return [engine.render(chosen[locale], data) for locale, data in asked]
 
 
 async def _chosen(sql: asyncpg.Connection, name: str, locale: str) -> Template:

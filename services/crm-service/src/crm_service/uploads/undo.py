@@ -1,7 +1,7 @@
 """Undo an import: remove the customers that it registered, and give those that it changed their former values.
 
 A customer to which anything has happened since stays as it is, with the reason. A customer that is removed is blanked,
-loses its links and publishes `CustomerErased`, so that its consumers forget it too.
+loses its links, gets an erasure that is done, and publishes `CustomerErased`, so that its consumers forget it too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,24 @@ from crm_service.customers.bodies import ProfileIn
 from crm_service.customers.model import Change
 from crm_service.customers.suspects import suspect
 from crm_service.erasure.stores import STORES
-from crossdock_chassis import Actor, JobRun, Unit, close_import, queued, record_action, resume_job
+from crossdock_chassis import Actor, JobRun, Unit, close_import, new_id, queued, record_action, resume_job
 from crossdock_events.customers import CustomerErased
 
 CHUNK: Final = 100
 UNDONE: Final = "undone"
+IMPORT_UNDONE: Final = "import_undone"
+"""The reason of erasures of customers that only an import had made."""
 OWN: Final = [
     each for each in STORES if each.name in ("history", "match keys", "suspicions", "addresses", "profile", "channels")
 ]
 """All that a customer can have that only an import has touched."""
 
+_ROWS: Final = " + ".join(f"(SELECT count(*) FROM {each.rows.replace('$1', 'ARRAY[new.customer_id]')})" for each in OWN)
+NOTE: Final = f"""
+    INSERT INTO erasures (id, customer_id, reason, who, asked_at, looked_at, done_at, erased)
+    SELECT id, customer_id, '{IMPORT_UNDONE}', $3, $4, $4, $4, {_ROWS}
+    FROM unnest($1::uuid[], $2::uuid[]) AS new (id, customer_id)
+"""
 # A meeting that is being written must be seen, or wait: else the order would lead to a customer that is gone.
 KEEP_LINKS: Final = "LOCK TABLE customer_links IN SHARE ROW EXCLUSIVE MODE"
 NEXT: Final = """
@@ -168,7 +176,7 @@ async def _undo(unit: Unit, import_id: UUID, ids: Sequence[UUID], who: str) -> N
                 await suspect(unit, row["id"])
         outcomes[row["id"]] = reason or UNDONE
     if removed:
-        await _remove(unit, removed)
+        await _remove(unit, removed, who)
     await unit.sql.execute(KEEP, import_id, list(outcomes), list(outcomes.values()))
 
 
@@ -206,7 +214,9 @@ async def _restore(unit: Unit, id: UUID, version: int, who: str) -> None:
         await change.record_changes(unit, id, changes, who, None)
 
 
-async def _remove(unit: Unit, ids: Sequence[UUID]) -> None:
+async def _remove(unit: Unit, ids: Sequence[UUID], who: str) -> None:
+    """Erase customers of which only an import knew. An erasure of each shows why it is gone."""
+    await unit.sql.execute(NOTE, [new_id() for _ in ids], ids, who, unit.now)
     for each in OWN:
         while await unit.sql.fetchval(each.erase, ids):
             pass
