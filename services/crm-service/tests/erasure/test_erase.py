@@ -1,9 +1,10 @@
 """An erased customer leaves ids, times and counts, and no personal value in any table."""
 
+import base64
 from uuid import UUID
 
 import httpx
-from erasing import COLUMNS, asked, erase, erasure, events, found_in, marked, with_mark
+from erasing import COLUMNS, asked, erase, erasure, events, found_in, marked, settled, with_mark
 from mail_desk import Desk
 
 from crm_service.erasure import stores
@@ -39,6 +40,23 @@ async def test_no_table_has_a_personal_value_afterwards(
     assert await violations(desk.service) == {}
     again = await eraser.post(f"/v1/customers/{id}:erase", json={})
     assert (again.status_code, again.json()) == (200, done)
+
+
+async def test_encoded_address_in_an_unreadable_mail_is_erased(
+    desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver
+) -> None:
+    id = await marked(desk, eraser, deliver)
+    body = base64.encodebytes(f"Answer to Zyxmark@Example.com, {'please ' * 30}".encode())
+    header = "Content-Transfer-Encoding: base64\r\nX: " + 280_000 * "x"
+    filed = await desk.receives(header.encode() + b"\r\n\r\n" + body)
+    other = await desk.receives(header.encode() + b"\r\n\r\n" + base64.encodebytes(b"Answer to ben@example.com"))
+    assert filed["state"] == other["state"] == "unreadable"
+    await settled(desk, eraser, deliver, id)
+    made = await asked(eraser, id)
+    assert (await erase(desk.service))["erased"] == 1
+    shown = [(await eraser.get(f"/v1/mail/{each['id']}")).json() for each in (filed, other)]
+    assert [(each["size"] > 0, each["reason"] == "erased") for each in shown] == [(False, True), (True, False)]
+    assert (await erasure(eraser, made["id"]))["missing"] == [] and await with_mark(desk.service) == []
 
 
 async def test_store_that_is_left_out_is_seen(desk: Desk, eraser: httpx.AsyncClient, deliver: Deliver) -> None:

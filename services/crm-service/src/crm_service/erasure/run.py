@@ -4,6 +4,7 @@ A killed run goes on where it was, because what is erased is gone. The last unit
 are the channels and the customer ids, erases what came meanwhile, and publishes the event.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,7 @@ from crm_service.customers.consents import Said, in_force
 from crm_service.erasure import store
 from crm_service.erasure.store import RESTORED, Pending
 from crm_service.erasure.stores import erase_some, left
+from crm_service.mail.named import addresses_in
 from crm_service.post.address import Addresses
 from crm_service.post.suppress import suppress
 from crossdock_chassis import JobRun, Unit
@@ -49,6 +51,18 @@ SAID: Final = """
 ADVANCE: Final = """
     UPDATE customers SET version = greatest(version + 1, coalesce($2, 0)) WHERE id = $1 RETURNING version
 """
+NAMELESS: Final = """
+    SELECT id, raw FROM mails WHERE state = 'unreadable' AND named IS NULL ORDER BY id LIMIT 1 FOR UPDATE
+"""
+NAME: Final = "UPDATE mails SET named = $2 WHERE id = $1"
+
+
+async def name_mail(unit: Unit) -> bool:
+    """Note the addresses in a mail that cannot be read. Return whether there was one. 36 MiB take seconds."""
+    row = await unit.sql.fetchrow(NAMELESS)
+    if row is not None:
+        await unit.sql.execute(NAME, row["id"], await asyncio.to_thread(addresses_in, row["raw"]))
+    return row is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,8 @@ class Erasing:
     async def erase_customers(self, run: JobRun) -> Mapping[str, object]:
         """Erase each customer that nothing holds back any more."""
         erased = 0
+        while await self._name_mails(run):
+            pass
         pending = [Pending(**dict(row)) for row in await run.fetch(LOOK)]
         for each in pending:
             erased += await self._erase(run, each)
@@ -67,6 +83,10 @@ class Erasing:
         if recent := [row["id"] for row in await run.fetch(RECENT, AGAIN)]:
             await self._sweep(run, recent)
         return {"erased": erased, "pending": len(pending) - erased}
+
+    async def _name_mails(self, run: JobRun) -> bool:
+        async with run.unit() as unit:
+            return await name_mail(unit)
 
     async def _erase(self, run: JobRun, pending: Pending) -> bool:
         while True:
@@ -93,6 +113,8 @@ class Erasing:
         await unit.sql.execute(LOCK_ALL, ids)
         if await store.held(unit, pending, ids):
             return False
+        while await name_mail(unit):
+            pass
         await self._keep_opt_outs(unit, ids)
         count = await self._rest(unit.sql, ids)
         for id in ids:

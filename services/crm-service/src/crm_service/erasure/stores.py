@@ -42,16 +42,17 @@ ERRORS: Final = f"""
 """The errors of rows that have the customer. A file without a header has a person's values as names of columns."""
 NAMED: Final = """EXISTS (
     SELECT FROM channels WHERE customer_id = ANY ($1) AND kind = 'email'
-    AND (position(convert_to(address, 'UTF8') IN raw) > 0 OR position(convert_to(match, 'UTF8') IN raw) > 0)
+    AND (position(convert_to(address, 'UTF8') IN raw) > 0 OR match = ANY (named))
 )"""
-"""The condition of mails of which only the bytes are known."""
+"""The condition of mails of which only the bytes are known, and the addresses found in them (`mail.named`)."""
 MAIL: Final = (
     "state <> 'stored' AND (raw <> '' OR sender IS NOT NULL OR recipient <> '' OR message_id IS NOT NULL "
-    "OR html IS NOT NULL OR \"references\" <> '{}')"
+    "OR html IS NOT NULL OR \"references\" <> '{}' OR named <> '{}')"
 )
-MAIL_COLUMNS: Final = ("raw", "sender", "recipient", "message_id", "references", "html")
+MAIL_COLUMNS: Final = ("raw", "sender", "recipient", "message_id", "references", "html", "named")
 BLANK_MAIL: Final = (
     "raw = '', sender = NULL, recipient = '', message_id = NULL, \"references\" = '{}', html = NULL, "
+    "named = '{}', "
     "reason = CASE WHEN state IN ('requested', 'unreadable') THEN 'erased' ELSE reason END, "
     "state = CASE state WHEN 'requested' THEN 'suppressed' ELSE state END"
 )

@@ -14,7 +14,8 @@ class MailRow(Base):
 
     A mail in is `stored`, then `filed`, `duplicate`, `machine` or `unreadable`. A mail out is `requested` or
     `suppressed`, then `sent`, `refused`, `bounced`, or `unknown`. `kind` is of a mail out.
-    `handed_at` is just before its final dot.
+    `handed_at` is just before its final dot. `named` has the addresses in an unreadable mail, once an erasure has
+    looked for them.
     """
 
     __tablename__ = "mails"
@@ -24,6 +25,7 @@ class MailRow(Base):
         Index("mails_case", "case_id", "at"),
         Index("mails_stored", "at", "id", postgresql_where=text("state = 'stored'")),
         Index("mails_state", "state", "id"),
+        Index("mails_nameless", "id", postgresql_where=text("state = 'unreadable' AND named IS NULL")),
         Index("mails_outcome", "state", "reason", postgresql_where=text("direction = 'out'")),
         Index("mails_from", text("lower(sender)"), postgresql_where=text("case_id IS NULL")),
         Index("mails_to", text("lower(recipient)"), postgresql_where=text("case_id IS NULL")),
@@ -45,6 +47,7 @@ class MailRow(Base):
     kind: Mapped[str | None]
     handed_at: Mapped[datetime | None]
     html: Mapped[str | None]
+    named: Mapped[list[str] | None]
 
 
 class SuppressionRow(Base):
