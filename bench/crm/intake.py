@@ -118,9 +118,9 @@ async def _post(stack: Stack, requests: Sequence[bytes], connections: int) -> fl
     return time.monotonic() - began
 
 
-def client_of(stack: Stack, connections: int, *, staff: bool) -> httpx.AsyncClient:
+def client_of(stack: Stack, connections: int, *, staff: bool, partner: str = PARTNER) -> httpx.AsyncClient:
     scopes = ["crm:staff"] if staff else ["crm:read", "crm:write"]
-    token = stack.operator_token(scopes, "bench") if staff else stack.token(PARTNER, scopes)
+    token = stack.operator_token(scopes, "bench") if staff else stack.token(partner, scopes)
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     headers = {"Authorization": f"Bearer {token}"}
     return httpx.AsyncClient(base_url=stack.url(SERVICE), headers=headers, limits=limits, timeout=60)

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -30,6 +31,15 @@ CUSTOMERS: Final = (
     "currency, total, lines) SELECT md5('o' || n || '-' || k)::uuid, 'bench', 'M-' || n || '-' || k, 'M-' || n, "
     "'confirmed', now(), now() - k * interval '1 day', 2, 'EUR', '3.98', '[[\"1\", \"SKU-1\", 2]]' "
     "FROM generate_series(1, {customers}) n, generate_series(1, {orders_each}) k",
+)
+FEW: Final = 20
+SMALL: Final = "small"
+OF_SMALL: Final = (
+    "INSERT INTO partners (name, namespace) VALUES ('small', 'partner/small')",
+    "INSERT INTO customer_links (namespace, external_id, customer_id) "
+    "SELECT 'partner/small', 'S-' || n, md5('c' || n * {customers} / {few})::uuid FROM generate_series(1, {few}) n",
+    "INSERT INTO customer_meetings (namespace, external_id, partner) "
+    "SELECT 'partner/small', 'S-' || n, 'small' FROM generate_series(1, {few}) n",
 )
 CASES: Final = (
     "INSERT INTO cases (id, kind, customer_id, partner, status, severity, subject, channel, version, entries, "
@@ -68,13 +78,32 @@ def customers(stack: Stack, size: Size) -> list[Row]:
                     raise BenchFailed(f"the 360 of {id} has {len(found['orders'])} orders")
         return sorted(seconds)
 
-    seconds = in_thread(show)
-    return [Row("360, p99", [seconds[int(0.99 * (len(seconds) - 1))] * 1e3], "ms", 30, "less", "one request at a time")]
+    async def list_customers() -> list[float]:
+        seconds = []
+        async with client_of(stack, 1, staff=False, partner=SMALL) as client:
+            for _ in range(size.shown):
+                began = time.perf_counter()
+                found = await _got(client, "/v1/customers")
+                seconds.append(time.perf_counter() - began)
+                if len(found["items"]) != min(FEW, size.customers):
+                    raise BenchFailed(f"the partner has {len(found['items'])} customers")
+        return sorted(seconds)
+
+    note, of = "one request at a time", f"{FEW} of {size.customers:,} customers"
+    return [
+        Row("360, p99", [_p99(in_thread(show))], "ms", 30, "less", note),
+        Row("List of a small partner's customers, p99", [_p99(in_thread(list_customers))], "ms", 30, "less", of),
+    ]
+
+
+def _p99(seconds: Sequence[float]) -> float:
+    """Return the milliseconds that one request in a hundred exceeds. The seconds are in ascending order."""
+    return seconds[int(0.99 * (len(seconds) - 1))] * 1e3
 
 
 def cases(stack: Stack, size: Size) -> list[Row]:
     """timers of many open cases"""
-    in_thread(lambda: _make(stack, size, CUSTOMERS + CASES))
+    in_thread(lambda: _make(stack, size, CUSTOMERS + OF_SMALL + CASES))
 
     async def look() -> list[float]:
         database, timers, seconds = Database(stack.dsn(SERVICE), source=SERVICE, pool_size=1), Timers(), []
@@ -113,6 +142,7 @@ async def _got(client: httpx.AsyncClient, path: str) -> dict[str, list[dict[str,
 async def _make(stack: Stack, size: Size, statements: tuple[str, ...], *, vacuum: bool = True) -> None:
     sql = await asyncpg.connect(stack.dsn(SERVICE))
     fields = {name: getattr(size, name) for name in ("customers", "orders_each", "open_cases", "due")}
+    fields["few"] = min(FEW, size.customers)
     try:
         async with sql.transaction():
             for statement in statements:

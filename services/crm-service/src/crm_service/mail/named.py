@@ -1,7 +1,7 @@
 """Find the addresses that a mail names which nobody could read, so that an erasure finds it. Best effort.
 
-Its structure is not known, so all of it is decoded in each way in which mails encode an address. Everything is linear in
-the size of the mail, because a hostile mail comes here too.
+Its structure is not known, so all of it is decoded in each way in which mails encode an address. Everything is linear
+in the size of the mail, because a hostile mail comes here too.
 """
 
 import binascii
