@@ -117,10 +117,16 @@ def caller_of(scopes: Collection[str]) -> str | None:
     return None if "crm:staff" in scopes else "acme"
 
 
+_operations: dict[str, list[Operation]] = {}
+"""The operations by service. All tests share them, because an OpenAPI takes half a second."""
+
+
 async def serve(service: EntryPoint, fresh: Fresh, clients: Clients) -> Served:
     """Build the service on an empty database. Return it with a client that has every scope."""
     module = service.load()
     built = await fresh(module.build, module.Settings)
-    operations = list(operations_of(built.api().openapi()))
+    if service.name not in _operations:
+        _operations[service.name] = list(operations_of(built.api().openapi()))
+    operations = _operations[service.name]
     scopes = {scope for each in operations for scope in each.scopes}
     return Served(built, clients(built, caller_of(scopes), scopes, subject="ann"), operations)
