@@ -7,11 +7,12 @@ out, by name, if their image is neither here nor can be pulled.
 import json
 import os
 import random
-import shutil
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -21,19 +22,25 @@ import pytest
 import yaml
 
 from crossdock_cli.discovery import installed
+from crossdock_local.dashboard import PANELS
 from crossdock_local.services import roles_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "crossdock-test"
 OPTIONAL = {"prometheus", "grafana"}
 KILLS = 8
+OF_TROUBLE = {
+    "Answers 429 and 5xx a second",
+    "Dead letters and parked keys",
+    "Mails and other effects that wait",
+}
 CLEAN = "0 lost · 0 oversold · 0 duplicated"
 
 
 def compose(*words: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
-    """Run Compose v2, or v1 if the engine has no plugin."""
+    """Run Compose v2, or v1 if the engine has no plugin. CROSSDOCK_COMPOSE names one: `docker-compose`."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
-    program = ["docker", "compose"] if plugin else [shutil.which("docker-compose") or "docker-compose"]
+    program = os.environ.get("CROSSDOCK_COMPOSE", "docker compose" if plugin else "docker-compose").split()
     return subprocess.run(
         [*program, "-p", PROJECT, *words], cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False
     )
@@ -186,12 +193,35 @@ def test_everything_is_there_after_down_and_up(client: httpx.Client) -> None:
     assert CLEAN in command("crossdock", "verify")
 
 
-def test_prometheus_scrapes_every_process() -> None:
+@pytest.fixture
+def prometheus() -> Iterator[httpx.Client]:
     if not container("prometheus"):
         pytest.skip("there is no image of Prometheus here")
+    with httpx.Client(base_url="http://127.0.0.1:8490/api/v1", trust_env=False) as made:
+        yield made
 
+
+def test_prometheus_scrapes_every_process(prometheus: httpx.Client) -> None:
     def up() -> int:
-        answer = httpx.get("http://127.0.0.1:8490/api/v1/targets", params={"state": "active"}, trust_env=False)
-        return sum(each["health"] == "up" for each in answer.json()["data"]["activeTargets"])
+        targets = prometheus.get("/targets", params={"state": "active"}).json()["data"]["activeTargets"]
+        return sum(each["health"] == "up" for each in targets)
 
     until(lambda: up() == len(processes()), 90, "Prometheus does not reach each process")
+
+
+def test_each_panel_of_the_dashboard_shows_something(client: httpx.Client, prometheus: httpx.Client) -> None:
+    """Under load. Panels of troubles stay empty while all is well, so Prometheus must know what they ask for."""
+    known = {name.removesuffix("_total") for name in prometheus.get("/metadata").json()["data"]}
+    asked = {name for each in PANELS for name in re.findall(r"\b(?:crossdock|process)_\w+", each.query)}
+    assert {re.sub("_(total|bucket)$", "", name) for name in asked} <= known
+    numbers = count(2_000_000)
+
+    def empty() -> set[str]:
+        assert order(client, next(numbers)).status_code in (200, 201)
+        return {
+            each.title
+            for each in PANELS
+            if not prometheus.get("/query", params={"query": each.query}).json()["data"]["result"]
+        }
+
+    until(lambda: empty() <= OF_TROUBLE, 120, f"a panel is empty: {empty() - OF_TROUBLE}")

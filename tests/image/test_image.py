@@ -86,6 +86,15 @@ def test_each_service_states_what_is_not_set(service: str) -> None:
     assert done.stderr.splitlines() == [f"CROSSDOCK_{name} is not set." for name in ("KAFKA", "POSTGRES", "ISSUER")]
 
 
+@pytest.mark.parametrize("temporary", [(), ("--tmpfs", "/tmp:size=16k")])
+def test_it_states_that_no_temporary_file_can_be_written(temporary: tuple[str, ...]) -> None:
+    settings = {"KAFKA": "127.0.0.1:1", "POSTGRES": "postgresql://x@127.0.0.1:1/x", "ISSUER": "http://127.0.0.1:1"}
+    given = [word for name, value in settings.items() for word in ("-e", f"CROSSDOCK_{name}={value}")]
+    done = docker("run", "--rm", "--network", "none", "--read-only", *temporary, *given, IMAGE, "order_service", "api")
+    assert done.returncode == 1
+    assert "no temporary file can be written: " in done.stdout and "let TMPDIR name a writable folder" in done.stdout
+
+
 def test_its_bill_of_materials_lists_every_package() -> None:
     code = (
         "import json, importlib.metadata as m\n"

@@ -13,7 +13,8 @@ from crossdock_chassis import Broker
 from crossdock_chassis.messaging import clients
 
 API_VERSIONS = 18
-VERSIONS = struct.pack(">hi", 0, 2) + struct.pack(">hhh", 3, 0, 1) + struct.pack(">hhh", API_VERSIONS, 0, 0)
+FETCH = struct.pack(">hhh", clients.FETCH, 0, clients.OLDEST_FETCH)
+VERSIONS = struct.pack(">hi", 0, 3) + FETCH + struct.pack(">hhh", 3, 0, 1) + struct.pack(">hhh", API_VERSIONS, 0, 0)
 STARTS: dict[str, Callable[[Broker], Awaitable[object]]] = {
     "consumer": lambda broker: clients.start_consumer(broker, None, client_id="x"),
     "producer": lambda broker: clients.start_producer(broker, "x"),

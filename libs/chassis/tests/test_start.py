@@ -18,11 +18,14 @@ from pgbouncer import pooling
 from secured_kafka import certify
 from sqlalchemy import text
 
-from crossdock_chassis import Service
+from crossdock_chassis import Broker, Service
 from crossdock_chassis.database import fit
+from crossdock_chassis.database.connect import reason_of
 from crossdock_chassis.database.unit import schema_change
+from crossdock_chassis.messaging import clients
 from crossdock_chassis.roles import _ready
 from crossdock_chassis.unfit import Unfit
+from crossdock_local.servers import Servers
 
 CHILD = Path(__file__).with_name("role_child.py")
 
@@ -40,11 +43,10 @@ def environment(service: Service, **others: str) -> dict[str, str]:
     }
 
 
-def started(service: Service, role: str) -> tuple[int, str]:
+def started(service: Service, role: str, **others: str) -> tuple[int, str]:
     """Run a process to its end, and return its code and its log."""
-    done = subprocess.run(
-        [sys.executable, CHILD, role], env=environment(service), capture_output=True, text=True, timeout=60
-    )
+    settings = environment(service, **others)
+    done = subprocess.run([sys.executable, CHILD, role], env=settings, capture_output=True, text=True, timeout=60)
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout
 
@@ -174,3 +176,18 @@ async def test_sigterm_under_load_loses_no_request(
     finally:
         process.kill()
         process.wait()
+
+
+async def test_old_kafka_is_refused(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker(servers.bootstrap or "")
+    await clients.reach(broker)
+    monkeypatch.setattr(clients, "OLDEST_FETCH", 99)
+    with pytest.raises(Unfit, match=r"^Kafka at .* is older than 3\.1: upgrade it$"):
+        await clients.reach(broker)
+
+
+async def test_server_that_does_not_answer_is_named() -> None:
+    with pytest.raises(TimeoutError) as late:
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+    assert reason_of(late.value) == "no answer in time: correct CROSSDOCK_POSTGRES, or start PostgreSQL"

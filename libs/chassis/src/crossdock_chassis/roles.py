@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import TypeVar
 
 import uvloop
@@ -19,6 +20,7 @@ import uvloop
 from crossdock_chassis import server
 from crossdock_chassis.database.errors import is_transient
 from crossdock_chassis.database.unit import Database
+from crossdock_chassis.database.unwritable import NAME_THE_PRIMARY, READ_ONLY, unwritable
 from crossdock_chassis.deadlines import (
     PROGRESS_SECONDS,
     Interrupted,
@@ -58,6 +60,7 @@ KAFKA_PAUSE_SECONDS = 2.0
 """The pause of the role `all` after Kafka did not answer. Its API serves meanwhile."""
 CLOSE_SECONDS = 5.0
 START_SECONDS = 20.0
+TEMPORARY_BYTES = 1 << 20
 EXIT_SECONDS = 10.0
 
 
@@ -67,16 +70,29 @@ def _ready(service: Service) -> Callable[[], Awaitable[str | None]]:
     async def ready() -> str | None:
         await fit.check()
         async with service.database.unit() as unit:
-            await unit.sql.execute("SELECT 1")
-        return None
+            if await unit.sql.fetchval(READ_ONLY):
+                return f"the database {service.database.name} is read-only: {NAME_THE_PRIMARY}"
+        return service.database.changes.refused
 
     return ready
 
 
-async def _check_database(service: Service) -> None:
-    """Raise Unfit if the database does not suit this build. If it is away, the process starts and is not ready."""
+def _check_temporary_files() -> None:
+    """Raise Unfit if no temporary file can be written: imports and computations would fail in the middle."""
     try:
-        await within(START_SECONDS, service.fit().check())
+        with TemporaryFile() as file:
+            file.write(bytes(TEMPORARY_BYTES))
+            file.flush()
+    except OSError as error:
+        reason = f"no temporary file can be written: {error.strerror}"
+        raise Unfit(f"{reason}: let TMPDIR name a writable folder with free space") from None
+
+
+async def _check_database(service: Service) -> None:
+    """Raise Unfit if the database does not suit this build. If it is away or read-only, the process starts unready."""
+    try:
+        if reason := await within(START_SECONDS, _ready(service)()):
+            log.warning("not ready yet: %s", reason)
     except Exception as error:
         if not is_transient(error):
             raise
@@ -347,12 +363,16 @@ def main(build: Callable[[S], Service], settings: type[S]) -> None:
     tracing.configure(service.name, role, loaded.otlp_endpoint)
     _quieten_collector()
     try:
+        _check_temporary_files()
         uvloop.run(_to_its_end(ROLES[role](service)))
     except Unfit as error:
         log.critical("%s %s cannot run: %s", service.name, role, error)
         raise SystemExit(1) from None
     except Exception as error:
-        log.critical("%s %s ends: %s: %s", service.name, role, type(error).__name__, error, exc_info=error)
+        if reason := unwritable(error):
+            log.critical("%s %s cannot run: %s", service.name, role, reason)
+        else:
+            log.critical("%s %s ends: %s: %s", service.name, role, type(error).__name__, error, exc_info=error)
         raise SystemExit(1) from None
     finally:
         tracing.shutdown()

@@ -1,5 +1,6 @@
 """Connect to PostgreSQL, directly or through a pooler, and name the reason if that fails."""
 
+from asyncio import CancelledError
 from collections.abc import Mapping
 from ssl import SSLCertVerificationError
 from typing import Any
@@ -40,7 +41,7 @@ def _refuse_closed(adapted: Any, record: object, proxy: object) -> None:
 def reason_of(error: BaseException) -> str:
     """Return why a connection failed, with what to do about it."""
     cause: BaseException = error
-    while (before := cause.__cause__ or cause.__context__) is not None:
+    while (before := cause.__cause__ or cause.__context__) is not None and not isinstance(before, CancelledError):
         cause = before
     match cause:
         case SSLCertVerificationError():

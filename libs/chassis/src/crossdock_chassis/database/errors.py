@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from crossdock_chassis.database.unwritable import REMEDIES
 from crossdock_chassis.deadlines import Interrupted
 
 CONNECTION_LOST = (
@@ -19,6 +20,9 @@ SERVER_STOPPING = (
     asyncpg.exceptions.CannotConnectNowError,
     asyncpg.exceptions.TooManyConnectionsError,
 )
+
+UNWRITABLE = tuple(REMEDIES)
+"""The server answers, and takes no changes until somebody mends that: retrying is right, and no event is at fault."""
 
 
 _CONTENTION = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
@@ -51,8 +55,8 @@ class NotCommitted(Exception):
 
 
 def is_connection_loss(error: BaseException | None) -> bool:
-    """Return whether the server is away or went away."""
-    return _because_of(error, (*CONNECTION_LOST, *SERVER_STOPPING))
+    """Return whether the server is away, went away, or takes no changes."""
+    return _because_of(error, (*CONNECTION_LOST, *SERVER_STOPPING, *UNWRITABLE))
 
 
 def is_contention(error: BaseException | None) -> bool:

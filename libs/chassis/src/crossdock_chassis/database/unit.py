@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from crossdock_chassis.database import effects, outbox
 from crossdock_chassis.database.connect import open_engine, reason_of
 from crossdock_chassis.database.errors import OVERTAKEN, Moved, NotCommitted, OutcomeUnknown, Overtaken, is_transient
+from crossdock_chassis.database.unwritable import Changes
 from crossdock_chassis.deadlines import within
 from crossdock_chassis.ids import new_id
 from crossdock_chassis.observability import metrics
@@ -263,6 +264,7 @@ class Database:
         self.schemas = SCHEMA_URN  # the beginning of `ce_dataschema`, set by the service
         self.problems = Problems(passing=is_transient)  # the service replaces this value by its own
         self.name, self._pooled = make_url(url).database, direct not in (None, url)
+        self.changes = Changes(self.name)
         self.dsn = direct or url  # for connections outside the pool: the relay's lease, notifications, migrations
         limits = {
             "transaction_timeout": f"{TRANSACTION_LIMIT_SECONDS}s",
@@ -301,7 +303,8 @@ class Database:
             try:
                 await sql.execute(begin + self._begun)
                 yield connection, sql
-            except BaseException:
+            except BaseException as error:
+                self.changes.failed(error)
                 await _roll_back(connection, sql)
                 raise
             if sql.is_closed() or sql.is_in_transaction():
@@ -355,6 +358,9 @@ class Database:
                 with suppress(asyncpg.exceptions.InterfaceError):  # it is closed, and no longer the pool's
                     sql.terminate()
                 raise
+            except Exception as error:
+                self.changes.failed(error)
+                raise
         self._committed(unit)
 
     def _committed(self, unit: Unit) -> None:
@@ -404,6 +410,7 @@ class Database:
             try:
                 rows: list[asyncpg.Record] = await sql.fetch(statement, *values)
             except BaseException as error:
+                self.changes.failed(error)
                 if not isinstance(error, asyncpg.exceptions.PostgresError):
                     await _drop(connection, sql)
                 raise

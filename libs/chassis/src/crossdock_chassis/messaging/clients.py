@@ -37,6 +37,8 @@ BATCH_BYTES = 950_000
 FETCH_WAIT_MS = 1_000
 """How long the broker waits for records before it answers an empty fetch. A record is answered at once. Other requests
 on the connection wait behind the fetch, so this also bounds how long a consumer takes to change its positions."""
+OLDEST, FETCH, OLDEST_FETCH = "3.1", 1, 13
+"""The oldest Kafka, and its newest version of the request Fetch. A broker states versions of requests, not its own."""
 STOP_SECONDS = 5.0
 PART_SECONDS = 1.0
 
@@ -193,7 +195,7 @@ def reason_of(error: BaseException, broker: Broker) -> str:
 
 
 async def reach(broker: Broker) -> None:
-    """Log in to one of the servers. Raise Unfit if Kafka refuses or is not trusted, KafkaConnectionError if away.
+    """Log in to one of the servers. Raise Unfit if it refuses, is not trusted or too old, KafkaConnectionError if away.
 
     aiokafka's clients only log the reason, and raise that they could not start.
     """
@@ -222,8 +224,11 @@ async def reach(broker: Broker) -> None:
             advice = "correct CROSSDOCK_KAFKA or CROSSDOCK_KAFKA_PROTOCOL, or start Kafka"
             error = KafkaConnectionError(f"Kafka at {host}:{port} cannot be reached: {reason}: {advice}")
         else:
+            _, newest = connection._versions.get(FETCH, (0, 0))
             connection.close()
-            return
+            if newest >= OLDEST_FETCH:
+                return
+            error = Unfit(f"Kafka at {host}:{port} is older than {OLDEST}: upgrade it")
     if error is not None:
         raise error
 
