@@ -80,7 +80,7 @@ def _deployment(service: Facts, role: str) -> Manifest:
         "args": [service.package, role],
         "ports": ports,
         "resources": RESOURCES[role],
-        "startupProbe": _probe("/livez", period=2, failures=60),
+        "startupProbe": _probe("/livez", period=2, failures=150),
         "livenessProbe": _probe("/livez", period=10, failures=3),
         "readinessProbe": _probe("/readyz", period=5, failures=2),
         **_common(),

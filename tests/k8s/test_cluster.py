@@ -1,6 +1,6 @@
 """The dev overlay on the cluster of KUBECONFIG, whose nodes have the images: `make test-k8s`.
 
-The namespace `crossdock` must not exist, and is deleted at the end.
+The namespace `crossdock` must not exist, and is deleted at the end. CROSSDOCK_KEEP=1 takes it as it is, and keeps it.
 """
 
 import json
@@ -64,7 +64,9 @@ def settled() -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def running() -> Iterator[None]:
-    assert not run("get", "namespace", NAMESPACE, "--ignore-not-found"), f"the namespace {NAMESPACE} exists already"
+    keep = bool(os.environ.get("CROSSDOCK_KEEP"))
+    there = run("get", "namespace", NAMESPACE, "--ignore-not-found")
+    assert keep or not there, f"the namespace {NAMESPACE} exists already"
     begun = time.monotonic()
     try:
         run("apply", "-k", OVERLAY)
@@ -80,7 +82,7 @@ def running() -> Iterator[None]:
         print(f"all Deployments are available after {time.monotonic() - begun:.0f} s")
         yield
     finally:
-        if not os.environ.get("CROSSDOCK_KEEP"):
+        if not keep:
             run("delete", "namespace", NAMESPACE)
 
 

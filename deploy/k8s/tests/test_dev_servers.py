@@ -43,4 +43,4 @@ def test_kafka_formats_its_storage_by_the_settings(tmp_path: Path) -> None:
     words += ["--ignore-formatted", "-t", cluster, "-c", str(tmp_path / "server.properties")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"cluster.id={cluster}" in (tmp_path / "data" / "meta.properties").read_text()
+    assert f"cluster.id={cluster}" in (tmp_path / "data" / "logs" / "meta.properties").read_text()
