@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from crossdock_chassis import Unit, columns
@@ -22,14 +22,26 @@ from forecast_service.places import Zones, region_of
 
 DEMAND: Final = "demand"
 Counted: TypeAlias = Mapping[tuple[str, str, str, date], int]
-Change: TypeAlias = Callable[[], Awaitable[None]]
+Placement: TypeAlias = tuple[UUID, datetime | None, date | None, str]
 
 NEW: Final = """
-    INSERT INTO demand_orders (order_id) SELECT unnest($1::uuid[]) AS order_id ORDER BY order_id
+    INSERT INTO demand_orders (order_id, placed_at, day, region)
+    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::date[], $4::text[])
+         AS new (order_id, placed_at, day, region)
+    ORDER BY order_id
     ON CONFLICT (order_id) DO NOTHING RETURNING order_id
 """
 
-LOCK: Final = "SELECT FROM demand_orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR UPDATE"
+_WANTED: Final = """
+    (withdrawn_at IS NULL OR withdrawn_at > placed_at + $2::interval)
+    AND (replaced_at IS NULL OR replaced_at > placed_at + $2::interval)
+"""
+
+LOCK: Final = f"""
+    SELECT order_id, day, reserved_at, coalesce(withdrawn_at, replaced_at) AS ended_at,
+           CASE WHEN {_WANTED} THEN placed_at + $2::interval END AS served_until
+    FROM demand_orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR UPDATE
+"""
 
 PLACE: Final = """
     UPDATE demand_orders AS old SET placed_at = new.placed_at, day = new.day, region = new.region
@@ -74,12 +86,10 @@ SERVE: Final = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
 """
 
-_FACTS: Final = """
+_FACTS: Final = f"""
     SELECT order_id, day, region, reserved_at <= placed_at + $2::interval AS served
     FROM demand_orders
-    WHERE order_id = ANY ($1::uuid[]) AND day IS NOT NULL
-          AND (withdrawn_at IS NULL OR withdrawn_at > placed_at + $2::interval)
-          AND (replaced_at IS NULL OR replaced_at > placed_at + $2::interval)
+    WHERE order_id = ANY ($1::uuid[]) AND day IS NOT NULL AND {_WANTED}
 """
 
 COUNTED_AT_LOCATIONS: Final = f"""
@@ -120,6 +130,24 @@ NAME: Final = """
 
 
 @dataclass(frozen=True, slots=True)
+class First:
+    """Orders that counted nothing before a change, in the part that it may change, and what they `count` after it.
+
+    Of those that are `served` it is known only at the end what they count at locations.
+    """
+
+    orders: Collection[UUID]
+    count: Counted
+    served: Collection[UUID] = ()
+
+
+Find: TypeAlias = Callable[[Collection[UUID], Sequence[Any]], First]
+"""Finds the first facts of orders among those that are new, and the rows of those that are known and locked."""
+Change: TypeAlias = Callable[[Collection[UUID], First], Awaitable[None]]
+"""Changes the facts of orders. It gets those that are new, with their placement, and the first facts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Follow:
     """The handlers of the events of orders and reservations."""
 
@@ -139,23 +167,26 @@ class Follow:
 
         placements = {id: self._placement(each) for id, each in placed.items()}
 
-        async def change() -> None:
-            await unit.sql.execute(PLACE, *columns(list(placements.values())))
+        async def change(new: Collection[UUID], _: First) -> None:
+            if known := [placement for id, placement in placements.items() if id not in new]:
+                await unit.sql.execute(PLACE, *columns(known))
             await unit.sql.execute(LINES, *columns([(*key, quantity) for key, quantity in lines.items()]))
             if replaced:
                 await unit.sql.execute(REPLACE, list(replaced), list(replaced.values()))
 
-        def alone(new: Collection[UUID]) -> Counted:
-            """Return what new orders count of which no other fact is known."""
+        def first(new: Collection[UUID], known: Sequence[Any]) -> First:
+            early = {row["order_id"] for row in known if row["day"] is None and row["ended_at"] is None}
+            served = (early & placed.keys()) - replaced.keys()
+            orders = (placed.keys() & set(new)) - replaced.keys() | served
             found = Counter[tuple[str, str, str, date]]()
             for (id, item), quantity in lines.items():
-                if id in new:
+                if id in orders:
                     *_, day, region = placements[id]
                     for place in {"", region}:
                         found[item, "", place, day] += quantity
-            return found
+            return First(orders, found, served)
 
-        await _count(unit, placed.keys() | replaced.keys(), change, alone=(placed.keys() - replaced.keys(), alone))
+        await _count(unit, _only(replaced) | placements, change, first)
         if paid := self._paid(placed.values()):
             await unit.sql.execute(
                 PAY, *columns([(*key, quantity, amount) for key, (quantity, amount) in paid.items()])
@@ -165,10 +196,10 @@ class Follow:
         """Take back what the partner did not want after all. What came too late was wanted, and stays."""
         withdrawn = {each.event.order_id: each.time for each in batch if withdraws(each.event.reason)}
 
-        async def change() -> None:
+        async def change(*_: object) -> None:
             await unit.sql.execute(WITHDRAW, list(withdrawn), list(withdrawn.values()))
 
-        await _count(unit, withdrawn, change)
+        await _count(unit, _only(withdrawn), change, lambda new, known: First(new, {}))
 
     async def reserve(self, unit: Unit, batch: Sequence[Envelope[StockReserved]]) -> None:
         """Count at the locations that serve the orders: the last event of an order has all of them."""
@@ -179,13 +210,23 @@ class Follow:
                 for allocation in line.allocations:
                     places[id, line.item_id, allocation.location_id] += allocation.quantity
 
-        async def change() -> None:
+        async def change(_: Collection[UUID], first: First) -> None:
             await unit.sql.execute(RESERVE, list(last), [each.time for each in last.values()])
-            await unit.sql.execute(CLEAR, list(last))
+            if again := [id for id in last if id not in first.orders]:
+                await unit.sql.execute(CLEAR, again)
             if places:
                 await unit.sql.execute(SERVE, *columns([(*key, quantity) for key, quantity in places.items()]))
 
-        await _count(unit, last, change, counted=COUNTED_AT_LOCATIONS)
+        def first(new: Collection[UUID], known: Sequence[Any]) -> First:
+            rows = {row["order_id"]: row for row in known if row["reserved_at"] is None}
+            found = Counter[tuple[str, str, str, date]]()
+            for (id, item, location), quantity in places.items():
+                row = rows.get(id)
+                if row is not None and row["served_until"] is not None and last[id].time <= row["served_until"]:
+                    found[item, location, "", row["day"]] += quantity
+            return First({*new, *rows}, found)
+
+        await _count(unit, _only(last), change, first, counted=COUNTED_AT_LOCATIONS)
 
     def _paid(self, placed: Iterable[Envelope[OrderPlaced]]) -> Mapping[tuple[str, date, str], tuple[int, Decimal]]:
         """Return quantities and amounts by item, day of placement and currency, of lines that cost something."""
@@ -199,7 +240,7 @@ class Follow:
                     paid[key] = quantity + line.quantity, amount + line.amount
         return paid
 
-    def _placement(self, each: Envelope[OrderPlaced]) -> tuple[UUID, datetime, date, str]:
+    def _placement(self, each: Envelope[OrderPlaced]) -> Placement:
         region = region_of(each.event.ship_to)
         return each.event.order_id, each.time, self.zones.day(each.time, each.event.requested_date, region), region
 
@@ -213,36 +254,39 @@ async def follow_items(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None
     await unit.sql.execute(NAME, *columns(rows))
 
 
+def _only(orders: Iterable[UUID]) -> dict[UUID, Placement]:
+    """Return rows of orders whose placement is not known."""
+    return {id: (id, None, None, "") for id in orders}
+
+
 async def _count(
-    unit: Unit,
-    orders: Collection[UUID],
-    change: Change,
-    *,
-    counted: str = COUNTED,
-    alone: tuple[Collection[UUID], Callable[[Collection[UUID]], Counted]] = ((), lambda new: {}),
+    unit: Unit, orders: Mapping[UUID, Placement], change: Change, find: Find, *, counted: str = COUNTED
 ) -> None:
     """Change facts of orders, and add the difference of what they count to the days.
 
-    `counted` is the query for that part of what they count that may differ. `alone` has the orders of which the change
-    is the only fact if they are new, and a function that returns what such orders count.
+    `counted` is the query for that part of what they count that may differ.
     """
     if not orders:
         return
-    new = {row["order_id"] for row in await unit.sql.fetch(NEW, list(orders))}
-    before: Counted = {}
+    new = {row["order_id"] for row in await unit.sql.fetch(NEW, *columns(orders.values()))}
+    rows: Sequence[Any] = ()
     if known := [order for order in orders if order not in new]:
-        await unit.sql.execute(LOCK, known)  # a statement of its own: the next one must see what was waited for
-        before = await _counted(unit, counted, known)
-    await change()
-    simple = new.intersection(alone[0])
-    after = Counter(alone[1](simple))
-    if rest := [order for order in orders if order not in simple]:
-        after.update(await _counted(unit, counted, rest))
+        # A statement of its own: the next one must see what was waited for.
+        rows = await unit.sql.fetch(LOCK, known, MEMORY)
+    first = find(new, rows)
+    again = [order for order in known if order not in first.orders]
+    before = await _counted(unit, counted, again)
+    await change(new, first)
+    after = Counter(first.count)
+    after.update(await _counted(unit, COUNTED_AT_LOCATIONS, list(first.served)))
+    after.update(await _counted(unit, counted, [order for order in orders if order not in first.orders]))
     rows = [(*key, more) for key in after.keys() | before if (more := after[key] - before.get(key, 0))]
     if rows:
         await unit.sql.execute(ADD, *columns(rows))
 
 
-async def _counted(unit: Unit, counted: str, orders: Collection[UUID]) -> Counted:
-    rows = await unit.sql.fetch(counted, list(orders), MEMORY)
+async def _counted(unit: Unit, counted: str, orders: Sequence[UUID]) -> Counted:
+    if not orders:
+        return {}
+    rows = await unit.sql.fetch(counted, orders, MEMORY)
     return {(item, location, region, day): quantity for item, location, region, day, quantity in rows}
