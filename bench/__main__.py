@@ -9,6 +9,7 @@ measures the forecasts of forecast-service. `python -m bench crm` measures crm-s
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -50,6 +51,7 @@ def main() -> None:
     forecasts.add_argument("--m4", type=Path, nargs=2, metavar=("TRAIN.csv", "TEST.csv"), help="these series instead")
     forecasts.add_argument("--season", type=int, default=1, metavar="N", help="values in a season of these series")
     forecasts.add_argument("--parts", type=_names, default=[], metavar="PART,…", help="some parts: rates, busiest …")
+    forecasts.add_argument("--night", type=int, metavar="N", help="series of the part night (10,000)")
     commands.add_parser("crm", help="measure the customers, cases, clocks and mails of crm-service")
     commands.add_parser("page", help="write the last results into docs/performance.md")
     comparison = commands.add_parser("compare", help="print two results side by side")
@@ -81,6 +83,7 @@ def main() -> None:
             file = RESULTS / "forecast-m4.json"
         elif arguments.command == "forecast":
             size = forecast.TINY if arguments.tiny else forecast.FULL
+            size = replace(size, night=arguments.night or size.night)
             found, file = resolve_name(f"{FORECASTS}:run")(size, console, arguments.parts), RESULTS / "forecast.json"
             if arguments.parts:
                 found.join(arguments.json or file)

@@ -24,6 +24,7 @@ from forecast_service.fitting.work import forecast
 SUM_DAYS: Final = 14
 CHUNK: Final = 50
 """Series of a chunk of a run, as the service has it."""
+OFF: Final = 0.02
 CELL: Final = 300
 """Days that a class has in a week of the horizon, at least, for its coverage to be judged."""
 
@@ -147,7 +148,7 @@ def _all(group: Group, panel: Panel, classes: npt.NDArray[np.str_], mean: Array,
         if tau != 0.5:
             below, up_to = metrics.coverage(actual, daily[:, each])
             found[f"p{tau:.0%}"[:-1]] = min(max(tau, below), up_to)
-    found["worst cell"], found["cells off"] = _cells(actual, daily, classes, group.season)
+    found |= _cells(actual, daily, classes, group.season)
     if actual.shape[1] >= SUM_DAYS:
         total = np.nansum(actual[:, :SUM_DAYS], axis=1)
         below, up_to = metrics.coverage(total, sums[:, QUANTILES.index(0.9), SUM_DAYS - 1])
@@ -156,8 +157,12 @@ def _all(group: Group, panel: Panel, classes: npt.NDArray[np.str_], mean: Array,
     return found
 
 
-def _cells(actual: Array, daily: Array, classes: npt.NDArray[np.str_], season: int) -> tuple[float, float]:
-    """Return the worst deviation of coverage in a class and week, and the share of those that are off by over 2 %."""
+def _cells(actual: Array, daily: Array, classes: npt.NDArray[np.str_], season: int) -> Measures:
+    """Return the worst deviation of coverage in a class and week, and its standard error.
+
+    `cells off` is the share of those that are off by over 2 %, and `cells clear` of those that are off by more than two
+    standard errors too.
+    """
     found = []
     for name in np.unique(classes):
         for first in range(0, actual.shape[1], season):
@@ -166,8 +171,34 @@ def _cells(actual: Array, daily: Array, classes: npt.NDArray[np.str_], season: i
                 continue
             for each, tau in enumerate(QUANTILES):
                 quantile = daily[classes == name, each, first : first + season]
-                found.append(abs(metrics.off(tau, metrics.coverage(part, quantile))))
-    return (max(found), float(np.mean(np.array(found) > 0.02))) if found else (np.nan, np.nan)
+                away = metrics.off(tau, metrics.coverage(part, quantile))
+                inside = part <= quantile if away < 0 else part < quantile
+                found.append((abs(away), standard_error(np.where(np.isfinite(part), inside, np.nan))))
+    if not found:
+        return dict.fromkeys(("worst cell", "worst cell error", "cells off", "cells clear"), np.nan)
+    away, error = np.array(found).T
+    worst, off = int(away.argmax()), away > OFF
+    return {
+        "worst cell": float(away[worst]),
+        "worst cell error": float(error[worst]),
+        "cells off": float(off.mean()),
+        "cells clear": float((off & (away > 2 * error)).mean()),
+    }
+
+
+def standard_error(values: Array) -> float:
+    """Return the standard error of the mean of (series, days), where series and days are clusters.
+
+    The days of a series err together, and so do the series of a day. `nan` is not known. The formula is that of
+    Cameron, Gelbach and Miller (2011), with their correction for few clusters.
+    """
+    known = np.isfinite(values)
+    errors = np.where(known, values - values[known].mean(), 0.0)
+    variance = -(errors**2).sum()
+    for axis in (0, 1):
+        clusters = int(known.any(axis=axis).sum())
+        variance += (errors.sum(axis=axis) ** 2).sum() * clusters / max(1, clusters - 1)
+    return float(np.sqrt(max(0.0, variance)) / known.sum())
 
 
 SINGLES: Final = [model.name for model in FULL if model not in (NAIVE, AVERAGE)]

@@ -46,8 +46,11 @@ class Year:
     def slow(self, count: int) -> npt.NDArray[np.int64]:
         """Return so many of the items sold on 60 to 179 days before the origin, evenly over all of them."""
         sold = (self.items[:, :-HELD_OUT] > 0).sum(axis=1)
-        found = np.flatnonzero((sold >= 60) & (sold < 180))
-        return np.asarray(found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)])
+        return _evenly(np.flatnonzero((sold >= 60) & (sold < 180)), count)
+
+    def often(self, count: int) -> npt.NDArray[np.int64]:
+        """Return so many of the items sold on at least 60 days before the origin, evenly over all of them."""
+        return _evenly(np.flatnonzero((self.items[:, :-HELD_OUT] > 0).sum(axis=1) >= 60), count)
 
     def sums_of(self, items: npt.NDArray[np.int64]) -> tuple[Array, list[list[int]]]:
         """Return (sums, days) of all these items and of their categories, and the indices of the sums of each item."""
@@ -77,6 +80,10 @@ class Year:
         kept = (weekly(sums[:, :-HELD_OUT]) > 0).sum(axis=1) >= 26
         total = sums[kept, :-HELD_OUT].sum(axis=1)[:, None]
         return sums[kept], {name: summed(each * weights)[kept] / total for name, each in drivers.items()}
+
+
+def _evenly(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)])
 
 
 def weekly(days: Array) -> Array:

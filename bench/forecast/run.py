@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import results
-from bench.forecast import m4, rates, recorded, structure
+from bench.forecast import m4, night, rates, recorded, structure
 from bench.forecast.measuring import CHUNK, SINGLES, Group, Measured, Measures, in_a_child, refitted
 from bench.forecast.recorded import Year
 from bench.forecast.size import Size
@@ -170,6 +170,10 @@ def _refit(found: Forecasts, size: Size, stage: Stage) -> None:
     found.rows.append(Row("Memory of a child that fits again", [again.memory], "MB", 450, "less"))
 
 
+def _night(found: Forecasts, size: Size, stage: Stage) -> None:
+    found.rows += night.measure(size, _year()[0], stage)
+
+
 PARTS: Final[Mapping[str, Callable[[Forecasts, Size, Stage], None]]] = {
     "rates": _rates,
     "busiest": _busy,
@@ -178,6 +182,7 @@ PARTS: Final[Mapping[str, Callable[[Forecasts, Size, Stage], None]]] = {
     "structure": _structure,
     "two-years": _two_years,
     "refit": _refit,
+    "night": _night,
 }
 
 
@@ -267,7 +272,8 @@ def _common(name: str, measured: Measured, count: int) -> list[Row]:
         least = min(rows[measure] for rows in singles)
         worse = (best[measure] / least - 1) * 100
         found.append(Row(f"{name}: {measure} against the best single", [worse], "%", 0.5, "less", "in hindsight"))
-    found.append(Row(f"{name}: worst coverage", [best["worst cell"] * 100], "points", 2, "less", "of a class and week"))
+    note = f"of a class and week, with a standard error of {best['worst cell error'] * 100:.1f} points"
+    found.append(Row(f"{name}: worst coverage", [best["worst cell"] * 100], "points", 2, "less", note))
     found.append(Row(f"{name}: CPU per series", [measured.cpu / count], "s", 0.5, "less", "choice and forecast"))
     found.append(Row(f"{name}: memory", [measured.memory], "MB", 450, "less"))
     return found

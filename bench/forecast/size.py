@@ -6,7 +6,8 @@ from typing import Final
 class Size:
     """Series of each group, rows that are imported, and orders that are counted.
 
-    `origins` are those from which the quantiles of a model alone are calibrated.
+    A night has `night` series, which are copies of `night_chosen` items. `origins` are those from which the quantiles
+    of a model alone are calibrated.
     """
 
     busiest: int = 200
@@ -14,6 +15,8 @@ class Size:
     categories: int = 1_000
     two_years: int = 50
     refitted: int = 100
+    night: int = 10_000
+    night_chosen: int = 250
     origins: int = 2
     all_models: bool = True
     imported: int = 1_000_000
@@ -22,6 +25,16 @@ class Size:
 
 FULL: Final = Size()
 TINY: Final = Size(
-    busiest=4, slow=4, categories=3, two_years=3, refitted=3, origins=2, all_models=False, imported=500, orders=50
+    busiest=4,
+    slow=4,
+    categories=3,
+    two_years=3,
+    refitted=3,
+    night=9,
+    night_chosen=3,
+    origins=2,
+    all_models=False,
+    imported=500,
+    orders=50,
 )
 """Enough to check that every row can be measured. Its numbers mean nothing."""

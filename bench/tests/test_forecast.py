@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench.__main__ import main
-from bench.forecast import m4, recorded
+from bench.forecast import m4, night, recorded
+from bench.forecast.measuring import cpu, standard_error
 from bench.forecast.recorded import Year, weekly
 from bench.forecast.run import Forecasts
 from bench.results import Row
 from bench.stack import BenchFailed
+from statsforecast import models as library
 
 from forecast_service.fitting.metrics import owa, smape
 
@@ -40,6 +42,32 @@ def test_items_are_chosen_by_what_was_sold_before() -> None:
     assert year.busiest(9).tolist() == [1, 0]
     assert year.busiest(1).tolist() == [1]
     assert year.slow(9).tolist() == [2]
+
+
+def test_series_and_days_that_err_together_widen_the_error() -> None:
+    draw = np.random.default_rng(1)
+    alone = draw.random((200, 7)) < 0.5
+    assert standard_error(alone.astype(float)) == pytest.approx(0.5 / np.sqrt(1_400), rel=0.3)
+    by_day, by_series = (np.broadcast_to(draw.random(shape) < 0.5, (200, 7)) for shape in ((1, 7), (200, 1)))
+    assert standard_error(by_series.astype(float)) == pytest.approx(0.5 / np.sqrt(200), rel=0.1)
+    assert standard_error(by_day.astype(float)) > 0.15
+
+
+def test_copies_of_items_have_their_level_and_no_new_days() -> None:
+    items = np.array([[0.0, 50, 60], [9, 0, 7]])
+    names, days = night.series(items, 400)
+    assert (len(set(names)), days.shape) == (400, (400, 3))
+    assert days[:2].tolist() == items.tolist()
+    assert not days[::2, 0].any() and not days[1::2, 1].any()
+    assert np.median(days[2::2, 1:].mean(axis=1)) == pytest.approx(55, rel=0.1)
+    assert len(np.unique(days[2::2], axis=0)) > 190
+
+
+def test_time_of_a_library_counts_once_where_models_call_models() -> None:
+    with night.library_time() as fits:
+        before = cpu()
+        library.MSTL(season_length=7).forecast(np.arange(100.0) % 7, 7)
+        assert 0 < fits() <= cpu() - before
 
 
 def pair(folder: Path, actual: list[list[float]]) -> tuple[Path, Path]:
