@@ -240,7 +240,7 @@ class Follow:
                     paid[key] = quantity + line.quantity, amount + line.amount
         return paid
 
-    def _placement(self, each: Envelope[OrderPlaced]) -> Placement:
+    def _placement(self, each: Envelope[OrderPlaced]) -> tuple[UUID, datetime, date, str]:
         region = region_of(each.event.ship_to)
         return each.event.order_id, each.time, self.zones.day(each.time, each.event.requested_date, region), region
 
