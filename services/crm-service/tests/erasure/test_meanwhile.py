@@ -131,7 +131,7 @@ async def test_mail_at_the_end_of_an_erasure_begins_anew(
             await holder.execute("SELECT FROM customers WHERE id = $1 FOR UPDATE", id)
             answers = desk.settings.addresses.of_case(case["number"]) if reply else DESK
             filing = asyncio.create_task(desk.receives(mail("Hello again", ADDRESS), answers))
-            await waiting(desk.service)
+            await waiting(desk.service, filing)
             await holder.execute(
                 "DELETE FROM channels WHERE customer_id IN (SELECT id FROM customers WHERE root = $1)", id
             )
