@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from bench import results
-from bench.crm import intake, volume
+from bench.crm import intake, registering, volume
 from bench.crm.size import Size
 from bench.results import Results, Row
 from bench.session import SERVERS, alone
@@ -22,7 +22,15 @@ def run(size: Size, console: Console) -> Results:
         for role, goal in MEMORY.items():
             memory = stack.process(f"{SERVICE}.{role}").memory / 2**20
             found.rows.append(Row(f"Memory at rest, {role}", [memory], "MiB", goal, "less"))
-        for part in (intake.orders, intake.complaints, intake.mails, volume.cases, volume.customers):
+        parts = (
+            intake.orders,
+            intake.complaints,
+            intake.mails,
+            volume.cases,
+            volume.customers,
+            registering.customers,
+        )
+        for part in parts:
             stage(part.__doc__ or "")
             found.rows += part(stack, size)
     return found

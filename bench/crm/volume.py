@@ -91,19 +91,19 @@ def customers(stack: Stack, size: Size) -> list[Row]:
 
     note, of = "one request at a time", f"{FEW} of {size.customers:,} customers"
     return [
-        Row("360, p99", [_p99(in_thread(show))], "ms", 30, "less", note),
-        Row("List of a small partner's customers, p99", [_p99(in_thread(list_customers))], "ms", 30, "less", of),
+        Row("360, p99", [p99(in_thread(show))], "ms", 30, "less", note),
+        Row("List of a small partner's customers, p99", [p99(in_thread(list_customers))], "ms", 30, "less", of),
     ]
 
 
-def _p99(seconds: Sequence[float]) -> float:
+def p99(seconds: Sequence[float]) -> float:
     """Return the milliseconds that one request in a hundred exceeds. The seconds are in ascending order."""
     return seconds[int(0.99 * (len(seconds) - 1))] * 1e3
 
 
 def cases(stack: Stack, size: Size) -> list[Row]:
     """timers of many open cases"""
-    in_thread(lambda: _make(stack, size, CUSTOMERS + OF_SMALL + CASES))
+    in_thread(lambda: make(stack, size, CUSTOMERS + OF_SMALL + CASES))
 
     async def look() -> list[float]:
         database, timers, seconds = Database(stack.dsn(SERVICE), source=SERVICE, pool_size=1), Timers(), []
@@ -120,7 +120,7 @@ def cases(stack: Stack, size: Size) -> list[Row]:
 
     idle = in_thread(look)
     began = time.monotonic()
-    in_thread(lambda: _make(stack, size, DUE, vacuum=False))
+    in_thread(lambda: make(stack, size, DUE, vacuum=False))
     made = time.monotonic()
     in_thread(lambda: until(stack, NOTICED, size.due))
     in_thread(lambda: until(stack, SENT, 1))
@@ -139,7 +139,7 @@ async def _got(client: httpx.AsyncClient, path: str) -> dict[str, list[dict[str,
     return found
 
 
-async def _make(stack: Stack, size: Size, statements: tuple[str, ...], *, vacuum: bool = True) -> None:
+async def make(stack: Stack, size: Size, statements: tuple[str, ...], *, vacuum: bool = True) -> None:
     sql = await asyncpg.connect(stack.dsn(SERVICE))
     fields = {name: getattr(size, name) for name in ("customers", "orders_each", "open_cases", "due")}
     fields["few"] = min(FEW, size.customers)

@@ -13,4 +13,4 @@ def test_every_row_of_the_bench_can_be_measured(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "argv", ["bench", "--tiny", "--json", str(file), "crm"])
     main()
     rows = {row["name"]: row["value"] for row in json.loads(file.read_text())["rows"]}
-    assert len(rows) == 8 and all(value > 0 for value in rows.values())
+    assert len(rows) == 12 and all(value > 0 for value in rows.values())
