@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import toy
 from examples import placed
-from on_kafka import all_published, eventually, publish, relay, running
+from on_kafka import all_published, eventually, from_now_on, publish, relay, running
 from pgbouncer import pooling
 from sqlalchemy import select
 
@@ -80,8 +80,9 @@ async def test_notifications_pass_by_the_pooler(pooled: Database) -> None:
 async def test_relay_and_consumer_work_behind_a_pooler(kafka_service: Service) -> None:
     with pooling(kafka_service.settings.postgres) as dsn:
         service = _through(kafka_service, dsn)
+        consumer = await from_now_on(service)
         await publish(service, *((placed(f"pooled-{number}"), 1) for number in range(20)))
-        async with running(relay(service), *service.consumers()):
+        async with running(relay(service), consumer):
 
             async def marked() -> bool:
                 found = await toy.marks(service)

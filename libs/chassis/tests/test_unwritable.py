@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 import toy
 from examples import placed
-from on_kafka import all_published, eventually, publish, relay, running
+from on_kafka import all_published, eventually, from_now_on, publish, relay, running
 from test_start import started
 
 from crossdock_chassis import Service
@@ -116,6 +116,7 @@ async def test_events_wait_until_changes_are_taken(
 ) -> None:
     ready = _ready(service)
     assert await ready() is None
+    await from_now_on(service)
     await publish(service, (placed("PO-1"), 1))
     async with running(relay(service)):
         await eventually(lambda: all_published(service))

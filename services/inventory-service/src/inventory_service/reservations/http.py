@@ -22,7 +22,7 @@ from crossdock_chassis import (
     json_response,
     provided,
 )
-from inventory_service.conventions import Body, Reader, Why
+from inventory_service.conventions import STOCK, Body, Reader, Why
 from inventory_service.reservations import views
 from inventory_service.reservations.model import NoSuchReservation
 from inventory_service.reservations.release import GiveBack, GivenBack
@@ -108,6 +108,7 @@ async def get_queue_place(order_id: UUID, caller: Reader, reservations: Reservat
 
 @router.post(
     "/reservations/{order_id}:release",
+    dependencies=STOCK,
     response_model=ReservationView,
     summary="Give back the stock of an order that order-service has lost",
     responses=errors(NO_SUCH_RESERVATION),
