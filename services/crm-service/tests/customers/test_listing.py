@@ -1,17 +1,18 @@
 """The list of customers reads few rows of many, also with the plan that PostgreSQL keeps for a repeated query."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
 from orders_of import placed
 
 from crm_service.customers import views
-from crm_service.customers.listing import Wanted
+from crm_service.customers.listing import Wanted, page_query
 from crm_service.customers.matching import name_keys
 from crm_service.customers.personal import Eyes
 from crm_service.customers.suspects import hashed
 from crossdock_chassis import Service
-from crossdock_chassis.testing import Deliver
+from crossdock_chassis.testing import Clients, Deliver
 
 MANY = 20_000
 MAKE = (
@@ -59,3 +60,21 @@ async def test_list_of_customers_reads_few_rows(service: Service, deliver: Deliv
                 assert len(page.items) == count, wanted
             read = await unit.sql.fetchval(READ)
         assert read / PAGES < MANY / 5, (wanted, read / PAGES)
+
+
+async def test_list_over_http_looks_up_customers_of_a_small_partner(
+    service: Service, clients: Clients, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list without limits took 15 s beside a million customers of others, because it had an empty limit."""
+    await deliver(service, placed("C-1"))
+    looked = []
+
+    def query(*arguments: Any, many: bool) -> tuple[str, list[object]]:
+        looked.append(many)
+        return page_query(*arguments, many=many)
+
+    monkeypatch.setattr(views, "page_query", query)
+    client = clients(service, "acme", ["crm:read"])
+    assert len((await client.get("/v1/customers")).json()["items"]) == 1
+    assert (await client.get("/v1/customers", params={"email": "a@x.example"})).json()["items"] == []
+    assert looked == [False, True]

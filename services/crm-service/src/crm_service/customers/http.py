@@ -152,9 +152,9 @@ async def get_customers(
 ) -> Page[CustomerView]:
     """Return one page. A partner sees the customers that it has ordered for, and its own account."""
     eyes = eyes_of(caller)
-    matches = [] if email is None else [match_of(email)]
+    matches: tuple[str, ...] = () if email is None else (match_of(email),)
     if phone is not None:
-        matches.append(_number(phone, region))
+        matches += (_number(phone, region),)
     if parent_id is not None and caller.partner:
         return Page(items=[])
     wanted = Wanted(external_id, order_id, matches, name, parent_id)

@@ -81,11 +81,14 @@ PARENT: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a list of customers is limited to. `matches` are channels in the form that is compared."""
+    """What a list of customers is limited to: equal to `Wanted()` if to nothing.
+
+    `matches` are channels in the form that is compared.
+    """
 
     external_id: str | None = None
     order_id: UUID | None = None
-    matches: Sequence[str] = ()
+    matches: tuple[str, ...] = ()
     name: str | None = None
     parent_id: UUID | None = None
 
