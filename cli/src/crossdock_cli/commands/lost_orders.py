@@ -98,7 +98,7 @@ def _described(opened: httpx.Client, there: Installation, order_id: str) -> dict
 def _give_back(opened: httpx.Client, there: Installation, order_id: str, letters: list[int], why: str) -> None:
     url, headers = f"{there.url(INVENTORY)}/v1/reservations/{order_id}:release", {"Idempotency-Key": str(uuid4())}
     answer = opened.post(url, json={"reason": why}, headers=headers)
-    if answer.status_code != 404:  # an order that inventory-service only rejected or never had holds nothing
+    if answer.status_code != 404:  # inventory-service may have lost it too
         asked(answer)
     for letter in letters:
         asked(opened.post(f"{there.url(ORDERS)}/v1/dead-letters/{letter}:discard", json={"reason": DISCARDED}))

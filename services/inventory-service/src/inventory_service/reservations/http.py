@@ -7,7 +7,6 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
 
 from crossdock_chassis import (
     Coalescer,
@@ -18,11 +17,12 @@ from crossdock_chassis import (
     PageCursor,
     PageLimit,
     Problem,
+    Reason,
     errors,
     json_response,
     provided,
 )
-from inventory_service.conventions import STOCK, Body, Reader, Why
+from inventory_service.conventions import STOCK, Reader, Why
 from inventory_service.reservations import views
 from inventory_service.reservations.model import NoSuchReservation
 from inventory_service.reservations.release import GiveBack, GivenBack
@@ -45,10 +45,6 @@ class Reservations:
 ReservationsDep = Annotated[Reservations, provided(Reservations)]
 ItemFilter = Annotated[str | None, Query(min_length=1, max_length=64, description="Only backorders of this item")]
 router = APIRouter(prefix="/v1", tags=["reservations"])
-
-
-class Lost(Body):
-    reason: Annotated[str, Field(min_length=1, max_length=500, description="Kept with the operator's action")]
 
 
 @router.get("/backorders", summary="List items with backorders, by their ids")
@@ -114,7 +110,7 @@ async def get_queue_place(order_id: UUID, caller: Reader, reservations: Reservat
     responses=errors(NO_SUCH_RESERVATION),
 )
 async def post_release(
-    order_id: UUID, body: Lost, caller: Operator, why: Why, key: IdempotencyKey, reservations: ReservationsDep
+    order_id: UUID, body: Reason, caller: Operator, why: Why, key: IdempotencyKey, reservations: ReservationsDep
 ) -> Response:
     """Release the order for good. If it has ended already, nothing changes.
 
