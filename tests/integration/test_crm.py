@@ -5,6 +5,7 @@ import re
 import smtplib
 from email import message_from_string, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -162,4 +163,26 @@ async def test_person_is_erased_from_the_command_line(harness: Harness) -> None:
 
     await eventually(done)
     assert made["id"] in await crossdock("customers", "erasures")
+    await harness.adds_up()
+
+
+async def test_import_is_undone_from_the_command_line(harness: Harness, tmp_path: Path) -> None:
+    file, mark = tmp_path / "customers.csv", uuid4().hex[:8]
+    template = (await crossdock("import", "customers")).splitlines()[0]
+    assert {"name", "email"} <= set(template.split(","))
+    file.write_text(f"name,email\nZed {mark},zed-{mark}@example.com\nAda {mark},ada-{mark}@example.com\n")
+    imported = await crossdock("import", "customers", str(file))
+    (undoing,) = re.findall(r"`crossdock (customers undo-import \S+)`", imported.replace("\n", " "))
+    async with desk(harness) as staff:
+
+        async def found(name: str) -> list[dict[str, Any]]:
+            shown = await staff.get("/v1/customers", params={"email": f"{name}-{mark}@example.com"})
+            return [*shown.json()["items"]]
+
+        ((ada,), (_zed,)) = await found("ada"), await found("zed")
+        await staff.patch(f"/v1/customers/{ada['id']}", json={"owner": "ann"})
+        undone = await crossdock(*undoing.split(), "--yes")
+        assert "1 customers were removed" in undone and "1 stay as they are: changed" in undone
+        assert [each["owner"] for each in await found("ada")] == ["ann"] and not await found("zed")
+    assert await crossdock(*undoing.split(), "--yes") == undone
     await harness.adds_up()
