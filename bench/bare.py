@@ -144,9 +144,8 @@ class Bare:
     async def handle(self, job: dict[str, Any]) -> dict[str, Any]:
         if "prepare" in job:
             await self._prepare(**job["prepare"])
-        else:
-            await self._run(**job["run"])
-        return {}
+            return {}
+        return {"latencies": await self._run(**job["run"])}
 
     async def close(self) -> None:
         if self._producer is not None:
@@ -174,15 +173,22 @@ class Bare:
         rows = {database: await rows_of(dsn, database, skip, count) for database, dsn in origins.items()}
         self._steps = steps_of(rows["order_service"], rows["inventory_service"])
 
-    async def _run(self, topic: str, begin: float, end: float, groups: int, seconds: float) -> None:
-        """Take a part of the orders through all steps, one group after the other, at most one in `seconds`."""
+    async def _run(self, topic: str, begin: float, end: float, groups: int, seconds: float) -> list[float]:
+        """Take a part of the orders through all steps, one group after the other, at most one in `seconds`.
+
+        Return the seconds of each group from its first commit to its last event.
+        """
         share, statements, began = Share(begin, end), [step.statement for step in self._steps], time.monotonic()
+        latencies = []
         for number in range(groups):
             await asyncio.sleep(began + number * seconds - time.monotonic())
-            group = share.part(number, groups)
+            group, accepted = share.part(number, groups), None
             for step, statement in zip(self._steps, statements, strict=True):
                 await self._databases[step.database].fetch(statement, *step.arguments(group))
+                accepted = accepted or time.monotonic()
                 await self._send(topic, group.of(step.events))
+            latencies.append(time.monotonic() - (accepted or 0.0))
+        return latencies
 
     async def _send(self, topic: str, events: Sequence[Event]) -> None:
         """Send the events in one batch for each partition, and fetch as many."""

@@ -19,7 +19,7 @@ def test_every_row_can_be_measured(stack: Stack) -> None:
         opened = BenchStack(stack, helpers, TINY.items)
         opened.stock()
         measure(Bench(opened, TINY, found, stages.append, alone=False), PARTS.keys() - {"workers"})  # two starts less
-    assert len({row.name for row in found.rows}) == len(found.rows) == 61
+    assert len({row.name for row in found.rows}) == len(found.rows) == 62
     assert all(row.value > 0 for row in found.rows if row.unit not in ("ms", "% of a core"))
     assert [row.name for row in found.rows if row.target is not None] == [
         "Idle",
