@@ -23,7 +23,6 @@ from forecast_service.fitting.metrics import Array
 from forecast_service.fitting.models import NAIVE
 
 FEW: Final = ("ridge", "log_linear", "lightgbm")
-YEARS_TIMED: Final = 2
 COLUMNS: Final = (
     *("sMAPE", "OWA", "MASE", "RMSSE", "WAPE", "bias", "pinball", "p10", "p90", "p95", "p98"),
     *("14-day p90", "worst cell", "CPU s"),
@@ -154,7 +153,7 @@ def _structure(found: Forecasts, size: Size, stage: Stage) -> None:
 
 def _two_years(found: Forecasts, size: Size, stage: Stage) -> None:
     year, _ = _year()
-    long = np.tile(year.items[year.busiest(size.two_years)], YEARS_TIMED)
+    long = np.tile(year.items[year.busiest(size.two_years)], night.YEARS)
     timed, count = in_a_child(_group("two years", long, {})), f"{len(long)} series"
     each = [timed.cpu / len(long)]
     found.rows.append(Row("CPU per series, full choice of two years", each, "s", 0.5, "less", count))
@@ -174,6 +173,10 @@ def _night(found: Forecasts, size: Size, stage: Stage) -> None:
     found.rows += night.measure(size, _year()[0], stage)
 
 
+def _choice(found: Forecasts, size: Size, stage: Stage) -> None:
+    found.rows += night.choose(size, _year()[0], stage)
+
+
 PARTS: Final[Mapping[str, Callable[[Forecasts, Size, Stage], None]]] = {
     "rates": _rates,
     "busiest": _busy,
@@ -182,6 +185,7 @@ PARTS: Final[Mapping[str, Callable[[Forecasts, Size, Stage], None]]] = {
     "structure": _structure,
     "two-years": _two_years,
     "refit": _refit,
+    "choice": _choice,
     "night": _night,
 }
 

@@ -6,8 +6,8 @@ from typing import Final
 class Size:
     """Series of each group, rows that are imported, and orders that are counted.
 
-    A night has `night` series, which are copies of `night_chosen` items. `origins` are those from which the quantiles
-    of a model alone are calibrated.
+    A night has `night` series and a full choice `chosen`. They are copies of `night_chosen` items. `origins` are those
+    from which the quantiles of a model alone are calibrated.
     """
 
     busiest: int = 200
@@ -15,6 +15,7 @@ class Size:
     categories: int = 1_000
     two_years: int = 50
     refitted: int = 100
+    chosen: int = 1_000
     night: int = 10_000
     night_chosen: int = 250
     origins: int = 2
@@ -30,6 +31,7 @@ TINY: Final = Size(
     categories=3,
     two_years=3,
     refitted=3,
+    chosen=9,
     night=9,
     night_chosen=3,
     origins=2,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench.__main__ import main
-from bench.forecast import m4, night, recorded
+from bench.forecast import m4, night, recorded, runs
 from bench.forecast.measuring import cpu, standard_error
 from bench.forecast.recorded import Year, weekly
 from bench.forecast.run import Forecasts
@@ -55,7 +55,7 @@ def test_series_and_days_that_err_together_widen_the_error() -> None:
 
 def test_copies_of_items_have_their_level_and_no_new_days() -> None:
     items = np.array([[0.0, 50, 60], [9, 0, 7]])
-    names, days = night.series(items, 400)
+    names, days = runs.series(items, 400)
     assert (len(set(names)), days.shape) == (400, (400, 3))
     assert days[:2].tolist() == items.tolist()
     assert not days[::2, 0].any() and not days[1::2, 1].any()
