@@ -21,4 +21,4 @@ def projections(zones: Zones) -> list[Projection]:
         on(ItemEvent, follow_items),
         on(StockLevelChanged, follow_stock),
     ]
-    return [Projection(DEMAND, DemandProjected.metadata, handlers, version=2)]
+    return [Projection(DEMAND, DemandProjected.metadata, handlers, version=3)]

@@ -4,55 +4,49 @@ An event changes the facts of an order. What the order counted before and after 
 to the days. So events of different topics may come in any order, and a rebuild gives the same days.
 """
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
+
+from pydantic_core import from_json, to_json
 
 from crossdock_chassis import Unit, columns
 from crossdock_events import Envelope
 from crossdock_events.items import ItemEvent
 from crossdock_events.orders import OrderCancelled, OrderPlaced
 from crossdock_events.reservations import StockReserved
-from forecast_service.demand.model import MEMORY, withdraws
+from forecast_service.demand.model import Days, Order, withdraws
 from forecast_service.places import Zones, region_of
 
 DEMAND: Final = "demand"
-Counted: TypeAlias = Mapping[tuple[str, str, str, date], int]
-Placement: TypeAlias = tuple[UUID, datetime | None, date | None, str]
 
-NEW: Final = """
-    INSERT INTO demand_orders (order_id, placed_at, day, region)
-    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::date[], $4::text[])
-         AS new (order_id, placed_at, day, region)
+_TOLD: Final = """
+    unnest($1::uuid[], $2::timestamptz[], $3::date[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[],
+           $8::text[]) AS new (order_id, placed_at, day, region, ended_at, reserved_at, lines, places)
+"""
+
+NEW: Final = f"""
+    INSERT INTO demand_orders (order_id, placed_at, day, region, ended_at, reserved_at, lines, places)
+    SELECT order_id, placed_at, day, region, ended_at, reserved_at, lines::json, places::json FROM {_TOLD}
     ORDER BY order_id
     ON CONFLICT (order_id) DO NOTHING RETURNING order_id
 """
 
-_WANTED: Final = """
-    (withdrawn_at IS NULL OR withdrawn_at > placed_at + $2::interval)
-    AND (replaced_at IS NULL OR replaced_at > placed_at + $2::interval)
-"""
-
-LOCK: Final = f"""
-    SELECT order_id, day, reserved_at, coalesce(withdrawn_at, replaced_at) AS ended_at,
-           CASE WHEN {_WANTED} THEN placed_at + $2::interval END AS served_until
+LOCK: Final = """
+    SELECT order_id, placed_at, day, region, ended_at, reserved_at, lines::text AS lines, places::text AS places
     FROM demand_orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR UPDATE
 """
 
-PLACE: Final = """
-    UPDATE demand_orders AS old SET placed_at = new.placed_at, day = new.day, region = new.region
-    FROM unnest($1::uuid[], $2::timestamptz[], $3::date[], $4::text[]) AS new (order_id, placed_at, day, region)
-    WHERE old.order_id = new.order_id
-"""
-
-LINES: Final = """
-    INSERT INTO demand_lines (order_id, item_id, quantity)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
-    ON CONFLICT (order_id, item_id) DO UPDATE SET quantity = excluded.quantity
+CHANGE: Final = f"""
+    UPDATE demand_orders AS old
+    SET placed_at = coalesce(new.placed_at, old.placed_at), day = coalesce(new.day, old.day),
+        region = coalesce(new.region, old.region), ended_at = least(new.ended_at, old.ended_at),
+        reserved_at = coalesce(new.reserved_at, old.reserved_at), lines = coalesce(new.lines::json, old.lines),
+        places = coalesce(new.places::json, old.places)
+    FROM {_TOLD} WHERE old.order_id = new.order_id
 """
 
 PAY: Final = """
@@ -62,52 +56,6 @@ PAY: Final = """
     ORDER BY item_id, day, currency
     ON CONFLICT (item_id, day, currency) DO UPDATE
     SET quantity = old.quantity + excluded.quantity, amount = old.amount + excluded.amount
-"""
-
-REPLACE: Final = """
-    UPDATE demand_orders AS old SET replaced_at = least(old.replaced_at, new.at)
-    FROM unnest($1::uuid[], $2::timestamptz[]) AS new (order_id, at) WHERE old.order_id = new.order_id
-"""
-
-WITHDRAW: Final = """
-    UPDATE demand_orders AS old SET withdrawn_at = new.at
-    FROM unnest($1::uuid[], $2::timestamptz[]) AS new (order_id, at) WHERE old.order_id = new.order_id
-"""
-
-RESERVE: Final = """
-    UPDATE demand_orders AS old SET reserved_at = new.at
-    FROM unnest($1::uuid[], $2::timestamptz[]) AS new (order_id, at) WHERE old.order_id = new.order_id
-"""
-
-CLEAR: Final = "DELETE FROM demand_places WHERE order_id = ANY ($1::uuid[])"
-
-SERVE: Final = """
-    INSERT INTO demand_places (order_id, item_id, location_id, quantity)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
-"""
-
-_FACTS: Final = f"""
-    SELECT order_id, day, region, reserved_at <= placed_at + $2::interval AS served
-    FROM demand_orders
-    WHERE order_id = ANY ($1::uuid[]) AND day IS NOT NULL AND {_WANTED}
-"""
-
-COUNTED_AT_LOCATIONS: Final = f"""
-    SELECT item_id, location_id, '' AS region, day, sum(quantity)::bigint AS quantity
-    FROM ({_FACTS}) AS counted JOIN demand_places USING (order_id) WHERE served GROUP BY item_id, location_id, day
-"""
-
-COUNTED: Final = f"""
-    WITH lines AS MATERIALIZED (
-        SELECT item_id, region, day, sum(quantity)::bigint AS quantity
-        FROM ({_FACTS}) AS counted JOIN demand_lines USING (order_id) GROUP BY item_id, region, day
-    )
-    SELECT item_id, '' AS location_id, '' AS region, day, sum(quantity)::bigint AS quantity
-    FROM lines GROUP BY item_id, day
-    UNION ALL
-    SELECT item_id, '', region, day, quantity FROM lines WHERE region <> ''
-    UNION ALL
-    {COUNTED_AT_LOCATIONS}
 """
 
 ADD: Final = """
@@ -130,24 +78,6 @@ NAME: Final = """
 
 
 @dataclass(frozen=True, slots=True)
-class First:
-    """Orders that counted nothing before a change, in the part that it may change, and what they `count` after it.
-
-    Of those that are `served` it is known only at the end what they count at locations.
-    """
-
-    orders: Collection[UUID]
-    count: Counted
-    served: Collection[UUID] = ()
-
-
-Find: TypeAlias = Callable[[Collection[UUID], Sequence[Any]], First]
-"""Finds the first facts of orders among those that are new, and the rows of those that are known and locked."""
-Change: TypeAlias = Callable[[Collection[UUID], First], Awaitable[None]]
-"""Changes the facts of orders. It gets those that are new, with their placement, and the first facts."""
-
-
-@dataclass(frozen=True, slots=True)
 class Follow:
     """The handlers of the events of orders and reservations."""
 
@@ -159,34 +89,11 @@ class Follow:
         Their prices are kept by the day of the placement, whatever becomes of the order: they were asked for.
         """
         placed = {each.event.order_id: each for each in batch}
-        replaced = {each.event.replaces: each.time for each in placed.values() if each.event.replaces is not None}
-        lines = Counter[tuple[UUID, str]]()
-        for id, each in placed.items():
-            for line in each.event.lines:
-                lines[id, line.item_id] += line.quantity
-
-        placements = {id: self._placement(each) for id, each in placed.items()}
-
-        async def change(new: Collection[UUID], _: First) -> None:
-            if known := [placement for id, placement in placements.items() if id not in new]:
-                await unit.sql.execute(PLACE, *columns(known))
-            await unit.sql.execute(LINES, *columns([(*key, quantity) for key, quantity in lines.items()]))
-            if replaced:
-                await unit.sql.execute(REPLACE, list(replaced), list(replaced.values()))
-
-        def first(new: Collection[UUID], known: Sequence[Any]) -> First:
-            early = {row["order_id"] for row in known if row["day"] is None and row["ended_at"] is None}
-            served = (early & placed.keys()) - replaced.keys()
-            orders = (placed.keys() & set(new)) - replaced.keys() | served
-            found = Counter[tuple[str, str, str, date]]()
-            for (id, item), quantity in lines.items():
-                if id in orders:
-                    *_, day, region = placements[id]
-                    for place in {"", region}:
-                        found[item, "", place, day] += quantity
-            return First(orders, found, served)
-
-        await _count(unit, _only(replaced) | placements, change, first)
+        told = {id: self._placed(each) for id, each in placed.items()}
+        for each in placed.values():
+            if (replaced := each.event.replaces) is not None:
+                told[replaced] = told.get(replaced, Order()).after(Order(ended_at=each.time))
+        await _count(unit, told)
         if paid := self._paid(placed.values()):
             await unit.sql.execute(
                 PAY, *columns([(*key, quantity, amount) for key, (quantity, amount) in paid.items()])
@@ -194,39 +101,13 @@ class Follow:
 
     async def cancel(self, unit: Unit, batch: Sequence[Envelope[OrderCancelled]]) -> None:
         """Take back what the partner did not want after all. What came too late was wanted, and stays."""
-        withdrawn = {each.event.order_id: each.time for each in batch if withdraws(each.event.reason)}
-
-        async def change(*_: object) -> None:
-            await unit.sql.execute(WITHDRAW, list(withdrawn), list(withdrawn.values()))
-
-        await _count(unit, _only(withdrawn), change, lambda new, known: First(new, {}))
+        await _count(
+            unit, {each.event.order_id: Order(ended_at=each.time) for each in batch if withdraws(each.event.reason)}
+        )
 
     async def reserve(self, unit: Unit, batch: Sequence[Envelope[StockReserved]]) -> None:
         """Count at the locations that serve the orders: the last event of an order has all of them."""
-        last = {each.event.order_id: each for each in batch}
-        places = Counter[tuple[UUID, str, str]]()
-        for id, each in last.items():
-            for line in each.event.lines:
-                for allocation in line.allocations:
-                    places[id, line.item_id, allocation.location_id] += allocation.quantity
-
-        async def change(_: Collection[UUID], first: First) -> None:
-            await unit.sql.execute(RESERVE, list(last), [each.time for each in last.values()])
-            if again := [id for id in last if id not in first.orders]:
-                await unit.sql.execute(CLEAR, again)
-            if places:
-                await unit.sql.execute(SERVE, *columns([(*key, quantity) for key, quantity in places.items()]))
-
-        def first(new: Collection[UUID], known: Sequence[Any]) -> First:
-            rows = {row["order_id"]: row for row in known if row["reserved_at"] is None}
-            found = Counter[tuple[str, str, str, date]]()
-            for (id, item, location), quantity in places.items():
-                row = rows.get(id)
-                if row is not None and row["served_until"] is not None and last[id].time <= row["served_until"]:
-                    found[item, location, "", row["day"]] += quantity
-            return First({*new, *rows}, found)
-
-        await _count(unit, _only(last), change, first, counted=COUNTED_AT_LOCATIONS)
+        await _count(unit, {each.event.order_id: _reserved(each) for each in batch})
 
     def _paid(self, placed: Iterable[Envelope[OrderPlaced]]) -> Mapping[tuple[str, date, str], tuple[int, Decimal]]:
         """Return quantities and amounts by item, day of placement and currency, of lines that cost something."""
@@ -240,9 +121,21 @@ class Follow:
                     paid[key] = quantity + line.quantity, amount + line.amount
         return paid
 
-    def _placement(self, each: Envelope[OrderPlaced]) -> tuple[UUID, datetime, date, str]:
+    def _placed(self, each: Envelope[OrderPlaced]) -> Order:
+        lines: dict[str, int] = {}
+        for line in each.event.lines:
+            lines[line.item_id] = lines.get(line.item_id, 0) + line.quantity
         region = region_of(each.event.ship_to)
-        return each.event.order_id, each.time, self.zones.day(each.time, each.event.requested_date, region), region
+        return Order(each.time, self.zones.day(each.time, each.event.requested_date, region), region, lines=lines)
+
+
+def _reserved(each: Envelope[StockReserved]) -> Order:
+    places: dict[str, dict[str, int]] = {}
+    for line in each.event.lines:
+        of_item = places.setdefault(line.item_id, {})
+        for part in line.allocations:
+            of_item[part.location_id] = of_item.get(part.location_id, 0) + part.quantity
+    return Order(reserved_at=each.time, places=places)
 
 
 async def follow_items(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None:
@@ -254,39 +147,31 @@ async def follow_items(unit: Unit, batch: Sequence[Envelope[ItemEvent]]) -> None
     await unit.sql.execute(NAME, *columns(rows))
 
 
-def _only(orders: Iterable[UUID]) -> dict[UUID, Placement]:
-    """Return rows of orders whose placement is not known."""
-    return {id: (id, None, None, "") for id in orders}
-
-
-async def _count(
-    unit: Unit, orders: Mapping[UUID, Placement], change: Change, find: Find, *, counted: str = COUNTED
-) -> None:
-    """Change facts of orders, and add the difference of what they count to the days.
-
-    `counted` is the query for that part of what they count that may differ.
-    """
-    if not orders:
+async def _count(unit: Unit, told: Mapping[UUID, Order]) -> None:
+    """Store new facts of orders, and add the difference of what they count to the days."""
+    if not told:
         return
-    new = {row["order_id"] for row in await unit.sql.fetch(NEW, *columns(orders.values()))}
-    rows: Sequence[Any] = ()
-    if known := [order for order in orders if order not in new]:
-        # A statement of its own: the next one must see what was waited for.
-        rows = await unit.sql.fetch(LOCK, known, MEMORY)
-    first = find(new, rows)
-    again = [order for order in known if order not in first.orders]
-    before = await _counted(unit, counted, again)
-    await change(new, first)
-    after = Counter(first.count)
-    after.update(await _counted(unit, COUNTED_AT_LOCATIONS, list(first.served)))
-    after.update(await _counted(unit, counted, [order for order in orders if order not in first.orders]))
-    rows = [(*key, more) for key in after.keys() | before if (more := after[key] - before.get(key, 0))]
-    if rows:
-        await unit.sql.execute(ADD, *columns(rows))
+    rows = {id: _row(id, order) for id, order in told.items()}
+    new = {row["order_id"] for row in await unit.sql.fetch(NEW, *columns(rows.values()))}
+    days: Days = {}
+    for id in new:
+        told[id].add(days, 1)
+    if known := [id for id in told if id not in new]:
+        # A statement of its own: it must see what the one before waited for.
+        for id, *facts in await unit.sql.fetch(LOCK, known):
+            before = _order(*facts)
+            before.add(days, -1)
+            before.after(told[id]).add(days, 1)
+        await unit.sql.execute(CHANGE, *columns([rows[id] for id in known]))
+    if differences := [(*key, more) for key, more in days.items() if more]:
+        await unit.sql.execute(ADD, *columns(differences))
 
 
-async def _counted(unit: Unit, counted: str, orders: Sequence[UUID]) -> Counted:
-    if not orders:
-        return {}
-    rows = await unit.sql.fetch(counted, orders, MEMORY)
-    return {(item, location, region, day): quantity for item, location, region, day, quantity in rows}
+def _row(id: UUID, order: Order) -> Sequence[Any]:
+    *facts, lines, places = order
+    return id, *facts, *(None if each is None else to_json(each).decode() for each in (lines, places))
+
+
+def _order(*facts: Any) -> Order:
+    *others, lines, places = facts
+    return Order(*others, *(None if each is None else from_json(each) for each in (lines, places)))

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import JSON, CheckConstraint, Index, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from forecast_service.tables.base import Base
@@ -56,43 +56,26 @@ class DemandProjected(DeclarativeBase):
 
 
 class DemandOrderRow(DemandProjected):
-    """An order that may still change what is counted. It is kept for `demand.model.MEMORY`.
+    """The facts of an order that may still change what is counted: `demand.model.Order`. Written with SQL only.
 
-    Columns are null until their event is read. `withdrawn_at` is the partner's cancellation, and `replaced_at` is the
-    placement of the order that replaces this one. `region` is empty if the destination is not known.
+    It is kept for `demand.model.MEMORY`.
     """
 
     __tablename__ = "demand_orders"
-    __table_args__ = (Index("demand_orders_placed", "placed_at"), {"postgresql_with": {"fillfactor": "70"}})
+    __table_args__ = (
+        # It costs nothing to write: orders are stored in about the order of their placement.
+        Index("demand_orders_placed", "placed_at", postgresql_using="brin"),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
 
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
     placed_at: Mapped[datetime | None]
     day: Mapped[date | None]
-    region: Mapped[str] = mapped_column(server_default=text("''"))
-    withdrawn_at: Mapped[datetime | None]
-    replaced_at: Mapped[datetime | None]
+    region: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
     reserved_at: Mapped[datetime | None]
-
-
-class DemandLineRow(DemandProjected):
-    """What an order asks of an item, in base units."""
-
-    __tablename__ = "demand_lines"
-
-    order_id: Mapped[UUID] = mapped_column(primary_key=True)
-    item_id: Mapped[str] = mapped_column(primary_key=True)
-    quantity: Mapped[int]
-
-
-class DemandPlaceRow(DemandProjected):
-    """From which location an order gets an item, as its last `StockReserved` has it."""
-
-    __tablename__ = "demand_places"
-
-    order_id: Mapped[UUID] = mapped_column(primary_key=True)
-    item_id: Mapped[str] = mapped_column(primary_key=True)
-    location_id: Mapped[str] = mapped_column(primary_key=True)
-    quantity: Mapped[int]
+    lines: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    places: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
 class DemandDayRow(DemandProjected):
