@@ -46,11 +46,12 @@ DAYS: Final = f"""
                           (SELECT day + 1 FROM last WHERE last.item_id = demand_days.item_id), '-infinity')
 """
 
+# One row for a series: a row for each of its days would take longer to read than to find.
 OF_SERIES: Final = f"""
-    SELECT series.id, days.day, days.quantity
+    SELECT series.id, array_agg(days.day - $3::date) AS days, array_agg(days.quantity::float8) AS quantities
     FROM series JOIN ({DAYS}) AS days USING (item_id, location_id, region)
     WHERE series.id = ANY ($1::uuid[]) AND days.item_id = ANY ($2::text[]) AND days.day <= $3 AND days.quantity <> 0
-    ORDER BY series.id, days.day
+    GROUP BY series.id
 """
 
 SERIES: Final = """
@@ -136,13 +137,14 @@ async def histories(sql: asyncpg.Connection, series: Sequence[UUID], until: date
     """
     known = {row["id"]: row for row in await sql.fetch(SERIES, series)}
     items = sorted({row["item_id"] for row in known.values()})
-    days: dict[UUID, dict[date, int]] = defaultdict(dict)
-    for id, day, quantity in await sql.fetch(OF_SERIES, series, items, until):
-        days[id][day] = quantity
+    sold: dict[UUID, list[float]] = {}
+    for id, days, quantities in await sql.fetch(OF_SERIES, series, items, until):
+        sold[id] = [0.0] * (1 - min(days))
+        for day, quantity in zip(days, quantities, strict=True):  # `until` is 0, and the day before it -1
+            sold[id][day - 1] = quantity
     found = []
     for id in series:
-        first = min(days[id], default=until + timedelta(days=1))
-        values = [float(days[id].get(first + timedelta(days=n), 0)) for n in range((until - first).days + 1)]
-        unit = known[id]["unit_of_measure"]
-        found.append(History(str(id), first, values, whole=unit not in DIVISIBLE, category=known[id]["category"]))
+        values, of = sold.get(id, []), known[id]
+        first = until - timedelta(days=len(values) - 1)
+        found.append(History(str(id), first, values, of["unit_of_measure"] not in DIVISIBLE, of["category"]))
     return found
