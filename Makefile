@@ -1,6 +1,6 @@
 # Both start from a bare clone: `make up` shows Crossdock at work, `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs reset test test-unit test-integration test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock image image-development test-image test-compose test-k8s
+.PHONY: help install up down status logs reset test test-unit test-integration test-crashes units-then-crashes test-long lint types contracts generate bench bench-compare bench-growth bench-watch bench-forecast bench-crm lock image image-development test-image test-compose test-k8s
 
 # Use the first Python that is new enough. PYTHON=/path/to/python names another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -14,7 +14,7 @@ RUN := $(BIN)/python -m
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 UNITS := tests/boundary deploy/local/tests deploy/alerts/tests deploy/k8s/tests libs services cli/tests bench/tests tools/tests
 # `make test` and CI leave tests/long out.
-STACKS := tests/integration tests/browser tests/chaos
+STACKS := tests/integration tests/browser
 TESTS := $(wildcard libs/*/tests services/*/tests) cli/tests deploy/local/tests deploy/alerts/tests deploy/k8s/tests bench/tests tools/tests tests
 
 help:  ## show this list
@@ -39,16 +39,26 @@ logs: install  ## show the ends of the logs (NAME=kafka: one log)
 reset: install  ## stop everything and delete its data (YES=1: do not ask)
 	@$(BIN)/crossdock reset $(if $(YES),--yes)
 
-# The tests of a whole stack wait more than they work, so they run beside the others. Old versions of make cannot sort output.
-test: lint types contracts  ## run all tests, on their own ports and in their own folder
-	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-O) test-unit test-integration
+# The tests of a whole stack wait more than they work, so they run beside the others. Those that crash one follow the
+# others on a stack of their own: both halves take as long, and the log that they verify again and again is short. Old
+# versions of make cannot sort output.
+BESIDE := --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-O)
+test: install  ## run all tests, on their own ports and in their own folder
+	@$(MAKE) $(BESIDE) types lint contracts
+	@$(MAKE) $(BESIDE) test-integration units-then-crashes
+
+units-then-crashes: test-unit
+	@$(MAKE) --no-print-directory test-crashes
 
 test-unit: install  ## run the tests that need no whole stack
 	@$(RUN) crossdock_local.console test
 	@$(RUN) pytest $(SIDE_BY_SIDE) $(UNITS)
 
-test-integration: install  ## run the tests of a whole stack: across services, and through crashes
+test-integration: install  ## run the tests of a whole stack: across services, and in a browser
 	@$(RUN) pytest $(STACKS)
+
+test-crashes: install  ## run the tests that crash parts of a whole stack
+	@$(RUN) pytest tests/chaos
 
 test-long: install  ## run the proofs that are too long for `make test` and CI
 	@$(RUN) pytest -v -s tests/long
