@@ -11,7 +11,7 @@ from load import Outcome, load
 
 from crossdock_local.post_office import kept
 
-ORDERS_PER_SCENARIO = 900
+ORDERS_PER_SCENARIO = 480
 CASES = """
     SELECT sender, count(DISTINCT case_id) FROM mails WHERE direction = 'in' AND sender = ANY ($1)
     GROUP BY sender ORDER BY sender
@@ -53,7 +53,7 @@ async def add_up(harness: Harness, outcome: Outcome) -> None:
 async def test_the_api_dies_with_requests_in_flight(harness: Harness) -> None:
     """Each request whose answer was lost results in exactly one order after its retry."""
     async with load(harness, ORDERS_PER_SCENARIO, desk=True) as running:
-        for moment in (200, 550):
+        for moment in (105, 295):
             await running.until(moment)
             await asyncio.gather(crash(harness, f"{ORDERS}.api"), crash(harness, f"{CRM}.api"))
         outcome = await running.end()
@@ -64,7 +64,7 @@ async def test_the_api_dies_with_requests_in_flight(harness: Harness) -> None:
 
 async def test_the_workers_die_again_and_again(harness: Harness) -> None:
     async with load(harness, ORDERS_PER_SCENARIO, desk=True) as running:
-        for moment in (200, 550):
+        for moment in (105, 295):
             await running.until(moment)
             await asyncio.gather(*(crash(harness, f"{each}.worker") for each in (ORDERS, INVENTORY, CRM)))
         outcome = await running.end()
@@ -75,9 +75,9 @@ async def test_the_workers_die_again_and_again(harness: Harness) -> None:
 async def test_the_broker_dies(harness: Harness) -> None:
     """Orders are accepted while Kafka is down."""
     async with load(harness, ORDERS_PER_SCENARIO, desk=True) as running:
-        await running.until(200)
+        await running.until(105)
         await asyncio.to_thread(harness.stack.process("kafka").kill)
-        await running.until(500)
+        await running.until(265)
         await back(harness, "kafka")
         outcome = await running.end()
     nothing_amiss(outcome)
@@ -86,7 +86,7 @@ async def test_the_broker_dies(harness: Harness) -> None:
 
 async def test_postgresql_dies(harness: Harness) -> None:
     async with load(harness, ORDERS_PER_SCENARIO, desk=True) as running:
-        for moment in (200, 550):
+        for moment in (105, 295):
             await running.until(moment)
             await crash(harness, "postgres")
         outcome = await running.end()
@@ -98,14 +98,14 @@ async def test_postgresql_dies(harness: Harness) -> None:
 async def test_second_workers_come_and_go_in_mid_batch(harness: Harness) -> None:
     """The second workers are stopped once and killed once."""
     async with load(harness, ORDERS_PER_SCENARIO, desk=True) as running:
-        await running.until(100)
+        await running.until(55)
         starting = (asyncio.to_thread(harness.stack.another, "worker", service) for service in (ORDERS, INVENTORY))
         seconds = await asyncio.gather(*starting)
-        await running.until(350)
+        await running.until(185)
         await asyncio.gather(*(asyncio.to_thread(second.stop) for second in seconds))
-        await running.until(500)
+        await running.until(265)
         await asyncio.gather(*(asyncio.to_thread(second.restart) for second in seconds))
-        await running.until(650)
+        await running.until(345)
         await asyncio.gather(*(asyncio.to_thread(second.kill) for second in seconds))
         outcome = await running.end()
     nothing_amiss(outcome)

@@ -23,18 +23,18 @@ def reference() -> str:
 async def test_every_event_comes_again_and_backwards(harness: Harness) -> None:
     """Repeat events under load, so that repeats are between new events and some arrive before them."""
     topics = sorted(topic.name for topic in CATALOGUE.topics())
-    async with load(harness, 600) as running:
-        for moment in (150, 400):
+    async with load(harness, 320) as running:
+        for moment in (80, 210):
             await running.until(moment)
             log = await harness.log(*topics)
             for topic in topics:
-                recent = list(log.without(harness.injected).records(topic))[-400:]
+                recent = list(log.without(harness.injected).records(topic))[-215:]
                 await harness.copy(recent[::-1])
         outcome = await running.end()
     assert not outcome.refused and not outcome.clashes
     log = await harness.log(*topics)
     for topic in topics:
-        await harness.copy(list(log.without(harness.injected).records(topic))[-1_000:][::-1])
+        await harness.copy(list(log.without(harness.injected).records(topic))[-530:][::-1])
     await harness.adds_up()
 
 
@@ -81,9 +81,9 @@ async def test_poison_is_discarded_and_failed_orders_are_redriven(harness: Harne
             f"ALTER TABLE reservation_lines ADD CONSTRAINT {name} CHECK (item_id <> '{cursed}') NOT VALID"
         )
         try:
-            async with load(harness, 600) as running, harness.client() as client:
+            async with load(harness, 320) as running, harness.client() as client:
                 unlucky: list[Body] = []
-                for moment in (100, 250, 400):
+                for moment in (55, 135, 210):
                     await running.until(moment)
                     for _ in range(5):
                         unlucky.append(await harness.post(client, order(reference(), (cursed, 1))))
