@@ -15,7 +15,7 @@ from crossdock_cli.verify import Violation
 
 def edit(statement: str, *values: object) -> Tamper:
     async def tamper(case: Case) -> None:
-        await case.sql[CRM].execute(statement, *values)
+        await case.edit(CRM, statement, *values)
 
     return tamper
 

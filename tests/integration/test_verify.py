@@ -98,7 +98,7 @@ async def case(harness: Harness, made: list[Made]) -> AsyncIterator[Case]:
 async def test_tampering_with_a_database_is_seen(case: Case) -> None:
     wrong = []
     for what, (tamper, expected) in (TAMPERINGS | CUSTOMER_TAMPERINGS).items():
-        case.watched = False  # unless the tampering is with its database
+        case.touched = set()
         async with case.rolled_back():
             await tamper(case)
             report = await case.examine()
