@@ -144,20 +144,22 @@ def test_pods_reach_only_what_the_policies_allow(role: str, ops: dict[str, str])
 
 @pytest.fixture(params=["ingress-nginx", "monitoring", "stranger"])
 def outsider(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the image in another namespace, and return its name."""
+    """Run the container that waits for commands in another namespace, and return its name."""
     namespace: str = request.param
     there = run("get", "namespace", namespace, "--ignore-not-found")
     if not there:
         run("create", "namespace", namespace)
     try:
-        image = listed("deployments")[0]["spec"]["template"]["spec"]["containers"][0]["image"]
-        waits = "import signal; signal.sigwait({signal.SIGTERM})"
-        options = ("--image", image, "--image-pull-policy", "IfNotPresent", "--restart", "Never")
-        run("-n", namespace, "run", PROBE, *options, "--command", "--", "python", "-ISc", waits)
+        (waiting,) = [each for each in listed("statefulsets") if each["metadata"]["name"] == "development"]
+        container = waiting["spec"]["template"]["spec"]["containers"][0]
+        options = ("--image", container["image"], "--image-pull-policy", "IfNotPresent", "--restart", "Never")
+        run("-n", namespace, "run", PROBE, *options, "--command", "--", *container["command"])
         run("-n", namespace, "wait", f"pod/{PROBE}", "--for=condition=Ready", "--timeout=60s")
         yield namespace
     finally:
-        run("delete", *(("-n", namespace, "pod", PROBE) if there else ("namespace", namespace)), "--ignore-not-found")
+        run("-n", namespace, "delete", "pod", PROBE, "--ignore-not-found", seconds=20)  # a killed one takes 30 s
+        if not there:
+            run("delete", "namespace", namespace)
 
 
 def test_other_namespaces_reach_only_what_is_theirs(outsider: str, ops: dict[str, str]) -> None:
