@@ -46,6 +46,21 @@ def test_commands_that_only_look_make_no_folder(environment: dict[str, str], hom
     assert not (home / "none").exists()
 
 
+@pytest.mark.parametrize("command", ["down", "logs", "reset --yes"])
+def test_commands_about_processes_import_no_service(environment: dict[str, str], command: str) -> None:
+    program = "import sys; from crossdock_cli.app import main\ntry: main()\nfinally: print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "crossdock_local.stack" in done.stdout.split()
+    assert "crossdock_chassis" not in done.stdout.split()
+
+
 def test_unknown_kind_of_ports_is_refused(environment: dict[str, str]) -> None:
     done = crossdock(environment | {"CROSSDOCK_PORTS": "fre"}, "status")
     assert (done.returncode, done.stderr.startswith("CROSSDOCK_PORTS is 'fre': set it to free")) == (1, True)

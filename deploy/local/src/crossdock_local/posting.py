@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from crossdock_local.layout import Home
@@ -15,20 +15,24 @@ SERVICE: Final = "crm-service"
 DOMAIN: Final = "crm.test"
 
 
-def process_of(home: Home, ports: Ports, crm: str, issuer: str, audience: str) -> Process:
+def process_of(home: Home, ports: Ports, crm: Callable[[], str], issuer: str, audience: str) -> Process:
+    """Return the process. `crm` returns the URL of crm-service, and is called when the process starts."""
     port = ports.of(NAME)
-    environment = dict(os.environ) | {
-        "CROSSDOCK_POST_HOME": str(home.mail),
-        "CROSSDOCK_POST_PORT": str(port),
-        "CROSSDOCK_POST_DOMAIN": DOMAIN,
-        "CROSSDOCK_POST_CRM": crm,
-        "CROSSDOCK_ISSUER_HOME": str(home.issuer),
-        "CROSSDOCK_ISSUER": issuer,
-        "CROSSDOCK_AUDIENCE": audience,
-    }
-    argv = [sys.executable, "-m", "crossdock_local.post_office"]
-    program = Program(argv=argv, env=environment, cwd=home.root)
-    return Process(NAME, home, lambda: program, ready=lambda: is_open(port))
+
+    def program() -> Program:
+        environment = dict(os.environ) | {
+            "CROSSDOCK_POST_HOME": str(home.mail),
+            "CROSSDOCK_POST_PORT": str(port),
+            "CROSSDOCK_POST_DOMAIN": DOMAIN,
+            "CROSSDOCK_POST_CRM": crm(),
+            "CROSSDOCK_ISSUER_HOME": str(home.issuer),
+            "CROSSDOCK_ISSUER": issuer,
+            "CROSSDOCK_AUDIENCE": audience,
+        }
+        argv = [sys.executable, "-m", "crossdock_local.post_office"]
+        return Program(argv=argv, env=environment, cwd=home.root)
+
+    return Process(NAME, home, program, ready=lambda: is_open(port))
 
 
 def settings(home: Home, ports: Ports) -> Mapping[str, str]:

@@ -41,18 +41,20 @@ def process_of(
     environment: Callable[[], Mapping[str, str]],
     number: int = 1,
 ) -> Process:
-    ops_port = port_of(ports, service, role, number)
     name = f"{service.name}.{role}" + ("" if number == 1 else f"-{number}")
 
+    def ops_port() -> int:  # only when it is needed, because an unknown default costs the import of the service
+        return port_of(ports, service, role, number)
+
     def program() -> Program:
-        own = {"CROSSDOCK_HTTP_PORT": str(port_of(ports, service)), "CROSSDOCK_OPS_PORT": str(ops_port)}
+        own = {"CROSSDOCK_HTTP_PORT": str(port_of(ports, service)), "CROSSDOCK_OPS_PORT": str(ops_port())}
         return Program(argv=_argv(service, role), env={**_inherited(), **environment(), **own}, cwd=home.root)
 
     return Process(
         name,
         home,
         program,
-        ready=lambda: answers_ok(ops_port, "/readyz"),
+        ready=lambda: answers_ok(ops_port(), "/readyz"),
         ready_seconds=START_SECONDS,
         failed_because=lambda log: _taken(name, log),
     )

@@ -447,7 +447,7 @@ class Stack:
 
     @cached_property
     def _post_office(self) -> Process:
-        return posting.process_of(self.home, self.ports, self.url(posting.SERVICE), self.issuer_url, AUDIENCE)
+        return posting.process_of(self.home, self.ports, partial(self.url, posting.SERVICE), self.issuer_url, AUDIENCE)
 
     def _installed(self, name: str) -> Installed:
         return discovery.chosen([name])[0]
