@@ -16,6 +16,7 @@ from crossdock_cli import discovery
 from crossdock_cli.discovery import Installed
 from crossdock_cli.errors import CommandError
 from crossdock_local.ports import HOST, Ports
+from crossdock_local.servers import Servers
 from crossdock_local.stack import Stack
 
 SERVICE = """
@@ -159,8 +160,10 @@ def test_service_in_one_process_is_remembered_until_the_opposite(
     apart = Stack.current(together=False)
     try:
         apart.up([])
+        ready = [each.name for each in apart.status() if each.state == "ready"]
     finally:
         apart.down()
+    assert ready == ["postgres", "kafka"], "the servers alone are enough for some"
     assert [each.name for each in Stack.current().handles()][3:] == ["toy-service.api", "toy-service.worker"]
 
 
@@ -252,21 +255,16 @@ def test_any_taken_port_is_told_before_anything_is_made(toy: None, home: Path, n
     assert not (home / "s" / "broker").exists()
 
 
-def test_the_servers_alone_are_enough_for_some(toy: None, home: Path) -> None:
-    stack = Stack(home / "s", Ports.free())
-    try:
-        stack.up([])
-        assert [each.name for each in stack.status() if each.state == "ready"] == ["postgres", "kafka"]
-    finally:
-        stack.down()
-
-
-def test_stack_of_named_services_has_no_others(toy: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_of_named_services_has_no_others(
+    toy: None, home: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     both = [*discovery.installed(), Installed("other-service", "other_service", "other_service.service")]
     monkeypatch.setattr(discovery, "installed", lambda: both)
-    with Stack(home / "s", Ports.free(), services=["toy-service"]) as stack:
+    dsn, kafka = servers.databases.admin_dsn, servers.bootstrap
+    with Stack(home / "s", Ports.free(), services=["toy-service"], own_postgres=dsn, own_kafka=kafka) as stack:
         assert stack.running
-        assert [each.name for each in stack.handles()][3:] == ["toy-service.api", "toy-service.worker"]
+        assert [each.name for each in stack.handles()][1:] == ["toy-service.api", "toy-service.worker"]
+    servers.databases.drop("toy_service")
 
 
 def test_two_commands_at_once_do_not_mix(toy: None, home: Path) -> None:
