@@ -31,7 +31,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -145,7 +145,12 @@ def signing_key(home: Path) -> RSAKey:
         file = home / "key.json"
         if not file.exists():
             write(file, json.dumps(RSAKey.generate_key(2048, auto_kid=True).as_dict(private=True)))
-        return RSAKey.import_key(json.loads(file.read_text()))
+        return _key(file.read_text())
+
+
+@lru_cache(maxsize=4)  # it takes 50 ms, and a stack signs many tokens
+def _key(document: str) -> RSAKey:
+    return RSAKey.import_key(json.loads(document))
 
 
 class Clients:
