@@ -182,12 +182,12 @@ class Bare:
         latencies = []
         for number in range(groups):
             await asyncio.sleep(began + number * seconds - time.monotonic())
-            group, accepted = share.part(number, groups), None
+            group, accepted = share.part(number, groups), 0.0
             for step, statement in zip(self._steps, statements, strict=True):
                 await self._databases[step.database].fetch(statement, *step.arguments(group))
                 accepted = accepted or time.monotonic()
                 await self._send(topic, group.of(step.events))
-            latencies.append(time.monotonic() - (accepted or 0.0))
+            latencies.append(time.monotonic() - accepted)
         return latencies
 
     async def _send(self, topic: str, events: Sequence[Event]) -> None:

@@ -133,7 +133,7 @@ async def _until(stack: Stack, query: str, reached: Callable[[int], bool], other
 
 
 class Spent:
-    """CPU seconds of each process of a stack since `since`, of PostgreSQL, and of the children of runners."""
+    """CPU seconds since it was made: of each process of a stack, of PostgreSQL, and of the children of runners."""
 
     def __init__(self, stack: Stack) -> None:
         self._pids = {handle.name: handle.pid for handle in stack.handles() if handle.pid is not None}

@@ -140,10 +140,8 @@ async def _send(unit: Unit, made: Mapping[UUID, Made], replaced: Mapping[UUID, R
                 unit.publish(_changed(row, each.run, each.origin, each.outcome, earlier), sequence=version, cause=None)
                 version += 1
             unit.publish(_event(row, each, fan, ids), sequence=version, cause=None)
-            published.append(
-                {"series_id": row["id"], "origin": each.origin, "run_id": each.run, "overrides": ids}
-                | {"version": version}
-            )
+            sent = {"series_id": row["id"], "origin": each.origin, "run_id": each.run, "overrides": ids}
+            published.append({**sent, "version": version})
     if adjusted:
         await unit.sql.executemany(KEEP_ADJUSTED, adjusted)
     if published:
